@@ -1,0 +1,20 @@
+# GML: Xception with MCB in all 34 depth-wise slots, AD at block5.
+model = dict(
+    type='Recognizer3D',
+    data_preprocessor=dict(
+        type='ActionDataPreprocessor',
+        mean=[127.5, 127.5, 127.5],  # Xception reads [-1, 1]
+        std=[127.5, 127.5, 127.5],
+        format_shape='NCTHW',
+    ),
+    backbone=dict(
+        type='Xception',
+        motion_block=dict(type='MCB'),
+        num_segments=8,
+        # ImageNet weights, a file or a URL:
+        # init_cfg=dict(type='Pretrained', checkpoint='xception-43020ad28.pth')
+    ),
+    cls_head=dict(
+        type='GMLHead', in_channels=2048, ad_head=dict(in_channels=728)
+    ),
+)

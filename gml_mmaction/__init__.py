@@ -1,0 +1,16 @@
+"""GML for MMAction2: motion features for face forgery detection.
+
+Importing the package prepares the host (:mod:`gml_mmaction.host`) and
+registers models, datasets, metrics and hooks in MMAction2's registries; it
+does nothing more. Configs name it in ``custom_imports``.
+"""
+
+__version__ = '0.1.0'
+
+from . import host
+
+host.prepare()
+
+from . import datasets, engine, evaluation, models  # noqa: E402
+
+__all__ = ['datasets', 'engine', 'evaluation', 'host', 'models']

@@ -1,0 +1,5 @@
+"""What runs beside the network: hooks of MMEngine's runner."""
+
+from .run_summary import RunSummaryHook
+
+__all__ = ['RunSummaryHook']

@@ -1,0 +1,69 @@
+"""A run ends with one readable summary."""
+
+import json
+from pathlib import Path
+
+from mmaction.registry import HOOKS
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ..evaluation.forgery_metric import SCORES
+from ..visualization.curves import plot_curves, read_scalars
+
+
+@HOOKS.register_module()
+class RunSummaryHook(Hook):
+    """Draw the curves after training; tabulate the scores after testing.
+
+    Writes ``curves.png`` and, after testing, ``test_metrics.json`` with all
+    of the metric's keys into the work directory.
+    """
+
+    priority = 'LOWEST'  # behind CheckpointHook, which names the best
+
+    @master_only
+    def after_train(self, runner: Runner) -> None:
+        """Draw ``curves.png`` and name what the run leaves behind."""
+        curves = read_scalars(runner.work_dir)
+        plot = plot_curves(curves, Path(runner.work_dir, 'curves.png'))
+        info = runner.message_hub.runtime_info
+        lines = [f'iterations       {runner.iter}']
+        if 'loss' in curves:
+            lines.append(f'last loss        {curves["loss"][-1][1]:.4f}')
+        if 'best_score' in info:
+            lines.append(f'best video/auc   {info["best_score"]:.4f}')
+            lines.append(f'best checkpoint  {info["best_ckpt"]}')
+        lines.append(f'last checkpoint  {info.get("last_ckpt", "none")}')
+        lines.append(f'curves           {plot or "none"}')
+        runner.logger.info('\n'.join(['Training ended', *lines]))
+
+    @master_only
+    def after_test_epoch(
+        self, runner: Runner, metrics: dict | None = None
+    ) -> None:
+        """Log the table of scores and write them as JSON."""
+        path = Path(runner.work_dir, 'test_metrics.json')
+        path.write_text(json.dumps(metrics, indent=1))
+        runner.logger.info(
+            f'Test scores ({path})\n{score_table(metrics or {})}'
+        )
+
+
+def score_table(metrics: dict) -> str:
+    """A text table: one row for a level and method, one column a score.
+
+    Args:
+        metrics: What ``ForgeryMetric`` returns, ``{'video/auc': ...}``.
+    """
+    rows: dict[str, dict] = {}
+    for key, value in metrics.items():
+        level, score, *method = key.split('/')
+        rows.setdefault(' '.join([level, *method]), {})[score] = value
+    width = max([5, *map(len, rows)])
+    lines = [' ' * width + ''.join(f'{score:>15}' for score in SCORES)]
+    for name, row in rows.items():
+        cells = (row.get(score) for score in SCORES)
+        texts = ('-' if v is None else f'{v:.4f}' for v in cells)
+        lines.append(f'{name:<{width}}' + ''.join(f'{t:>15}' for t in texts))
+    return '\n'.join(lines)

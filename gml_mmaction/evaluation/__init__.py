@@ -1,0 +1,5 @@
+"""Scores of forgery detection."""
+
+from .forgery_metric import ForgeryMetric, equal_error_rate, forgery_scores
+
+__all__ = ['ForgeryMetric', 'equal_error_rate', 'forgery_scores']

@@ -1,0 +1,295 @@
+"""Motion blocks: CSTM, CMM, MCM, the STM block and MCB (Sec. 2.1 and 2.2).
+
+Shapes: N clips of T frames are folded into the batch, the frame index
+fastest. Every input and output is ``(N*T, C, H, W)`` unless said otherwise.
+
+Nothing here is 5-D. In channels-last memory a frame is one contiguous row of
+``H*W*C`` numbers, so time becomes a dimension of its own by a view: no copy
+is made, and a copy is all that other memory formats cost.
+"""
+
+import torch
+from mmaction.registry import MODELS
+from torch import Tensor, nn
+
+
+def _pixels(x: Tensor) -> Tensor:
+    """``(M, C, H, W)`` seen as ``(M*H*W, C)``."""
+    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+
+
+def _clips(x: Tensor, num_segments: int) -> Tensor:
+    """``(N*T, C, H, W)`` seen as ``(N, T, H*W*C)``."""
+    return x.permute(0, 2, 3, 1).reshape(-1, num_segments, x[0].numel())
+
+
+def _like(flat: Tensor, x: Tensor) -> Tensor:
+    """Undo :func:`_pixels` or :func:`_clips`; H and W are those of ``x``."""
+    frames, _, height, width = x.shape
+    return flat.reshape(frames, height, width, -1).permute(0, 3, 1, 2)
+
+
+class CSTM(nn.Module):
+    """Channel-wise Spatio-Temporal Module: F^S (Sec. 2.1).
+
+    A channel-wise 3x1x1 convolution over time, then a channel-wise 1x3x3
+    convolution over space, neither with a bias. The clip is padded with zero
+    frames at both ends, as is usual for a convolution.
+
+    The weight of a plain depth-wise convolution, ``weight``, loads as the
+    spatial convolution's, so that ImageNet checkpoints fit.
+
+    Paper: silent on the initial temporal kernel. ``'stm'``, the default,
+    follows the STM paper (1908.02486): the first quarter of the channels
+    looks at the previous frame, the last quarter at the next one, the rest at
+    its own. ``'tsm'`` shifts an eighth each way, ``'identity'`` starts as the
+    plain depth-wise convolution.
+
+    Args:
+        channels: C.
+        num_segments: T, the frames of a clip.
+        temporal_init: ``'stm'``, ``'tsm'`` or ``'identity'``.
+    """
+
+    SHIFTED = {'stm': 4, 'tsm': 8, 'identity': None}
+
+    def __init__(
+        self,
+        channels: int,
+        num_segments: int = 8,
+        temporal_init: str = 'stm',
+    ) -> None:
+        super().__init__()
+        if temporal_init not in self.SHIFTED:
+            raise ValueError(
+                f'temporal_init={temporal_init!r}: use one of '
+                f'{sorted(self.SHIFTED)}'
+            )
+        self.num_segments = num_segments
+        self.temporal = nn.Conv2d(
+            channels,
+            channels,
+            (3, 1),
+            padding=(1, 0),
+            groups=channels,
+            bias=False,
+        )
+        self.spatial = nn.Conv2d(
+            channels, channels, 3, padding=1, groups=channels, bias=False
+        )
+        self._init_temporal(self.SHIFTED[temporal_init])
+        _load_renamed(self, 'weight', 'spatial.weight')
+
+    @torch.no_grad()
+    def _init_temporal(self, share: int | None) -> None:
+        kernel = self.temporal.weight.zero_()[:, 0, :, 0]  # (C, 3)
+        shifted = len(kernel) // share if share else 0
+        kernel[:, 1] = 1
+        if shifted:
+            kernel[:shifted] = kernel.new_tensor([1, 0, 0])
+            kernel[-shifted:] = kernel.new_tensor([0, 0, 1])
+
+    def fuse_frames(self, x: Tensor) -> Tensor:
+        """The 3x1x1 convolution: one 2-D convolution of (T, H*W) images."""
+        channels = x.shape[1]
+        images = _clips(x, self.num_segments)
+        images = images.unflatten(2, (-1, channels)).permute(0, 3, 1, 2)
+        return _like(self.temporal(images).permute(0, 2, 3, 1), x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.spatial(self.fuse_frames(x))
+
+
+class CMM(nn.Module):
+    """Channel-wise Motion Module: F^M of Eq. 1, in its own C/16 channels.
+
+    F is reduced to F^D by a 1x1x1 convolution; K^PM, a channel-wise 1x3x3
+    convolution, models the motion of each pixel; then frames are subtracted:
+    F^M_t = F^D_t - (K^PM * F^D)_{t-1}.
+
+    Paper: silent on normalisation; we put batch normalisation behind the
+    reduction and nowhere else, as the STM authors do. 728 channels do not
+    divide by 16; we round down, to 45, and keep at least one.
+
+    Paper: silent on t = 0, where Eq. 1 asks for a frame before the first.
+    Four readings are offered, of which we take the first, since it invents no
+    motion and leaves F^MM as much as can be known:
+
+    - ``'zero'``: no motion at t = 0, so that F^MM_1 = F^M_1;
+    - ``'strict'``: as before, and F^MM is zero at t = 1 too, where it would
+      need the motion at t = 0;
+    - ``'replicate'``: the frame before the first is the first;
+    - ``'feature'``: F^PM is zero before the first frame, F^M_0 = F^D_0.
+
+    Args:
+        channels: C.
+        num_segments: T, the frames of a clip.
+        reduction: Ratio of C to the channels of F^D.
+        boundary: The reading of t = 0.
+    """
+
+    BOUNDARIES = ('zero', 'strict', 'replicate', 'feature')
+    num_orders = 1
+
+    def __init__(
+        self,
+        channels: int,
+        num_segments: int = 8,
+        reduction: int = 16,
+        boundary: str = 'zero',
+    ) -> None:
+        super().__init__()
+        if boundary not in self.BOUNDARIES:
+            raise ValueError(
+                f'boundary={boundary!r}: use one of {self.BOUNDARIES}'
+            )
+        self.num_segments = num_segments
+        self.boundary = boundary
+        self.out_channels = max(1, channels // reduction)
+        # The 1x1x1 convolution, as the matrix product over pixels that it is.
+        self.reduce = nn.Linear(channels, self.out_channels, bias=False)
+        self.norm = nn.BatchNorm1d(self.out_channels)
+        self.k_pm = nn.Conv2d(
+            self.out_channels,
+            self.out_channels,
+            3,
+            padding=1,
+            groups=self.out_channels,
+            bias=False,
+        )
+
+    def embed(self, x: Tensor) -> Tensor:
+        """F^D: ``(N*T, C/16, H, W)``."""
+        return _like(self.norm(self.reduce(_pixels(x))), x)
+
+    def difference(self, f: Tensor, order: int) -> Tensor:
+        """f_t - (K^PM * f)_{t-1}: Eq. 1 with f = F^D, Eq. 2 with f = F^M.
+
+        ``order`` (1 or 2) is the number of frames that ``'strict'`` leaves
+        empty.
+        """
+        now = _clips(f, self.num_segments)
+        f_pm = _clips(self.k_pm(f), self.num_segments)
+        if self.boundary == 'feature':
+            first = now[:, :1]
+        elif self.boundary == 'replicate':
+            first = now[:, :1] - f_pm[:, :1]
+        else:
+            empty = order if self.boundary == 'strict' else 1
+            first = torch.zeros_like(now[:, :empty])
+        known = first.shape[1]
+        rest = now[:, known:] - f_pm[:, known - 1 : -1]
+        return _like(torch.cat([first, rest], dim=1), f)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (self.difference(self.embed(x), order=1),)
+
+
+class MCM(CMM):
+    """Motion Consistency Module: F^M (Eq. 1) and F^MM (Eq. 2).
+
+    Motion is differenced once more, by the same K^PM ("MCM uses K^PM
+    again"): F^MM_t = F^M_t - (K^PM * F^M)_{t-1}. Both orders have C/16
+    channels. What the paper leaves open is told at :class:`CMM`.
+    """
+
+    num_orders = 2
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        f_m = self.difference(self.embed(x), order=1)
+        f_mm = self.difference(f_m, order=2)
+        return f_m, f_mm
+
+
+class _MotionBlock(nn.Module):
+    """F^S plus motion features, expanded from C/16 back to C channels.
+
+    Paper: states the sum but no way from C/16 to C. STM has a 1x1x1
+    expansion without bias or normalisation. ``expand='shared'``, the default,
+    uses one for both orders, which is E(F^M + F^MM); ``'separate'`` gives
+    each order its own.
+    """
+
+    Motion: type[CMM]
+
+    def __init__(
+        self,
+        channels: int,
+        num_segments: int = 8,
+        temporal_init: str = 'stm',
+        reduction: int = 16,
+        boundary: str = 'zero',
+        expand: str = 'shared',
+    ) -> None:
+        super().__init__()
+        if expand not in ('shared', 'separate'):
+            raise ValueError(f"expand={expand!r}: use 'shared' or 'separate'")
+        self.shared = expand == 'shared'
+        self.cstm = CSTM(channels, num_segments, temporal_init)
+        self.motion = self.Motion(channels, num_segments, reduction, boundary)
+        orders = 1 if self.shared else self.motion.num_orders
+        self.expand = nn.Linear(
+            orders * self.motion.out_channels, channels, bias=False
+        )
+        _load_renamed(self, 'weight', 'cstm.weight')
+
+    def forward(self, x: Tensor) -> Tensor:
+        f_s = self.cstm(x)
+        orders = self.motion(x)
+        motion = sum(orders) if self.shared else torch.cat(orders, dim=1)
+        # F^S + E(motion) in one pass over the C channels.
+        summed = torch.addmm(
+            _pixels(f_s), _pixels(motion), self.expand.weight.t()
+        )
+        return _like(summed, x)
+
+
+@MODELS.register_module()
+class STMBlock(_MotionBlock):
+    """STM block: CSTM and CMM, F^S + F^M (Sec. 2.1, after 1908.02486).
+
+    The motion features are C/16 wide and expanded to C for the sum.
+
+    Args:
+        channels: C.
+        num_segments: T, the frames of a clip.
+        temporal_init: See :class:`CSTM`.
+        reduction: See :class:`CMM`.
+        boundary: See :class:`CMM`.
+        expand: ``'shared'`` or ``'separate'``; the same thing here, where
+            there is one order only.
+    """
+
+    Motion = CMM
+
+
+@MODELS.register_module()
+class MCB(_MotionBlock):
+    """Motion Consistency Block: F^S + F^M + F^MM (Sec. 2.2).
+
+    CSTM and MCM. Paper: the sum needs C channels, F^M and F^MM have C/16; one
+    1x1x1 expansion without bias serves both by default.
+
+    Args:
+        channels: C.
+        num_segments: T, the frames of a clip.
+        temporal_init: See :class:`CSTM`.
+        reduction: See :class:`CMM`.
+        boundary: See :class:`CMM`.
+        expand: ``'shared'`` (E(F^M + F^MM)) or ``'separate'``.
+    """
+
+    Motion = MCM
+
+
+MODELS.register_module(module=CSTM)
+
+
+def _load_renamed(module: nn.Module, old: str, new: str) -> None:
+    """Let ``module`` load the entry ``old`` of a state dict as ``new``."""
+
+    def rename(state_dict: dict, prefix: str, *_: object) -> None:
+        if prefix + old in state_dict:
+            state_dict[prefix + new] = state_dict.pop(prefix + old)
+
+    module._register_load_state_dict_pre_hook(rename)

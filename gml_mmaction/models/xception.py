@@ -1,0 +1,224 @@
+"""Xception, whose depth-wise convolutions take a motion block (Sec. 2, 3.3).
+
+Shapes: ``(N, C, T, H, W)`` comes in; inside, frames are folded into the
+batch, ``(N*T, C, H, W)``, channels-last.
+"""
+
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+
+class SeparableConv2d(nn.Module):
+    """Depth-wise ``conv1``, then ``pointwise``; nothing in between.
+
+    Args:
+        in_channels: Channels of the input and of the depth-wise step.
+        out_channels: Channels of the output.
+        motion_block: Config of the block that replaces the depth-wise 3x3
+            convolution, or None.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, motion_block: dict | None
+    ) -> None:
+        super().__init__()
+        if motion_block is None:
+            self.conv1 = nn.Conv2d(
+                in_channels,
+                in_channels,
+                3,
+                padding=1,
+                groups=in_channels,
+                bias=False,
+            )
+        else:
+            self.conv1 = MODELS.build(dict(motion_block, channels=in_channels))
+        self.pointwise = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self._register_load_state_dict_pre_hook(self._unsqueeze_pointwise)
+
+    @staticmethod
+    def _unsqueeze_pointwise(state_dict: dict, prefix: str, *_) -> None:
+        # xception-b5690688.pth keeps point-wise weights as matrices.
+        key = prefix + 'pointwise.weight'
+        if key in state_dict and state_dict[key].dim() == 2:
+            state_dict[key] = state_dict[key][:, :, None, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pointwise(self.conv1(x))
+
+
+class Block(nn.Module):
+    """Residual block of separable convolutions, each ReLU -> conv -> BN.
+
+    Args:
+        widths: Channels before, between and after the convolutions.
+        stride: 2 adds a max pooling and a strided 1x1 skip, 1 the identity.
+        motion_block: See :class:`SeparableConv2d`.
+        leading_relu: False leaves out the first ReLU (block1).
+    """
+
+    def __init__(
+        self,
+        widths: tuple[int, ...],
+        stride: int,
+        motion_block: dict | None,
+        leading_relu: bool = True,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for i, (before, after) in enumerate(zip(widths, widths[1:])):
+            # The first ReLU reads the tensor that the skip needs too.
+            layers += [
+                nn.ReLU(inplace=i > 0),
+                SeparableConv2d(before, after, motion_block),
+                nn.BatchNorm2d(after),
+            ]
+        if stride > 1:
+            layers.append(nn.MaxPool2d(3, stride, padding=1))
+        self.rep = nn.Sequential(*layers[0 if leading_relu else 1 :])
+        self.skip = None
+        if stride > 1 or widths[0] != widths[-1]:
+            self.skip = nn.Conv2d(
+                widths[0], widths[-1], 1, stride=stride, bias=False
+            )
+            self.skipbn = nn.BatchNorm2d(widths[-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        skip = x if self.skip is None else self.skipbn(self.skip(x))
+        return self.rep(x) + skip
+
+
+@MODELS.register_module()
+class Xception(BaseModule):
+    """Xception (1610.02357) in the form that face forgery detection uses.
+
+    Modules bear the names of the public ImageNet checkpoints
+    (``xception-b5690688.pth``, ``xception-43020ad28.pth``), so that
+    ``init_cfg=dict(type='Pretrained', checkpoint=FILE_OR_URL)`` loads them,
+    the depth-wise weights into CSTM's spatial convolution where a motion
+    block stands; temporal and motion weights keep their initial values.
+
+    Paper: "we replace the depth-wise convolution of Xception backbone", which
+    we read as all 34 of them; ``motion_stages`` restricts it. AD is added
+    "into the 5th block", which we read as the output of ``block5``: the first
+    four blocks that could be meant all give the same shape, 728x14x14. Whether
+    the backbone starts from ImageNet is not said; it does so when ``init_cfg``
+    names a checkpoint.
+
+    Args:
+        motion_block: Config of the block in the depth-wise slots, such as
+            ``dict(type='MCB')``; None gives the plain, frame-wise Xception.
+        num_segments: T, the frames of a clip, which motion blocks must know.
+        motion_stages: Names of the stages (``'block1'`` ... ``'block12'``,
+            ``'conv3'``, ``'conv4'``) with motion blocks; None means all.
+        tap: Stage whose output F_out feeds the AD head.
+        width: Factor on all channels; 1 is the published network.
+        middle_blocks: Number of middle blocks, 8 in the published network.
+        norm_eval: Keep batch normalisation in evaluation mode in training.
+        init_cfg: MMEngine's initialisation config.
+
+    Returns:
+        F_out and the last features, ``(N, T, C, H, W)`` each: at 224 x 224,
+        C is 728 at 14 x 14 and 2048 at 7 x 7.
+
+    Raises:
+        ValueError: If a stage does not exist, or if a clip of other than
+            ``num_segments`` frames reaches a motion block.
+    """
+
+    def __init__(
+        self,
+        motion_block: dict | None = None,
+        num_segments: int = 8,
+        motion_stages: tuple[str, ...] | None = None,
+        tap: str = 'block5',
+        width: float = 1.0,
+        middle_blocks: int = 8,
+        norm_eval: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.num_segments = num_segments
+        self.motion_block = motion_block
+        self.norm_eval = norm_eval
+        self.tap = tap
+        middle = [f'block{i + 4}' for i in range(middle_blocks)]
+        self.stages = [
+            *('block1', 'block2', 'block3'),
+            *middle,
+            *('block12', 'conv3', 'conv4'),
+        ]
+        for name in (tap, *(motion_stages or ())):
+            if name not in self.stages:
+                raise ValueError(f'no stage {name!r}: use {self.stages}')
+
+        def motion(stage: str) -> dict | None:
+            if motion_block is None:
+                return None
+            if motion_stages is not None and stage not in motion_stages:
+                return None
+            return dict(motion_block, num_segments=num_segments)
+
+        def wide(channels: int) -> int:
+            return max(1, round(channels * width))
+
+        c32, c64, c128, c256, c728, c1024, c1536, c2048 = map(
+            wide, (32, 64, 128, 256, 728, 1024, 1536, 2048)
+        )
+        self.conv1 = nn.Conv2d(3, c32, 3, stride=2, bias=False)
+        self.bn1 = nn.BatchNorm2d(c32)
+        self.conv2 = nn.Conv2d(c32, c64, 3, bias=False)
+        self.bn2 = nn.BatchNorm2d(c64)
+        self.relu = nn.ReLU(inplace=True)
+        self.block1 = Block(
+            (c64, c128, c128), 2, motion('block1'), leading_relu=False
+        )
+        self.block2 = Block((c128, c256, c256), 2, motion('block2'))
+        self.block3 = Block((c256, c728, c728), 2, motion('block3'))
+        for name in middle:
+            setattr(self, name, Block((c728,) * 4, 1, motion(name)))
+        self.block12 = Block((c728, c728, c1024), 2, motion('block12'))
+        self.conv3 = SeparableConv2d(c1024, c1536, motion('conv3'))
+        self.bn3 = nn.BatchNorm2d(c1536)
+        self.conv4 = SeparableConv2d(c1536, c2048, motion('conv4'))
+        self.bn4 = nn.BatchNorm2d(c2048)
+
+    def train(self, mode: bool = True) -> 'Xception':
+        """Set the mode; ``norm_eval`` keeps batch norms in evaluation."""
+        super().train(mode)
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+    def fold(self, x: Tensor) -> Tensor:
+        """``(N, C, T, H, W)`` -> ``(N*T, C, H, W)`` in channels-last."""
+        n, c, t, h, w = x.shape
+        if self.motion_block is not None and t != self.num_segments:
+            raise ValueError(
+                f'clips of {t} frames, but the motion blocks were built for '
+                f'num_segments={self.num_segments}: make both equal'
+            )
+        frames = x.permute(0, 2, 3, 4, 1).reshape(n * t, h, w, c)
+        return frames.permute(0, 3, 1, 2)
+
+    def stem(self, x: Tensor) -> Tensor:
+        """The two plain convolutions: ``(N*T, 64, H/2 - 3, W/2 - 3)``."""
+        x = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(x)))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        num_frames = x.shape[2]
+        x = self.stem(self.fold(x))
+        f_out = x
+        for name in self.stages:
+            x = getattr(self, name)(x)
+            if name == 'conv3':
+                x = self.relu(self.bn3(x))
+            elif name == 'conv4':
+                x = self.relu(self.bn4(x))
+            if name == self.tap:
+                f_out = x
+        return tuple(f.unflatten(0, (-1, num_frames)) for f in (f_out, x))

@@ -1,0 +1,52 @@
+"""Curves of a training run, drawn from MMEngine's scalar logs."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+Curves = dict[str, list[tuple[int, float]]]
+
+
+def read_scalars(work_dir: str | Path) -> Curves:
+    """All scalars that a work directory logged, ``{name: [(step, value)]}``.
+
+    A resumed run logs to a folder of its own; the folders are read in order
+    of time, and a step logged again replaces what stood there.
+    """
+    steps: dict[str, dict[int, float]] = defaultdict(dict)
+    for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        for line in path.read_text().splitlines():
+            row = json.loads(line)
+            step = row.get('step')
+            for name, value in row.items():
+                if step is not None and isinstance(value, (int, float)):
+                    steps[name][step] = value
+    return {name: sorted(by_step.items()) for name, by_step in steps.items()}
+
+
+def plot_curves(curves: Curves, out: str | Path) -> Path | None:
+    """Draw losses above AUCs over iterations; None if there is no loss.
+
+    Args:
+        curves: As :func:`read_scalars` gives them.
+        out: The image to write.
+    """
+    losses = {k: v for k, v in curves.items() if k.startswith('loss')}
+    scores = {k: curves[k] for k in ('video/auc', 'clip/auc') if k in curves}
+    panels = [('loss', losses)] + [('validation AUC', scores)] * bool(scores)
+    if not losses:
+        return None
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3 * len(panels)), layout='constrained')
+    axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    for axis, (title, lines) in zip(axes, panels):
+        for name, points in sorted(lines.items()):
+            marker = '.' if len(points) < 50 else None
+            axis.plot(*zip(*points), label=name, marker=marker, linewidth=1)
+        axis.set_ylabel(title)
+        axis.grid(alpha=0.3)
+        axis.legend()
+    axes[-1].set_xlabel('iteration')
+    figure.savefig(out, dpi=120)
+    return Path(out)

@@ -1,0 +1,126 @@
+"""Videos with a face that dlib finds, and data sets made of them."""
+
+import importlib.util
+import json
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+REPO = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope='session')
+def load_tool():
+    """Import ``tools/<name>.py`` as a module."""
+
+    def load(name):
+        path = REPO / 'tools' / f'{name}.py'
+        spec = importlib.util.spec_from_file_location(f'tool_{name}', path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture(scope='session')
+def draw_faces():
+    """Draw a portrait at each (left, top, size) of a plain RGB frame.
+
+    A portrait may hang over the border. Its face is some 0.37 * size wide.
+    """
+    data = pytest.importorskip('skimage.data')
+    portrait = data.astronaut()[:260, 90:350]
+
+    def draw(*places, width=200, height=160, shade=90):
+        margin = 200
+        frame = np.full(
+            (height + 2 * margin, width + 2 * margin, 3), shade, np.uint8
+        )
+        for left, top, size in places:
+            x, y = left + margin, top + margin
+            frame[y : y + size, x : x + size] = cv2.resize(
+                portrait, (size, size), interpolation=cv2.INTER_AREA
+            )
+        return frame[margin:-margin, margin:-margin].copy()
+
+    return draw
+
+
+@pytest.fixture(scope='session')
+def write_video():
+    """Write RGB frames of one size as an mp4 file; return its path."""
+
+    def write(path, frames, fps=25):
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frames = list(frames)
+        height, width = frames[0].shape[:2]
+        code = cv2.VideoWriter_fourcc(*'mp4v')
+        writer = cv2.VideoWriter(str(path), code, fps, (width, height))
+        for frame in frames:
+            writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        writer.release()
+        return path
+
+    return write
+
+
+@pytest.fixture(scope='session')
+def talking_head(draw_faces, write_video):
+    """Write a video of a moving portrait, another one for each name."""
+
+    def make(path, num_frames=20):
+        seed = zlib.crc32(Path(path).as_posix()[-40:].encode())
+        rng = np.random.default_rng(seed)
+        x, y = np.cumsum(rng.integers(-2, 3, (2, num_frames)), axis=1)
+        shade = int(rng.integers(40, 160))
+        return write_video(
+            path,
+            (
+                draw_faces((30 + dx, 20 + dy, 120), shade=shade)
+                for dx, dy in zip(x, y, strict=True)
+            ),
+        )
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def make_ffpp(talking_head):
+    """Write a FaceForensics++ tree: one pair each to train, val and test."""
+
+    def make(root, methods=('Deepfakes', 'FaceSwap'), num_frames=20):
+        pairs = {'train': '071 054', 'val': '720 672', 'test': '953 974'}
+        (root / 'splits').mkdir(parents=True)
+        for split, pair in pairs.items():
+            a, b = pair.split()
+            (root / f'splits/{split}.json').write_text(json.dumps([[a, b]]))
+            for name in (a, b):
+                folder = root / 'original_sequences/youtube/c23/videos'
+                talking_head(folder / f'{name}.mp4', num_frames)
+            for method in methods:
+                folder = root / f'manipulated_sequences/{method}/c23/videos'
+                for name in (f'{a}_{b}', f'{b}_{a}'):
+                    talking_head(folder / f'{name}.mp4', num_frames)
+        return root
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def ffpp_tree(make_ffpp, tmp_path_factory):
+    """Return a tree of 6 real and 12 fake videos; do not change it."""
+    return make_ffpp(tmp_path_factory.mktemp('ffpp') / 'root')
+
+
+@pytest.fixture(scope='session')
+def real_people():
+    """Return videos of real people; skip where they are not at hand."""
+    folder = REPO.parent / 'shared/media/talking'
+    if not folder.is_dir():
+        pytest.skip('no folder ../shared/media/talking beside the repository')
+    return sorted(folder.glob('*.mkv'))

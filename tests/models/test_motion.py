@@ -1,0 +1,266 @@
+"""Facts about the motion blocks; the references are written as loops."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gml_mmaction.models import CMM, CSTM, MCB, MCM, STMBlock
+
+N, T, C, H, W = 2, 4, 32, 6, 5
+BLOCKS = [CSTM, STMBlock, MCB]
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def clips(dtype=torch.float64):
+    return torch.randn(N * T, C, H, W, dtype=dtype)
+
+
+def build(block, **kwargs):
+    """A block in float64, every buffer and parameter of it random."""
+    module = block(C, num_segments=T, **kwargs).double().eval()
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.randn_like(tensor))
+            if name.endswith('running_var'):
+                tensor.abs_().add_(0.5)
+    return module
+
+
+def convolve_by_loops(kernel, f):
+    """K * f of Eq. 1: sums over i, j in {-1, 0, 1}, zero outside."""
+    channels, height, width = f.shape
+    out = np.zeros_like(f)
+    for c in range(channels):
+        for h in range(height):
+            for w in range(width):
+                for i in (-1, 0, 1):
+                    for j in (-1, 0, 1):
+                        if 0 <= h + i < height and 0 <= w + j < width:
+                            out[c, h, w] += (
+                                kernel[c, i + 1, j + 1] * f[c, h + i, w + j]
+                            )
+    return out
+
+
+def difference_by_loops(kernel, f):
+    """f_t - (K * f)_{t-1} for t >= 1; f is (N, T, C, H, W)."""
+    out = np.zeros_like(f)
+    for n in range(len(f)):
+        for t in range(1, f.shape[1]):
+            out[n, t] = f[n, t] - convolve_by_loops(kernel, f[n, t - 1])
+    return out
+
+
+def numpy_clips(x):
+    return x.detach().unflatten(0, (N, T)).numpy()
+
+
+@torch.no_grad()
+def test_f_d_is_a_1x1_convolution_to_c_over_16_then_batch_norm():
+    cmm = build(CMM)
+    conv = nn.functional.conv2d(
+        clips_ := clips(), cmm.reduce.weight[..., None, None]
+    )
+    expected = nn.functional.batch_norm(
+        conv,
+        cmm.norm.running_mean,
+        cmm.norm.running_var,
+        cmm.norm.weight,
+        cmm.norm.bias,
+    )
+    assert expected.shape == (N * T, C // 16, H, W)
+    torch.testing.assert_close(cmm.embed(clips_), expected)
+
+
+def test_cmm_equals_eq_1_written_as_loops():
+    cmm, x = build(CMM), clips()
+    (f_m,) = cmm(x)
+    kernel = cmm.k_pm.weight.detach().numpy()[:, 0]
+    expected = difference_by_loops(kernel, numpy_clips(cmm.embed(x)))
+    np.testing.assert_allclose(numpy_clips(f_m), expected, atol=1e-12)
+
+
+def test_mcm_equals_eq_1_and_eq_2_written_as_loops():
+    mcm, x = build(MCM), clips()
+    f_m, f_mm = mcm(x)
+    kernel = mcm.k_pm.weight.detach().numpy()[:, 0]
+    expected_m = difference_by_loops(kernel, numpy_clips(mcm.embed(x)))
+    expected_mm = difference_by_loops(kernel, expected_m)
+    np.testing.assert_allclose(numpy_clips(f_m), expected_m, atol=1e-12)
+    np.testing.assert_allclose(numpy_clips(f_mm), expected_mm, atol=1e-12)
+
+
+def test_mcm_has_one_kernel_for_both_orders():
+    kernels = [m for m in MCM(C, T).modules() if isinstance(m, nn.Conv2d)]
+    assert len(kernels) == 1
+
+
+def test_cstm_equals_3x1x1_then_1x3x3_channel_wise_convolutions():
+    cstm, x = build(CSTM), clips()
+    volume = x.unflatten(0, (N, T)).transpose(1, 2)  # (N, C, T, H, W)
+    volume = nn.functional.conv3d(
+        volume,
+        cstm.temporal.weight[..., None],
+        padding=(1, 0, 0),
+        groups=C,
+    )
+    volume = nn.functional.conv3d(
+        volume,
+        cstm.spatial.weight[:, :, None],
+        padding=(0, 1, 1),
+        groups=C,
+    )
+    expected = volume.transpose(1, 2).flatten(0, 1)
+    torch.testing.assert_close(cstm(x), expected)
+
+
+@pytest.mark.parametrize('expand', ['shared', 'separate'])
+def test_mcb_is_f_s_plus_expanded_f_m_plus_expanded_f_mm(expand):
+    mcb, x = build(MCB, expand=expand), clips()
+    f_m, f_mm = mcb.motion(x)
+    weight = mcb.expand.weight[..., None, None]
+    for_m, for_mm = (
+        (weight, weight) if expand == 'shared' else weight.chunk(2, dim=1)
+    )
+    expected = (
+        mcb.cstm(x)
+        + nn.functional.conv2d(f_m, for_m)
+        + nn.functional.conv2d(f_mm, for_mm)
+    )
+    torch.testing.assert_close(mcb(x), expected)
+
+
+def test_stm_block_is_f_s_plus_expanded_f_m():
+    stm, x = build(STMBlock), clips()
+    (f_m,) = stm.motion(x)
+    expanded = nn.functional.conv2d(f_m, stm.expand.weight[..., None, None])
+    torch.testing.assert_close(stm(x), stm.cstm(x) + expanded)
+
+
+@pytest.mark.parametrize('block', BLOCKS)
+def test_clips_in_a_batch_do_not_leak(block):
+    module, x = build(block), clips()
+    changed = x.clone()
+    changed[T:] = torch.randn_like(changed[T:])
+    torch.testing.assert_close(
+        module(changed)[:T], module(x)[:T], rtol=0, atol=0
+    )
+    assert not torch.allclose(module(changed)[T:], module(x)[T:])
+
+
+@pytest.mark.parametrize('block', BLOCKS)
+def test_memory_format_does_not_change_the_result(block):
+    module, x = build(block), clips()
+    torch.testing.assert_close(
+        module(x.contiguous(memory_format=torch.channels_last)), module(x)
+    )
+
+
+def identity_kernel(mcm):
+    nn.init.dirac_(mcm.k_pm.weight, groups=mcm.k_pm.groups)
+
+
+@pytest.mark.parametrize(
+    ('boundary', 'moving'),
+    [('zero', []), ('strict', []), ('replicate', []), ('feature', [0])],
+)
+def test_a_static_clip_has_no_motion_when_k_pm_is_the_identity(
+    boundary, moving
+):
+    mcm = build(MCM, boundary=boundary)
+    identity_kernel(mcm)
+    static = torch.randn(N, 1, C, H, W).double().expand(-1, T, -1, -1, -1)
+    f_m, _ = mcm(static.flatten(0, 1))
+    per_frame = f_m.unflatten(0, (N, T)).abs().amax(dim=(0, 2, 3, 4))
+    assert per_frame.nonzero().flatten().tolist() == moving
+
+
+def test_uniform_motion_is_consistent_and_its_change_is_not():
+    """F^MM of frames that change evenly is zero; of uneven ones it is not."""
+    mcm = build(MCM)
+    identity_kernel(mcm)
+    step = torch.randn(1, C, H, W).double()
+    frames = torch.arange(T).view(T, 1, 1, 1).double()
+    even = (frames * step).repeat(N, 1, 1, 1)
+    uneven = (frames**2 * step).repeat(N, 1, 1, 1)
+    f_m, f_mm = mcm(even)
+    assert f_m.unflatten(0, (N, T))[:, 1:].abs().min() > 0
+    # F^MM_1 = F^M_1, as F^M_0 is zero.
+    consistency = f_mm.unflatten(0, (N, T))[:, 2:]
+    torch.testing.assert_close(consistency, torch.zeros_like(consistency))
+    assert mcm(uneven)[1].unflatten(0, (N, T))[:, 2:].abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ('boundary', 'first', 'second'),
+    [
+        ('zero', lambda d, pm, m: 0 * d, lambda d, pm, m: m),
+        ('strict', lambda d, pm, m: 0 * d, lambda d, pm, m: 0 * d),
+        ('replicate', lambda d, pm, m: d - pm, None),
+        ('feature', lambda d, pm, m: d, None),
+    ],
+)
+def test_boundaries_are_what_their_names_say(boundary, first, second):
+    """F^M at t = 0, and F^MM at t = 1 where the reading decides it."""
+    mcm, x = build(MCM, boundary=boundary), clips()
+    f_d = mcm.embed(x)
+    f_pm = mcm.k_pm(f_d)
+    f_m, f_mm = (f.unflatten(0, (N, T)) for f in mcm(x))
+    start = first(f_d[::T], f_pm[::T], None)
+    torch.testing.assert_close(f_m[:, 0], start)
+    if second is not None:
+        torch.testing.assert_close(
+            f_mm[:, 1], second(f_d[1::T], None, f_m[:, 1])
+        )
+    # Later frames know their past and do not depend on the reading.
+    torch.testing.assert_close(f_m[:, 1:], build_again(mcm, x)[:, 1:])
+
+
+def build_again(mcm, x):
+    other = MCM(C, T, boundary='zero').double().eval()
+    other.load_state_dict(mcm.state_dict())
+    return other(x)[0].unflatten(0, (N, T))
+
+
+@pytest.mark.parametrize(
+    ('init', 'before', 'own', 'after'),
+    [('stm', 8, 16, 8), ('tsm', 4, 24, 4), ('identity', 0, 32, 0)],
+)
+def test_temporal_init_gives_each_channel_one_frame(init, before, own, after):
+    kernels = CSTM(C, T, init).temporal.weight.detach()[:, 0, :, 0].tolist()
+    expected = [[1, 0, 0]] * before + [[0, 1, 0]] * own + [[0, 0, 1]] * after
+    assert kernels == expected
+
+
+def test_the_first_quarter_of_channels_sees_the_previous_frame():
+    cstm = CSTM(C, T, 'stm').double()
+    x = clips()
+    fused = cstm.fuse_frames(x).unflatten(0, (N, T))
+    x = x.unflatten(0, (N, T))
+    torch.testing.assert_close(fused[:, 1:, : C // 4], x[:, :-1, : C // 4])
+    torch.testing.assert_close(fused[:, :-1, -C // 4 :], x[:, 1:, -C // 4 :])
+    assert fused[:, 0, : C // 4].abs().max() == 0
+
+
+def test_728_channels_are_reduced_to_45_and_few_channels_to_one():
+    assert CMM(728).out_channels == 45
+    assert CMM(8).out_channels == 1
+
+
+@pytest.mark.parametrize(
+    ('block', 'arguments'),
+    [
+        (CSTM, dict(temporal_init='shift')),
+        (MCB, dict(boundary='mirror')),
+        (MCB, dict(expand='both')),
+    ],
+)
+def test_an_unknown_option_is_named_with_the_known_ones(block, arguments):
+    ((name, value),) = arguments.items()
+    with pytest.raises(ValueError, match=f"{name}='{value}': use"):
+        block(C, **arguments)

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# One machine:      tools/dist_train.sh CONFIG NUM_PROCESSES [OPTIONS]
+# Several machines: the same on each with NNODES, NODE_RANK, MASTER_ADDR, PORT.
+# Processes use one GPU each, or the CPU (gloo) where there is none.
+set -euo pipefail
+files=("$1"); processes=$2; shift 2
+
+exec python -m torch.distributed.run \
+  --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
+  --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
+  --nproc_per_node="$processes" \
+  "$(dirname "$0")/train.py" "${files[@]}" --launcher pytorch "$@"
