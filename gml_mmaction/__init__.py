@@ -9,8 +9,9 @@ __version__ = '0.1.0'
 
 from . import host
 
-host.prepare()
+if not host.diagnosing():  # the doctor has to run where nothing else does
+    host.prepare()
 
-from . import datasets, engine, evaluation, models  # noqa: E402
+    from . import datasets, engine, evaluation, models
 
-__all__ = ['datasets', 'engine', 'evaluation', 'host', 'models']
+    __all__ = ['datasets', 'engine', 'evaluation', 'host', 'models']

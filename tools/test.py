@@ -5,10 +5,9 @@ Example:
 """
 
 import argparse
-from pathlib import Path
 
 from mmengine.config import Config
-from train import add_run_options, read_config
+from train import add_run_options, one_line_errors, read_config
 
 from gml_mmaction.host import build_runner
 
@@ -27,13 +26,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def dump_predictions(cfg: Config, path: str) -> None:
-    """Add the host's ``DumpResults`` to the evaluators.
-
-    Raises:
-        ValueError: If the file does not end in ``.pkl`` or ``.pickle``.
-    """
-    if Path(path).suffix not in ('.pkl', '.pickle'):
-        raise ValueError(f'--dump {path}: the name must end in .pkl')
+    """Add the host's ``DumpResults`` to the evaluators."""
     evaluators = cfg.test_evaluator
     if not isinstance(evaluators, list):
         evaluators = [evaluators]
@@ -44,11 +37,12 @@ def dump_predictions(cfg: Config, path: str) -> None:
 def main(argv: list[str] | None = None) -> dict:
     """Test; returns the metrics."""
     args = parse_args(argv)
-    cfg = read_config(args)
-    if args.dump is not None:
-        dump_predictions(cfg, args.dump)
-    cfg.load_from = args.checkpoint
-    return build_runner(cfg).test()
+    with one_line_errors():
+        cfg = read_config(args)
+        if args.dump is not None:
+            dump_predictions(cfg, args.dump)
+        cfg.load_from = args.checkpoint
+        return build_runner(cfg).test()
 
 
 if __name__ == '__main__':

@@ -6,11 +6,18 @@ Example:
 
 import argparse
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from gml_mmaction.host import build_runner
+from gml_mmaction.host import (
+    HostError,
+    UnsafeCheckpointError,
+    build_runner,
+)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -113,12 +120,22 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
         )
 
 
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End with the message alone where the message says what to mend."""
+    try:
+        yield
+    except (FileNotFoundError, HostError, UnsafeCheckpointError) as error:
+        raise SystemExit(f'{Path(sys.argv[0]).name}: {error}') from None
+
+
 def main(argv: list[str] | None = None) -> None:
     """Train."""
     args = parse_args(argv)
-    cfg = read_config(args)
-    merge_args(cfg, args)
-    build_runner(cfg).train()
+    with one_line_errors():
+        cfg = read_config(args)
+        merge_args(cfg, args)
+        build_runner(cfg).train()
 
 
 if __name__ == '__main__':

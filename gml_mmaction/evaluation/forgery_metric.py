@@ -94,6 +94,8 @@ class ForgeryMetric(BaseMetric):
         prefix: See MMEngine's ``BaseMetric``.
     """
 
+    default_prefix = ''  # keys begin with their level
+
     def __init__(
         self,
         video_rule: str = 'mean',

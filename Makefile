@@ -1,0 +1,66 @@
+# Everything from a bare machine: Python 3.10 or newer, git and make.
+#
+#   PYTHON=python3.12     the Python that makes the environment
+#   VENV=DIR              where the environment lies
+#   TORCH_INDEX=URL       a further package index to take PyTorch's build from,
+#                         for instance PyTorch's own index of CPU wheels
+#   DEMO_ARGS='...'       arguments of tools/demo.py
+#   TEST_ARGS='...'       arguments of pytest
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_INDEX ?=
+DEMO_ARGS ?=
+TEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+INSTALLED := $(VENV)/.installed
+TEST_INSTALLED := $(VENV)/.test-installed
+
+.PHONY: help install demo test lint doctor clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
+	    sed -E 's/^([a-z]+):.*## (.*)$$/  make \1\t\2/' | expand -t 16
+
+install: $(INSTALLED) ## make the environment and install everything
+
+demo: $(INSTALLED) ## from made-up videos to a tested detector
+	$(BIN)/python tools/demo.py $(DEMO_ARGS)
+
+test: export OMP_NUM_THREADS ?= 2
+test: export MPLBACKEND ?= Agg
+test: lint ## lint and run the tests
+	$(BIN)/python -m pytest -q $(TEST_ARGS)
+
+lint: $(TEST_INSTALLED) ## check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+doctor: $(INSTALLED) ## say what is installed and what is wrong with it
+	$(BIN)/python -m gml_mmaction.doctor
+
+clean: ## remove .venv, caches and build files
+	rm -rf .venv .pytest_cache .ruff_cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	    echo 'Python 3.10 or newer is needed and $(PYTHON) is not one:' \
+	        'choose it, as in make install PYTHON=python3.12' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+	    echo '$(PYTHON) cannot make environments: install its venv' \
+	        'package (apt-get install python3-venv)' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): requirements/pinned.txt setup.py pyproject.toml | $(BIN)/python
+	$(PIP) install $(INDEX) -r requirements/pinned.txt
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(TEST_INSTALLED): requirements/test.txt $(INSTALLED)
+	$(PIP) install $(INDEX) -r requirements/test.txt
+	@touch $@

@@ -1,0 +1,28 @@
+"""A video becomes face crops: detection, the square, extraction to disk.
+
+Boxes are (left, top, width, height) and squares (left, top, side), in whole
+pixels of the source frame; both may reach beyond it. Frames are RGB uint8 of
+shape (H, W, 3). dlib and decord are imported when first used.
+"""
+
+from .detect import Face, detect_faces
+from .extract import CropOptions, extract_video
+from .prepare import format_report, prepare_videos
+from .square import Square, crop, crop_side, padding, square_around
+from .video import VideoError, VideoReader
+
+__all__ = [
+    'CropOptions',
+    'Face',
+    'Square',
+    'VideoError',
+    'VideoReader',
+    'crop',
+    'crop_side',
+    'detect_faces',
+    'extract_video',
+    'format_report',
+    'padding',
+    'prepare_videos',
+    'square_around',
+]

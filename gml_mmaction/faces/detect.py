@@ -1,0 +1,63 @@
+"""Faces in one frame, by dlib's frontal detector (HOG and linear SVM)."""
+
+import functools
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from gml_mmaction import host
+
+from .square import Box
+
+__all__ = ['Face', 'detect_faces']
+
+
+class Face(NamedTuple):
+    """A detected face.
+
+    Attributes:
+        box: Left, top, width, height; may reach beyond the frame.
+        score: dlib's confidence, above 0, unbounded.
+    """
+
+    box: Box
+    score: float
+
+
+def detect_faces(frame: np.ndarray, *, upsample: int = 1) -> list[Face]:
+    """Find the faces of an RGB frame; the one to follow comes first.
+
+    Args:
+        frame: (H, W, 3), uint8.
+        upsample: How often the frame is doubled before the search. 0 finds
+            faces from about 80 pixels on, 1 from about 40 on.
+
+    Returns:
+        The largest face first; of equals, the one with the higher score.
+
+    Raises:
+        ImportError: dlib is missing.
+
+    Paper: "dlib", no settings. We search in gray, doubled once, as the
+    official crop of FaceForensics++ does (classification/
+    detect_from_video.py), but take the largest of several faces, as that
+    script's comment says, not the first of dlib's list, as its code does.
+    """
+    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    boxes, scores, _ = _detector().run(gray, upsample, 0.0)
+    faces = [
+        Face((b.left(), b.top(), b.width(), b.height()), score)
+        for b, score in zip(boxes, scores, strict=True)
+    ]
+    return sorted(faces, key=_largest_first)
+
+
+def _largest_first(face: Face) -> tuple:
+    _, _, w, h = face.box
+    return -w * h, -face.score, face.box
+
+
+@functools.lru_cache(maxsize=1)
+def _detector() -> Any:
+    return host.require('dlib').get_frontal_face_detector()

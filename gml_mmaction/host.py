@@ -1,0 +1,547 @@
+"""Every workaround for MMAction2, MMEngine and MMCV on today's PyTorch.
+
+One place, small functions, each with its upstream report. A workaround looks
+whether it is needed, may be applied twice, and leaves a stack that has been
+repaired upstream as it is. :func:`prepare` applies those that belong to the
+import, :func:`prepare_runner_cfg` those that belong to a run, and
+:func:`status` lists them all for ``python -m gml_mmaction.doctor``.
+
+Importing this module needs nothing but the standard library.
+"""
+
+import contextlib
+import datetime
+import functools
+import importlib
+import importlib.metadata
+import os
+import pickle
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+CV2_LIBRARIES = (
+    'a system library is missing: apt-get install libgl1 libglib2.0-0 '
+    'libxcb1, or what your system calls them'
+)
+REMEDIES = {
+    'torch': 'pip install "torch>=2.6"',
+    'mmengine': 'pip install "mmengine>=0.10.4,<1.0"',
+    'mmaction': 'pip install "mmaction2>=1.2.0,<1.3"',
+    'mmcv': 'pip install "gml-mmaction[lite]", or a full mmcv>=2.1.0,<2.2.0',
+    'dlib': 'pip install "gml-mmaction[lite]", or compile it: '
+    'pip install dlib',
+    'decord': 'pip install decord',
+    'cv2': 'pip install opencv-python opencv-contrib-python, '
+    'both of one version',
+}
+LAUNCHER_VARIABLES = (
+    'RANK',
+    'LOCAL_RANK',
+    'WORLD_SIZE',
+    'MASTER_ADDR',
+    'MASTER_PORT',
+)
+
+
+class HostError(ImportError):
+    """The installed stack cannot be used; the message ends in the remedy."""
+
+
+class UnsafeCheckpointError(ValueError):
+    """A checkpoint asks for more than tensors and MMEngine's own records."""
+
+
+@dataclass(frozen=True)
+class Workaround:
+    """One repair of the host.
+
+    Attributes:
+        name: What is repaired, in a few words.
+        upstream: The report or the source line it answers to.
+        reason: Says why the repair is needed here, '' where it is not. It
+            changes nothing and may raise ImportError in a broken stack.
+        apply: Does it; None for those that :func:`prepare_runner_cfg` does.
+    """
+
+    name: str
+    upstream: str
+    reason: Callable[[], str]
+    apply: Callable[[], None] | None = None
+
+
+def require(name: str) -> ModuleType:
+    """Import ``name``, or say in one line what to install.
+
+    Args:
+        name: Name as in ``import name``; those in ``REMEDIES`` have an
+            advice of their own.
+
+    Raises:
+        HostError: The module, or something that it needs, cannot be
+            imported, or is of a version that the host rejects.
+    """
+    try:
+        return importlib.import_module(name)
+    except (ImportError, AssertionError, OSError) as error:
+        raise HostError(
+            f'{name} cannot be imported ({_one_line(error)}). '
+            f'Remedy: {remedy(name, str(error))}'
+        ) from error
+
+
+def remedy(name: str, error: str) -> str:
+    """One line that says what to do when ``import name`` raised ``error``."""
+    if re.search(r'lib(GL|glib|gthread|xcb|SM|Xext|Xrender)\b', error):
+        return CV2_LIBRARIES
+    missing = re.search(r"No module named '(\w+)|^(MM\w+)==", error)
+    if missing:
+        name = missing[1] or missing[2].lower()
+    return REMEDIES.get(name, f'pip install {name}')
+
+
+def diagnosing() -> bool:
+    """True in ``python -m gml_mmaction.doctor``.
+
+    The doctor has to run where nothing else does, so the package then imports
+    nothing of the stack.
+    """
+    return 'gml_mmaction.doctor' in sys.orig_argv
+
+
+def prepare() -> None:
+    """Make the host importable and safe; call it before ``mmaction.models``.
+
+    Raises:
+        HostError: A part of the stack is missing or of a wrong version.
+    """
+    for name in ('torch', 'mmengine', 'mmcv', 'mmaction'):
+        require(name)
+    for workaround in WORKAROUNDS:
+        if workaround.apply is not None and workaround.reason():
+            workaround.apply()
+
+
+def status() -> list[tuple[Workaround, str]]:
+    """Every workaround with the reason why it is active ('' where not)."""
+    return [(item, _reason_or_error(item)) for item in WORKAROUNDS]
+
+
+def build_runner(cfg: Any) -> Any:
+    """Build the runner of a config on any machine, CPU launchers included.
+
+    Args:
+        cfg: ``mmengine.Config`` with MMAction2's runner keys; changed in
+            place by :func:`prepare_runner_cfg`.
+
+    Returns:
+        ``mmengine.runner.Runner``, or the class named by ``runner_type``.
+    """
+    prepare()
+    from mmengine.registry import RUNNERS
+    from mmengine.runner import Runner
+
+    prepare_runner_cfg(cfg)
+    if 'runner_type' in cfg:
+        return RUNNERS.build(cfg)
+    return Runner.from_cfg(cfg)
+
+
+def prepare_runner_cfg(cfg: Any) -> None:
+    """Make a config run without an accelerator; on one, change nothing.
+
+    A launcher gets gloo and a wrapper without device ids
+    (:func:`start_gloo`), and ``AmpOptimWrapper``, which refuses to work on a
+    CPU, becomes :func:`cpu_amp_optim_wrapper`.
+
+    Args:
+        cfg: ``mmengine.Config``; changed in place.
+
+    Raises:
+        ValueError: The launcher cannot start processes on a CPU.
+    """
+    if not _cpu_only():
+        return
+    if cfg.get('launcher', 'none') != 'none':
+        start_gloo(cfg)
+    optim_wrapper = cfg.get('optim_wrapper') or {}
+    if optim_wrapper.get('type') == 'AmpOptimWrapper':
+        optim_wrapper['type'] = cpu_amp_optim_wrapper().__name__
+        for key in ('loss_scale', 'dtype', 'use_fsdp'):
+            optim_wrapper.pop(key, None)
+
+
+def start_gloo(cfg: Any) -> None:
+    """Join the launcher's processes by gloo, before MMEngine tries NCCL.
+
+    Upstream: ``mmengine.dist.utils._init_dist_pytorch`` calls
+    ``torch.cuda.set_device`` whatever the backend, and
+    ``Runner.wrap_model`` always passes ``device_ids``, which PyTorch refuses
+    for a model on the CPU. MMEngine skips the former where a process group
+    exists and obeys an explicit ``device_ids=None``. No report upstream is
+    known to us; the same complaint for MMDetection is open-mmlab/
+    mmdetection#8307.
+
+    Args:
+        cfg: ``mmengine.Config`` with a ``launcher``; changed in place.
+
+    Raises:
+        ValueError: Another launcher than 'pytorch', or its environment is
+            not there.
+    """
+    import torch.distributed as dist
+
+    missing = [key for key in LAUNCHER_VARIABLES if key not in os.environ]
+    if cfg['launcher'] != 'pytorch' or missing:
+        raise ValueError(
+            f'launcher={cfg["launcher"]!r} cannot start on a CPU '
+            f'(not set: {", ".join(missing) or "none"}). Remedy: torchrun '
+            '--nproc_per_node=2 tools/train.py CONFIG --launcher pytorch'
+        )
+    env_cfg = dict(cfg.get('env_cfg') or {})
+    dist_cfg = {**(env_cfg.get('dist_cfg') or {}), 'backend': 'gloo'}
+    cfg['env_cfg'] = {**env_cfg, 'dist_cfg': dist_cfg}
+    wrapper = {
+        'type': 'MMDistributedDataParallel',
+        'broadcast_buffers': False,
+        'find_unused_parameters': cfg.get('find_unused_parameters', False),
+        **(cfg.get('model_wrapper_cfg') or {}),
+        'device_ids': None,
+    }
+    cfg['model_wrapper_cfg'] = wrapper
+    if not dist.is_initialized():
+        timeout = datetime.timedelta(seconds=dist_cfg.get('timeout', 1800))
+        dist.init_process_group('gloo', timeout=timeout)
+
+
+def cpu_amp_optim_wrapper() -> type:
+    """The registered ``CPUAmpOptimWrapper``: bfloat16 autocast on a CPU.
+
+    Upstream: open-mmlab/mmpretrain#1556, ``AmpOptimWrapper`` asserts a GPU.
+    bfloat16 has float32's range, so no loss scaling is needed.
+    """
+    import torch
+    from mmengine.optim import OptimWrapper
+    from mmengine.registry import OPTIM_WRAPPERS
+
+    name = 'CPUAmpOptimWrapper'
+    if name in OPTIM_WRAPPERS:
+        return OPTIM_WRAPPERS.get(name)
+
+    class CPUAmpOptimWrapper(OptimWrapper):
+        """``OptimWrapper`` with the forward pass in bfloat16 on the CPU."""
+
+        @contextlib.contextmanager
+        def optim_context(self, model: Any) -> Iterator[None]:
+            bfloat16 = torch.autocast('cpu', dtype=torch.bfloat16)
+            with super().optim_context(model), bfloat16:
+                yield
+
+    OPTIM_WRAPPERS.register_module(name=name, module=CPUAmpOptimWrapper)
+    return CPUAmpOptimWrapper
+
+
+def add_missing_drn() -> None:
+    """Put a stand-in where MMAction2's wheel forgot ``localizers.drn``.
+
+    Upstream: open-mmlab/mmaction2#2714. ``mmaction.models`` imports DRN, an
+    action localiser that no detector of forgeries uses.
+    """
+    package = 'mmaction.models.localizers.drn'
+    if package in sys.modules:
+        return
+    from mmaction.registry import MODELS
+
+    class DRN:
+        """Stand-in for the model that the wheel of MMAction2 lacks."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            raise HostError(
+                'DRN is not part of the installed MMAction2 wheel. Remedy: '
+                'install MMAction2 from its sources'
+            )
+
+    MODELS.register_module(name='DRN', module=DRN, force=True)
+    for name in (package, f'{package}.drn'):
+        sys.modules[name] = ModuleType(name, DRN.__doc__)
+        sys.modules[name].DRN = DRN
+    sys.modules[package].__path__ = []
+
+
+def add_missing_importlib_metadata() -> None:
+    """Let the standard library answer for the back-port of itself.
+
+    Upstream: ``mmaction/utils/dependency.py`` imports importlib_metadata,
+    which MMAction2 1.2.0 does not declare; no report upstream is known to us.
+    """
+    sys.modules.setdefault('importlib_metadata', importlib.metadata)
+
+
+def load_checkpoints_safely() -> None:
+    """Let MMEngine load through PyTorch's safe loader only, and its own files.
+
+    Upstream: open-mmlab/mmengine#1655. MMEngine 0.10's own checkpoints fail
+    in PyTorch's safe loader; MMEngine 0.11 answers by switching the loader
+    off, and ``torch.hub``, which loads from addresses, has it off by default:
+    then a downloaded file can run any program. Here every scheme of MMEngine
+    goes through the safe loader, with an allow-list that is in force during
+    that load only (:func:`safe_loading`).
+    """
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    unguarded = CheckpointLoader.load_checkpoint.__func__
+    if hasattr(unguarded, 'guarded_by'):
+        return
+
+    @functools.wraps(unguarded)
+    def load_checkpoint(
+        cls: type, filename: str, *args: Any, **kwargs: Any
+    ) -> Any:
+        with safe_loading(filename):
+            return unguarded(cls, filename, *args, **kwargs)
+
+    load_checkpoint.guarded_by = __name__
+    CheckpointLoader.load_checkpoint = classmethod(load_checkpoint)
+
+
+@contextlib.contextmanager
+def safe_loading(filename: str | os.PathLike) -> Iterator[None]:
+    """Force ``torch.load`` into the safe loader, with MMEngine's own types.
+
+    Entries that the user has allowed by ``torch.serialization
+    .add_safe_globals`` stay allowed, except where ours are stricter. Not for
+    several threads at once: PyTorch's list belongs to the process.
+
+    Args:
+        filename: Named in the error.
+
+    Raises:
+        UnsafeCheckpointError: The file asks for anything else; nothing of it
+            has been run.
+    """
+    from mmengine.logging import HistoryBuffer
+    from torch import serialization
+
+    users = serialization.get_safe_globals()
+    ours = allowed_globals()
+    paths = {path for _, path in ours}
+    statistics = dict(HistoryBuffer._statistics_methods)
+    forced = ('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
+    banned = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
+    variables = {key: os.environ.pop(key, None) for key in (forced[0], banned)}
+    serialization.clear_safe_globals()
+    serialization.add_safe_globals(
+        [item for item in users if _global_path(item) not in paths] + ours
+    )
+    os.environ[forced[0]] = forced[1]
+    try:
+        yield
+    except pickle.UnpicklingError as error:
+        raise UnsafeCheckpointError(
+            f'{filename} was not loaded: {_refusal(error)}. A checkpoint may '
+            "hold tensors, numbers, text and MMEngine's records only. Remedy: "
+            'get the weights from a source that you trust'
+        ) from None
+    finally:
+        os.environ.pop(forced[0])
+        os.environ.update({k: v for k, v in variables.items() if v})
+        serialization.clear_safe_globals()
+        serialization.add_safe_globals(users)
+        # HistoryBuffer.__setstate__ writes into a table of the whole class.
+        HistoryBuffer._statistics_methods.clear()
+        HistoryBuffer._statistics_methods.update(statistics)
+
+
+def allowed_globals() -> list[tuple[Callable, str]]:
+    """What a checkpoint of MMEngine may name, and what it gets for it.
+
+    Returns:
+        Pairs of an object and the full name in the file: MMEngine's
+        HistoryBuffer, NumPy's array and its plain number types, under the
+        module names of NumPy 1 and 2. Functions are replaced by stand-ins
+        that do only what these files need.
+    """
+    import numpy as np
+    from mmengine.logging import HistoryBuffer
+
+    dtypes = {type(np.dtype(code)) for code in _number_codes()}
+    pairs = [
+        (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
+        (statistics_method, 'builtins.getattr'),
+        (np.ndarray, 'numpy.ndarray'),
+        (plain_dtype, 'numpy.dtype'),
+    ]
+    pairs += [(cls, _global_path(cls)) for cls in dtypes]
+    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
+        pairs.append((empty_array, f'{module}._reconstruct'))
+        pairs.append((plain_scalar, f'{module}.scalar'))
+    return pairs
+
+
+def statistics_method(owner: Any, name: Any) -> Callable:
+    """``getattr`` for checkpoints: HistoryBuffer's own statistics, no more.
+
+    Raises:
+        pickle.UnpicklingError: For any other object or attribute.
+    """
+    from mmengine.logging import HistoryBuffer
+
+    if owner is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
+        return vars(HistoryBuffer)[name]
+    raise pickle.UnpicklingError(
+        f'getattr({_name_of(owner)}, {name!r}) is not allowed'
+    )
+
+
+def plain_dtype(code: Any, *_: Any) -> Any:
+    """``numpy.dtype`` for checkpoints: bool, integers and floats only.
+
+    NumPy's shared instances are returned, which ignore a state that a file
+    sets on them; a copy would take over forged flags, hence foreign memory.
+    The byte order is that of this machine.
+
+    Raises:
+        pickle.UnpicklingError: For objects, records and other types.
+    """
+    import numpy as np
+
+    if type(code) is str and code in _number_codes():
+        return np.dtype(code)
+    raise pickle.UnpicklingError(f'numpy.dtype({code!r}) is not allowed')
+
+
+def empty_array(cls: Any, *_: Any) -> Any:
+    """``_reconstruct`` for checkpoints: an empty array, filled by its state.
+
+    Raises:
+        pickle.UnpicklingError: For a subclass of ``numpy.ndarray``.
+    """
+    import numpy as np
+
+    if cls is np.ndarray:
+        return np.ndarray((0,), 'b')
+    raise pickle.UnpicklingError(f'an array of {cls!r} is not allowed')
+
+
+def plain_scalar(dtype: Any, data: Any) -> Any:
+    """NumPy's ``scalar`` for checkpoints: one number from its bytes.
+
+    Raises:
+        pickle.UnpicklingError: For anything but the bytes of one number.
+    """
+    import numpy as np
+
+    number = isinstance(dtype, np.dtype) and dtype.kind in 'biuf'
+    if number and type(data) is bytes and len(data) == dtype.itemsize:
+        return np.frombuffer(data, dtype)[0]
+    raise pickle.UnpicklingError('a NumPy scalar of this kind is not allowed')
+
+
+def _number_codes() -> tuple[str, ...]:
+    """NumPy's codes of bool, integers and floats, as pickles write them."""
+    whole = tuple(f'{kind}{size}' for kind in 'iu' for size in (1, 2, 4, 8))
+    return ('b1', *whole, 'f2', 'f4', 'f8')
+
+
+def _global_path(item: Any) -> str:
+    """Full name under which PyTorch's loader finds an allowed object."""
+    if isinstance(item, tuple):
+        return item[1]
+    return f'{item.__module__}.{item.__qualname__}'
+
+
+def _refusal(error: Exception) -> str:
+    """The one fact in PyTorch's long message: what the file asked for."""
+    text = str(error)
+    found = re.search(r'GLOBAL (\S+)', text)
+    if found:
+        return f'it asks for {found[1]}'
+    line = re.search(r'WeightsUnpickler error:\s*(.+)', text)
+    return (line[1] if line else text.splitlines()[0]).strip().rstrip('.')
+
+
+def _name_of(item: Any) -> str:
+    return getattr(item, '__qualname__', type(item).__qualname__)
+
+
+def _one_line(error: BaseException) -> str:
+    return ' '.join(str(error).split()) or type(error).__name__
+
+
+def _reason_or_error(workaround: Workaround) -> str:
+    try:
+        return workaround.reason()
+    except Exception as error:  # a broken stack may fail in any way
+        return f'cannot be told: {_one_line(error)}'
+
+
+def _cpu_only() -> bool:
+    """True where MMEngine finds no accelerator."""
+    from mmengine.device import get_device
+
+    return get_device() == 'cpu'
+
+
+def _why_drn() -> str:
+    spec = PathFinder.find_spec('mmaction')
+    if spec is None:
+        raise ImportError('mmaction2 is not installed')
+    models = Path(spec.submodule_search_locations[0]) / 'models'
+    found = (models / 'localizers' / 'drn' / 'drn.py').is_file()
+    return '' if found else 'the installed MMAction2 lacks localizers/drn'
+
+
+def _why_importlib_metadata() -> str:
+    found = PathFinder.find_spec('importlib_metadata')
+    return '' if found else 'importlib_metadata is not installed'
+
+
+def _why_safe_loading() -> str:
+    version = importlib.metadata.version('torch')
+    if [int(part) for part in re.findall(r'\d+', version)[:2]] < [2, 6]:
+        raise HostError(
+            f'torch {version} has no allow-list for its safe loader. '
+            f'Remedy: {REMEDIES["torch"]}'
+        )
+    return 'no MMEngine both loads its own checkpoints and refuses code'
+
+
+def _why_cpu() -> str:
+    return 'no accelerator was found' if _cpu_only() else ''
+
+
+WORKAROUNDS = (
+    Workaround(
+        'missing mmaction.models.localizers.drn',
+        'open-mmlab/mmaction2#2714',
+        _why_drn,
+        add_missing_drn,
+    ),
+    Workaround(
+        'undeclared importlib_metadata',
+        'mmaction/utils/dependency.py',
+        _why_importlib_metadata,
+        add_missing_importlib_metadata,
+    ),
+    Workaround(
+        'safe loading of checkpoints',
+        'open-mmlab/mmengine#1655',
+        _why_safe_loading,
+        load_checkpoints_safely,
+    ),
+    Workaround(
+        'several processes on a CPU (gloo)',
+        'mmengine/dist/utils.py, Runner.wrap_model',
+        _why_cpu,
+    ),
+    Workaround(
+        '--amp on a CPU (bfloat16)',
+        'open-mmlab/mmpretrain#1556',
+        _why_cpu,
+    ),
+)

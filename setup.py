@@ -1,0 +1,64 @@
+"""Package gml-mmaction: GML as a plugin of MMAction2.
+
+Full mmcv and a compiled dlib are left alone: their light-weight stand-ins,
+which own the same folders, come with the extra ``lite`` only.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(
+    r"^__version__ = '(.+)'$",
+    (ROOT / 'gml_mmaction' / '__init__.py').read_text(encoding='utf-8'),
+    re.MULTILINE,
+)[1]
+README = ROOT / 'README.md'
+
+LITE = ['mmcv-lite>=2.1.0,<2.2.0', 'dlib-bin>=19.24']
+DEMO = ['scikit-image>=0.22']  # carries the portrait of an astronaut
+TENSORBOARD = ['tensorboard']
+TEST = ['pytest>=8', 'pytest-timeout', 'ruff']
+
+setup(
+    name='gml-mmaction',
+    version=VERSION,
+    description='GML: motion features for face forgery detection, '
+    'a plugin of MMAction2',
+    long_description=README.read_text(encoding='utf-8')
+    if README.is_file()
+    else '',
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    packages=find_packages(include=['gml_mmaction', 'gml_mmaction.*']),
+    python_requires='>=3.10',
+    install_requires=[
+        'torch>=2.6',  # older ones have no allow-list of named stand-ins
+        'numpy>=1.24',
+        'setuptools>=77.0.3,<82',  # MMEngine needs its pkg_resources
+        'mmengine>=0.10.4,<1.0',
+        'mmaction2>=1.2.0,<1.3',
+        'importlib_metadata',  # imported, yet not declared, by mmaction2
+        'opencv-python>=4.8',
+        'opencv-contrib-python>=4.8',  # the same version as opencv-python
+        'decord>=0.6.0',
+        'scikit-learn>=1.3',
+        'scipy',
+        'matplotlib>=3.7',
+        'joblib',
+        'tqdm',
+    ],
+    extras_require={
+        'lite': LITE,
+        'demo': DEMO,
+        'tensorboard': TENSORBOARD,
+        'test': TEST,
+        'all': LITE + DEMO + TENSORBOARD + TEST,
+    },
+    classifiers=[
+        'Programming Language :: Python :: 3',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    ],
+)

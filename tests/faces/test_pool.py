@@ -1,0 +1,94 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from gml_mmaction.faces.pool import run_in_processes
+
+
+def square_or_die(job):
+    if job in (3, 4):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return job, job * job
+
+
+def square_or_raise(job):
+    if job == 3:
+        raise OSError('no space left')
+    return job, job * job
+
+
+def tell_and_sleep(folder):
+    (folder / str(os.getpid())).touch()
+    time.sleep(60)
+
+
+def is_running(pid):
+    command = ['ps', '-o', 'stat=', '-p', str(pid)]
+    state = subprocess.run(command, capture_output=True, text=True).stdout
+    return bool(state.strip()) and not state.startswith('Z')
+
+
+@pytest.mark.parametrize('workers', [1, 2])
+def test_a_job_that_kills_its_process_harms_no_other(workers):
+    results = run_in_processes(
+        square_or_die,
+        range(12),
+        workers=workers,
+        on_crash=lambda job: (job, 'crashed'),
+    )
+    expected = {job: job * job for job in range(12)}
+    assert dict(results) == {**expected, 3: 'crashed', 4: 'crashed'}
+
+
+def test_an_exception_ends_the_run():
+    results = run_in_processes(
+        square_or_raise, range(100), workers=2, on_crash=print
+    )
+    with pytest.raises(OSError, match='no space left'):
+        list(results)
+
+
+def test_no_worker_is_an_error():
+    with pytest.raises(ValueError, match='workers is 0'):
+        run_in_processes(print, [1], workers=0, on_crash=print)
+
+
+def test_no_job_gives_no_result():
+    assert not list(run_in_processes(print, [], workers=2, on_crash=print))
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    script = tmp_path / 'script.py'
+    script.write_text(
+        'from pathlib import Path\n'
+        'import sys\n'
+        'sys.path[:0] = sys.argv[2:]\n'
+        'from test_pool import run_in_processes, tell_and_sleep\n'
+        "if __name__ == '__main__':\n"
+        '    jobs = [Path(sys.argv[1])] * 2\n'
+        '    list(run_in_processes(tell_and_sleep, jobs, workers=2,\n'
+        '                          on_crash=print))\n'
+    )
+    folder = tmp_path / 'pids'
+    folder.mkdir()
+    parent = subprocess.Popen(
+        [sys.executable, str(script), str(folder), *sys.path]
+    )
+    try:
+        wait_for(lambda: len(list(folder.iterdir())) == 2, seconds=60)
+    finally:
+        parent.kill()
+        parent.wait()
+    pids = [int(path.name) for path in folder.iterdir()]
+    wait_for(lambda: not any(map(is_running, pids)), seconds=10)
+
+
+def wait_for(condition, seconds):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -1,0 +1,531 @@
+import csv
+import json
+from functools import partial
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+from scipy.stats import ks_2samp
+
+from gml_mmaction.faces import VideoReader, detect_faces
+from gml_mmaction.sources.demo import (
+    FAKE_PHASES,
+    KINDS,
+    METHOD,
+    Settings,
+    Shot,
+    band_limited,
+    consistency_phase,
+    face_motion,
+    jitter_phase,
+    make_demo,
+    shot_frames,
+    smooth_phase,
+    track_face,
+    write_video,
+)
+from gml_mmaction.sources.demo_render import (
+    FRAME_SIZE,
+    MOTIONS,
+    PORTRAITS,
+    FaceBox,
+    Look,
+    draw_scene,
+    reenact,
+    render_head,
+)
+from gml_mmaction.sources.ffpp import find_videos
+
+STEP = Settings.step
+SAVED = 2  # every 2nd frame is saved, Sec. 3
+ONE_LAW, TWO_LAWS = 0.07, 0.15  # for two samples of 2000
+
+
+def draw(phase, count=2000, num_frames=17):
+    """``count`` videos' first motion at the saved rate: (count, 9)."""
+    generator = np.random.default_rng(0 if phase is smooth_phase else 1)
+    motion = [
+        face_motion(num_frames, generator, phase, STEP)[::SAVED, 0]
+        for _ in range(count)
+    ]
+    return np.stack(motion)
+
+
+def distance(a, b):
+    """Kolmogorov-Smirnov's; one law exceeds ONE_LAW in 1 of 10,000 tests."""
+    return ks_2samp(a, b).statistic
+
+
+@pytest.fixture(scope='module')
+def motions():
+    phases = (smooth_phase, jitter_phase, consistency_phase)
+    return {phase: draw(phase) for phase in phases}
+
+
+@pytest.mark.parametrize('phase', [jitter_phase, consistency_phase])
+@pytest.mark.parametrize('frame', [0, 1, 4, 8])
+def test_single_frames_have_one_law(motions, phase, frame):
+    real, fake = motions[smooth_phase], motions[phase]
+    assert distance(real[:, frame], fake[:, frame]) < ONE_LAW
+
+
+@pytest.mark.parametrize('frame', [0, 3, 7])
+def test_consistency_keeps_the_law_of_first_differences(motions, frame):
+    real, fake = (
+        np.diff(motions[phase])[:, frame]
+        for phase in (smooth_phase, consistency_phase)
+    )
+    assert distance(real, fake) < ONE_LAW
+
+
+@pytest.mark.parametrize('frame', [0, 3, 7])
+def test_consistency_keeps_the_joint_law_of_saved_pairs(motions, frame):
+    """Eight projections of (x_t, x_t+1) on directions in the plane."""
+    pairs = [
+        motions[phase][:, frame : frame + 2]
+        for phase in (smooth_phase, consistency_phase)
+    ]
+    for angle in np.linspace(0, np.pi, 8, endpoint=False):
+        direction = [np.cos(angle), np.sin(angle)]
+        assert distance(*(pair @ direction for pair in pairs)) < ONE_LAW
+
+
+def test_jitter_changes_first_differences(motions):
+    real, fake = (
+        np.diff(motions[phase])[:, 0] for phase in (smooth_phase, jitter_phase)
+    )
+    assert distance(real, fake) > TWO_LAWS
+
+
+def test_consistency_changes_second_differences(motions):
+    real, fake = (
+        np.diff(motions[phase], n=2)[:, 0]
+        for phase in (smooth_phase, consistency_phase)
+    )
+    assert distance(real, fake) > TWO_LAWS
+
+
+def test_free_directions_would_show_in_saved_first_differences(motions):
+    """Why the direction is held over two frames."""
+    free = partial(consistency_phase, hold=1)
+    real, fake = np.diff(motions[smooth_phase])[:, 0], np.diff(draw(free))
+    assert distance(real, fake[:, 0]) > TWO_LAWS
+
+
+def test_successive_source_frames_have_one_law_too():
+    generator = np.random.default_rng(0)
+    for at in (0, 1, 2, 5):
+        real, fake = (
+            np.diff([np.sin(phase(8, generator, STEP)) for _ in range(2000)])[
+                :, at
+            ]
+            for phase in (smooth_phase, consistency_phase)
+        )
+        assert distance(real, fake) < ONE_LAW
+
+
+def test_motions_of_one_video_are_independent():
+    generator = np.random.default_rng(0)
+    first = np.stack(
+        [
+            face_motion(16, generator, smooth_phase, STEP)[0]
+            for _ in range(3000)
+        ]
+    )
+    between = np.corrcoef(first.T) - np.eye(len(MOTIONS))
+    assert np.abs(between).max() < 0.08
+
+
+def test_smooth_phase_goes_one_way_by_its_step():
+    moves = np.diff(smooth_phase(20, np.random.default_rng(3), 0.2))
+    assert np.allclose(moves, moves[0])
+    assert abs(moves[0]) == pytest.approx(0.2)
+
+
+def test_consistency_phase_turns_at_even_frames_only():
+    moves = np.diff(consistency_phase(41, np.random.default_rng(3), 0.2))
+    assert np.allclose(np.abs(moves), 0.2)
+    assert np.allclose(moves[::2], moves[1::2])
+    assert {-1, 1} == set(np.sign(moves[::2]))
+
+
+def test_wandering_is_band_limited():
+    """Below 1 Hz at 25 frames a second, one frame changes little."""
+    tracks = band_limited(200, 6, np.random.default_rng(0))
+    assert np.abs(tracks).max() <= 1
+    assert np.abs(np.diff(tracks, axis=0)).max() < 2 * np.pi * 0.8 / 25
+
+
+@pytest.fixture(scope='module')
+def scene():
+    return draw_scene(PORTRAITS['astronaut'](), np.random.default_rng(0))
+
+
+def test_a_face_re_rendered_at_rest_is_the_same_face(scene):
+    frame = reenact(scene.image, scene.face, np.zeros(len(MOTIONS)), Look())
+    assert np.allclose(frame, scene.image, atol=0.01)
+
+
+@pytest.mark.parametrize('motion', range(len(MOTIONS)), ids=MOTIONS)
+def test_re_rendering_changes_the_inner_face_only(scene, motion):
+    amounts = 0.05 * np.eye(len(MOTIONS))[motion]
+    frame = reenact(scene.image, scene.face, amounts, Look())
+    changed = np.abs(frame - scene.image).max(axis=2) > 0
+    y, x = np.nonzero(changed)
+    u, v = scene.face.coordinates(x, y)
+    assert changed.sum() > 300
+    assert np.abs(u).max() < 0.5
+    assert np.abs(v).max() < 0.6
+
+
+def test_a_shift_moves_the_inner_face_by_its_share_of_the_width(scene):
+    amounts = np.zeros(len(MOTIONS))
+    amounts[0] = 0.05
+    frame = reenact(scene.image, scene.face, amounts, Look())
+    x, y, width = (int(v) for v in scene.face[:3])
+    rows, half = slice(y - 8, y + 8), width // 10
+    patch = scene.image[rows, x - half : x + half]
+    strip = frame[rows, x - 3 * half : x + 3 * half]
+    match = cv2.matchTemplate(strip, patch, cv2.TM_SQDIFF)
+    moved = int(match.argmin()) - 2 * half
+    assert abs(moved - 0.05 * scene.face.width) <= 1
+
+
+def test_the_face_box_follows_the_head():
+    """dlib finds the moved head where the box says."""
+    portrait = PORTRAITS['grace_hopper']()
+    scene = draw_scene(portrait, np.random.default_rng(1))
+    light = np.zeros(2)
+    found = []
+    for head in (np.zeros(4), np.array([0.1, 0.06, 0, 0])):
+        frame, box = render_head(scene, head, light)
+        (left, top, w, h), _ = detect_faces(frame.round().astype(np.uint8))[0]
+        found.append([left + w / 2 - box.x, top + h / 2 - box.y])
+    assert np.abs(np.subtract(*found)).max() < 0.05 * scene.face.width
+
+
+def inner_face(shot, settings, label):
+    """The saved frames of the inner face at a quarter of the size, grey."""
+    frames = [
+        cv2.resize(frame.mean(axis=2), (64, 64), interpolation=cv2.INTER_AREA)
+        for frame in shot_frames(shot, settings, label)
+    ][::SAVED]
+    return np.stack(frames)[:, 22:42, 22:42]
+
+
+@pytest.fixture(scope='module')
+def rendered():
+    """(kind, label) -> inner faces of 12 videos of both people."""
+    shots = [
+        Shot(f'{index:03d}', person, 'train', 32)
+        for index, person in enumerate(list(PORTRAITS) * 6)
+    ]
+    sets = {('real', 0): [inner_face(shot, Settings(), 0) for shot in shots]}
+    for kind in KINDS:
+        settings = Settings(kind)
+        sets[kind, 1] = [inner_face(shot, settings, 1) for shot in shots]
+    return sets
+
+
+def auc(fake, real):
+    fake, real = np.asarray(fake)[:, None], np.asarray(real)
+    return (fake > real).mean() + 0.5 * (fake == real).mean()
+
+
+def sharpness(faces):
+    return np.mean([cv2.Laplacian(face, cv2.CV_64F).var() for face in faces])
+
+
+def contrast(faces):
+    return faces.std(axis=(1, 2)).mean()
+
+
+def brightness(faces):
+    return faces.mean()
+
+
+def motion_size(faces):
+    return np.abs(np.diff(faces, axis=0)).mean()
+
+
+def change_of_motion(faces):
+    return np.abs(np.diff(faces, n=2, axis=0)).mean() / motion_size(faces)
+
+
+def separation(rendered, kind, statistic):
+    fake = [statistic(faces) for faces in rendered[kind, 1]]
+    real = [statistic(faces) for faces in rendered['real', 0]]
+    return auc(fake, real)
+
+
+@pytest.mark.parametrize('statistic', [sharpness, contrast, brightness])
+@pytest.mark.parametrize('kind', ['jitter', 'consistency'])
+def test_single_frames_do_not_tell(rendered, kind, statistic):
+    assert 0.3 < separation(rendered, kind, statistic) < 0.7
+
+
+def test_single_frames_tell_appearance(rendered):
+    fake = [sharpness(faces) for faces in rendered['appearance', 1]]
+    real = [sharpness(faces) for faces in rendered['real', 0]]
+    assert np.mean(np.less(fake, real)) > 0.9  # each against its own target
+
+
+def test_motion_tells_jitter(rendered):
+    assert separation(rendered, 'jitter', motion_size) > 0.95
+
+
+def test_the_size_of_motion_does_not_tell_consistency(rendered):
+    assert 0.3 < separation(rendered, 'consistency', motion_size) < 0.7
+
+
+def test_the_change_of_motion_tells_consistency(rendered):
+    assert separation(rendered, 'consistency', change_of_motion) > 0.95
+
+
+@pytest.fixture(scope='module')
+def small():
+    return dict(num_train=4, num_val=4, num_test=4, frames=16, workers=1)
+
+
+@pytest.fixture(scope='module')
+def demo(tmp_path_factory, small):
+    root = tmp_path_factory.mktemp('demo')
+    make_demo(root, **small)
+    return root
+
+
+def read(path):
+    with VideoReader(path) as reader:
+        return np.stack(list(reader.frames()))
+
+
+def test_the_reader_of_faceforensics_finds_every_video(demo):
+    videos = find_videos(demo)
+    count = {
+        (split, label): sum(
+            video.split == split and video.label == label for video in videos
+        )
+        for split in ('train', 'val', 'test')
+        for label in (0, 1)
+    }
+    assert set(count.values()) == {2}
+    assert {video.method for video in videos} == {'real', METHOD}
+
+
+def test_people_in_testing_are_seen_nowhere_else(demo):
+    plan = json.loads((demo / 'people.json').read_text())['videos']
+    people = {
+        split: {v['person'] for v in plan.values() if v['split'] == split}
+        for split in ('train', 'val', 'test')
+    }
+    assert people['test'] == {'grace_hopper'}
+    assert not people['test'] & (people['train'] | people['val'])
+
+
+def test_dlib_finds_one_face_in_the_first_frame_of_every_video(demo):
+    for video in find_videos(demo):
+        assert len(detect_faces(read(video.path)[0])) == 1, video.video_id
+
+
+def test_videos_decode_to_what_was_rendered(demo):
+    shot = Shot('000', 'astronaut', 'train', 16)
+    rendered = np.stack(list(shot_frames(shot, Settings(), 1)))
+    path = demo / f'manipulated_sequences/{METHOD}/c23/videos/000_001.mp4'
+    decoded = read(path)
+    assert decoded.shape == (16, FRAME_SIZE, FRAME_SIZE, 3)
+    error = decoded.astype(float) - rendered
+    assert np.sqrt((error**2).mean()) < 6  # PSNR above 32
+
+
+def test_no_frame_depends_on_its_neighbours_in_the_codec(tmp_path):
+    rng = np.random.default_rng(0)
+    size = (64, 64, 3)
+    a, b, c = (
+        cv2.GaussianBlur(rng.integers(0, 256, size, np.uint8), (0, 0), 2)
+        for _ in range(3)
+    )
+    write_video(tmp_path / 'x.mp4', [a, b, a, c])
+    write_video(tmp_path / 'y.mp4', [c, b, b, c])
+    x, y = read(tmp_path / 'x.mp4'), read(tmp_path / 'y.mp4')
+    assert np.array_equal(x[1], y[1])
+    assert np.array_equal(x[3], y[3])
+    assert np.array_equal(x[0], x[2])
+
+
+def test_a_fake_keeps_its_target_outside_the_face(demo):
+    real = read(demo / 'original_sequences/youtube/c23/videos/000.mp4')
+    fake = read(
+        demo / f'manipulated_sequences/{METHOD}/c23/videos/000_001.mp4'
+    )
+    changed = np.abs(real.astype(float) - fake).mean(axis=(0, 3))
+    border = np.r_[changed[:20].ravel(), changed[-20:].ravel()]
+    centre = changed[100:140, 100:140]
+    assert centre.mean() > 3 * border.mean()
+
+
+def test_same_seed_same_bytes_with_any_number_of_processes(
+    demo, tmp_path, small
+):
+    make_demo(tmp_path, **{**small, 'workers': 2})
+    files = sorted(path for path in demo.rglob('*') if path.is_file())
+    assert len(files) == 12 + 3 + 1
+    for path in files:
+        other = tmp_path / path.relative_to(demo)
+        assert other.read_bytes() == path.read_bytes(), path.name
+
+
+def test_another_seed_gives_another_video_and_another_kind_the_same_real():
+    shot = Shot('000', 'astronaut', 'train', 16)
+    first = next(shot_frames(shot, Settings(seed=0), 0))
+    assert np.any(first != next(shot_frames(shot, Settings(seed=1), 0)))
+    for kind in KINDS:
+        assert np.array_equal(
+            first, next(shot_frames(shot, Settings(kind), 0))
+        )
+
+
+def test_an_interrupted_set_is_completed(tmp_path, small):
+    small = {**small, 'num_train': 0, 'num_val': 0}
+    make_demo(tmp_path, **small)
+    videos = sorted(tmp_path.rglob('*.mp4'))
+    kept, lost = videos[0], videos[-1]
+    before, content = kept.stat().st_mtime_ns, lost.read_bytes()
+    lost.unlink()
+    make_demo(tmp_path, **small)
+    assert kept.stat().st_mtime_ns == before
+    assert lost.read_bytes() == content
+
+
+def test_another_set_is_not_written_over(demo, small):
+    with pytest.raises(ValueError, match='other parameters'):
+        make_demo(demo, seed=7, **small)
+
+
+def test_a_failed_video_leaves_nothing_behind(tmp_path):
+    def frames():
+        yield np.zeros((64, 64, 3), np.uint8)
+        raise KeyError('gone')
+
+    with pytest.raises(KeyError):
+        write_video(tmp_path / 'x.mp4', frames())
+    with pytest.raises(ValueError, match='no frames'):
+        write_video(tmp_path / 'y.mp4', [])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'kind': 'blinking'}, 'choose one of appearance, jitter'),
+        ({'num_train': 6}, 'multiple of 4'),
+        ({'frames': 8}, '16 or more'),
+        ({'amplitude': 0.5}, 'amplitude=0.5'),
+        ({'test_person': 'nobody'}, 'astronaut, grace_hopper'),
+    ],
+)
+def test_a_wrong_option_is_refused_with_the_remedy(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        make_demo(tmp_path / 'x', **options)
+    assert not (tmp_path / 'x').exists()
+
+
+@pytest.fixture(scope='module')
+def films(tmp_path_factory):
+    """Genuine videos: heads without any re-rendering, three people."""
+    folder = tmp_path_factory.mktemp('films')
+    rows = []
+    for index, (person, name) in enumerate(
+        [
+            ('ann', 'astronaut'),
+            ('ann', 'astronaut'),
+            ('bob', 'astronaut'),
+            ('bob', 'astronaut'),
+            ('eve', 'grace_hopper'),
+        ]
+    ):
+        generator = np.random.default_rng(index)
+        scene = draw_scene(PORTRAITS[name](), generator)
+        head = 0.04 * band_limited(40, 4, generator)
+        frames = (
+            render_head(scene, row, np.zeros(2))[0].round().astype(np.uint8)
+            for row in head
+        )
+        write_video(folder / f'{index}.mp4', frames, fps=30)
+        rows.append((f'{index}.mp4', person))
+    with open(folder / 'people.csv', 'w', newline='') as file:
+        csv.writer(file).writerows([('file', 'person'), *rows])
+    return folder
+
+
+@pytest.fixture(scope='module')
+def filmed(films, tmp_path_factory):
+    root = tmp_path_factory.mktemp('filmed')
+    return root, make_demo(root, videos=films, workers=1)
+
+
+def test_genuine_videos_keep_their_frames(filmed):
+    root, shots = filmed
+    for shot in shots:
+        path = (
+            root / f'original_sequences/youtube/c23/videos/{shot.video_id}.mp4'
+        )
+        source = read(shot.file)[shot.start : shot.start + shot.num_frames]
+        error = np.abs(read(path).astype(float) - source)
+        assert error.mean() < 3
+
+
+def test_an_odd_film_of_the_test_person_is_cut_in_two(filmed):
+    _, shots = filmed
+    test = [shot for shot in shots if shot.split == 'test']
+    assert [shot.person for shot in test] == ['eve', 'eve']
+    assert [(shot.start, shot.num_frames) for shot in test] == [
+        (0, 20),
+        (20, 20),
+    ]
+    assert {s.person for s in shots if s.split != 'test'} == {'ann', 'bob'}
+    assert {shot.fps for shot in shots} == {30.0}
+
+
+def test_a_genuine_face_re_rendered_frame_by_frame_jitters(filmed):
+    root, _ = filmed
+    sizes = {0: [], 1: []}
+    for video in find_videos(root):
+        grey = read(video.path).mean(axis=3)[::SAVED, 90:160, 90:160]
+        sizes[video.label].append(motion_size(grey))
+    assert min(sizes[1]) > 1.5 * max(sizes[0])
+
+
+def test_tracked_boxes_follow_the_face_and_bridge_gaps(films):
+    frames = list(read(films / '4.mp4'))
+    whole = track_face(frames)
+    frames[10:14] = [np.zeros_like(frames[0])] * 4
+    bridged = track_face(frames)
+    assert all(isinstance(box, FaceBox) for box in bridged)
+    widths = np.array([box.width for box in whole])
+    offset = np.subtract([b[:2] for b in bridged], [b[:2] for b in whole])
+    assert np.abs(offset).max() < 0.1 * widths.min()
+    steps = [np.hypot(b.x - a.x, b.y - a.y) for a, b in pairwise(bridged)]
+    assert max(steps) < 0.05 * widths.min()
+
+
+def test_a_film_without_a_face_is_named(tmp_path):
+    blank = [np.full((120, 160, 3), 128, np.uint8)] * 40
+    rows = ['file,person']
+    for index, person in enumerate('aaaab'):
+        write_video(tmp_path / f'{index}.mp4', blank)
+        rows.append(f'{index}.mp4,{person}')
+    (tmp_path / 'people.csv').write_text('\n'.join(rows))
+    with pytest.raises(ValueError, match=r'\d\.mp4: dlib finds no face'):
+        make_demo(tmp_path / 'out', videos=tmp_path, workers=1)
+
+
+def test_a_film_that_is_missing_is_named(tmp_path):
+    (tmp_path / 'people.csv').write_text('file,person\ngone.mkv,a\n')
+    with pytest.raises(ValueError, match=r'gone\.mkv'):
+        make_demo(tmp_path / 'out', videos=tmp_path, workers=1)
+
+
+def test_every_kind_has_its_phase():
+    assert set(FAKE_PHASES) == {'appearance', 'jitter', 'consistency'}
+    assert FAKE_PHASES['appearance'] is smooth_phase

@@ -1,0 +1,86 @@
+"""Facts about the configs: the paper's recipe and the rows of Table 3."""
+
+from pathlib import Path
+
+import pytest
+from mmaction.registry import MODELS
+from mmengine.config import Config
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+ALL = sorted(
+    path for path in CONFIGS.rglob('*.py') if path.parent.name != '_base_'
+)
+# Rows of Table 3: block, AD head, its classifier, its L1 loss.
+ROWS = {
+    'ablation/xception_ffpp': (None, False, False, False),
+    'ablation/xception-cstm_ffpp': ('CSTM', False, False, False),
+    'ablation/xception-stm_ffpp': ('STMBlock', False, False, False),
+    'ablation/xception-mcb_ffpp': ('MCB', False, False, False),
+    'ablation/xception-ad_ffpp': (None, True, True, True),
+    'ablation/xception-stm-ad_ffpp': ('STMBlock', True, True, True),
+    'ablation/xception-mcb-ad-wo-cls_ffpp': ('MCB', True, False, True),
+    'ablation/xception-mcb-ad-wo-l1_ffpp': ('MCB', True, True, False),
+    'gml_xception_ffpp': ('MCB', True, True, True),
+}
+
+
+def read(name):
+    return Config.fromfile(CONFIGS / f'{name}.py')
+
+
+def shrink(model):
+    """The same model at a sixteenth of the channels."""
+    backbone, head = model.backbone, model.cls_head
+    backbone.width, backbone.middle_blocks = 1 / 16, 2
+    head.in_channels = 128
+    if head.ad_head is not None:
+        head.ad_head.in_channels = round(728 / 16)
+    return MODELS.build(model)
+
+
+@pytest.mark.parametrize('name', ROWS)
+def test_each_row_of_table_3_is_a_config(name):
+    block, ad, classify, l1 = ROWS[name]
+    model = shrink(read(name).model)
+    slot = model.backbone.block1.rep[0].conv1
+    assert type(slot).__name__ == (block or 'Conv2d')
+    head = model.cls_head.ad_head
+    assert (head is not None) == ad
+    if ad:
+        assert (head.fc_cls2 is not None) == classify
+        assert (head.l1_weight > 0) == l1
+
+
+@pytest.mark.parametrize('name', ROWS)
+def test_rows_of_table_3_differ_in_the_model_alone(name):
+    reference, row = read('gml_xception_ffpp'), read(name)
+    for key in set(reference) | set(row):
+        assert key == 'model' or row[key] == reference[key], key
+
+
+def test_the_recipe_is_that_of_section_3():
+    cfg = read('gml_xception_ffpp')
+    optimizer = cfg.optim_wrapper.optimizer
+    assert optimizer.type == 'SGD'
+    assert (optimizer.lr, optimizer.weight_decay) == (0.001, 1e-6)
+    assert cfg.train_cfg.type == 'IterBasedTrainLoop'
+    assert cfg.train_cfg.max_iters == 150_000
+    assert cfg.train_dataloader.batch_size == 16
+    for split in ('train', 'val', 'test'):
+        dataset = cfg[f'{split}_dataloader'].dataset
+        assert dataset.clip_len == 8
+        assert dataset.ann_file == f'{split}.json'
+
+
+@pytest.mark.parametrize('path', ALL, ids=lambda path: path.stem)
+def test_the_best_checkpoint_is_chosen_on_validation_video_auc(path):
+    cfg = Config.fromfile(path)
+    assert cfg.default_hooks.checkpoint.save_best == 'video/auc'
+    assert cfg.val_dataloader.dataset.ann_file == 'val.json'
+
+
+def test_full_gml_builds_with_matching_channels():
+    model = MODELS.build(read('gml_xception_ffpp').model)
+    million = sum(p.numel() for p in model.parameters()) / 1e6
+    # Xception+MCB 23.11 (2-way classifier included) and AD 5.09.
+    assert million == pytest.approx(23.11 + 5.09, abs=0.02)

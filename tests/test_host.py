@@ -1,0 +1,587 @@
+import importlib
+import importlib.metadata
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import HistoryBuffer
+from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, METRICS, MODELS
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import nn
+
+from gml_mmaction import host
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def prepared():
+    host.prepare()
+
+
+@pytest.fixture
+def marker(tmp_path):
+    return tmp_path / 'the-checkpoint-ran-code'
+
+
+class Calls:
+    """Pickles as a call of ``function(*args)``."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+def write(path, payload):
+    torch.save({'state_dict': {'w': torch.ones(2)}, 'extra': payload}, path)
+    return str(path)
+
+
+def load(path):
+    return CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+
+
+def write_opcodes(path, opcodes):
+    """Write ``torch.save``'s old format with opcodes of our own."""
+    with open(path, 'wb') as file:
+        for part in (
+            torch.serialization.MAGIC_NUMBER,
+            torch.serialization.PROTOCOL_VERSION,
+            {},
+        ):
+            pickle.dump(part, file, protocol=2)
+        file.write(b'\x80\x02' + opcodes + b'.')
+        pickle.dump([], file, protocol=2)
+    return str(path)
+
+
+def text(word):
+    return b'X' + len(word).to_bytes(4, 'little') + word.encode()
+
+
+HISTORY_BUFFER = b'cmmengine.logging.history_buffer\nHistoryBuffer\n'
+
+
+def getattr_chain(*names):
+    """HistoryBuffer.<name>.<name>..., by ``builtins.getattr`` calls."""
+    found = HISTORY_BUFFER
+    for name in names:
+        found = b'cbuiltins\ngetattr\n' + found + text(name) + b'\x86R'
+    return found
+
+
+def touch_by_eval(marker):
+    return f"__import__('pathlib').Path({str(marker)!r}).touch()"
+
+
+HOSTILE = {
+    'os.system': lambda m: Calls(os.system, f'touch {m}'),
+    'builtins.eval': lambda m: Calls(eval, touch_by_eval(m)),
+    'builtins.exec': lambda m: Calls(exec, touch_by_eval(m)),
+    'pathlib': lambda m: Calls(Path.touch, m),
+    'getattr of a class': lambda m: Calls(getattr, Path, 'touch'),
+    'subprocess': lambda m: Calls(subprocess.call, ['touch', str(m)]),
+    'nested': lambda m: {
+        'log_scalars': {'loss': [HistoryBuffer(), Calls(os.system, f't {m}')]}
+    },
+}
+
+
+@pytest.mark.parametrize('kind', HOSTILE)
+def test_a_hostile_checkpoint_is_refused_and_does_not_run(
+    kind, tmp_path, marker
+):
+    path = write(tmp_path / 'evil.pth', HOSTILE[kind](marker))
+    with pytest.raises(
+        host.UnsafeCheckpointError, match=r'evil\.pth'
+    ) as error:
+        load(path)
+    assert not marker.exists()
+    assert '\n' not in str(error.value)
+    assert 'weights_only' not in str(error.value)
+
+
+@pytest.mark.parametrize('kind', ['os.system', 'builtins.eval'])
+def test_the_same_file_does_run_where_pytorch_is_told_to_trust_it(
+    kind, tmp_path, marker
+):
+    path = write(tmp_path / 'evil.pth', HOSTILE[kind](marker))
+    torch.load(path, weights_only=False)
+    assert marker.exists()
+
+
+def test_hostile_code_hidden_in_the_message_hub_of_a_history_is_refused(
+    tmp_path, marker
+):
+    buffer = HistoryBuffer([1.0], [1])
+    buffer.note = Calls(os.system, f'touch {marker}')
+    path = tmp_path / 'evil.pth'
+    torch.save({'message_hub': {'log_scalars': {'loss': buffer}}}, path)
+    with pytest.raises(host.UnsafeCheckpointError, match=r'posix\.system'):
+        load(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    'names',
+    [
+        ('__init__',),
+        ('__init__', '__globals__'),
+        ('min', '__globals__'),
+        ('register_statistics',),
+        ('__class__', '__base__', '__subclasses__'),
+        ('_statistics_methods',),
+    ],
+)
+def test_getattr_chains_from_history_buffer_are_refused(names, tmp_path):
+    path = write_opcodes(tmp_path / 'evil.pth', getattr_chain(*names))
+    with pytest.raises(host.UnsafeCheckpointError, match='getattr'):
+        load(path)
+
+
+def test_getattr_hands_out_a_statistics_method(tmp_path):
+    path = write_opcodes(tmp_path / 'good.pth', getattr_chain('min'))
+    assert load(path) is HistoryBuffer.min
+
+
+def test_a_statistics_method_cannot_be_called_by_the_file(tmp_path):
+    call = getattr_chain('min') + HISTORY_BUFFER + b')R\x85R'
+    path = write_opcodes(tmp_path / 'evil.pth', call)
+    with pytest.raises(host.UnsafeCheckpointError, match='unrecognized'):
+        load(path)
+
+
+def test_a_checkpoint_cannot_replace_the_statistics_of_the_class(tmp_path):
+    swapped = HistoryBuffer([1.0, 2.0], [1, 1])
+    original = dict(HistoryBuffer._statistics_methods)
+    try:
+        HistoryBuffer._statistics_methods['mean'] = HistoryBuffer.max
+        path = write(tmp_path / 'swapped.pth', swapped)
+    finally:
+        HistoryBuffer._statistics_methods.update(original)
+    load(path)
+    assert HistoryBuffer._statistics_methods == original
+    assert HistoryBuffer([1.0, 2.0], [1, 1]).statistics('mean') == 1.5
+
+
+@pytest.mark.parametrize(
+    'payload',
+    [
+        np.array([{'a': 1}], dtype=object),
+        np.zeros(2, dtype=[('x', 'f8'), ('y', 'O')]),
+        np.dtype('O'),
+        np.ma.masked_array([1.0]),
+    ],
+    ids=['objects', 'record', 'dtype', 'subclass'],
+)
+def test_numpy_beyond_plain_numbers_is_refused(payload, tmp_path):
+    path = write(tmp_path / 'odd.pth', payload)
+    with pytest.raises(host.UnsafeCheckpointError, match=r'odd\.pth'):
+        load(path)
+
+
+def test_forged_flags_do_not_reach_a_dtype(tmp_path):
+    forged = (
+        b'cnumpy\ndtype\n' + text('f8') + b'\x89\x88\x87R'
+        b'(K\x03' + text('<') + b'NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x3ftb'
+    )
+    loaded = load(write_opcodes(tmp_path / 'forged.pth', forged))
+    assert loaded.flags == np.dtype('f8').flags == 0
+
+
+@pytest.mark.parametrize(
+    'code', ['b1', 'i1', 'u1', 'i4', 'u4', 'i8', 'f2', 'f4', 'f8']
+)
+def test_arrays_and_scalars_of_numbers_load(code, tmp_path):
+    array = np.arange(6).reshape(2, 3).astype(code)
+    for value in (array, array.T, array[1, 2]):
+        loaded = load(write(tmp_path / 'numbers.pth', value))['extra']
+        assert loaded.dtype == value.dtype
+        np.testing.assert_array_equal(loaded, value)
+
+
+@pytest.mark.parametrize('module', ['numpy.core', 'numpy._core'])
+def test_arrays_written_by_numpy_1_and_2_load(module, tmp_path):
+    scalar = (
+        f'c{module}.multiarray\nscalar\ncnumpy\ndtype\n'.encode()
+        + text('f8')
+        + b'\x89\x88\x87R(K\x03'
+        + text('<')
+        + b'NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb'
+        + b'c_codecs\nencode\n'
+        + text(np.float64(2.0).tobytes().decode('latin1'))
+        + text('latin1')
+        + b'\x86R\x86R'
+    )
+    assert load(write_opcodes(tmp_path / 'scalar.pth', scalar)) == 2.0
+
+
+def test_plain_getattr_allowed_elsewhere_stays_out(tmp_path):
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.add_safe_globals([getattr])
+    try:
+        chain = getattr_chain('__init__', '__globals__')
+        path = write_opcodes(tmp_path / 'evil.pth', chain)
+        with pytest.raises(host.UnsafeCheckpointError, match='getattr'):
+            load(path)
+        assert getattr in torch.serialization.get_safe_globals()
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
+def test_a_type_that_the_user_allows_still_loads(tmp_path):
+    path = write(tmp_path / 'queue.pth', Calls(deque, [1, 2]))
+    with pytest.raises(host.UnsafeCheckpointError, match='deque'):
+        load(path)
+    with torch.serialization.safe_globals([deque]):
+        assert load(path)['extra'] == deque([1, 2])
+
+
+@pytest.mark.parametrize('value', ['0', '1'])
+def test_no_environment_variable_switches_the_safe_loader_off(
+    value, tmp_path, marker, monkeypatch
+):
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', value)
+    monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0')
+    path = write(tmp_path / 'evil.pth', HOSTILE['os.system'](marker))
+    with pytest.raises(host.UnsafeCheckpointError):
+        load(path)
+    assert not marker.exists()
+    assert os.environ['TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'] == value
+    assert os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] == '0'
+
+
+def test_a_loader_that_asks_for_the_unsafe_one_gets_the_safe_one(
+    tmp_path, marker
+):
+    """MMEngine 0.11's loader, and torch.hub's, pass weights_only=False."""
+    path = write(tmp_path / 'evil.pth', HOSTILE['os.system'](marker))
+    refused = pytest.raises(host.UnsafeCheckpointError)
+    with refused, host.safe_loading(path):
+        torch.load(path, weights_only=False)
+    assert not marker.exists()
+
+
+def test_a_checkpoint_from_an_address_is_loaded_safely(
+    tmp_path, marker, monkeypatch
+):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
+    path = Path(write(tmp_path / 'evil.pth', HOSTILE['os.system'](marker)))
+    cache = tmp_path / 'hub' / 'hub' / 'checkpoints'
+    cache.mkdir(parents=True)
+    path.rename(cache / 'evil.pth')  # what torch.hub finds, it does not fetch
+    with pytest.raises(host.UnsafeCheckpointError, match='https://'):
+        load('https://example.org/evil.pth')
+    assert not marker.exists()
+
+
+def test_prepare_twice_wraps_the_loader_once():
+    before = CheckpointLoader.load_checkpoint.__func__
+    host.prepare()
+    assert CheckpointLoader.load_checkpoint.__func__ is before
+
+
+def test_mmaction_models_import_and_drn_says_what_is_wrong():
+    import mmaction.models  # noqa: F401
+    from mmaction.registry import MODELS as ACTION_MODELS
+
+    spec = importlib.util.find_spec('mmaction')
+    models = Path(spec.submodule_search_locations[0]) / 'models'
+    if (models / 'localizers' / 'drn').exists():
+        pytest.skip('this MMAction2 has its own DRN')
+    with pytest.raises(Exception, match='sources'):
+        ACTION_MODELS.build({'type': 'DRN'})
+
+
+def run_python(code, path, **environment):
+    """Run code in a fresh Python that finds ``path`` before the rest."""
+    paths = os.pathsep.join([str(path), str(ROOT), *filter(None, sys.path)])
+    return subprocess.run(
+        [sys.executable, '-c', textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, 'PYTHONPATH': paths, **environment},
+    )
+
+
+BROKEN = {
+    'mmcv': ('raise ModuleNotFoundError("No module named \'mmcv\'")', 'lite'),
+    'cv2': (
+        "raise ImportError('libGL.so.1: cannot open shared object file')",
+        'apt-get install libgl1',
+    ),
+}
+
+
+@pytest.mark.parametrize('name', BROKEN)
+def test_a_missing_part_gives_one_line_with_the_remedy(name, tmp_path):
+    source, advice = BROKEN[name]
+    (tmp_path / f'{name}.py').write_text(source)
+    done = run_python('import gml_mmaction', tmp_path)
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1
+    assert 'HostError: mmcv cannot be imported' in last
+    assert advice in last
+
+
+def test_require_returns_the_module_or_names_the_extra(tmp_path):
+    assert host.require('json') is importlib.import_module('json')
+    (tmp_path / 'dlib.py').write_text('import no_such_module_')
+    done = run_python(
+        "from gml_mmaction import host; host.require('dlib')", tmp_path
+    )
+    assert 'HostError: dlib cannot be imported' in done.stderr
+    assert 'pip install no_such_module_' in done.stderr
+    with pytest.raises(host.HostError, match=r'pip install absent_thing'):
+        host.require('absent_thing')
+
+
+def test_remedy_for_a_missing_dlib_names_the_extra():
+    text = host.remedy('dlib', "No module named 'dlib'")
+    assert 'gml-mmaction[lite]' in text
+
+
+def test_importing_the_package_imports_neither_dlib_nor_matplotlib(tmp_path):
+    done = run_python(
+        """
+        import sys
+        import gml_mmaction
+        print([n for n in ('dlib', 'matplotlib', 'decord') if n in
+               sys.modules])
+        """,
+        tmp_path,
+    )
+    assert done.stdout.strip() == '[]', done.stderr
+
+
+def test_the_standard_library_stands_in_for_importlib_metadata(tmp_path):
+    code = """
+        from importlib.machinery import PathFinder
+        find = PathFinder.find_spec
+        PathFinder.find_spec = lambda name, *rest: (
+            None if name == 'importlib_metadata' else find(name, *rest))
+        from gml_mmaction import host
+        host.prepare()
+        import importlib.metadata, importlib_metadata
+        import mmaction.utils
+        assert importlib_metadata is importlib.metadata
+        print('same')
+    """
+    done = run_python(code, tmp_path)
+    assert done.stdout.strip() == 'same', done.stderr
+
+
+def test_status_gives_a_reason_for_the_safe_loader_and_names_upstream():
+    found = {item.name: (item.upstream, why) for item, why in host.status()}
+    upstream, why = found['safe loading of checkpoints']
+    assert upstream == 'open-mmlab/mmengine#1655'
+    assert why
+
+
+@MODELS.register_module(force=True)
+class HostToyModel(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 2)
+        self.dtypes = []
+
+    def forward(self, inputs, labels, sample_idx=None, mode='tensor'):
+        scores = self.linear(inputs)
+        self.dtypes.append(scores.dtype)
+        if mode == 'loss':
+            return {'loss': nn.functional.cross_entropy(scores, labels)}
+        return list(zip(scores.argmax(1), labels, strict=True))
+
+
+@DATASETS.register_module(force=True)
+class HostToyData(BaseDataset):
+    def load_data_list(self):
+        inputs = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+        return [{'inputs': x, 'labels': int(x[0] > 0)} for x in inputs]
+
+
+@METRICS.register_module(force=True)
+class HostToyMetric(BaseMetric):
+    def process(self, data_batch, data_samples):
+        self.results += [float(a == b) for a, b in data_samples]
+
+    def compute_metrics(self, results):
+        return {'right': np.mean(results), 'count': len(results)}
+
+
+def toy_cfg(work_dir, max_iters=2, **changes):
+    loader = {
+        'dataset': {'type': 'HostToyData'},
+        'batch_size': 2,
+        'num_workers': 0,
+        'collate_fn': {'type': 'default_collate'},
+        'sampler': {'type': 'DefaultSampler', 'shuffle': False},
+    }
+    cfg = {
+        'model': {'type': 'HostToyModel'},
+        'work_dir': str(work_dir),
+        'train_dataloader': loader,
+        'val_dataloader': loader,
+        'val_evaluator': {'type': 'HostToyMetric'},
+        'val_cfg': {},
+        'train_cfg': {
+            'by_epoch': False,
+            'max_iters': max_iters,
+            'val_interval': 1,
+        },
+        'optim_wrapper': {
+            'optimizer': {'type': 'SGD', 'lr': 0.1, 'momentum': 0.9}
+        },
+        'param_scheduler': {
+            'type': 'StepLR',
+            'step_size': 1,
+            'by_epoch': False,
+        },
+        'default_hooks': {
+            'checkpoint': {
+                'type': 'CheckpointHook',
+                'interval': 1,
+                'by_epoch': False,
+                'save_best': 'right',
+                'rule': 'greater',
+            },
+            'logger': {'type': 'LoggerHook', 'interval': 1},
+        },
+        'randomness': {'seed': 0},
+        'experiment_name': Path(work_dir).name,
+    }
+    return Config({**cfg, **changes})
+
+
+def test_a_checkpoint_of_a_real_runner_resumes_where_it_stopped(tmp_path):
+    resume = {
+        'load_from': str(tmp_path / 'straight' / 'iter_2.pth'),
+        'resume': True,
+    }
+    weights, losses = [], []
+    for name, changes in (('straight', {}), ('resumed', resume)):
+        cfg = toy_cfg(tmp_path / name, max_iters=4, **changes)
+        runner = host.build_runner(cfg)
+        runner.train()
+        weights.append(runner.model.linear.weight)
+        losses.append(runner.message_hub.get_scalar('train/loss').data[0])
+    assert len(losses[0]) == 4
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    torch.testing.assert_close(weights[0], weights[1])
+
+
+def test_the_loaders_of_this_mmengine_fail_without_us(tmp_path):
+    """Says when the workaround may go: MMEngine's own file, PyTorch's way."""
+    host.build_runner(toy_cfg(tmp_path)).train()
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / 'iter_2.pth', weights_only=True)
+
+
+@pytest.mark.skipif(
+    torch.cuda.is_available(), reason='a GPU keeps AmpOptimWrapper'
+)
+def test_amp_on_a_cpu_runs_the_forward_pass_in_bfloat16(tmp_path):
+    optim_wrapper = {
+        'type': 'AmpOptimWrapper',
+        'loss_scale': 'dynamic',
+        'optimizer': {'type': 'SGD', 'lr': 0.1},
+    }
+    runner = host.build_runner(toy_cfg(tmp_path, optim_wrapper=optim_wrapper))
+    before = runner.model.linear.weight.detach().clone()
+    runner.train()
+    assert torch.bfloat16 in runner.model.dtypes
+    assert runner.model.linear.weight.dtype == torch.float32
+    assert not torch.equal(runner.model.linear.weight, before)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='for a CPU only')
+@pytest.mark.parametrize('launcher', ['pytorch', 'slurm', 'mpi'])
+def test_a_launcher_that_did_not_launch_gets_the_command(
+    launcher, monkeypatch
+):
+    for name in host.LAUNCHER_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ValueError, match='torchrun --nproc_per_node'):
+        host.prepare_runner_cfg(Config({'launcher': launcher}))
+
+
+def test_nothing_changes_without_launcher_and_amp(tmp_path):
+    cfg = toy_cfg(tmp_path)
+    before = cfg.to_dict()
+    host.prepare_runner_cfg(cfg)
+    assert cfg.to_dict() == before
+
+
+def launch_two(work_dir):
+    """Run this very file as two processes joined by torchrun."""
+    environment = {
+        **os.environ,
+        'CUDA_VISIBLE_DEVICES': '',
+        'OMP_NUM_THREADS': '1',
+        'PYTHONPATH': os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
+    }
+    return subprocess.run(
+        [
+            sys.executable,
+            '-m',
+            'torch.distributed.run',
+            '--standalone',
+            '--nproc_per_node=2',
+            __file__,
+            str(work_dir),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+    )
+
+
+def main(work_dir):
+    """One of the two processes: train, test, write what this rank has."""
+    cfg = toy_cfg(work_dir, launcher='pytorch')
+    cfg.train_dataloader.batch_size = 1
+    cfg.test_dataloader = cfg.val_dataloader
+    cfg.test_evaluator = cfg.val_evaluator
+    cfg.test_cfg = {}
+    runner = host.build_runner(cfg)
+    runner.train()
+    torch.save(
+        (runner.model.module.state_dict(), runner.test()),
+        Path(work_dir) / f'rank{runner.rank}.pt',
+    )
+
+
+@pytest.mark.slow
+def test_two_processes_on_a_cpu_train_and_test_as_one(tmp_path):
+    done = launch_two(tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    ranks = [load(tmp_path / f'rank{i}.pt') for i in (0, 1)]
+    assert torch.equal(
+        ranks[0][0]['linear.weight'], ranks[1][0]['linear.weight']
+    )
+    assert [scores['count'] for _, scores in ranks] == [8, 8]
+    alone = host.build_runner(toy_cfg(tmp_path / 'alone'))
+    alone.train()
+    torch.testing.assert_close(
+        ranks[0][0]['linear.weight'], alone.model.linear.weight.detach()
+    )
+
+
+if __name__ == '__main__':
+    main(sys.argv[1])

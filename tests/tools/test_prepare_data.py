@@ -1,0 +1,296 @@
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SPLITS = ('train', 'val', 'test')
+
+
+@pytest.fixture(scope='module')
+def main(load_tool):
+    return load_tool('prepare_data').main
+
+
+@pytest.fixture(scope='module')
+def prepared(main, ffpp_tree, tmp_path_factory):
+    """Return the whole tree, prepared in one go; do not change it."""
+    out = tmp_path_factory.mktemp('prepared') / 'out'
+    assert main(['ffpp', str(ffpp_tree), str(out), '--workers', '2']) == 0
+    return out
+
+
+@pytest.fixture
+def own_tree(ffpp_tree, tmp_path):
+    """Return a tree that a test may change."""
+    return shutil.copytree(ffpp_tree, tmp_path / 'root')
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob('*')
+        if path.is_file()
+    }
+
+
+def test_annotations_name_crops_that_are_there(prepared):
+    methods = ['real'] * 2 + ['Deepfakes'] * 2 + ['FaceSwap'] * 2
+    for split in SPLITS:
+        entries = read(prepared / f'{split}.json')['data_list']
+        assert [entry['method'] for entry in entries] == methods
+        for entry in entries:
+            assert entry['label'] == (entry['method'] != 'real')
+            assert entry['frame_dir'] == 'frames/' + entry['video_id']
+            crops = sorted((prepared / entry['frame_dir']).iterdir())
+            assert [p.name for p in crops] == [
+                f'{i:06}.jpg' for i in range(entry['num_frames'])
+            ]
+            assert entry['num_frames'] == 10
+
+
+def test_annotations_carry_the_hash_of_the_manifest(prepared):
+    manifest = (prepared / 'manifest.json').read_bytes()
+    for split in SPLITS:
+        metainfo = read(prepared / f'{split}.json')['metainfo']
+        assert metainfo == {
+            'source': 'ffpp',
+            'size': 224,
+            'filename_tmpl': '{:06}.jpg',
+            'classes': ['real', 'fake'],
+            'manifest': hashlib.sha256(manifest).hexdigest(),
+        }
+
+
+def test_the_manifest_tells_of_every_video_but_not_of_the_machine(
+    prepared, ffpp_tree
+):
+    manifest = read(prepared / 'manifest.json')
+    assert len(manifest['videos']) == 18
+    assert set(manifest['versions']) >= {'dlib', 'decord', 'opencv', 'numpy'}
+    for entry in manifest['videos']:
+        path = ffpp_tree / entry['path']
+        assert path.stat().st_size == entry['bytes']
+        assert entry['total_frames'] == 20
+    text = (prepared / 'manifest.json').read_text()
+    assert str(ffpp_tree) not in text
+    assert str(prepared) not in text
+
+
+def test_one_worker_and_two_give_the_same_bytes(
+    main, ffpp_tree, prepared, tmp_path
+):
+    out = tmp_path / 'out'
+    assert main(['ffpp', str(ffpp_tree), str(out), '--workers', '1']) == 0
+    assert contents(out) == contents(prepared)
+
+
+def test_broken_videos_are_counted_and_the_run_goes_on(
+    main, own_tree, draw_faces, write_video, tmp_path, capsys
+):
+    fakes = own_tree / 'manipulated_sequences'
+    deepfakes = fakes / 'Deepfakes/c23/videos'
+    (deepfakes / '071_054.mp4').write_bytes(b'')
+    (deepfakes / '054_071.mp4').write_bytes(b'not a video' * 999)
+    head = (deepfakes / '720_672.mp4').read_bytes()
+    (deepfakes / '720_672.mp4').write_bytes(head[: len(head) // 2])
+    swaps = fakes / 'FaceSwap/c23/videos'
+    write_video(swaps / '071_054.mp4', [draw_faces()] * 20)
+    write_video(swaps / '054_071.mp4', [draw_faces((30, 20, 120))] * 5)
+    (swaps / '953_974.mp4').unlink()
+
+    out = tmp_path / 'out'
+    assert main(['ffpp', str(own_tree), str(out), '--workers', '2']) == 0
+    report = read(out / 'report.json')
+    assert {f['video_id']: f['reason'] for f in report['failures']} == {
+        'Deepfakes/c23/071_054': 'empty',
+        'Deepfakes/c23/054_071': 'unreadable',
+        'Deepfakes/c23/720_672': 'unreadable',
+        'FaceSwap/c23/071_054': 'no face',
+        'FaceSwap/c23/054_071': 'too short',
+    }
+    assert report['missing'] == ['FaceSwap/c23/953_974']
+    check_sums(report, expected=18)
+    assert report['total']['prepared'] == 12
+    listed = [e for s in SPLITS for e in read(out / f'{s}.json')['data_list']]
+    assert len(listed) == 12
+    printed = capsys.readouterr().out
+    assert 'FaceSwap/c23/071_054: no face' in printed
+    total = next(x for x in printed.splitlines() if x.startswith('total'))
+    assert total.split()[1:5] == ['18', '1', '17', '12']
+    assert len(list((out / 'frames').glob('*/*/*'))) == 12
+
+
+def check_sums(report, expected):
+    for row in [*report['rows'], report['total']]:
+        assert row['expected'] == row['missing'] + row['found']
+        assert row['found'] == row['prepared'] + sum(row['failed'].values())
+    for key in ('expected', 'missing', 'found', 'prepared', 'frames'):
+        rows = sum(row[key] for row in report['rows'])
+        assert rows == report['total'][key]
+    assert report['total']['expected'] == expected
+
+
+def test_half_of_a_tree_is_prepared_and_the_rest_is_counted(
+    main, own_tree, prepared, tmp_path
+):
+    gone = sorted(own_tree.rglob('*.mp4'))[::2]
+    for path in gone:
+        path.unlink()
+    out = tmp_path / 'out'
+    assert main(['ffpp', str(own_tree), str(out), '--workers', '2']) == 0
+    report = read(out / 'report.json')
+    check_sums(report, expected=18)
+    assert report['total']['missing'] == len(report['missing']) == 9
+    crops = {k: v for k, v in contents(out).items() if k.endswith('.jpg')}
+    assert len(crops) == 90
+    assert crops.items() < contents(prepared).items()
+
+
+@pytest.mark.slow
+def test_a_run_killed_three_times_ends_with_the_bytes_of_an_unbroken_one(
+    main, ffpp_tree, prepared, tmp_path
+):
+    out, rng = tmp_path / 'out', random.Random(0)
+    tool = str(ROOT / 'tools/prepare_data.py')
+    command = [tool, 'ffpp', str(ffpp_tree), str(out), '--workers', '2']
+    env = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), *sys.path])}
+    done = 0
+    for target in (0, 3, 9):
+        process = subprocess.Popen([sys.executable, *command], env=env)
+        while done < target or not (out / 'parameters.json').exists():
+            assert process.poll() is None
+            time.sleep(0.002)
+            done = len(list(out.glob('records/*/*/*.json')))
+        time.sleep(rng.uniform(0, 0.02))
+        process.kill()
+        process.wait()
+        assert not (out / 'manifest.json').exists()
+    before = stamps(out)
+    assert len(before) >= 9
+    assert main(command[1:]) == 0
+    assert contents(out) == contents(prepared)
+    after = stamps(out)
+    assert {path: after[path] for path in before} == before
+
+
+def stamps(out):
+    """Return when each record was written."""
+    return {p: p.stat().st_mtime_ns for p in out.glob('records/*/*/*.json')}
+
+
+def test_a_finished_run_is_not_repeated_and_is_mended_where_it_broke(
+    main, ffpp_tree, prepared, tmp_path
+):
+    out = shutil.copytree(prepared, tmp_path / 'out')
+    before = stamps(out)
+    (out / 'frames/Deepfakes/c23/071_054/000004.jpg').unlink()
+    shutil.rmtree(out / 'frames/youtube/c23/720')
+    (out / 'test.json').unlink()
+    (out / '.partial').mkdir()
+    (out / '.partial/rest').touch()
+    assert main(['ffpp', str(ffpp_tree), str(out), '--workers', '1']) == 0
+    assert contents(out) == contents(prepared)
+    changed = {p for p, stamp in stamps(out).items() if stamp != before[p]}
+    assert changed == {
+        out / 'records/Deepfakes/c23/071_054.json',
+        out / 'records/youtube/c23/720.json',
+    }
+
+
+def test_a_video_that_changed_is_done_again(
+    main, own_tree, talking_head, tmp_path
+):
+    out = tmp_path / 'out'
+    command = ['ffpp', str(own_tree), str(out), '--workers', '1']
+    assert main(command) == 0
+    reals = own_tree / 'original_sequences/youtube/c23/videos'
+    talking_head(reals / '071.mp4', num_frames=30)
+    (reals / '054.mp4').write_bytes(b'')
+    same_size = b'x' * (reals / '720.mp4').stat().st_size
+    (reals / '720.mp4').write_bytes(same_size)
+    assert main(command) == 0
+    entries = read(out / 'train.json')['data_list']
+    lengths = {e['video_id']: e['num_frames'] for e in entries}
+    assert lengths['youtube/c23/071'] == 15
+    assert 'youtube/c23/054' not in lengths
+    for name in ('054', '720'):
+        assert not (out / 'frames/youtube/c23' / name).exists()
+    failed = {f['reason'] for f in read(out / 'report.json')['failures']}
+    assert failed == {'empty', 'unreadable'}
+
+
+def test_a_restart_with_another_size_is_refused(
+    main, ffpp_tree, prepared, capsys
+):
+    before = contents(prepared)
+    command = ['ffpp', str(ffpp_tree), str(prepared), '--size', '112']
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert 'size was 224, is 112' in error
+    assert error.count('\n') == 1
+    assert contents(prepared) == before
+
+
+def test_max_frames_differ_by_split(main, ffpp_tree, tmp_path):
+    out = tmp_path / 'out'
+    limits = ['--max-frames', 'train=18', 'test=16']
+    command = ['ffpp', str(ffpp_tree), str(out), '--methods', 'FaceSwap']
+    assert main([*command, *limits, '--workers', '1', '--size', '64']) == 0
+    for split, frames in (('train', 9), ('val', 10), ('test', 8)):
+        annotation = read(out / f'{split}.json')
+        assert annotation['metainfo']['size'] == 64
+        assert {e['num_frames'] for e in annotation['data_list']} == {frames}
+        assert {e['method'] for e in annotation['data_list']} == {
+            'real',
+            'FaceSwap',
+        }
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--compression', 'c99'], 'unknown compression'),
+        (['--methods', 'Photoshop'], 'unknown method'),
+        (['--compression', 'raw'], 'none of the 6 videos is in'),
+        (['--quality', '0'], 'quality is 0'),
+        (['--workers', '0'], 'workers is 0'),
+    ],
+)
+def test_a_mistake_is_one_clear_line(
+    main, ffpp_tree, tmp_path, capsys, arguments, message
+):
+    command = ['ffpp', str(ffpp_tree), str(tmp_path / 'out'), *arguments]
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert error.startswith('error: ')
+    assert message in error
+    assert error.count('\n') == 1
+
+
+def test_real_people_are_prepared(main, real_people, tmp_path):
+    reals = tmp_path / 'root/original_sequences/youtube/c23/videos'
+    reals.mkdir(parents=True)
+    for split, pair in (('train', 'ab'), ('val', 'cd'), ('test', 'ef')):
+        path = tmp_path / f'root/{split}.json'
+        path.write_text(json.dumps([list(pair)]))
+    for name, video in zip('abcdef', real_people, strict=False):
+        shutil.copy(video, reals / f'{name}.mp4')
+    out = tmp_path / 'out'
+    assert main(['ffpp', str(tmp_path / 'root'), str(out)]) == 0
+    manifest = read(out / 'manifest.json')
+    assert len(manifest['videos']) == 6
+    for entry in manifest['videos']:
+        assert entry['num_frames'] == -(-entry['total_frames'] // 2)
+        assert entry['fps'] == 30

@@ -1,0 +1,246 @@
+"""The tools on MMEngine's real runner: a tiny GML on tiny crops."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+REPO = Path(__file__).parents[2]
+CONFIG = 'configs/gml_xception-small_demo.py'
+TINY = [
+    'model.backbone.width=0.0625',
+    'model.cls_head.in_channels=128',
+    'model.cls_head.ad_head.in_channels=46',
+    'train_cfg.max_iters=4',
+    'train_cfg.val_interval=2',
+    'default_hooks.checkpoint.interval=2',
+    'default_hooks.logger.interval=1',
+]
+
+
+def make_crops(root, split, videos, label_of):
+    """``videos`` of 16 frames: real ones slide, fake ones jump about."""
+    rng = np.random.default_rng(len(split))
+    entries = []
+    for v in range(videos):
+        label = label_of(v)
+        folder = root / 'frames' / split / str(v)
+        folder.mkdir(parents=True)
+        image = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        for i in range(16):
+            shift = int(rng.integers(64)) if label else i
+            frame = np.roll(image, shift, axis=1)
+            cv2.imwrite(str(folder / f'{i:06}.jpg'), frame)
+        entries.append(
+            dict(
+                video_id=f'{split}/{v}',
+                frame_dir=f'frames/{split}/{v}',
+                num_frames=16,
+                label=label,
+                method='Deepfakes' if label else 'real',
+            )
+        )
+    annotation = dict(
+        metainfo=dict(source='made up', filename_tmpl='{:06}.jpg'),
+        data_list=entries,
+    )
+    (root / f'{split}.json').write_text(json.dumps(annotation))
+
+
+@pytest.fixture(scope='module')
+def crops(tmp_path_factory):
+    root = tmp_path_factory.mktemp('crops')
+    for split, videos in dict(train=6, val=4, test=5).items():
+        make_crops(root, split, videos, label_of=lambda v: v % 2)
+    return root
+
+
+def options(crops, *more):
+    roots = (
+        f'{split}_dataloader.dataset.data_root={crops}'
+        for split in ('train', 'val', 'test')
+    )
+    return ['--cfg-options', *TINY, *roots, *more]
+
+
+def run(*command, check=True):
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PORT': '29731'},
+    )
+    if check:
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done
+
+
+def train(crops, work_dir, *flags, more=(), **kwargs):
+    return run(
+        *(sys.executable, 'tools/train.py', CONFIG, '--work-dir', work_dir),
+        *('--seed', '0', *flags),
+        *options(crops, *more),
+        **kwargs,
+    )
+
+
+def state_of(work_dir, iteration):
+    """The weights of a checkpoint, by our own safe loader."""
+    from mmengine.runner import CheckpointLoader
+
+    return CheckpointLoader.load_checkpoint(
+        str(work_dir / f'iter_{iteration}.pth')
+    )['state_dict']
+
+
+@pytest.fixture(scope='module')
+def trained(crops, tmp_path_factory):
+    work_dir = tmp_path_factory.mktemp('run')
+    train(crops, work_dir)
+    return work_dir
+
+
+def test_training_leaves_checkpoints_curves_and_a_summary(trained):
+    assert (trained / 'iter_4.pth').is_file()
+    assert len(list(trained.glob('best_video_auc_iter_*.pth'))) == 1
+    curves = cv2.imread(str(trained / 'curves.png'))
+    assert curves is not None
+    assert curves.std() > 5  # something is drawn
+    log = next(trained.glob('*/*.log')).read_text()
+    assert 'best video/auc' in log
+    assert 'loss_l1' in log
+
+
+def test_testing_writes_scores_of_both_levels(trained, crops):
+    run(
+        *(sys.executable, 'tools/test.py', CONFIG, trained / 'iter_4.pth'),
+        *('--work-dir', trained / 'test'),
+        *('--dump', trained / 'test/predictions.pkl'),
+        *options(crops),
+    )
+    metrics = json.loads((trained / 'test/test_metrics.json').read_text())
+    assert {'video/auc', 'video/eer', 'clip/auc', 'clip/acc'} <= set(metrics)
+    import pickle
+
+    with open(trained / 'test/predictions.pkl', 'rb') as file:
+        predictions = pickle.load(file)
+    assert len(predictions) == 5 * 2  # videos of two clips
+    scores = {
+        (p['video_id'], p['clip_index']): float(p['pred_score'][1])
+        for p in predictions
+    }
+    reals = [s for (v, _), s in scores.items() if int(v[-1]) % 2 == 0]
+    fakes = [s for (v, _), s in scores.items() if int(v[-1]) % 2]
+    pairs = [(f > r) + 0.5 * (f == r) for f in fakes for r in reals]
+    assert metrics['clip/auc'] == pytest.approx(np.mean(pairs))
+
+
+@pytest.mark.slow
+def test_two_processes_score_as_one_does(trained, crops):
+    """Ten clips on two processes, whose last batches are padded."""
+    results = []
+    for name, command in dict(
+        one=[sys.executable, 'tools/test.py', CONFIG, trained / 'iter_4.pth'],
+        two=['tools/dist_test.sh', CONFIG, trained / 'iter_4.pth', 2],
+    ).items():
+        work_dir = trained / name
+        run(
+            *command,
+            *('--work-dir', work_dir),
+            *options(crops, 'test_dataloader.batch_size=3'),
+        )
+        metrics = json.loads((work_dir / 'test_metrics.json').read_text())
+        results.append(metrics)
+    assert results[0].keys() == results[1].keys()
+    for key, value in results[0].items():
+        assert results[1][key] == pytest.approx(value, abs=1e-5), key
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does_with_the_same_batch(crops, tmp_path):
+    """Weights after two steps, batch norms in evaluation mode.
+
+    Two processes take every second sample each, half the batch. A batch of 6
+    holds 3 real clips, which they cannot share evenly: this checks that
+    N_P of Eq. 3 counts those of both.
+    """
+    common = [
+        'model.backbone.norm_eval=True',
+        'train_cfg.max_iters=2',
+        'train_dataloader.sampler.type=InfiniteSampler',
+        'train_dataloader.sampler.shuffle=False',
+        'optim_wrapper.optimizer.lr=0.001',
+        # No random clip, flip or tone: a video of 16 frames is two clips.
+        'train_dataloader.dataset.test_mode=True',
+        f'train_dataloader.dataset.pipeline={FIXED}',
+    ]
+    one, two = tmp_path / 'one', tmp_path / 'two'
+    train(crops, one, more=[*common, 'train_dataloader.batch_size=6'])
+    run(
+        *('tools/dist_train.sh', CONFIG, 2, '--work-dir', two, '--seed', 0),
+        *options(crops, *common, 'train_dataloader.batch_size=3'),
+    )
+    assert_same_weights(state_of(one, 2), state_of(two, 2))
+
+
+FIXED = (
+    '[dict(type="RawFrameDecode"),'
+    'dict(type="FormatShape",input_format="NCTHW"),'
+    'dict(type="PackActionInputs")]'
+)
+
+
+def assert_same_weights(first, second):
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        torch.testing.assert_close(
+            second[name], value, atol=1e-5, rtol=1e-4, msg=name
+        )
+
+
+@pytest.mark.slow
+def test_resuming_goes_on_where_training_stopped(crops, tmp_path):
+    train(crops, tmp_path, more=['train_cfg.max_iters=2'])
+    done = train(crops, tmp_path, '--resume')
+    assert 'resumed epoch: 0, iter: 2' in done.stdout + done.stderr
+    assert (tmp_path / 'iter_4.pth').is_file()
+
+
+@pytest.mark.slow
+def test_amp_trains_in_bfloat16_on_a_cpu(crops, tmp_path):
+    train(crops, tmp_path, '--amp', more=['train_cfg.max_iters=2'])
+    state = state_of(tmp_path, 2)
+    assert all(torch.isfinite(v.float()).all() for v in state.values())
+
+
+@pytest.mark.slow
+def test_a_validation_set_of_one_class_does_not_end_the_run(crops, tmp_path):
+    root = tmp_path / 'crops'
+    for split in ('train', 'val'):
+        make_crops(
+            root, split, 4, label_of=lambda v: v % 2 if split == 'train' else 1
+        )
+    done = train(root, tmp_path / 'run', more=['train_cfg.max_iters=2'])
+    assert 'all 4 videos are fake' in done.stdout + done.stderr
+    assert (tmp_path / 'run/iter_2.pth').is_file()
+
+
+def test_missing_data_ends_in_one_line(tmp_path):
+    done = train(tmp_path, tmp_path / 'run', check=False)
+    assert done.returncode != 0
+    assert 'train.json: prepare the data with' in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+def test_a_missing_config_ends_in_one_line():
+    done = run(sys.executable, 'tools/train.py', 'none.py', check=False)
+    assert done.returncode != 0
+    assert 'none.py' in done.stderr
+    assert 'Traceback' not in done.stderr

@@ -1,0 +1,179 @@
+"""The whole way in one command: videos, faces, training, testing, scores.
+
+Makes a miniature FaceForensics++ (tools/make_demo_data.py), finds and crops
+its faces (tools/prepare_data.py), trains a small GML (tools/train.py), tests
+it on people it never saw (tools/test.py) and prints a short table. Every
+command is shown before it runs.
+
+Usage::
+
+    python tools/demo.py
+    python tools/demo.py --seed 1
+    python tools/demo.py --videos FOLDER --people people.csv --test-person p4
+"""
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+TOOLS = Path(__file__).parent
+CONFIG = TOOLS.parent / 'configs/gml_xception-small_demo.py'
+PACKAGES = ('torch', 'mmengine', 'mmaction2', 'numpy', 'opencv-python')
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description='From made-up videos to a tested detector.',
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        '--work-dir', default='work_dirs/demo', help='folder to write to'
+    )
+    parser.add_argument(
+        '--seed', type=int, default=0, help='of the videos and the training'
+    )
+    parser.add_argument('--config', default=str(CONFIG), help='what to train')
+    parser.add_argument(
+        '--iters', type=int, help="iterations instead of the config's"
+    )
+    parser.add_argument('--workers', type=int, default=2, help='processes')
+    parser.add_argument(
+        '--videos', help='folder of genuine videos to use, not portraits'
+    )
+    parser.add_argument('--people', help='CSV of file,person with --videos')
+    parser.add_argument(
+        '--test-person', help='who is seen in testing only, with --videos'
+    )
+    return parser.parse_args(argv)
+
+
+def run_tool(name: str, *arguments: object) -> float:
+    """Run a script of this folder, show its command, return its seconds."""
+    command = [str(TOOLS / f'{name}.py'), *map(str, arguments)]
+    print(f'\n$ python {shlex.join(command)}', flush=True)
+    start = time.perf_counter()
+    code = subprocess.run([sys.executable, *command], check=False).returncode
+    if code:
+        raise SystemExit(f'{name}.py failed with exit code {code}, see above')
+    return time.perf_counter() - start
+
+
+def make_data(root: Path, *options: object, workers: int = 2) -> dict:
+    """Make videos in ``root/videos`` and crops in ``root/crops``.
+
+    Returns:
+        Seconds of both stages.
+    """
+    return dict(
+        videos=run_tool(
+            'make_demo_data', root / 'videos', '--workers', workers, *options
+        ),
+        crops=run_tool(
+            'prepare_data',
+            *('ffpp', root / 'videos', root / 'crops'),
+            *('--size', 64, '--workers', workers),
+        ),
+    )
+
+
+def train_and_test(
+    config: str, crops: Path, work_dir: Path, seed: int, *options: str
+) -> tuple[dict, dict]:
+    """Train, then test the checkpoint that validation found best.
+
+    Args:
+        config: Config file of a detector for the demo's crops.
+        crops: What ``tools/prepare_data.py`` wrote.
+        work_dir: Folder of logs and checkpoints.
+        seed: Of the training.
+        *options: More ``KEY=VALUE`` for the config.
+
+    Returns:
+        The test metrics and the seconds of both stages.
+    """
+    data = [
+        f'{split}_dataloader.dataset.data_root={crops}'
+        for split in ('train', 'val', 'test')
+    ]
+    common = ['--work-dir', work_dir, '--cfg-options', *data, *options]
+    seconds = dict(train=run_tool('train', config, '--seed', seed, *common))
+    best = best_checkpoint(work_dir)
+    seconds['test'] = run_tool('test', config, best, *common)
+    return json.loads((work_dir / 'test_metrics.json').read_text()), seconds
+
+
+def best_checkpoint(work_dir: Path) -> Path:
+    """The newest of the checkpoints that validation called best."""
+    found = sorted(
+        work_dir.glob('best_video_auc_iter_*.pth'),
+        key=lambda path: path.stat().st_mtime,
+    )
+    if not found:
+        raise SystemExit(f'{work_dir}: training left no best checkpoint')
+    return found[-1]
+
+
+def draw_videos(videos: Path, out: Path) -> None:
+    """Draw strips of a few real and fake test videos."""
+    from gml_mmaction.sources import get_source
+    from gml_mmaction.visualization.contact_sheet import contact_sheet
+
+    found = get_source('ffpp')(videos)
+    contact_sheet([video for video in found if video.path.is_file()], out)
+
+
+def main(argv: list[str] | None = None) -> dict:
+    """Run the demo; returns what it writes to ``summary.json``."""
+    args = parse_args(argv)
+    root = Path(args.work_dir)
+    source = ['--seed', args.seed]
+    for name in ('videos', 'people', 'test_person'):
+        if getattr(args, name) is not None:
+            source += [f'--{name.replace("_", "-")}', getattr(args, name)]
+    seconds = make_data(root, *source, workers=args.workers)
+    sheet = root / 'contact_sheet.png'
+    draw_videos(root / 'videos', sheet)
+    options = [f'train_cfg.max_iters={args.iters}'] if args.iters else []
+    metrics, trained = train_and_test(
+        args.config, root / 'crops', root / 'run', args.seed, *options
+    )
+    summary = dict(
+        metrics,
+        seed=args.seed,
+        seconds={k: round(v, 1) for k, v in {**seconds, **trained}.items()},
+        versions={name: version(name) for name in PACKAGES},
+    )
+    path = root / 'summary.json'
+    path.write_text(json.dumps(summary, indent=1))
+    print_summary(metrics, summary['seconds'], root)
+    return summary
+
+
+def print_summary(metrics: dict, seconds: dict, root: Path) -> None:
+    """Print the short table and where to look further."""
+    print(f'\n{"people never seen":<20}{"AUC":>8}{"ACC":>8}{"EER":>8}')
+    for level in ('clip', 'video'):
+        cells = (metrics[f'{level}/{name}'] for name in ('auc', 'acc', 'eer'))
+        texts = (f'{"-" if v is None else format(v, ".3f"):>8}' for v in cells)
+        print(f'{level:<20}' + ''.join(texts))
+    times = ', '.join(
+        f'{name} {value:.0f} s' for name, value in seconds.items()
+    )
+    run = root / 'run'
+    log = max(run.glob('*/*.log'), key=lambda path: path.stat().st_mtime)
+    print(f'\nseconds        {times}')
+    print(f'log            {log}')
+    print(f'curves         {run / "curves.png"}')
+    print(f'checkpoint     {best_checkpoint(run)}')
+    print(f'contact sheet  {root / "contact_sheet.png"}')
+    print(f'summary        {root / "summary.json"}')
+
+
+if __name__ == '__main__':
+    main()

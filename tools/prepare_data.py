@@ -1,0 +1,100 @@
+"""From a data set's own tree to face crops, annotations and a report.
+
+Usage::
+
+    python tools/prepare_data.py ffpp ROOT OUT --workers 8
+
+Killed or stopped, the same command goes on where it was. The last table adds
+up to the input; OUT/report.json names every video without crops, and why.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from gml_mmaction.faces import CropOptions, format_report, prepare_videos
+from gml_mmaction.sources import SPLITS, get_source
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split('\n')[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add('source', help='name of the data set: ffpp')
+    add('root', type=Path, help="the data set's folder")
+    add('out', type=Path, help='folder to write')
+    add('--compression', help='raw (c0), c23 or c40; c23 if not given')
+    add('--methods', nargs='+', help='forgery methods, as their folders')
+    add('--splits', type=Path, help='folder of the split files')
+    add('--size', type=int, default=CropOptions.size, help='pixels')
+    add('--stride', type=int, default=CropOptions.stride, help='frames')
+    add('--quality', type=int, default=CropOptions.quality, help='of JPEG')
+    add(
+        '--max-frames',
+        nargs='+',
+        type=_limit,
+        default=[],
+        metavar='SPLIT=N',
+        help='use the first N frames, e.g. train=270 val=110 test=110',
+    )
+    add('--workers', type=int, default=os.cpu_count(), help='processes')
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prepare a data set; return 0, 1 after an error, 130 if stopped."""
+    args = parse_args(argv)
+    given = {
+        name: getattr(args, name)
+        for name in ('compression', 'methods', 'splits')
+        if getattr(args, name) is not None
+    }
+    try:
+        report = prepare_videos(
+            get_source(args.source)(args.root, **given),
+            args.out,
+            source=args.source,
+            root=args.root,
+            options=CropOptions(
+                size=args.size, stride=args.stride, quality=args.quality
+            ),
+            max_frames=dict(args.max_frames),
+            workers=args.workers,
+            progress=_progress_bar,
+        )
+    except (ValueError, ImportError, OSError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('stopped; the same command goes on from here', file=sys.stderr)
+        return 130
+    _print(report, args.out)
+    return 0 if report['total']['prepared'] else 1
+
+
+def _limit(text: str) -> tuple[str, int]:
+    split, _, number = text.partition('=')
+    if split not in SPLITS or not number.isdecimal() or int(number) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r}; expected e.g. train=270')
+    return split, int(number)
+
+
+def _progress_bar(results, *, total, initial):
+    return tqdm(results, total=total, initial=initial, unit='video')
+
+
+def _print(report: dict, out: Path) -> None:
+    for failure in report['failures']:
+        print('{video_id}: {reason} ({detail})'.format(**failure))
+    print(format_report(report))
+    print(f'annotations, manifest and report are in {out}')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
