@@ -6,8 +6,13 @@ _base_ = 'gml_xception_ffpp.py'
 data_root = 'data/demo'
 model = dict(
     backbone=dict(
-        # The schedule is short: start as the plain depth-wise convolution.
-        motion_block=dict(temporal_init='identity'),
+        motion_block=dict(
+            # The schedule is short: start as the plain depth-wise one.
+            temporal_init='identity',
+            # A quarter of the channels over a quarter of the reduction: as
+            # many motion channels as the full network has.
+            reduction=4,
+        ),
         width=0.25,
         middle_blocks=2,
     ),
@@ -49,7 +54,9 @@ test_dataloader = dict(
     **workers, dataset=dict(data_root=data_root, pipeline=test_pipeline)
 )
 
-optim_wrapper = dict(optimizer=dict(lr=0.05))
-train_cfg = dict(max_iters=500, val_interval=100)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=100))
-log_processor = dict(window_size=20)
+optim_wrapper = dict(
+    optimizer=dict(_delete_=True, type='AdamW', lr=0.001, weight_decay=1e-4)
+)
+train_cfg = dict(max_iters=300, val_interval=50)
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=50))
+log_processor = dict(window_size=10)

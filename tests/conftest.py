@@ -1,4 +1,4 @@
-"""Videos with a face that dlib finds, and data sets made of them."""
+"""What tests share: the host's scope, and videos with a face."""
 
 import importlib.util
 import json
@@ -8,8 +8,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mmengine.registry import init_default_scope
+
+import gml_mmaction  # noqa: F401
 
 REPO = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    """Names in configs mean MMAction2's registries."""
+    init_default_scope('mmaction')
 
 
 @pytest.fixture(scope='session')

@@ -120,7 +120,8 @@ def _place(portrait: Portrait, rng: np.random.Generator) -> Scene:
         image = image[:, ::-1]
         face = face._replace(x=image.shape[1] - 1 - face.x)
     width, roll = rng.uniform(90, 108), rng.uniform(-0.04, 0.04)
-    x, y = FRAME_SIZE * rng.uniform([0.47, 0.46], [0.53, 0.51])
+    x = FRAME_SIZE * rng.uniform(0.47, 0.53)
+    y = FRAME_SIZE * rng.uniform(0.46, 0.51)
     scale = width / face.width
     if scale < 1:
         image = cv2.GaussianBlur(image, (0, 0), 0.45 / scale)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.distributed as dist
 from mmaction.structures import ActionDataSample
 from torch.nn import functional
 
@@ -74,6 +75,34 @@ def test_l1_ignores_fake_clips():
     before = real_l1(f_star, labels)
     f_star[1:] *= 100
     assert real_l1(f_star, labels) == before > 0
+
+
+def gradient_of_a_half(rank, folder):
+    """What a process with half the batch sends to be averaged."""
+    dist.init_process_group(
+        'gloo', f'file://{folder}/store', rank=rank, world_size=2
+    )
+    f_star, labels = torch.load(f'{folder}/batch.pt')
+    half = f_star[rank::2].requires_grad_()
+    real_l1(half, labels[rank::2]).backward()
+    torch.save(half.grad, f'{folder}/{rank}.pt')
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize('labels', [[0, 1, 0, 1], [0, 0, 0, 1], [1, 1, 1, 1]])
+def test_l1_of_two_processes_divides_by_the_reals_of_both(tmp_path, labels):
+    """The mean of both gradients is that of the whole batch.
+
+    One process has two real clips where the other has none or one.
+    """
+    f_star, labels = torch.randn(N, T, TAP, 2, 2), torch.tensor(labels)
+    torch.save((f_star, labels), tmp_path / 'batch.pt')
+    torch.multiprocessing.spawn(gradient_of_a_half, (tmp_path,), nprocs=2)
+    f_star.requires_grad_()
+    real_l1(f_star, labels).backward()
+    for rank in range(2):
+        half = torch.load(tmp_path / f'{rank}.pt')
+        torch.testing.assert_close(half / 2, f_star.grad[rank::2])
 
 
 def test_l1_without_a_real_clip_is_zero_with_a_gradient():

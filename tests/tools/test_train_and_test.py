@@ -61,12 +61,15 @@ def crops(tmp_path_factory):
     return root
 
 
-def options(crops, *more):
-    roots = (
+def roots(crops):
+    return [
         f'{split}_dataloader.dataset.data_root={crops}'
         for split in ('train', 'val', 'test')
-    )
-    return ['--cfg-options', *TINY, *roots, *more]
+    ]
+
+
+def options(crops, *more):
+    return ['--cfg-options', *TINY, *roots(crops), *more]
 
 
 def run(*command, check=True):
@@ -75,7 +78,12 @@ def run(*command, check=True):
         cwd=REPO,
         capture_output=True,
         text=True,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PORT': '29731'},
+        env={
+            **os.environ,
+            'OMP_NUM_THREADS': '1',
+            'PORT': '29731',
+            'PYTHON': sys.executable,
+        },
     )
     if check:
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -163,38 +171,41 @@ def test_two_processes_score_as_one_does(trained, crops):
         assert results[1][key] == pytest.approx(value, abs=1e-5), key
 
 
+PLAIN_CONFIG = """
+_base_ = '{base}'
+train_cfg = dict(max_iters=2, val_interval=2)
+default_hooks = dict(checkpoint=dict(interval=2))
+# Batch norms see the batch of a process; here they are kept still.
+model = dict(
+    backbone=dict(width=1 / 16, norm_eval=True),
+    cls_head=dict(in_channels=128, ad_head=None),
+)
+train_dataloader = dict(
+    sampler=dict(_delete_=True, type='InfiniteSampler', shuffle=False),
+    # No random clip, mirror or tone.
+    dataset=dict(test_mode=True, pipeline=[
+        dict(type='RawFrameDecode'),
+        dict(type='FormatShape', input_format='NCTHW'),
+        dict(type='PackActionInputs'),
+    ]),
+)
+optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', lr=0.01))
+"""
+
+
 @pytest.mark.slow
 def test_two_processes_train_as_one_does_with_the_same_batch(crops, tmp_path):
-    """Weights after two steps, batch norms in evaluation mode.
-
-    Two processes take every second sample each, half the batch. A batch of 6
-    holds 3 real clips, which they cannot share evenly: this checks that
-    N_P of Eq. 3 counts those of both.
-    """
-    common = [
-        'model.backbone.norm_eval=True',
-        'train_cfg.max_iters=2',
-        'train_dataloader.sampler.type=InfiniteSampler',
-        'train_dataloader.sampler.shuffle=False',
-        'optim_wrapper.optimizer.lr=0.001',
-        # No random clip, flip or tone: a video of 16 frames is two clips.
-        'train_dataloader.dataset.test_mode=True',
-        f'train_dataloader.dataset.pipeline={FIXED}',
-    ]
+    """Weights after two steps; each process takes half the batch."""
+    config = tmp_path / 'plain.py'
+    config.write_text(PLAIN_CONFIG.format(base=REPO / CONFIG))
     one, two = tmp_path / 'one', tmp_path / 'two'
-    train(crops, one, more=[*common, 'train_dataloader.batch_size=6'])
-    run(
-        *('tools/dist_train.sh', CONFIG, 2, '--work-dir', two, '--seed', 0),
-        *options(crops, *common, 'train_dataloader.batch_size=3'),
-    )
+    for batch_size, command in {
+        6: [sys.executable, 'tools/train.py', config, '--work-dir', one],
+        3: ['tools/dist_train.sh', config, 2, '--work-dir', two],
+    }.items():
+        size = f'train_dataloader.batch_size={batch_size}'
+        run(*command, '--seed', 0, '--cfg-options', *roots(crops), size)
     assert_same_weights(state_of(one, 2), state_of(two, 2))
-
-
-FIXED = (
-    '[dict(type="RawFrameDecode"),'
-    'dict(type="FormatShape",input_format="NCTHW"),'
-    'dict(type="PackActionInputs")]'
-)
 
 
 def assert_same_weights(first, second):
@@ -223,10 +234,8 @@ def test_amp_trains_in_bfloat16_on_a_cpu(crops, tmp_path):
 @pytest.mark.slow
 def test_a_validation_set_of_one_class_does_not_end_the_run(crops, tmp_path):
     root = tmp_path / 'crops'
-    for split in ('train', 'val'):
-        make_crops(
-            root, split, 4, label_of=lambda v: v % 2 if split == 'train' else 1
-        )
+    make_crops(root, 'train', 4, label_of=lambda v: v % 2)
+    make_crops(root, 'val', 4, label_of=lambda v: 1)
     done = train(root, tmp_path / 'run', more=['train_cfg.max_iters=2'])
     assert 'all 4 videos are fake' in done.stdout + done.stderr
     assert (tmp_path / 'run/iter_2.pth').is_file()

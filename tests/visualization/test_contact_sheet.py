@@ -18,7 +18,7 @@ def videos(tmp_path_factory):
     made = []
     for index in range(8):
         path = folder / f'{index}.mp4'
-        shape = (64, 48 + 16 * (index % 2), 3)
+        shape = (64, 64 + 32 * (index % 2), 3)
         levels = 20 * index + 4 * np.arange(20)
         write_video(
             path, [np.full(shape, level, np.uint8) for level in levels]
@@ -37,8 +37,8 @@ def test_spread_takes_the_first_and_the_last():
 
 def test_a_strip_shows_every_second_frame_in_order(videos):
     row = strip(videos[2], num_frames=8, stride=2, height=32)
-    assert row.shape == (20 + 32, 8 * 24, 3)
-    centres = row[36, 12::24].mean(axis=1)
+    assert row.shape == (20 + 32, 8 * 32, 3)
+    centres = row[36, 16::32].mean(axis=1)
     assert np.abs(centres - (40 + 8 * np.arange(8))).max() < 3
 
 
@@ -55,7 +55,7 @@ def test_a_sheet_holds_real_and_fake_in_turn(videos, tmp_path):
         videos, tmp_path / 'new/sheet.png', per_label=2, height=32
     )
     sheet = cv2.imread(str(out))
-    assert sheet.shape == (4 * 52, 8 * 32, 3)
+    assert sheet.shape == (4 * 52, 8 * 48, 3)
     # videos 0 and 6 are the real ones spread most, 1 and 7 the fake ones
     levels = sheet[36::52, 10].mean(axis=1)
     assert np.abs(levels - [0, 20, 120, 140]).max() < 3
