@@ -6,7 +6,12 @@ custom_imports = dict(imports=['gml_mmaction'], allow_failed_imports=False)
 default_hooks = dict(
     runtime_info=dict(type='RuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=100, ignore_last=False),
+    logger=dict(
+        type='LoggerHook',
+        interval=100,
+        ignore_last=False,
+        log_metric_by_epoch=False,  # or every validation is logged as step 0
+    ),
     param_scheduler=dict(type='ParamSchedulerHook'),
     # The best checkpoint is that of the training set's validation split; no
     # test set has a say.

@@ -121,11 +121,17 @@ class CMM(nn.Module):
     - ``'replicate'``: the frame before the first is the first;
     - ``'feature'``: F^PM is zero before the first frame, F^M_0 = F^D_0.
 
+    Paper: silent on the initial K^PM. ``'random'``, the default, is the
+    usual one of a convolution, as the STM authors have it; F^M then starts
+    as little else than F^D. With ``'identity'`` it starts as the difference
+    of two frames and F^MM as the difference of two motions.
+
     Args:
         channels: C.
         num_segments: T, the frames of a clip.
         reduction: Ratio of C to the channels of F^D.
         boundary: The reading of t = 0.
+        motion_init: Initial K^PM, ``'random'`` or ``'identity'``.
     """
 
     BOUNDARIES = ('zero', 'strict', 'replicate', 'feature')
@@ -137,11 +143,16 @@ class CMM(nn.Module):
         num_segments: int = 8,
         reduction: int = 16,
         boundary: str = 'zero',
+        motion_init: str = 'random',
     ) -> None:
         super().__init__()
         if boundary not in self.BOUNDARIES:
             raise ValueError(
                 f'boundary={boundary!r}: use one of {self.BOUNDARIES}'
+            )
+        if motion_init not in ('random', 'identity'):
+            raise ValueError(
+                f"motion_init={motion_init!r}: use 'random' or 'identity'"
             )
         self.num_segments = num_segments
         self.boundary = boundary
@@ -157,6 +168,8 @@ class CMM(nn.Module):
             groups=self.out_channels,
             bias=False,
         )
+        if motion_init == 'identity':
+            nn.init.dirac_(self.k_pm.weight, groups=self.out_channels)
 
     def embed(self, x: Tensor) -> Tensor:
         """F^D: ``(N*T, C/16, H, W)``."""
@@ -219,6 +232,7 @@ class _MotionBlock(nn.Module):
         temporal_init: str = 'stm',
         reduction: int = 16,
         boundary: str = 'zero',
+        motion_init: str = 'random',
         expand: str = 'shared',
     ) -> None:
         super().__init__()
@@ -226,7 +240,9 @@ class _MotionBlock(nn.Module):
             raise ValueError(f"expand={expand!r}: use 'shared' or 'separate'")
         self.shared = expand == 'shared'
         self.cstm = CSTM(channels, num_segments, temporal_init)
-        self.motion = self.Motion(channels, num_segments, reduction, boundary)
+        self.motion = self.Motion(
+            channels, num_segments, reduction, boundary, motion_init
+        )
         orders = 1 if self.shared else self.motion.num_orders
         self.expand = nn.Linear(
             orders * self.motion.out_channels, channels, bias=False
@@ -256,6 +272,7 @@ class STMBlock(_MotionBlock):
         temporal_init: See :class:`CSTM`.
         reduction: See :class:`CMM`.
         boundary: See :class:`CMM`.
+        motion_init: See :class:`CMM`.
         expand: ``'shared'`` or ``'separate'``; the same thing here, where
             there is one order only.
     """
@@ -276,6 +293,7 @@ class MCB(_MotionBlock):
         temporal_init: See :class:`CSTM`.
         reduction: See :class:`CMM`.
         boundary: See :class:`CMM`.
+        motion_init: See :class:`CMM`.
         expand: ``'shared'`` (E(F^M + F^MM)) or ``'separate'``.
     """
 

@@ -247,6 +247,14 @@ def test_the_first_quarter_of_channels_sees_the_previous_frame():
     assert fused[:, 0, : C // 4].abs().max() == 0
 
 
+def test_identity_motion_init_starts_as_the_difference_of_frames():
+    mcm, x = MCM(C, T, motion_init='identity').double().eval(), clips()
+    f_d = mcm.embed(x).unflatten(0, (N, T))
+    f_m, f_mm = (f.unflatten(0, (N, T)) for f in mcm(x))
+    torch.testing.assert_close(f_m[:, 1:], f_d.diff(dim=1))
+    torch.testing.assert_close(f_mm[:, 2:], f_d.diff(n=2, dim=1))
+
+
 def test_728_channels_are_reduced_to_45_and_few_channels_to_one():
     assert CMM(728).out_channels == 45
     assert CMM(8).out_channels == 1
@@ -258,6 +266,7 @@ def test_728_channels_are_reduced_to_45_and_few_channels_to_one():
         (CSTM, dict(temporal_init='shift')),
         (MCB, dict(boundary='mirror')),
         (MCB, dict(expand='both')),
+        (MCB, dict(motion_init='zero')),
     ],
 )
 def test_an_unknown_option_is_named_with_the_known_ones(block, arguments):
