@@ -1,4 +1,4 @@
-"""The whole way in one command: videos, faces, training, testing, scores.
+r"""The whole way in one command: videos, faces, training, testing, scores.
 
 Makes a miniature FaceForensics++ (tools/make_demo_data.py), finds and crops
 its faces (tools/prepare_data.py), trains a small GML (tools/train.py), tests
@@ -8,22 +8,32 @@ command is shown before it runs.
 Usage::
 
     python tools/demo.py
-    python tools/demo.py --seed 1
-    python tools/demo.py --videos FOLDER --people people.csv --test-person p4
+    python tools/demo.py --seed 1 --work-dir work_dirs/demo-1
+    python tools/demo.py --work-dir work_dirs/people --videos FOLDER \
+        --people FOLDER/people.csv --test-person p4
+
+A work directory holds one demo: its videos and crops are used again, what was
+trained there before is removed.
 """
 
 import argparse
 import json
+import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import time
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 TOOLS = Path(__file__).parent
 CONFIG = TOOLS.parent / 'configs/gml_xception-small_demo.py'
-PACKAGES = ('torch', 'mmengine', 'mmaction2', 'numpy', 'opencv-python')
+PACKAGES = (
+    *('torch', 'numpy', 'mmengine', 'mmaction2', 'mmcv', 'mmcv-lite'),
+    *('opencv-python', 'opencv-python-headless', 'decord'),
+    *('dlib', 'dlib-bin', 'scikit-learn', 'gml-mmaction'),
+)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -87,6 +97,8 @@ def train_and_test(
 ) -> tuple[dict, dict]:
     """Train, then test the checkpoint that validation found best.
 
+    ``work_dir`` is emptied first.
+
     Args:
         config: Config file of a detector for the demo's crops.
         crops: What ``tools/prepare_data.py`` wrote.
@@ -102,6 +114,7 @@ def train_and_test(
         for split in ('train', 'val', 'test')
     ]
     common = ['--work-dir', work_dir, '--cfg-options', *data, *options]
+    shutil.rmtree(work_dir, ignore_errors=True)
     seconds = dict(train=run_tool('train', config, '--seed', seed, *common))
     best = best_checkpoint(work_dir)
     seconds['test'] = run_tool('test', config, best, *common)
@@ -109,23 +122,33 @@ def train_and_test(
 
 
 def best_checkpoint(work_dir: Path) -> Path:
-    """The newest of the checkpoints that validation called best."""
-    found = sorted(
-        work_dir.glob('best_video_auc_iter_*.pth'),
-        key=lambda path: path.stat().st_mtime,
-    )
+    """The checkpoint that validation called best; a run keeps one."""
+    found = list(work_dir.glob('best_video_auc_iter_*.pth'))
     if not found:
-        raise SystemExit(f'{work_dir}: training left no best checkpoint')
-    return found[-1]
+        raise SystemExit(
+            f'{work_dir}: no best checkpoint, for the training ended before '
+            'its first validation: give more --iters'
+        )
+    return found[0]
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of Python and of those of ``PACKAGES`` that are installed."""
+    versions = dict(python=platform.python_version())
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
 
 
 def draw_videos(videos: Path, out: Path) -> None:
-    """Draw strips of a few real and fake test videos."""
-    from gml_mmaction.sources import get_source
+    """Draw strips of a few real and fake videos."""
+    from gml_mmaction.sources.ffpp import find_videos
     from gml_mmaction.visualization.contact_sheet import contact_sheet
 
-    found = get_source('ffpp')(videos)
-    contact_sheet([video for video in found if video.path.is_file()], out)
+    contact_sheet(find_videos(videos), out)
 
 
 def main(argv: list[str] | None = None) -> dict:
@@ -147,7 +170,7 @@ def main(argv: list[str] | None = None) -> dict:
         metrics,
         seed=args.seed,
         seconds={k: round(v, 1) for k, v in {**seconds, **trained}.items()},
-        versions={name: version(name) for name in PACKAGES},
+        versions=installed_versions(),
     )
     path = root / 'summary.json'
     path.write_text(json.dumps(summary, indent=1))

@@ -2,7 +2,8 @@
 
 Trains plain Xception, +CSTM, +STM, +MCB and GML (+MCB+AD), each with the same
 budget, on the demo's three kinds of forgery and for several seeds. Stopped
-and started again, it goes on with the runs that are not done.
+and started again, it goes on with the runs that are not done. The inner face
+moves twice as far as in the demo, with half the noise.
 
 Usage::
 
@@ -12,22 +13,33 @@ Usage::
 
 import argparse
 import json
-import shutil
+import os
 import statistics
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from demo import CONFIG, make_data, train_and_test
 
-NO_AD = 'model.cls_head.ad_head=None'
-BLOCK = 'model.backbone.motion_block'
+from gml_mmaction.sources.demo import KINDS
+
+# What replaces parts of the demo's GML.
+MODEL = """
+_base_ = {base!r}
+model = dict(
+    backbone=dict(motion_block={block}), cls_head=dict({ad_head})
+)
+"""
+PLAIN_START = "dict(_delete_=True, type='CSTM', temporal_init='identity')"
+NO_AD = 'ad_head=None'
 SYSTEMS = {
-    'Xception': [f'{BLOCK}=None', NO_AD],
-    'Xception+CSTM': [f'{BLOCK}.type=CSTM', NO_AD],
-    'Xception+STM': [f'{BLOCK}.type=STMBlock', NO_AD],
-    'Xception+MCB': [NO_AD],
-    'Xception+MCB+AD': [],
+    'Xception': dict(block='None', ad_head=NO_AD),
+    'Xception+CSTM': dict(block=PLAIN_START, ad_head=NO_AD),
+    'Xception+STM': dict(block="dict(type='STMBlock')", ad_head=NO_AD),
+    'Xception+MCB': dict(block="dict(type='MCB')", ad_head=NO_AD),
+    'Xception+MCB+AD': dict(block="dict(type='MCB')", ad_head=''),
 }
-KINDS = ('appearance', 'jitter', 'consistency')
+VIDEOS = ('--amplitude', 0.1, '--noise', 1)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -42,8 +54,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--systems', nargs='+', choices=SYSTEMS, default=list(SYSTEMS)
     )
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
+    parser.add_argument('--iters', type=int, default=300)
     parser.add_argument(
-        '--iters', type=int, help="iterations instead of the config's"
+        '--jobs', type=int, default=2, help='runs at a time, one core each'
     )
     parser.add_argument(
         '--table', action='store_true', help='only print what is done'
@@ -51,34 +64,48 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def write_config(root: Path, system: str) -> Path:
+    """Write the config of a system, a child of the demo's, and return it."""
+    path = root / 'configs' / f'{system}.py'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(MODEL.format(base=str(CONFIG), **SYSTEMS[system]))
+    return path
+
+
+def result_path(
+    root: Path, kind: str, system: str, seed: int, iters: int
+) -> Path:
+    """Where the metrics of a run lie once it is done."""
+    return root / f'results-{iters}' / kind / system / f'{seed}.json'
+
+
 def run_once(
-    root: Path, kind: str, system: str, seed: int, iters: int | None
+    root: Path, iters: int, seed: int, kind: str, system: str
 ) -> None:
     """Train and test one system on one kind, unless that was done."""
-    result = root / 'results' / kind / system / f'{seed}.json'
+    result = result_path(root, kind, system, seed, iters)
     if result.exists():
         return
-    data = root / 'data' / f'{kind}-{seed}'
-    if not (data / 'crops/test.json').exists():
-        make_data(data, '--kind', kind, '--seed', seed)
-    run = root / 'runs' / kind / system / str(seed)
-    shutil.rmtree(run, ignore_errors=True)  # what was stopped half-way
-    options = list(SYSTEMS[system])
-    if iters:
-        options.append(f'train_cfg.max_iters={iters}')
     metrics, seconds = train_and_test(
-        str(CONFIG), data / 'crops', run, seed, *options
+        str(write_config(root, system)),
+        root / 'data' / f'{kind}-{seed}' / 'crops',
+        root / f'runs-{iters}' / kind / system / str(seed),
+        seed,
+        f'train_cfg.max_iters={iters}',
+        'train_cfg.val_interval=100',
     )
     result.parent.mkdir(parents=True, exist_ok=True)
-    result.write_text(
-        json.dumps(dict(metrics, seconds=seconds, iters=iters), indent=1)
-    )
+    partial_file = result.with_suffix('.partial')
+    partial_file.write_text(json.dumps(dict(metrics, seconds=seconds)))
+    partial_file.replace(result)
 
 
-def read_results(root: Path, key: str) -> dict[tuple[str, str], list[float]]:
+def read_results(
+    root: Path, iters: int, key: str
+) -> dict[tuple[str, str], list[float]]:
     """``{(kind, system): values over seeds}`` of one metric key."""
     values: dict[tuple[str, str], list[float]] = {}
-    for path in sorted(root.glob('results/*/*/*.json')):
+    for path in sorted(root.glob(f'results-{iters}/*/*/*.json')):
         kind, system = path.parts[-3:-1]
         value = json.loads(path.read_text())[key]
         values.setdefault((kind, system), []).append(value)
@@ -110,14 +137,19 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     root = Path(args.work_dir)
     if not args.table:
+        os.environ['OMP_NUM_THREADS'] = '1'
         # Seed by seed, so that an early stop leaves whole tables.
         for seed in args.seeds:
             for kind in args.kinds:
-                for system in args.systems:
-                    run_once(root, kind, system, seed, args.iters)
+                data = root / 'data' / f'{kind}-{seed}'
+                make_data(data, '--kind', kind, '--seed', seed, *VIDEOS)
+            cells = [(k, s) for k in args.kinds for s in args.systems]
+            run = partial(run_once, root, args.iters, seed)
+            with ThreadPoolExecutor(args.jobs) as pool:
+                list(pool.map(run, *zip(*cells)))
     for key in ('video/auc', 'clip/auc'):
         print(f'\n{key}: mean (least to greatest, seeds)\n')
-        print(format_table(read_results(root, key)))
+        print(format_table(read_results(root, args.iters, key)))
 
 
 if __name__ == '__main__':
