@@ -1,4 +1,8 @@
-# Everything from a bare machine: Python 3.10 or newer, git and make.
+# Everything from a bare machine: Python 3.10 or newer, git and make. No system
+# library is needed: hence OpenCV's headless wheel, one instead of the two that
+# MMCV and MMAction2 declare, which draw windows and need libGL and X11.
+# PyTorch comes first and with all that its build declares (CUDA's libraries);
+# the rest is in requirements/ whole, so that no declaration is followed.
 #
 #   PYTHON=python3.12     the Python that makes the environment
 #   VENV=DIR              where the environment lies
@@ -13,6 +17,7 @@ TORCH_INDEX ?=
 DEMO_ARGS ?=
 TEST_ARGS ?=
 
+LINTED := gml_mmaction configs tools tests setup.py
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
@@ -37,14 +42,15 @@ test: lint ## lint and run the tests
 	$(BIN)/python -m pytest -q $(TEST_ARGS)
 
 lint: $(TEST_INSTALLED) ## check style and format
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check $(LINTED)
+	$(BIN)/ruff format --check $(LINTED)
 
 doctor: $(INSTALLED) ## say what is installed and what is wrong with it
 	$(BIN)/python -m gml_mmaction.doctor
 
-clean: ## remove .venv, caches and build files
-	rm -rf .venv .pytest_cache .ruff_cache build dist *.egg-info
+clean: ## remove the environment, caches and build files
+	test ! -f $(VENV)/pyvenv.cfg || rm -rf $(VENV)
+	rm -rf .dist_test .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -57,10 +63,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(INSTALLED): requirements/pinned.txt setup.py pyproject.toml | $(BIN)/python
-	$(PIP) install $(INDEX) -r requirements/pinned.txt
+	$(PIP) install $(INDEX) -c requirements/pinned.txt torch
+	$(PIP) install $(INDEX) --no-deps -r requirements/pinned.txt
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(TEST_INSTALLED): requirements/test.txt $(INSTALLED)
-	$(PIP) install $(INDEX) -r requirements/test.txt
+	$(PIP) install $(INDEX) --no-deps -r requirements/test.txt
 	@touch $@

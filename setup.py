@@ -41,8 +41,11 @@ setup(
         'mmengine>=0.10.4,<1.0',
         'mmaction2>=1.2.0,<1.3',
         'importlib_metadata',  # imported, yet not declared, by mmaction2
+        # One version for both. MMCV and MMAction2 declare them, so these are
+        # what pip will install in any case. make takes the one headless
+        # wheel instead, which needs no libGL or X11 from the system.
         'opencv-python>=4.8',
-        'opencv-contrib-python>=4.8',  # the same version as opencv-python
+        'opencv-contrib-python>=4.8',
         'decord>=0.6.0',
         'scikit-learn>=1.3',
         'scipy',

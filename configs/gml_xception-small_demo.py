@@ -1,9 +1,9 @@
 # GML for CPUs: a quarter of the channels, two middle blocks, 64x64 crops.
-# Trained on the demo set of tools/make_demo_data.py; reproduces no row of the
+# Trained on the crops that tools/demo.py prepares; reproduces no row of the
 # paper.
 _base_ = 'gml_xception_ffpp.py'
 
-data_root = 'data/demo'
+data_root = 'work_dirs/demo/crops'
 model = dict(
     backbone=dict(
         motion_block=dict(

@@ -31,15 +31,6 @@ IMPORTS = (
     'decord',
     'dlib',
 )
-# Import name: the first version that works, the first that does not, and why.
-RANGES = {
-    'torch': ('2.6', '', 'its safe loader has no allow-list of stand-ins'),
-    'numpy': ('1.24', '', 'it was not tried'),
-    'setuptools': ('77.0.3', '82', 'MMEngine needs its pkg_resources'),
-    'mmengine': ('0.10.4', '1.0', 'MMAction2 and we were not tried with it'),
-    'mmcv': ('2.1.0', '2.2.0', 'MMAction2 refuses it'),
-    'mmaction': ('1.2.0', '1.3', 'the plugin was not tried with it'),
-}
 SOLE_OWNERS = ('mmcv', 'mmengine', 'mmaction', 'dlib', 'decord')
 LISTED = (
     'torch',
@@ -144,7 +135,10 @@ def shared_folders(facts: Facts) -> list[Problem]:
 
 
 def mixed_opencv(facts: Facts) -> list[Problem]:
-    """OpenCV wheels of several versions, or with and without windows."""
+    """OpenCV wheels of several versions, or with and without windows.
+
+    A headless wheel alone is fine, whatever MMCV declares.
+    """
     wheels = facts.owners.get('cv2', {})
     headless = {name for name in wheels if 'headless' in name}
     if len(set(wheels.values())) <= 1 and headless in (set(), set(wheels)):
@@ -152,8 +146,8 @@ def mixed_opencv(facts: Facts) -> list[Problem]:
     return [
         Problem(
             f'{_listing(wheels)} own cv2/ together and do not match',
-            f'pip uninstall -y {" ".join(sorted(wheels))}, then pip install '
-            'opencv-python opencv-contrib-python, both of one version',
+            f'pip uninstall -y {" ".join(sorted(wheels))}, then '
+            f'{host.REMEDIES["cv2"]}',
         )
     ]
 
@@ -161,13 +155,14 @@ def mixed_opencv(facts: Facts) -> list[Problem]:
 def out_of_range(facts: Facts) -> list[Problem]:
     """Versions that the plugin, MMAction2 or MMEngine cannot work with."""
     problems = []
-    for name, (lowest, beyond, why) in RANGES.items():
+    for name, good in host.RANGES.items():
         for dist, version in facts.owners.get(name, {}).items():
-            too_new = beyond and _numbers(version) >= _numbers(beyond)
-            if too_new or _numbers(version) < _numbers(lowest):
-                limit = f'>={lowest}' + (f',<{beyond}' if beyond else '')
-                remedy = f'pip install "{dist}{limit}"'
-                problems.append(Problem(f'{dist} {version}: {why}', remedy))
+            number = _numbers(version)
+            too_new = good.beyond and number >= _numbers(good.beyond)
+            if too_new or number < _numbers(good.lowest):
+                what = f'{dist} {version}: {good.why}'
+                remedy = f'pip install "{dist}{good.limits}"'
+                problems.append(Problem(what, remedy))
     return problems
 
 
@@ -176,7 +171,7 @@ def missing_setuptools(facts: Facts) -> list[Problem]:
     if facts.owners.get('setuptools'):
         return []
     what = "setuptools is missing, MMEngine reads MMAction2's configs by it"
-    return [Problem(what, 'pip install "setuptools>=77.0.3,<82"')]
+    return [Problem(what, host.REMEDIES['setuptools'])]
 
 
 def foreign_torchvision(facts: Facts) -> list[Problem]:

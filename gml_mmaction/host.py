@@ -14,32 +14,74 @@ import datetime
 import functools
 import importlib
 import importlib.metadata
+import itertools
 import os
 import pickle
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
-CV2_LIBRARIES = (
-    'a system library is missing: apt-get install libgl1 libglib2.0-0 '
-    'libxcb1, or what your system calls them'
-)
+
+class Range(NamedTuple):
+    """The versions of a part of the stack that work; setup.py has the same.
+
+    Attributes:
+        distribution: What to install.
+        lowest: The first version that works.
+        beyond: The first that does not, '' if none is known.
+        why: What is wrong with the others.
+    """
+
+    distribution: str
+    lowest: str
+    beyond: str
+    why: str
+
+    @property
+    def limits(self) -> str:
+        """As pip reads them: '>=2.1.0,<2.2.0'."""
+        return f'>={self.lowest}' + (f',<{self.beyond}' if self.beyond else '')
+
+
+# By the name to import.
+RANGES = {
+    'torch': Range(
+        'torch', '2.6', '', 'its safe loader has no allow-list of stand-ins'
+    ),
+    'numpy': Range('numpy', '1.24', '', 'it was not tried'),
+    'setuptools': Range(
+        'setuptools', '77.0.3', '82', 'MMEngine needs its pkg_resources'
+    ),
+    'mmengine': Range(
+        'mmengine', '0.10.4', '1.0', 'MMAction2 and we were not tried with it'
+    ),
+    'mmcv': Range('mmcv-lite', '2.1.0', '2.2.0', 'MMAction2 refuses it'),
+    'mmaction': Range(
+        'mmaction2', '1.2.0', '1.3', 'the plugin was not tried with it'
+    ),
+}
 REMEDIES = {
-    'torch': 'pip install "torch>=2.6"',
-    'mmengine': 'pip install "mmengine>=0.10.4,<1.0"',
-    'mmaction': 'pip install "mmaction2>=1.2.0,<1.3"',
-    'mmcv': 'pip install "gml-mmaction[lite]", or a full mmcv>=2.1.0,<2.2.0',
+    **{
+        name: f'pip install "{part.distribution}{part.limits}"'
+        for name, part in RANGES.items()
+    },
+    'mmcv': 'pip install "gml-mmaction[lite]", or a full '
+    f'mmcv{RANGES["mmcv"].limits}',
     'dlib': 'pip install "gml-mmaction[lite]", or compile it: '
     'pip install dlib',
-    'decord': 'pip install decord',
-    'cv2': 'pip install opencv-python opencv-contrib-python, '
-    'both of one version',
+    'cv2': 'pip install opencv-python-headless',
 }
+CV2_LIBRARIES = (
+    'a system library is missing: apt-get install libgl1 libglib2.0-0 '
+    'libxcb1, or what your system calls them; or install '
+    'opencv-python-headless in place of all other OpenCV wheels'
+)
 LAUNCHER_VARIABLES = (
     'RANK',
     'LOCAL_RANK',
@@ -49,11 +91,19 @@ LAUNCHER_VARIABLES = (
 )
 
 
-class HostError(ImportError):
-    """The installed stack cannot be used; the message ends in the remedy."""
+class HostError(Exception):
+    """What a tool prints as one line; the message ends in the remedy."""
 
 
-class UnsafeCheckpointError(ValueError):
+class StackError(HostError, ImportError):
+    """The installed stack cannot be used."""
+
+
+class LauncherError(HostError, ValueError):
+    """A launcher cannot start its processes here."""
+
+
+class UnsafeCheckpointError(HostError, ValueError):
     """A checkpoint asks for more than tensors and MMEngine's own records."""
 
 
@@ -83,13 +133,13 @@ def require(name: str) -> ModuleType:
             advice of their own.
 
     Raises:
-        HostError: The module, or something that it needs, cannot be
+        StackError: The module, or something that it needs, cannot be
             imported, or is of a version that the host rejects.
     """
     try:
         return importlib.import_module(name)
     except (ImportError, AssertionError, OSError) as error:
-        raise HostError(
+        raise StackError(
             f'{name} cannot be imported ({_one_line(error)}). '
             f'Remedy: {remedy(name, str(error))}'
         ) from error
@@ -118,7 +168,7 @@ def prepare() -> None:
     """Make the host importable and safe; call it before ``mmaction.models``.
 
     Raises:
-        HostError: A part of the stack is missing or of a wrong version.
+        StackError: A part of the stack is missing or of a wrong version.
     """
     for name in ('torch', 'mmengine', 'mmcv', 'mmaction'):
         require(name)
@@ -163,7 +213,7 @@ def prepare_runner_cfg(cfg: Any) -> None:
         cfg: ``mmengine.Config``; changed in place.
 
     Raises:
-        ValueError: The launcher cannot start processes on a CPU.
+        LauncherError: The launcher cannot start processes on a CPU.
     """
     if not _cpu_only():
         return
@@ -191,14 +241,14 @@ def start_gloo(cfg: Any) -> None:
         cfg: ``mmengine.Config`` with a ``launcher``; changed in place.
 
     Raises:
-        ValueError: Another launcher than 'pytorch', or its environment is
-            not there.
+        LauncherError: Another launcher than 'pytorch', or its environment
+            is not there.
     """
     import torch.distributed as dist
 
     missing = [key for key in LAUNCHER_VARIABLES if key not in os.environ]
     if cfg['launcher'] != 'pytorch' or missing:
-        raise ValueError(
+        raise LauncherError(
             f'launcher={cfg["launcher"]!r} cannot start on a CPU '
             f'(not set: {", ".join(missing) or "none"}). Remedy: torchrun '
             '--nproc_per_node=2 tools/train.py CONFIG --launcher pytorch'
@@ -261,7 +311,7 @@ def add_missing_drn() -> None:
         """Stand-in for the model that the wheel of MMAction2 lacks."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            raise HostError(
+            raise StackError(
                 'DRN is not part of the installed MMAction2 wheel. Remedy: '
                 'install MMAction2 from its sources'
             )
@@ -280,6 +330,67 @@ def add_missing_importlib_metadata() -> None:
     which MMAction2 1.2.0 does not declare; no report upstream is known to us.
     """
     sys.modules.setdefault('importlib_metadata', importlib.metadata)
+
+
+def import_mmcv_lite_quietly() -> None:
+    """Keep mmcv-lite from warning of what it lacks, in each process anew.
+
+    Upstream: ``mmcv/cnn/bricks/transformer.py`` warns at import that
+    ``MultiScaleDeformableAttention``, which no model here uses, is not there.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            'ignore', 'Fail to import ``MultiScaleDeformableAttention``'
+        )
+        require('mmcv.cnn.bricks.transformer')
+
+
+def resume_without_reading() -> None:
+    """Let a resumed run skip what it has been trained on, unread.
+
+    Upstream: ``IterBasedTrainLoop.run`` reads every batch up to the iteration
+    where it goes on, which may take hours; no report upstream is known to us.
+    Here only the sampler moves on (:func:`skip_batches`). The samples are
+    those of an unbroken run, in its order; what transforms draw at random is
+    not.
+    """
+    from mmengine.runner import IterBasedTrainLoop
+
+    reads = IterBasedTrainLoop.run
+    if hasattr(reads, 'preceded_by'):
+        return
+
+    @functools.wraps(reads)
+    def run(self: Any) -> Any:
+        batches = self.dataloader_iterator
+        skip_batches(batches, self._iter)
+        self.dataloader_iterator = itertools.chain(
+            itertools.repeat(None, self._iter), batches
+        )
+        return reads(self)
+
+    run.preceded_by = skip_batches
+    IterBasedTrainLoop.run = run
+
+
+def skip_batches(batches: Any, count: int) -> None:
+    """Take ``count`` batches from a loop's iterator, by the sampler alone.
+
+    Read are those that worker processes have begun with, and one at each end
+    of a finite sampler, where MMEngine starts the next epoch.
+
+    Args:
+        batches: ``_InfiniteDataloaderIterator`` of MMEngine's loop.
+        count: How many to skip.
+    """
+    while count:
+        loader = batches._iterator
+        in_flight = getattr(loader, '_send_idx', 0)
+        in_flight -= getattr(loader, '_rcvd_idx', 0)
+        sampler = getattr(loader, '_sampler_iter', iter(()))
+        if count <= in_flight or next(sampler, None) is None:
+            next(batches)
+        count -= 1
 
 
 def load_checkpoints_safely() -> None:
@@ -487,11 +598,16 @@ def _cpu_only() -> bool:
     return get_device() == 'cpu'
 
 
+def _folder_of(name: str) -> Path:
+    """Where an installed package lies, without importing it."""
+    spec = PathFinder.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise StackError(f'{name} is not installed')
+    return Path(spec.submodule_search_locations[0])
+
+
 def _why_drn() -> str:
-    spec = PathFinder.find_spec('mmaction')
-    if spec is None:
-        raise ImportError('mmaction2 is not installed')
-    models = Path(spec.submodule_search_locations[0]) / 'models'
+    models = _folder_of('mmaction') / 'models'
     found = (models / 'localizers' / 'drn' / 'drn.py').is_file()
     return '' if found else 'the installed MMAction2 lacks localizers/drn'
 
@@ -501,10 +617,21 @@ def _why_importlib_metadata() -> str:
     return '' if found else 'importlib_metadata is not installed'
 
 
+def _why_mmcv_lite() -> str:
+    found = PathFinder.find_spec('_ext', [str(_folder_of('mmcv'))])
+    return '' if found else 'the installed mmcv has no operators'
+
+
+def _why_reading() -> str:
+    loops = _folder_of('mmengine') / 'runner' / 'loops.py'
+    reads = 'Advance dataloader' in loops.read_text(encoding='utf-8')
+    return 'the installed MMEngine reads all that it skips' if reads else ''
+
+
 def _why_safe_loading() -> str:
     version = importlib.metadata.version('torch')
     if [int(part) for part in re.findall(r'\d+', version)[:2]] < [2, 6]:
-        raise HostError(
+        raise StackError(
             f'torch {version} has no allow-list for its safe loader. '
             f'Remedy: {REMEDIES["torch"]}'
         )
@@ -527,6 +654,18 @@ WORKAROUNDS = (
         'mmaction/utils/dependency.py',
         _why_importlib_metadata,
         add_missing_importlib_metadata,
+    ),
+    Workaround(
+        'warning of mmcv-lite at import',
+        'mmcv/cnn/bricks/transformer.py',
+        _why_mmcv_lite,
+        import_mmcv_lite_quietly,
+    ),
+    Workaround(
+        'resuming without reading what was trained on',
+        'mmengine/runner/loops.py, IterBasedTrainLoop.run',
+        _why_reading,
+        resume_without_reading,
     ),
     Workaround(
         'safe loading of checkpoints',

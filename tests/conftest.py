@@ -2,6 +2,9 @@
 
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -128,8 +131,30 @@ def ffpp_tree(make_ffpp, tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def real_people():
-    """Return videos of real people; skip where they are not at hand."""
-    folder = REPO.parent / 'shared/media/talking'
-    if not folder.is_dir():
-        pytest.skip('no folder ../shared/media/talking beside the repository')
-    return sorted(folder.glob('*.mkv'))
+    """Return videos of real people; skip where they are not at hand.
+
+    They are the .mkv and .mp4 files of the folder GML_TEST_VIDEOS.
+    """
+    beside = REPO.parent / 'shared/media/talking'
+    folder = Path(os.environ.get('GML_TEST_VIDEOS') or beside)
+    paths = sorted([*folder.glob('*.mkv'), *folder.glob('*.mp4')])
+    if not paths:
+        pytest.skip(f'no videos of real people in GML_TEST_VIDEOS={folder}')
+    return paths
+
+
+@pytest.fixture(scope='session')
+def run_python():
+    """Run a fresh Python that finds ``path`` and the package first."""
+
+    def run(*arguments, path=''):
+        paths = [str(path), str(REPO), *sys.path]
+        return subprocess.run(
+            [sys.executable, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=500,
+            env={**os.environ, 'PYTHONPATH': os.pathsep.join(paths)},
+        )
+
+    return run

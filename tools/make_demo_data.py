@@ -5,11 +5,16 @@ Usage::
     python tools/make_demo_data.py data/demo
     python tools/make_demo_data.py data/demo --kind consistency --seed 1
     python tools/make_demo_data.py data/people --videos FOLDER --people CSV
+
+Killed or stopped, the same command goes on where it was.
 """
 
 import argparse
 import time
 from collections.abc import Sequence
+from functools import partial
+
+from tqdm import tqdm
 
 from gml_mmaction.sources.demo import KINDS, Settings, make_demo
 
@@ -78,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Make the set and say what it holds."""
     args = vars(parse_args(argv))
     start = time.perf_counter()
+    args['progress'] = partial(tqdm, unit='video')
     try:
         shots = make_demo(args.pop('root'), args.pop('kind'), **args)
     except (OSError, ValueError) as error:

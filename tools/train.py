@@ -112,12 +112,15 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
         cfg.load_from = None if args.resume == 'auto' else args.resume
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
-    if args.seed is not None or cfg.get('randomness') is None:
-        cfg.randomness = dict(
-            seed=args.seed,
-            diff_rank_seed=args.diff_rank_seed,
-            deterministic=args.deterministic,
-        )
+    given = dict(
+        seed=args.seed,
+        diff_rank_seed=args.diff_rank_seed or None,
+        deterministic=args.deterministic or None,
+    )
+    cfg.randomness = {
+        **(cfg.get('randomness') or dict(seed=None)),
+        **{key: value for key, value in given.items() if value is not None},
+    }
 
 
 @contextmanager

@@ -3,7 +3,8 @@ model = dict(
     type='Recognizer3D',
     data_preprocessor=dict(
         type='ActionDataPreprocessor',
-        mean=[127.5, 127.5, 127.5],  # Xception reads [-1, 1]
+        # Paper: silent; [-1, 1] is what Xception's ImageNet weights read.
+        mean=[127.5, 127.5, 127.5],
         std=[127.5, 127.5, 127.5],
         format_shape='NCTHW',
     ),

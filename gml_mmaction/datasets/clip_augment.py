@@ -21,7 +21,6 @@ class ClipAugment(BaseTransform):
         colour: A channel's gain is uniform in [1 - colour, 1 + colour].
         rotation: Degrees, uniform in [-rotation, rotation].
         zoom: The scale's logarithm is uniform in [-zoom, zoom].
-        shift: Fraction of the side, uniform in [-shift, shift] per axis.
     """
 
     def __init__(
@@ -30,13 +29,11 @@ class ClipAugment(BaseTransform):
         colour: float = 0.0,
         rotation: float = 0.0,
         zoom: float = 0.0,
-        shift: float = 0.0,
     ) -> None:
         self.gamma = gamma
         self.colour = colour
         self.rotation = rotation
         self.zoom = zoom
-        self.shift = shift
 
     def transform(self, results: dict) -> dict:
         """Replace ``results['imgs']``, RGB uint8 images of one size."""
@@ -64,11 +61,8 @@ class ClipAugment(BaseTransform):
         return table.clip(0, 255).round().astype(np.uint8)[None]
 
     def _draw_affine(self, height: int, width: int) -> np.ndarray:
-        """Rotation and zoom about the centre, then a shift, ``(2, 3)``."""
+        """Rotation and zoom about the centre, ``(2, 3)``."""
         angle = np.random.uniform(-self.rotation, self.rotation)
         scale = np.exp(np.random.uniform(-self.zoom, self.zoom))
         centre = (width - 1) / 2, (height - 1) / 2
-        affine = cv2.getRotationMatrix2D(centre, angle, scale)
-        shift = np.random.uniform(-self.shift, self.shift, size=2)
-        affine[:, 2] += shift * (width, height)
-        return affine
+        return cv2.getRotationMatrix2D(centre, angle, scale)

@@ -54,16 +54,21 @@ def score_table(metrics: dict) -> str:
     """A text table: one row for a level and method, one column a score.
 
     Args:
-        metrics: What ``ForgeryMetric`` returns, ``{'video/auc': ...}``.
+        metrics: What ``ForgeryMetric`` returns, ``{'video/auc': ...}``; keys
+            of other metrics follow the table.
     """
     rows: dict[str, dict] = {}
+    others = []
     for key, value in metrics.items():
-        level, score, *method = key.split('/')
-        rows.setdefault(' '.join([level, *method]), {})[score] = value
+        level, score, *method = [*key.split('/'), '']
+        if level in ('video', 'clip') and score in SCORES:
+            rows.setdefault(' '.join([level, *method]), {})[score] = value
+        else:
+            others.append(f'{key} {value}')
     width = max([5, *map(len, rows)])
     lines = [' ' * width + ''.join(f'{score:>15}' for score in SCORES)]
     for name, row in rows.items():
         cells = (row.get(score) for score in SCORES)
         texts = ('-' if v is None else f'{v:.4f}' for v in cells)
         lines.append(f'{name:<{width}}' + ''.join(f'{t:>15}' for t in texts))
-    return '\n'.join(lines)
+    return '\n'.join(lines + others)

@@ -92,6 +92,10 @@ class ForgeryMetric(BaseMetric):
             clips.
         collect_device: See MMEngine's ``BaseMetric``.
         prefix: See MMEngine's ``BaseMetric``.
+
+    Raises:
+        ValueError: Another ``video_rule``, or scores that are not numbers.
+        KeyError: Samples without video id, clip index and method.
     """
 
     default_prefix = ''  # keys begin with their level
@@ -112,6 +116,12 @@ class ForgeryMetric(BaseMetric):
     def process(self, data_batch: object, data_samples: list[dict]) -> None:
         """Keep a clip's score, label, method and place."""
         for sample in data_samples:
+            missing = {'video_id', 'clip_index', 'method'} - set(sample)
+            if missing:
+                raise KeyError(
+                    f'samples lack {sorted(missing)}: name them in meta_keys '
+                    "of the pipeline's PackActionInputs"
+                )
             self.results.append(
                 dict(
                     video_id=sample['video_id'],
@@ -126,6 +136,12 @@ class ForgeryMetric(BaseMetric):
         """All keys, from what all processes collected."""
         # A sampler that fills up the last batch repeats clips.
         clips = {(r['video_id'], r['clip_index']): r for r in results}
+        broken = sum(not np.isfinite(r['score']) for r in clips.values())
+        if broken:
+            raise ValueError(
+                f'{broken} of {len(clips)} clips have no finite score: the '
+                'training diverged; lower the learning rate'
+            )
         levels = dict(
             video=self.merge_clips(clips.values()), clip=list(clips.values())
         )

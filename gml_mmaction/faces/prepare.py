@@ -47,6 +47,8 @@ RULES = {
     'resize': 'area when shrinking, linear when growing',
     'codec': 'JPEG',
 }
+# of these, a run may be ended with another version than it was begun with
+_EXCHANGEABLE = ('opencv', 'numpy', 'gml_mmaction')
 # these tell of the machine as much as of the video: tried again at a restart
 _CIRCUMSTANTIAL = ('error', 'crashed')
 
@@ -98,8 +100,8 @@ def prepare_videos(
         reason and detail; ids of the ``missing``.
 
     Raises:
-        ValueError: ``out`` was begun with other parameters or versions; two
-            videos share an id; no video is there.
+        ValueError: ``out`` was begun with other parameters or another dlib
+            or decord; two videos share an id; no video is there.
         ImportError: dlib or decord is missing.
         OSError: ``out`` cannot be written.
     """
@@ -108,8 +110,7 @@ def prepare_videos(
     limits = dict(max_frames or {})
     found = [video for video in videos if video.path.is_file()]
     _check_videos(videos, found, root)
-    parameters = _parameters(source, options, limits)
-    _begin(out, parameters)
+    parameters = _begin(out, _parameters(source, options, limits))
     jobs = [
         Job(v.video_id, v.path.absolute(), out, options, limits.get(v.split))
         for v in found
@@ -179,19 +180,40 @@ def _parameters(
     }
 
 
-def _begin(out: Path, parameters: dict) -> None:
-    """Make ``out``, or make sure that it was begun with these parameters."""
+def _begin(out: Path, parameters: dict) -> dict:
+    """Make ``out``, or make sure that it was begun with these parameters.
+
+    Returns:
+        The parameters; where a restart has another version of a package than
+        the runs before, ``versions`` lists them all: '2.4.6, 2.5.0'.
+    """
     scratch = out / '.partial'
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     path = out / 'parameters.json'
-    if not path.exists():
-        _write_json(path, parameters, scratch=scratch)
-        return
-    before, now = _flat(_read_json(path)), _flat(parameters)
+    if path.exists():
+        before = _read_json(path)
+        parameters = _add_versions(before, parameters)
+        _check_same(out, _flat(before), _flat(parameters))
+    _write_json(path, parameters, scratch=scratch)
+    return parameters
+
+
+def _add_versions(before: dict, now: dict) -> dict:
+    versions = dict(now['versions'])
+    for name in _EXCHANGEABLE:
+        used = before['versions'][name].split(', ')
+        if versions[name] not in used:
+            used.append(versions[name])
+        versions[name] = ', '.join(used)
+    return {**now, 'versions': versions}
+
+
+def _check_same(out: Path, before: dict, now: dict) -> None:
+    may_change = {f'versions.{name}' for name in _EXCHANGEABLE}
     changed = [
         f'{key} was {before.get(key)}, is {now.get(key)}'
-        for key in sorted({*before, *now})
+        for key in sorted({*before, *now} - may_change)
         if before.get(key) != now.get(key)
     ]
     if changed:

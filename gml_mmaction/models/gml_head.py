@@ -12,6 +12,7 @@ from mmaction.utils import SampleList
 from torch import Tensor, nn
 
 REAL = 0
+NUM_CLASSES = 2
 
 
 class Bottleneck(nn.Module):
@@ -53,6 +54,9 @@ class ADBlock(nn.Sequential):
     Args:
         channels: C of F_out.
         hidden: Channels inside a bottleneck, C/4 by default.
+
+    Raises:
+        ValueError: F_out of another number of channels.
     """
 
     NUM_BLOCKS = 9  # Sec. 2.3
@@ -62,9 +66,16 @@ class ADBlock(nn.Sequential):
         super().__init__(
             *(Bottleneck(channels, hidden) for _ in range(self.NUM_BLOCKS))
         )
+        self.channels = channels
 
     def forward(self, f_out: Tensor) -> Tensor:
         """``(N, T, C, H, W)`` -> ``(N, T, C, H, W)``."""
+        if f_out.shape[2] != self.channels:
+            raise ValueError(
+                f'F_out has {f_out.shape[2]} channels, the AD block '
+                f'{self.channels}: set ad_head.in_channels to those of the '
+                "backbone's tap"
+            )
         return (
             super().forward(f_out.flatten(0, 1)).unflatten(0, f_out.shape[:2])
         )
@@ -103,7 +114,8 @@ class ADHead(nn.Module):
     F* is averaged over time and space before the classifier. Nothing is
     detached: AD is there to regularise the backbone. F* is not fed back.
 
-    Paper: says "linear classifier layer", not how a map becomes a vector.
+    Paper: says "linear classifier layer", not how a map becomes a vector, nor
+    how many outputs it has. Both classifiers are two-way with a softmax.
 
     Args:
         in_channels: C of F_out.
@@ -112,7 +124,10 @@ class ADHead(nn.Module):
         l1_reduction: See :func:`real_l1`.
         classify: False leaves out the classifier and its loss ("w/o cls");
             the prediction is then the backbone's alone.
-        num_classes: Width of the classifier.
+
+    Raises:
+        ValueError: Another ``l1_reduction``, or neither loss: leave out the
+            whole head then.
     """
 
     def __init__(
@@ -122,22 +137,26 @@ class ADHead(nn.Module):
         l1_weight: float = 1.0,
         l1_reduction: str = 'mean',
         classify: bool = True,
-        num_classes: int = 2,
     ) -> None:
         super().__init__()
         if l1_reduction not in ('mean', 'sum'):
             raise ValueError(
                 f"l1_reduction={l1_reduction!r}: use 'mean' or 'sum'"
             )
+        if not (l1_weight or classify):
+            raise ValueError(
+                'an AD head without L1 loss and classifier is not trained: '
+                'use ad_head=None'
+            )
         self.l1_weight = l1_weight
         self.l1_reduction = l1_reduction
         self.ad_block = ADBlock(in_channels, hidden)
         self.fc_cls2 = (
-            nn.Linear(in_channels, num_classes) if classify else None
+            nn.Linear(in_channels, NUM_CLASSES) if classify else None
         )
 
     def forward(self, f_out: Tensor) -> tuple[Tensor, Tensor | None]:
-        """F* ``(N, T, C, H, W)`` and logits ``(N, num_classes)`` or None."""
+        """F* ``(N, T, C, H, W)`` and logits ``(N, 2)`` or None."""
         f_star = self.ad_block(f_out)
         if self.fc_cls2 is None:
             return f_star, None
@@ -160,9 +179,11 @@ class GMLHead(BaseHead):
         in_channels: Channels of the last features.
         ad_head: Arguments of :class:`ADHead`; None leaves the branch out.
         fuse: ``'prob'`` or ``'logit'``.
-        num_classes: Number of classes, 2.
         loss_cls: Config of the cross-entropy of both classifiers.
         init_cfg: MMEngine's initialisation config.
+
+    Raises:
+        ValueError: Another ``fuse``.
     """
 
     def __init__(
@@ -170,12 +191,11 @@ class GMLHead(BaseHead):
         in_channels: int = 2048,
         ad_head: dict | None = None,
         fuse: str = 'prob',
-        num_classes: int = 2,
         loss_cls: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(
-            num_classes,
+            NUM_CLASSES,
             in_channels,
             loss_cls=loss_cls or dict(type='CrossEntropyLoss'),
             topk=(1,),
@@ -184,15 +204,15 @@ class GMLHead(BaseHead):
         if fuse not in ('prob', 'logit'):
             raise ValueError(f"fuse={fuse!r}: use 'prob' or 'logit'")
         self.fuse = fuse
-        self.fc_cls1 = nn.Linear(in_channels, num_classes)
+        self.fc_cls1 = nn.Linear(in_channels, NUM_CLASSES)
         self.ad_head = None
         if ad_head is not None:
-            self.ad_head = ADHead(num_classes=num_classes, **ad_head)
+            self.ad_head = ADHead(**ad_head)
 
     def branches(
         self, feats: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Logits of both classifiers, ``(N, num_classes)``, and F*.
+        """Logits of both classifiers, ``(N, 2)``, and F*.
 
         What is switched off is None. Logits are float32 whatever the
         autocast type, since the host's losses and scores leave PyTorch.
@@ -205,7 +225,7 @@ class GMLHead(BaseHead):
         return logits1, None if logits2 is None else logits2.float(), f_star
 
     def forward(self, feats: tuple[Tensor, Tensor], **_: object) -> Tensor:
-        """Probabilities of a clip, ``(N, num_classes)``, in [0, 1]."""
+        """Probabilities of real and fake, ``(N, 2)``, in [0, 1]."""
         logits1, logits2, _ = self.branches(feats)
         if logits2 is None:
             return logits1.softmax(dim=1)

@@ -8,6 +8,8 @@ Nothing here is 5-D. In channels-last memory a frame is one contiguous row of
 is made, and a copy is all that other memory formats cost.
 """
 
+import functools
+
 import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn
@@ -49,6 +51,9 @@ class CSTM(nn.Module):
         channels: C.
         num_segments: T, the frames of a clip.
         temporal_init: ``'stm'``, ``'tsm'`` or ``'identity'``.
+
+    Raises:
+        ValueError: Another ``temporal_init``.
     """
 
     SHIFTED = {'stm': 4, 'tsm': 8, 'identity': None}
@@ -132,6 +137,9 @@ class CMM(nn.Module):
         reduction: Ratio of C to the channels of F^D.
         boundary: The reading of t = 0.
         motion_init: Initial K^PM, ``'random'`` or ``'identity'``.
+
+    Raises:
+        ValueError: Another ``boundary`` or ``motion_init``.
     """
 
     BOUNDARIES = ('zero', 'strict', 'replicate', 'feature')
@@ -220,7 +228,7 @@ class _MotionBlock(nn.Module):
     Paper: states the sum but no way from C/16 to C. STM has a 1x1x1
     expansion without bias or normalisation. ``expand='shared'``, the default,
     uses one for both orders, which is E(F^M + F^MM); ``'separate'`` gives
-    each order its own.
+    each order its own. It starts at random, as STM's does, in PyTorch's way.
     """
 
     Motion: type[CMM]
@@ -262,9 +270,13 @@ class _MotionBlock(nn.Module):
 
 @MODELS.register_module()
 class STMBlock(_MotionBlock):
-    """STM block: CSTM and CMM, F^S + F^M (Sec. 2.1, after 1908.02486).
+    """STM block: CSTM and CMM, F^S + F^M (Sec. 2.1).
 
     The motion features are C/16 wide and expanded to C for the sum.
+
+    Paper: Eq. 1 takes the transformed earlier frame from the current one,
+    which leaves t = 0 open; STM (1908.02486) takes the earlier frame from the
+    transformed later one, which leaves the last open. We follow Eq. 1.
 
     Args:
         channels: C.
@@ -275,6 +287,9 @@ class STMBlock(_MotionBlock):
         motion_init: See :class:`CMM`.
         expand: ``'shared'`` or ``'separate'``; the same thing here, where
             there is one order only.
+
+    Raises:
+        ValueError: An option of another value.
     """
 
     Motion = CMM
@@ -295,6 +310,9 @@ class MCB(_MotionBlock):
         boundary: See :class:`CMM`.
         motion_init: See :class:`CMM`.
         expand: ``'shared'`` (E(F^M + F^MM)) or ``'separate'``.
+
+    Raises:
+        ValueError: An option of another value.
     """
 
     Motion = MCM
@@ -305,9 +323,12 @@ MODELS.register_module(module=CSTM)
 
 def _load_renamed(module: nn.Module, old: str, new: str) -> None:
     """Let ``module`` load the entry ``old`` of a state dict as ``new``."""
+    hook = functools.partial(_rename, old, new)
+    module._register_load_state_dict_pre_hook(hook)
 
-    def rename(state_dict: dict, prefix: str, *_: object) -> None:
-        if prefix + old in state_dict:
-            state_dict[prefix + new] = state_dict.pop(prefix + old)
 
-    module._register_load_state_dict_pre_hook(rename)
+def _rename(
+    old: str, new: str, state_dict: dict, prefix: str, *_: object
+) -> None:
+    if prefix + old in state_dict:
+        state_dict[prefix + new] = state_dict.pop(prefix + old)

@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 
 class SeparableConv2d(nn.Module):
-    """Depth-wise ``conv1``, then ``pointwise``; nothing in between.
+    """Depth-wise ``conv1``, then ``pointwise``.
+
+    Paper: silent on normalisation between the two where a motion block
+    stands. Nothing is there, as in Xception.
 
     Args:
         in_channels: Channels of the input and of the depth-wise step.
@@ -101,10 +104,11 @@ class Xception(BaseModule):
 
     Paper: "we replace the depth-wise convolution of Xception backbone", which
     we read as all 34 of them; ``motion_stages`` restricts it. AD is added
-    "into the 5th block", which we read as the output of ``block5``: the first
-    four blocks that could be meant all give the same shape, 728x14x14. Whether
-    the backbone starts from ImageNet is not said; it does so when ``init_cfg``
-    names a checkpoint.
+    "into the 5th block", which we read as the output of ``block5``; counting
+    as Keras does, or the stem too, would mean ``block4``, of the same shape.
+    Whether the backbone starts from ImageNet is not said; it starts from
+    random weights unless ``init_cfg`` names a checkpoint, so that nothing
+    is downloaded unasked.
 
     Args:
         motion_block: Config of the block in the depth-wise slots, such as
@@ -112,9 +116,12 @@ class Xception(BaseModule):
         num_segments: T, the frames of a clip, which motion blocks must know.
         motion_stages: Names of the stages (``'block1'`` ... ``'block12'``,
             ``'conv3'``, ``'conv4'``) with motion blocks; None means all.
-        tap: Stage whose output F_out feeds the AD head.
-        width: Factor on all channels; 1 is the published network.
-        middle_blocks: Number of middle blocks, 8 in the published network.
+        tap: Stage whose output F_out feeds the AD head, whose
+            ``in_channels`` must be those of the stage.
+        width: Factor on all channels, above 0; 1 is the published network.
+            The heads' ``in_channels`` must follow it.
+        middle_blocks: Number of middle blocks, 0 to 8, 8 in the published
+            network.
         norm_eval: Keep batch normalisation in evaluation mode in training.
         init_cfg: MMEngine's initialisation config.
 
@@ -123,8 +130,9 @@ class Xception(BaseModule):
         C is 728 at 14 x 14 and 2048 at 7 x 7.
 
     Raises:
-        ValueError: If a stage does not exist, or if a clip of other than
-            ``num_segments`` frames reaches a motion block.
+        ValueError: If a stage does not exist, if there are more than 8
+            middle blocks, or if a clip of other than ``num_segments`` frames
+            reaches a motion block.
     """
 
     def __init__(
@@ -143,6 +151,8 @@ class Xception(BaseModule):
         self.motion_block = motion_block
         self.norm_eval = norm_eval
         self.tap = tap
+        if not 0 <= middle_blocks <= 8:
+            raise ValueError(f'middle_blocks={middle_blocks}: use 0 to 8')
         middle = [f'block{i + 4}' for i in range(middle_blocks)]
         self.stages = [
             *('block1', 'block2', 'block3'),

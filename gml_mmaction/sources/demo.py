@@ -35,9 +35,14 @@ frames apart that start at an odd frame this does not hold; saving starts at
 frame 0 where the face is found there.)
 
 Real and fake videos of the last two kinds pass the same renderer, blending,
-noise and codec. The codec, Motion JPEG, sees one frame at a time: a codec
-that predicts frames from each other spends its bits by motion, and writes
-motion into single frames.
+noise and codec, with one exception: a genuine video that stands as real is
+encoded anew with its frames as they are, neither rendered nor blended, unless
+``smooth_real`` is set. Without it, traces of the renderer tell real from fake
+too, in single frames as well, and the laws above are not in common.
+
+The codec, Motion JPEG, sees one frame at a time: a codec that predicts frames
+from each other spends its bits by motion, and writes motion into single
+frames.
 """
 
 import csv
@@ -70,6 +75,7 @@ from .demo_render import (
 
 METHOD = 'Deepfakes'  # an official folder name: every reader finds it
 FPS = 25
+MIN_FILMS = 3  # of the people in training; two of them for validation
 MIN_FRAMES = 16  # one clip: 8 saved frames, every 2nd of the source
 
 _REAL_FOLDER = Path('original_sequences/youtube/c23/videos')
@@ -226,7 +232,7 @@ class Shot:
         split: 'train', 'val' or 'test'.
         num_frames: Its length.
         fps: Its frames a second.
-        file: The film it is cut from; None for a portrait.
+        file: Path of the film it is cut from; None for a portrait.
         start: Its first frame in ``file``.
     """
 
@@ -295,13 +301,16 @@ def _portrait_scene(
 
 
 def _filmed_scene(shot: Shot) -> Iterator[tuple[np.ndarray, FaceBox]]:
-    """Frames of a film and the face in each."""
-    frames = list(_film_frames(shot))
+    """Frames of a film and the face in each.
+
+    The film is read twice, first for its faces, so that no more than a frame
+    is held.
+    """
     try:
-        faces = track_face(frames)
+        faces = track_face(_film_frames(shot))
     except ValueError as error:
         raise ValueError(f'{shot.file}: {error}') from error
-    return zip((np.float32(frame) for frame in frames), faces, strict=True)
+    return zip(map(np.float32, _film_frames(shot)), faces, strict=True)
 
 
 def _film_frames(shot: Shot) -> Iterator[np.ndarray]:
@@ -311,7 +320,7 @@ def _film_frames(shot: Shot) -> Iterator[np.ndarray]:
 
 
 def track_face(
-    frames: list[np.ndarray], smoothing: float = 2.0
+    frames: Iterable[np.ndarray], smoothing: float = 2.0
 ) -> list[FaceBox]:
     """The face in every frame: dlib's boxes, gaps filled, smoothed.
 
@@ -321,14 +330,15 @@ def track_face(
     frames) takes off the steps of dlib's image pyramid.
 
     Args:
-        frames: ``(H, W, 3)`` RGB uint8 each.
+        frames: ``(H, W, 3)`` RGB uint8 each; one is held at a time.
         smoothing: Sigma in frames.
 
     Raises:
         ValueError: dlib finds no face in any frame.
     """
-    found, boxes = [], []
+    found, boxes, num_frames = [], [], 0
     for index, frame in enumerate(frames):
+        num_frames += 1
         # the search in the doubled frame costs four times as much
         faces = detect_faces(frame, upsample=0) or detect_faces(frame)
         if faces:
@@ -338,7 +348,7 @@ def track_face(
             boxes.append(min(candidates, key=partial(math.dist, last)))
     if not boxes:
         raise ValueError('dlib finds no face; leave the video out')
-    at = np.arange(len(frames))
+    at = np.arange(num_frames)
     tracks = [np.interp(at, found, track) for track in np.transpose(boxes)]
     smooth = cv2.GaussianBlur(
         np.stack(tracks), (0, 0), sigmaX=smoothing, sigmaY=1e-6
@@ -451,8 +461,17 @@ def _plan_films(films: list[_Film], test_person: str, seed: int) -> list[Shot]:
     One in seven pairs of the others' films is for validation. Ids come in
     pairs, so in a split with an odd number of films the longest is cut in
     two.
+
+    Raises:
+        ValueError: The others have too few films, or one is too short.
     """
     others = [film for film in films if film.person != test_person]
+    if len(others) < MIN_FILMS:
+        raise ValueError(
+            f'{len(others)} videos of people other than {test_person!r}: '
+            f'give {MIN_FILMS} or more, two for validation and the rest for '
+            'training (a long one may be split into several files)'
+        )
     order = np.random.default_rng(seed).permutation(len(others))
     num_val = 2 * max(1, len(others) // 14)
     split_films = {
@@ -529,12 +548,28 @@ def _write_json(path: Path, content: object) -> None:
     os.replace(part, path)
 
 
-def _write_plan(root: Path, settings: Settings, shots: list[Shot]) -> None:
+def _describe(shot: Shot, videos: str | Path | None) -> dict:
+    """The shot for ``people.json``; its film as seen from ``videos``.
+
+    The plan is the same wherever the folder lies and however it is spelt.
+    """
+    record = asdict(shot)
+    if shot.file is not None:
+        record['file'] = Path(os.path.relpath(shot.file, videos)).as_posix()
+    return record
+
+
+def _write_plan(
+    root: Path,
+    settings: Settings,
+    shots: list[Shot],
+    videos: str | Path | None,
+) -> None:
     """``people.json`` and the split files; the plan of a set is for good."""
     plan = {
         'method': METHOD,
         'parameters': asdict(settings),
-        'videos': {shot.video_id: asdict(shot) for shot in shots},
+        'videos': {shot.video_id: _describe(shot, videos) for shot in shots},
     }
     path = root / 'people.json'
     if path.exists() and json.loads(path.read_text('utf-8')) != plan:
@@ -556,22 +591,53 @@ def _partner(video_id: str) -> str:
     return f'{int(video_id) ^ 1:03d}'
 
 
-def _write_shot(job: tuple[Path, Settings, Shot, int]) -> None:
-    """One video, unless it is there."""
-    root, settings, shot, label = job
-    name = f'{shot.video_id}.mp4'
-    if label:
-        name = f'{shot.video_id}_{_partner(shot.video_id)}.mp4'
-    path = root / (_FAKE_FOLDER if label else _REAL_FOLDER) / name
-    if not path.exists():
-        write_video(path, shot_frames(shot, settings, label), shot.fps)
+class _Job(NamedTuple):
+    """What a process needs to know to make one video."""
+
+    path: Path
+    settings: Settings
+    shot: Shot
+    label: int
 
 
-def _report_crash(job: tuple[Path, Settings, Shot, int]) -> None:
+def _jobs(root: Path, settings: Settings, shots: list[Shot]) -> list[_Job]:
+    """Every shot's real and fake video."""
+    jobs = []
+    for shot in shots:
+        name = shot.video_id
+        real = root / _REAL_FOLDER / f'{name}.mp4'
+        fake = root / _FAKE_FOLDER / f'{name}_{_partner(name)}.mp4'
+        jobs += [_Job(real, settings, shot, 0), _Job(fake, settings, shot, 1)]
+    return jobs
+
+
+def _run_job(job: _Job) -> None:
+    frames = shot_frames(job.shot, job.settings, job.label)
+    write_video(job.path, frames, job.shot.fps)
+
+
+def _report_crash(job: _Job) -> None:
     raise RuntimeError(
-        f'the process that made video {job[2].video_id} died twice; '
+        f'the process that made video {job.shot.video_id} died twice; '
         'try again with workers=1'
     )
+
+
+def _write_videos(
+    jobs: list[_Job],
+    workers: int,
+    progress: Callable[..., Iterable[None]] | None,
+) -> None:
+    """The videos, but for those that are there."""
+    todo = [job for job in jobs if not job.path.exists()]
+    made: Iterable[None] = map(_run_job, todo)
+    if workers != 1:
+        made = run_in_processes(
+            _run_job, todo, workers=workers, on_crash=_report_crash
+        )
+    if progress:
+        made = progress(made, total=len(jobs), initial=len(jobs) - len(todo))
+    deque(made, maxlen=0)
 
 
 def make_demo(
@@ -591,6 +657,7 @@ def make_demo(
     people: str | Path | None = None,
     smooth_real: bool = False,
     workers: int = 2,
+    progress: Callable[..., Iterable[None]] | None = None,
 ) -> list[Shot]:
     """Write a demo set in FaceForensics++'s tree, with its split files.
 
@@ -620,12 +687,15 @@ def make_demo(
         step: Mean advance of the phases, radians a source frame.
         noise: Mean camera noise, grey levels. Portraits only.
         test_person: Seen in testing only. Default: the last by name.
-        videos: A folder of genuine videos of people who face the camera.
+        videos: A folder of genuine videos of people who face the camera;
+            three or more of people other than the test person.
         people: A CSV with the columns file,person. Default:
             ``videos/people.csv``.
         smooth_real: Re-render the inner face of genuine videos as well, with
             smooth motion, so that nothing but time tells real from fake.
         workers: Processes; with 1 it all happens in this one.
+        progress: Wraps the iterable of videos made as ``tqdm.tqdm`` does,
+            called with ``total`` and ``initial``.
 
     Returns:
         The shots; each is one real and one fake video.
@@ -646,15 +716,6 @@ def make_demo(
         person = _pick_person((film.person for film in films), test_person)
         shots = _plan_films(films, person, seed)
     root = Path(root)
-    _write_plan(root, settings, shots)
-    jobs = [
-        (root, settings, shot, label) for shot in shots for label in (0, 1)
-    ]
-    if workers == 1:
-        made = map(_write_shot, jobs)
-    else:
-        made = run_in_processes(
-            _write_shot, jobs, workers=workers, on_crash=_report_crash
-        )
-    deque(made, maxlen=0)
+    _write_plan(root, settings, shots, videos)
+    _write_videos(_jobs(root, settings, shots), workers, progress)
     return shots

@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 Curves = dict[str, list[tuple[int, float]]]
@@ -10,18 +11,37 @@ Curves = dict[str, list[tuple[int, float]]]
 def read_scalars(work_dir: str | Path) -> Curves:
     """All scalars that a work directory logged, ``{name: [(step, value)]}``.
 
-    A resumed run logs to a folder of its own; the folders are read in order
-    of time, and a step logged again replaces what stood there.
+    A resumed run logs to a folder of its own. The folders are read in order
+    of time; the first step of each ends what came before it, so that steps
+    done again, and runs begun again, count once. A line that a killed process
+    left half-written is passed over.
     """
-    steps: dict[str, dict[int, float]] = defaultdict(dict)
+    curves: dict[str, dict[int, float]] = defaultdict(dict)
     for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        for line in path.read_text().splitlines():
-            row = json.loads(line)
-            step = row.get('step')
+        rows = list(_rows(path))
+        first = min((row['step'] for row in rows), default=0)
+        for points in curves.values():
+            for step in [step for step in points if step >= first]:
+                del points[step]
+        for row in rows:
             for name, value in row.items():
-                if step is not None and isinstance(value, (int, float)):
-                    steps[name][step] = value
-    return {name: sorted(by_step.items()) for name, by_step in steps.items()}
+                if name != 'step' and isinstance(value, (int, float)):
+                    curves[name][row['step']] = value
+    return {
+        name: sorted(points.items())
+        for name, points in curves.items()
+        if points
+    }
+
+
+def _rows(path: Path) -> Iterator[dict]:
+    for line in path.read_text().splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if 'step' in row:
+            yield row
 
 
 def plot_curves(curves: Curves, out: str | Path) -> Path | None:

@@ -174,7 +174,6 @@ def test_augmentation_is_the_same_for_every_frame():
             colour=0.3,
             rotation=20,
             zoom=0.2,
-            shift=0.1,
         )
     )
     np.random.seed(0)

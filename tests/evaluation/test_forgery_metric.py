@@ -153,6 +153,19 @@ def test_one_class_gives_no_number_but_a_line(caplog):
     assert 'all 2 videos are fake' in caplog.text
 
 
+def test_scores_that_are_not_numbers_are_counted():
+    clips = [sample('a', 0, 0, float('nan')), sample('b', 0, 1, 0.2)]
+    with pytest.raises(ValueError, match='1 of 2 clips have no finite score'):
+        evaluate(clips)
+
+
+def test_samples_without_their_video_name_the_remedy():
+    with pytest.raises(KeyError, match=r"\['video_id'\]: name them in meta_"):
+        ForgeryMetric().process(
+            None, [dict(clip_index=0, method='real', gt_label=0)]
+        )
+
+
 def test_an_unknown_rule_is_named():
     with pytest.raises(ValueError, match="video_rule='best': use"):
         ForgeryMetric(video_rule='best')

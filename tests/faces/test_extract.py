@@ -228,6 +228,17 @@ def test_an_option_out_of_range_is_refused(option):
         CropOptions(**option)
 
 
+@pytest.mark.parametrize('width', [16, 20, 24, 48, 72, 80])
+def test_a_narrow_video_has_the_frames_that_opencv_reads(
+    draw_faces, write_video, tmp_path, width
+):
+    image = draw_faces((0, 0, 80), width=width, height=72)
+    path = write_video(tmp_path / 'a.mp4', [image] * 3)
+    with VideoReader(path) as reader:
+        frames = list(reader.frames())
+    np.testing.assert_array_equal(frames, decode(path))
+
+
 def test_the_reader_can_go_back(talking_head, tmp_path):
     path = talking_head(tmp_path / 'a.mp4', 20)
     frames = decode(path)

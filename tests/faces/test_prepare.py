@@ -4,6 +4,8 @@ import os
 import signal
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from gml_mmaction.faces import format_report, prepare_videos
@@ -68,14 +70,38 @@ def test_two_videos_with_one_id_are_refused(videos, prepare):
         prepare([*videos, videos[0]])
 
 
-def test_other_versions_are_refused(videos, prepare, tmp_path):
-    prepare(videos[:1])
-    path = tmp_path / 'out/parameters.json'
-    parameters = json.loads(path.read_text())
-    parameters['versions']['dlib'] = '0.1'
-    path.write_text(json.dumps(parameters))
-    with pytest.raises(ValueError, match=r'versions\.dlib was 0\.1, is'):
+@pytest.fixture
+def begin_with_version(videos, prepare, tmp_path):
+    """Prepare a video, by another version of a package, as the files say."""
+
+    def run(name, version):
         prepare(videos[:1])
+        path = tmp_path / 'out/parameters.json'
+        parameters = json.loads(path.read_text())
+        parameters['versions'][name] = version
+        path.write_text(json.dumps(parameters))
+
+    return run
+
+
+@pytest.mark.parametrize('name', ['dlib', 'decord'])
+def test_another_detector_or_decoder_is_refused(
+    videos, prepare, begin_with_version, name
+):
+    begin_with_version(name, '0.1')
+    with pytest.raises(ValueError, match=rf'versions\.{name} was 0\.1, is'):
+        prepare(videos[:1])
+
+
+def test_a_restart_with_another_numpy_goes_on_and_says_so(
+    videos, prepare, begin_with_version, tmp_path
+):
+    begin_with_version('numpy', '0.1')
+    for _ in range(2):
+        assert prepare(videos[:2])['total']['prepared'] == 2
+        manifest = json.loads((tmp_path / 'out/manifest.json').read_text())
+        assert manifest['versions']['numpy'] == f'0.1, {np.__version__}'
+        assert manifest['versions']['opencv'] == cv2.__version__
 
 
 def test_another_selection_in_the_same_folder_reuses_the_crops(

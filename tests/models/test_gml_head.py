@@ -195,3 +195,14 @@ def test_unknown_options_are_named_with_the_known_ones():
         build(fuse='max')
     with pytest.raises(ValueError, match="l1_reduction='max': use"):
         build(ad_head=dict(in_channels=TAP, l1_reduction='max'))
+
+
+def test_an_ad_head_that_nothing_trains_is_refused():
+    with pytest.raises(ValueError, match='use ad_head=None'):
+        build(ad_head=dict(in_channels=TAP, l1_weight=0, classify=False))
+
+
+def test_a_tap_of_other_channels_says_what_to_set():
+    head = build(ad_head=dict(in_channels=TAP + 1))
+    with pytest.raises(ValueError, match=r'set ad_head\.in_channels'):
+        head(feats())

@@ -1,5 +1,7 @@
 """Facts about the backbone, against published numbers and networks."""
 
+import pickle
+
 import pytest
 import torch
 from mmaction.registry import MODELS
@@ -39,7 +41,7 @@ def test_plain_xception_has_the_published_parameters():
 def test_motion_blocks_add_the_parameters_they_were_designed_with(
     block, millions
 ):
-    """To the counts of facts without BN, BN of 34 reductions is added."""
+    """Counted without the batch norms behind the 34 reductions."""
     backbone = Xception(dict(type=block))
     norms = sum(
         p.numel()
@@ -181,6 +183,21 @@ def test_a_clip_of_another_length_than_the_blocks_know_is_refused():
 def test_an_unknown_stage_is_named():
     with pytest.raises(ValueError, match="no stage 'block6'"):
         Xception(tap='block6', **SMALL)
+
+
+def test_more_middle_blocks_than_there_are_names_are_refused():
+    with pytest.raises(ValueError, match='middle_blocks=9: use 0 to 8'):
+        Xception(middle_blocks=9)
+
+
+def test_a_model_can_be_pickled_with_its_loading_of_imagenet_names():
+    copy = pickle.loads(pickle.dumps(Xception(dict(type='MCB'), **SMALL)))
+    plain = Xception(**SMALL)
+    copy.load_state_dict(plain.state_dict(), strict=False)
+    assert torch.equal(
+        copy.block4.rep[1].conv1.cstm.spatial.weight,
+        plain.block4.rep[1].conv1.weight,
+    )
 
 
 def test_the_tap_is_the_output_of_its_stage():

@@ -1,5 +1,8 @@
 import csv
 import json
+import tracemalloc
+from collections import Counter, deque
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -10,7 +13,6 @@ from scipy.stats import ks_2samp
 
 from gml_mmaction.faces import VideoReader, detect_faces
 from gml_mmaction.sources.demo import (
-    FAKE_PHASES,
     KINDS,
     METHOD,
     Settings,
@@ -284,6 +286,11 @@ def test_single_frames_tell_appearance(rendered):
     assert np.mean(np.less(fake, real)) > 0.9  # each against its own target
 
 
+@pytest.mark.parametrize('statistic', [motion_size, change_of_motion])
+def test_motion_does_not_tell_appearance(rendered, statistic):
+    assert 0.3 < separation(rendered, 'appearance', statistic) < 0.7
+
+
 def test_motion_tells_jitter(rendered):
     assert separation(rendered, 'jitter', motion_size) > 0.95
 
@@ -522,6 +529,67 @@ def test_tracked_boxes_follow_the_face_and_bridge_gaps(films):
     assert max(steps) < 0.05 * widths.min()
 
 
+def peak_memory(shot):
+    """Bytes that rendering the shot's fake allocates at a time."""
+    tracemalloc.start()
+    try:
+        deque(shot_frames(shot, Settings(), 1), maxlen=0)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_longer_film_takes_no_more_memory(films):
+    shot = Shot('000', 'ann', 'train', 8, file=str(films / '0.mp4'))
+    frame = next(shot_frames(shot, Settings(), 1))
+    grown = peak_memory(replace(shot, num_frames=40)) - peak_memory(shot)
+    assert grown < 8 * frame.nbytes  # of 32 more frames
+
+
+def test_a_set_of_films_names_them_as_seen_from_their_folder(filmed):
+    root, shots = filmed
+    plan = json.loads((root / 'people.json').read_text())['videos']
+    assert {plan[shot.video_id]['file'] for shot in shots} == {
+        f'{index}.mp4' for index in range(5)
+    }
+
+
+def test_a_set_of_films_is_completed_from_another_folder(
+    films, filmed, monkeypatch
+):
+    root, shots = filmed
+    lost = root / 'original_sequences/youtube/c23/videos/000.mp4'
+    content = lost.read_bytes()
+    lost.unlink()
+    monkeypatch.chdir(films.parent)
+    again = make_demo(
+        root, videos=f'./{films.name}/../{films.name}', workers=1
+    )
+    assert [shot.video_id for shot in again] == [s.video_id for s in shots]
+    assert lost.read_bytes() == content
+
+
+@pytest.mark.parametrize('count', [1, 2])
+def test_too_few_films_to_train_and_validate_are_refused(
+    films, tmp_path, count
+):
+    people = tmp_path / 'people.csv'
+    rows = [f'{index}.mp4,ann' for index in range(count)]
+    people.write_text('\n'.join(['file,person', *rows, '4.mp4,eve']))
+    with pytest.raises(ValueError, match=f'{count} videos .* give 3 or more'):
+        make_demo(tmp_path / 'out', videos=films, people=people, workers=1)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_three_films_to_train_and_validate_fill_every_split(films, tmp_path):
+    people = tmp_path / 'people.csv'
+    rows = [f'{index}.mp4,ann' for index in range(3)]
+    people.write_text('\n'.join(['file,person', *rows, '4.mp4,eve']))
+    shots = make_demo(tmp_path / 'out', videos=films, people=people, workers=1)
+    splits = Counter(shot.split for shot in shots)
+    assert splits == {'train': 2, 'val': 2, 'test': 2}
+
+
 def test_a_film_without_a_face_is_named(tmp_path):
     blank = [np.full((120, 160, 3), 128, np.uint8)] * 40
     rows = ['file,person']
@@ -537,8 +605,3 @@ def test_a_film_that_is_missing_is_named(tmp_path):
     (tmp_path / 'people.csv').write_text('file,person\ngone.mkv,a\n')
     with pytest.raises(ValueError, match=r'gone\.mkv'):
         make_demo(tmp_path / 'out', videos=tmp_path, workers=1)
-
-
-def test_every_kind_has_its_phase():
-    assert set(FAKE_PHASES) == {'appearance', 'jitter', 'consistency'}
-    assert FAKE_PHASES['appearance'] is smooth_phase

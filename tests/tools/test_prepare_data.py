@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -285,12 +286,17 @@ def test_real_people_are_prepared(main, real_people, tmp_path):
     for split, pair in (('train', 'ab'), ('val', 'cd'), ('test', 'ef')):
         path = tmp_path / f'root/{split}.json'
         path.write_text(json.dumps([list(pair)]))
-    for name, video in zip('abcdef', real_people, strict=False):
+    sources = dict(zip('abcdef', real_people))
+    for name, video in sources.items():
         shutil.copy(video, reals / f'{name}.mp4')
     out = tmp_path / 'out'
     assert main(['ffpp', str(tmp_path / 'root'), str(out)]) == 0
     manifest = read(out / 'manifest.json')
-    assert len(manifest['videos']) == 6
+    assert len(manifest['videos']) == len(sources)
     for entry in manifest['videos']:
-        assert entry['num_frames'] == -(-entry['total_frames'] // 2)
-        assert entry['fps'] == 30
+        capture = cv2.VideoCapture(str(sources[Path(entry['path']).stem]))
+        total = sum(1 for _ in iter(capture.grab, False))
+        assert entry['total_frames'] == total
+        assert entry['num_frames'] == -(-total // 2)
+        fps = capture.get(cv2.CAP_PROP_FPS)
+        assert entry['fps'] == pytest.approx(fps, rel=1e-3)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import pickle
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +74,12 @@ def options(crops, *more):
     return ['--cfg-options', *TINY, *roots(crops), *more]
 
 
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        return str(listener.getsockname()[1])
+
+
 def run(*command, check=True):
     done = subprocess.run(
         [str(part) for part in command],
@@ -135,8 +143,6 @@ def test_testing_writes_scores_of_both_levels(trained, crops):
     )
     metrics = json.loads((trained / 'test/test_metrics.json').read_text())
     assert {'video/auc', 'video/eer', 'clip/auc', 'clip/acc'} <= set(metrics)
-    import pickle
-
     with open(trained / 'test/predictions.pkl', 'rb') as file:
         predictions = pickle.load(file)
     assert len(predictions) == 5 * 2  # videos of two clips
@@ -217,18 +223,35 @@ def assert_same_weights(first, second):
 
 
 @pytest.mark.slow
-def test_resuming_goes_on_where_training_stopped(crops, tmp_path):
-    train(crops, tmp_path, more=['train_cfg.max_iters=2'])
-    done = train(crops, tmp_path, '--resume')
+def test_a_resumed_training_ends_where_an_unbroken_one_does(crops, tmp_path):
+    config = tmp_path / 'plain.py'
+    config.write_text(PLAIN_CONFIG.format(base=REPO / CONFIG))
+    for work_dir, steps in (('whole', [4]), ('broken', [2, 4])):
+        for last in steps:
+            resume = ['--resume'] if last > steps[0] else []
+            done = run(
+                *(sys.executable, 'tools/train.py', config, '--seed', 0),
+                *('--work-dir', tmp_path / work_dir, *resume),
+                *('--cfg-options', *roots(crops)),
+                *('train_dataloader.batch_size=6', 'train_cfg.val_interval=2'),
+                f'train_cfg.max_iters={last}',
+            )
     assert 'resumed epoch: 0, iter: 2' in done.stdout + done.stderr
-    assert (tmp_path / 'iter_4.pth').is_file()
+    assert_same_weights(
+        state_of(tmp_path / 'whole', 4), state_of(tmp_path / 'broken', 4)
+    )
 
 
 @pytest.mark.slow
 def test_amp_trains_in_bfloat16_on_a_cpu(crops, tmp_path):
-    train(crops, tmp_path, '--amp', more=['train_cfg.max_iters=2'])
-    state = state_of(tmp_path, 2)
-    assert all(torch.isfinite(v.float()).all() for v in state.values())
+    """Same seed, same steps: close to float32, and not the same."""
+    states = []
+    for name, flags in dict(full=[], mixed=['--amp']).items():
+        work_dir = tmp_path / name
+        train(crops, work_dir, *flags, more=['train_cfg.max_iters=2'])
+        states.append(state_of(work_dir, 2)['cls_head.fc_cls1.weight'])
+    assert not torch.equal(*states)
+    torch.testing.assert_close(*states, atol=5e-3, rtol=0)
 
 
 @pytest.mark.slow
