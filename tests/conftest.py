@@ -148,7 +148,7 @@ def run_python():
     """Run a fresh Python that finds ``path`` and the package first."""
 
     def run(*arguments, path=''):
-        paths = [str(path), str(REPO), *sys.path]
+        paths = filter(None, [str(path), str(REPO), *sys.path])
         return subprocess.run(
             [sys.executable, *arguments],
             capture_output=True,
