@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import setuptools
 import torch
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
@@ -20,7 +21,6 @@ from mmengine.registry import DATASETS, METRICS, MODELS
 from mmengine.runner.checkpoint import CheckpointLoader
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from setuptools.distutils.core import run_setup
 from torch import nn
 
 from gml_mmaction import host
@@ -356,6 +356,7 @@ def test_the_errors_that_a_tool_prints_share_a_class():
 
 
 def test_setup_py_declares_the_ranges_that_the_doctor_checks():
+    run_setup = setuptools.distutils.core.run_setup
     declared = run_setup(str(ROOT / 'setup.py'), stop_after='init')
     found = {}
     for text in [

@@ -15,7 +15,6 @@ from mmengine.config import Config, DictAction
 
 from gml_mmaction.host import (
     HostError,
-    UnsafeCheckpointError,
     build_runner,
 )
 
@@ -128,7 +127,7 @@ def one_line_errors() -> Iterator[None]:
     """End with the message alone where the message says what to mend."""
     try:
         yield
-    except (FileNotFoundError, HostError, UnsafeCheckpointError) as error:
+    except (FileNotFoundError, HostError) as error:
         raise SystemExit(f'{Path(sys.argv[0]).name}: {error}') from None
 
 

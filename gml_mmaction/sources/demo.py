@@ -174,12 +174,18 @@ def band_limited(
 
 
 def draw_look(generator: np.random.Generator) -> Look:
-    """The traces that `appearance` leaves in single frames."""
-    tint = generator.uniform(8, 20) * generator.choice([-1, 1], 3)
+    """The traces that `appearance` leaves in single frames.
+
+    A blur, less contrast, and a cold tint that leaves the luminance as it is,
+    so that dlib, which looks at grey levels, still finds the face.
+    """
+    cb = generator.uniform(12, 25)  # BT.601: more blue,
+    cr = -generator.uniform(8, 18)  # less red
+    tint = (1.402 * cr, -0.344 * cb - 0.714 * cr, 1.772 * cb)
     return Look(
         blur=generator.uniform(0.005, 0.01),
         gain=generator.uniform(0.9, 1),
-        tint=tuple(tint.tolist()),
+        tint=tint,
         soft=generator.uniform(0.25, 0.4),
     )
 
