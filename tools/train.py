@@ -13,10 +13,7 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from gml_mmaction.host import (
-    HostError,
-    build_runner,
-)
+from gml_mmaction.host import HostError, build_runner
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
