@@ -189,7 +189,7 @@ def print_summary(metrics: dict, seconds: dict, root: Path) -> None:
         f'{name} {value:.0f} s' for name, value in seconds.items()
     )
     run = root / 'run'
-    log = max(run.glob('*/*.log'), key=lambda path: path.stat().st_mtime)
+    log = min(run.glob('*/*.log'))  # the first is that of the training
     print(f'\nseconds        {times}')
     print(f'log            {log}')
     print(f'curves         {run / "curves.png"}')

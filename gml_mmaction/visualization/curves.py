@@ -67,6 +67,9 @@ def plot_curves(curves: Curves, out: str | Path) -> Path | None:
         axis.set_ylabel(title)
         axis.grid(alpha=0.3)
         axis.legend()
+    if scores:
+        lowest = min(value for line in scores.values() for _, value in line)
+        axes[-1].set_ylim(min(lowest, 0.5) - 0.02, 1.02)
     axes[-1].set_xlabel('iteration')
     figure.savefig(out, dpi=120)
     return Path(out)
