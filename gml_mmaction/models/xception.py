@@ -4,6 +4,7 @@ Shapes: ``(N, C, T, H, W)`` comes in; inside, frames are folded into the
 batch, ``(N*T, C, H, W)``, channels-last.
 """
 
+import torch
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -193,6 +194,8 @@ class Xception(BaseModule):
         self.bn3 = nn.BatchNorm2d(c1536)
         self.conv4 = SeparableConv2d(c1536, c2048, motion('conv4'))
         self.bn4 = nn.BatchNorm2d(c2048)
+        # Features take the layout of the weights too: frames stay rows.
+        self.to(memory_format=torch.channels_last)
 
     def train(self, mode: bool = True) -> 'Xception':
         """Set the mode; ``norm_eval`` keeps batch norms in evaluation."""
@@ -211,8 +214,8 @@ class Xception(BaseModule):
                 f'clips of {t} frames, but the motion blocks were built for '
                 f'num_segments={self.num_segments}: make both equal'
             )
-        frames = x.permute(0, 2, 3, 4, 1).reshape(n * t, h, w, c)
-        return frames.permute(0, 3, 1, 2)
+        frames = x.transpose(1, 2).reshape(n * t, c, h, w)
+        return frames.contiguous(memory_format=torch.channels_last)
 
     def stem(self, x: Tensor) -> Tensor:
         """The two plain convolutions: ``(N*T, 64, H/2 - 3, W/2 - 3)``."""

@@ -214,3 +214,20 @@ def test_norm_eval_keeps_running_statistics():
     before = backbone.bn1.running_mean.clone()
     backbone(torch.randn(1, 3, 4, 64, 64))
     assert torch.equal(backbone.bn1.running_mean, before)
+
+
+@pytest.mark.parametrize('clips', [1, 2])
+def test_every_feature_is_channels_last(clips):
+    """Without copies in between: the layout that motion blocks are fast in."""
+    backbone = Xception(dict(type='MCB'), **SMALL).eval()
+    others = []
+
+    def check(module, inputs, output):
+        if not output.is_contiguous(memory_format=torch.channels_last):
+            others.append(module)
+
+    for module in backbone.modules():
+        if isinstance(module, (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d)):
+            module.register_forward_hook(check)
+    backbone(torch.randn(clips, 3, 4, 64, 64))
+    assert not others
