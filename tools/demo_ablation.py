@@ -54,7 +54,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--systems', nargs='+', choices=SYSTEMS, default=list(SYSTEMS)
     )
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
-    parser.add_argument('--iters', type=int, default=300)
+    parser.add_argument('--iters', type=int, default=200)
     parser.add_argument(
         '--jobs', type=int, default=2, help='runs at a time, one core each'
     )

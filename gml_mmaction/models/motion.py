@@ -299,20 +299,11 @@ class STMBlock(_MotionBlock):
 class MCB(_MotionBlock):
     """Motion Consistency Block: F^S + F^M + F^MM (Sec. 2.2).
 
-    CSTM and MCM. Paper: the sum needs C channels, F^M and F^MM have C/16; one
-    1x1x1 expansion without bias serves both by default.
+    CSTM and MCM; arguments and errors are those of :class:`STMBlock`.
 
-    Args:
-        channels: C.
-        num_segments: T, the frames of a clip.
-        temporal_init: See :class:`CSTM`.
-        reduction: See :class:`CMM`.
-        boundary: See :class:`CMM`.
-        motion_init: See :class:`CMM`.
-        expand: ``'shared'`` (E(F^M + F^MM)) or ``'separate'``.
-
-    Raises:
-        ValueError: An option of another value.
+    Paper: the sum needs C channels, F^M and F^MM have C/16; one 1x1x1
+    expansion without bias serves both, E(F^M + F^MM), unless
+    ``expand='separate'``.
     """
 
     Motion = MCM
