@@ -19,6 +19,7 @@ from gml_mmaction.sources.demo import (
     Shot,
     band_limited,
     consistency_phase,
+    draw_look,
     face_motion,
     jitter_phase,
     make_demo,
@@ -280,10 +281,24 @@ def test_single_frames_do_not_tell(rendered, kind, statistic):
     assert 0.3 < separation(rendered, kind, statistic) < 0.7
 
 
-def test_single_frames_tell_appearance(rendered):
-    fake = [sharpness(faces) for faces in rendered['appearance', 1]]
-    real = [sharpness(faces) for faces in rendered['real', 0]]
-    assert np.mean(np.less(fake, real)) > 0.9  # each against its own target
+def coldness(shot, label):
+    """Blue minus red of the inner face in the first frame, grey levels."""
+    frame = next(iter(shot_frames(shot, Settings('appearance'), label)))
+    inner = frame[88:168, 88:168].astype(float)
+    return (inner[..., 2] - inner[..., 0]).mean()
+
+
+def test_a_single_frame_tells_appearance_by_its_colour():
+    for index, person in enumerate(PORTRAITS):
+        shot = Shot(f'{index:03d}', person, 'train', 1)
+        assert coldness(shot, 1) - coldness(shot, 0) > 8
+
+
+def test_the_tint_of_appearance_leaves_the_luminance():
+    for seed in range(20):
+        red, green, blue = draw_look(np.random.default_rng(seed)).tint
+        assert abs(0.299 * red + 0.587 * green + 0.114 * blue) < 0.1
+        assert blue - red > 20
 
 
 @pytest.mark.parametrize('statistic', [motion_size, change_of_motion])
