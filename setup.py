@@ -50,7 +50,6 @@ setup(
         'scikit-learn>=1.3',
         'scipy',
         'matplotlib>=3.7',
-        'joblib',
         'tqdm',
     ],
     extras_require={
