@@ -9,6 +9,7 @@ import, :func:`prepare_runner_cfg` those that belong to a run, and
 Importing this module needs nothing but the standard library.
 """
 
+import atexit
 import contextlib
 import datetime
 import functools
@@ -267,6 +268,22 @@ def start_gloo(cfg: Any) -> None:
     if not dist.is_initialized():
         timeout = datetime.timedelta(seconds=dist_cfg.get('timeout', 1800))
         dist.init_process_group('gloo', timeout=timeout)
+        atexit.register(leave_gloo)
+
+
+def leave_gloo() -> None:
+    """Join gloo's threads while Python still runs.
+
+    Upstream: MMEngine never leaves the process group. A thread of gloo that
+    frees a Python object after the interpreter has shut down ends the process
+    by SIGABRT ('terminate called without an active exception'), and torchrun
+    then calls a finished run failed; pytorch/pytorch asks for
+    ``destroy_process_group`` at the end in its page on distributed training.
+    """
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def cpu_amp_optim_wrapper() -> type:

@@ -1,3 +1,4 @@
+import atexit
 import importlib
 import importlib.metadata
 import os
@@ -627,6 +628,11 @@ def launch_two(work_dir):
 
 def main(work_dir):
     """One of the two processes: train, test, write what this rank has."""
+    atexit.register(  # the first to register is the last to run
+        lambda: Path(work_dir, f'left{os.environ["RANK"]}').write_text(
+            str(not torch.distributed.is_initialized())
+        )
+    )
     cfg = toy_cfg(work_dir, launcher='pytorch')
     cfg.train_dataloader.batch_size = 1
     cfg.test_dataloader = cfg.val_dataloader
@@ -649,6 +655,8 @@ def test_two_processes_on_a_cpu_train_and_test_as_one(tmp_path):
         ranks[0][0]['linear.weight'], ranks[1][0]['linear.weight']
     )
     assert [scores['count'] for _, scores in ranks] == [8, 8]
+    left = [(tmp_path / f'left{i}').read_text() for i in (0, 1)]
+    assert left == ['True', 'True'], 'gloo outlives the interpreter'
     alone = host.build_runner(toy_cfg(tmp_path / 'alone'))
     alone.train()
     torch.testing.assert_close(
