@@ -3,17 +3,26 @@
 A source is a function ``(root, **options) -> list[Video]`` that lists every
 video which the data set's own lists name, whether or not its file is there;
 what is absent is counted by the caller. A new data set is one module here
-that bears the source's name and registers such a function.
+that registers such a function.
 """
 
 import contextlib
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ['SPLITS', 'Video', 'get_source', 'known_sources', 'register_source']
+__all__ = [
+    'SPLITS',
+    'Entry',
+    'Video',
+    'get_entry',
+    'get_source',
+    'known_sources',
+    'register_source',
+]
 
 SPLITS = ('train', 'val', 'test')
 
@@ -25,10 +34,22 @@ class Video:
     Attributes:
         video_id: Unique in its source, a relative POSIX path without suffix
             (``'Deepfakes/c23/071_054'``).
-        path: The file.
+        path: The file; a folder of images, or an archive of them, for sets
+            that come as images.
         label: 0 = real, 1 = fake.
         method: ``'real'`` or the forgery method (``'Deepfakes'``).
         split: ``'train'``, ``'val'`` or ``'test'``.
+        people: Who or what is seen, with the name of the data set that
+            counts them, so that leaks show across splits and data sets:
+            ``('ffpp/071', 'ffpp/054')``, target first.
+        member: Folder inside ``path`` where that is an archive.
+        cropped: The images are face crops already; nothing is detected.
+        boxes_from: Find the face in this file instead, which has the same
+            frames (DeeperForensics: in the real target).
+        mask: Video of masks, frame by frame, white where the forged face
+            is; of several faces the one it covers most is followed.
+        distortions: Types and levels of :mod:`gml_mmaction.distortions`
+            that the full frames undergo before the crop, in order.
     """
 
     video_id: str
@@ -36,21 +57,63 @@ class Video:
     label: int
     method: str
     split: str
+    people: tuple[str, ...] = ()
+    member: str = ''
+    cropped: bool = False
+    boxes_from: Path | None = None
+    mask: Path | None = None
+    distortions: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def exists(self) -> bool:
+        """Whether the file or folder is there."""
+        return self.path.exists()
 
 
 Source = Callable[..., list[Video]]
-_SOURCES: dict[str, Source] = {}
+# What a source has to say about its videos, one line each.
+Notes = Callable[[Sequence[Video]], list[str]]
 
 
-def register_source(name: str) -> Callable[[Source], Source]:
+class Entry(NamedTuple):
+    """What the registry knows of a source.
+
+    Attributes:
+        list_videos: ``(root, **options) -> list[Video]``.
+        counts: Published numbers of videos by (split, method), for
+            ``tools/check_data.py``; those absent are unknown.
+        notes: Remarks on a list of this source's videos that a user must
+            know before a result is believed, one line each.
+    """
+
+    list_videos: Source
+    counts: Mapping[tuple[str, str], int]
+    notes: Notes
+
+
+_SOURCES: dict[str, Entry] = {}
+
+
+def register_source(
+    name: str,
+    *,
+    counts: Mapping[tuple[str, str], int] | None = None,
+    notes: Notes = lambda videos: [],
+) -> Callable[[Source], Source]:
     """Make the decorated function the source called ``name``.
+
+    Args:
+        name: As on the command line.
+        counts: See :class:`Entry`.
+        notes: See :class:`Entry`.
 
     Raises:
         ValueError: Another function already has the name.
     """
 
     def add(source: Source) -> Source:
-        if _SOURCES.setdefault(name, source) is not source:
+        entry = Entry(source, counts or {}, notes)
+        if _SOURCES.setdefault(name, entry).list_videos is not source:
             raise ValueError(f'source {name!r} is registered twice')
         return source
 
@@ -58,23 +121,35 @@ def register_source(name: str) -> Callable[[Source], Source]:
 
 
 def known_sources() -> list[str]:
-    """Return the names of all sources, sorted; imports their modules."""
-    for module in pkgutil.iter_modules(__path__):
-        with contextlib.suppress(ImportError):  # its extra is not installed
-            importlib.import_module(f'{__name__}.{module.name}')
+    """Return the names of all sources, sorted."""
+    _import_all()
     return sorted(_SOURCES)
 
 
-def get_source(name: str) -> Source:
-    """Return the source called ``name``.
+def get_entry(name: str) -> Entry:
+    """Return all that is registered under ``name``.
 
     Raises:
         ValueError: No such source; the message names those that exist.
     """
-    modules = {module.name for module in pkgutil.iter_modules(__path__)}
-    if name not in _SOURCES and name in modules:
-        importlib.import_module(f'{__name__}.{name}')
+    if name not in _SOURCES:
+        _import_all()
     if name not in _SOURCES:
         known = ', '.join(known_sources())
         raise ValueError(f'unknown source {name!r}; known: {known}')
     return _SOURCES[name]
+
+
+def get_source(name: str) -> Source:
+    """Return the function that lists the videos of the source ``name``.
+
+    Raises:
+        ValueError: As :func:`get_entry`.
+    """
+    return get_entry(name).list_videos
+
+
+def _import_all() -> None:
+    for module in pkgutil.iter_modules(__path__):
+        with contextlib.suppress(ImportError):  # its extra is not installed
+            importlib.import_module(f'{__name__}.{module.name}')
