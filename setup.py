@@ -18,6 +18,8 @@ VERSION = re.search(
 README = ROOT / 'README.md'
 
 LITE = ['mmcv-lite>=2.1.0,<2.2.0', 'dlib-bin>=19.24']
+VIDEO = ['av>=14']  # distortion by codec, writing H.264
+CLUSTER = ['dask', 'distributed']  # preparation on many machines
 DEMO = ['scikit-image>=0.22']  # carries the portrait of an astronaut
 TENSORBOARD = ['tensorboard']
 TEST = ['pytest>=8', 'pytest-timeout', 'ruff']
@@ -54,10 +56,12 @@ setup(
     ],
     extras_require={
         'lite': LITE,
+        'video': VIDEO,
+        'cluster': CLUSTER,
         'demo': DEMO,
         'tensorboard': TENSORBOARD,
         'test': TEST,
-        'all': LITE + DEMO + TENSORBOARD + TEST,
+        'all': LITE + VIDEO + CLUSTER + DEMO + TENSORBOARD + TEST,
     },
     classifiers=[
         'Programming Language :: Python :: 3',

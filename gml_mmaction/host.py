@@ -77,6 +77,8 @@ REMEDIES = {
     'dlib': 'pip install "gml-mmaction[lite]", or compile it: '
     'pip install dlib',
     'cv2': 'pip install opencv-python-headless',
+    'av': 'pip install "gml-mmaction[video]"',
+    'distributed': 'pip install "gml-mmaction[cluster]"',
 }
 CV2_LIBRARIES = (
     'a system library is missing: apt-get install libgl1 libglib2.0-0 '
