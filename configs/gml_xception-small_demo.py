@@ -22,8 +22,8 @@ model = dict(
 )
 
 train_pipeline = [
-    dict(type='RawFrameDecode'),
-    dict(type='Resize', scale=(64, 64), keep_ratio=False),
+    dict(type='ClipDecode'),
+    dict(type='FaceCrop', size=64),
     dict(type='Flip', flip_ratio=0.5),
     # One person in training, another in testing: without it the network
     # learns the person.
@@ -32,12 +32,12 @@ train_pipeline = [
     dict(type='PackActionInputs'),
 ]
 val_pipeline = [
-    dict(type='RawFrameDecode'),
-    dict(type='Resize', scale=(64, 64), keep_ratio=False),
+    dict(type='ClipDecode'),
+    dict(type='FaceCrop', size=64),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(
         type='PackActionInputs',
-        meta_keys=('img_shape', 'video_id', 'clip_index', 'method'),
+        meta_keys=('img_shape', 'video_id', 'track', 'clip_index', 'method'),
     ),
 ]
 test_pipeline = val_pipeline

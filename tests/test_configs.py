@@ -1,9 +1,12 @@
 """Facts about the configs: the paper's recipe and the rows of Table 3."""
 
+import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
-from mmaction.registry import MODELS
+from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -22,6 +25,7 @@ ROWS = {
     'ablation/xception-mcb-ad-wo-l1_ffpp': ('MCB', True, True, False),
     'gml_xception_ffpp': ('MCB', True, True, True),
 }
+SPLITS = ('train', 'val', 'test')
 
 
 def read(name):
@@ -66,7 +70,7 @@ def test_the_recipe_is_that_of_section_3():
     assert cfg.train_cfg.type == 'IterBasedTrainLoop'
     assert cfg.train_cfg.max_iters == 150_000
     assert cfg.train_dataloader.batch_size == 16
-    for split in ('train', 'val', 'test'):
+    for split in SPLITS:
         dataset = cfg[f'{split}_dataloader'].dataset
         assert dataset.clip_len == 8
         assert dataset.ann_file == f'{split}.json'
@@ -77,6 +81,59 @@ def test_the_best_checkpoint_is_chosen_on_validation_video_auc(path):
     cfg = Config.fromfile(path)
     assert cfg.default_hooks.checkpoint.save_best == 'video/auc'
     assert cfg.val_dataloader.dataset.ann_file == 'val.json'
+
+
+@pytest.mark.parametrize('name', ['ffpp', 'dfo', 'cdf'])
+def test_training_sets_differ_in_the_data_alone(name):
+    reference, cfg = read('gml_xception_ffpp'), read(f'gml_xception_{name}')
+    root = cfg.pop('data_root')
+    assert reference.pop('data_root') == 'data/ffpp'
+    for split in SPLITS:
+        assert cfg[f'{split}_dataloader'].dataset.pop('data_root') == root
+        reference[f'{split}_dataloader'].dataset.pop('data_root')
+    assert cfg.to_dict() == reference.to_dict()
+
+
+@pytest.fixture(scope='module', params=['crops', 'boxes'])
+def prepared(request, talking_head, tmp_path_factory):
+    """A video of 20 frames for each split, in either store."""
+    out = tmp_path_factory.mktemp(request.param)
+    for split in SPLITS:
+        entry = dict(video_id=split, track=0, num_frames=10, label=1)
+        entry['method'] = 'Deepfakes'
+        if request.param == 'boxes':
+            talking_head(out / f'{split}.mp4')
+            place = dict(video=f'{split}.mp4', start=0, square=[9, -4, 150])
+        else:
+            place = dict(frame_dir=f'frames/{split}/0')
+            (out / place['frame_dir']).mkdir(parents=True)
+            image = np.random.default_rng(0).integers(0, 256, (224, 224, 3))
+            for i in range(10):
+                path = out / place['frame_dir'] / f'{i:06}.png'
+                assert cv2.imwrite(str(path), image.astype(np.uint8))
+        metainfo = dict(store=request.param, stride=2, root='.')
+        metainfo['filename_tmpl'] = '{:06}.png'
+        annotation = dict(metainfo=metainfo, data_list=[{**entry, **place}])
+        (out / f'{split}.json').write_text(json.dumps(annotation))
+    return out
+
+
+@pytest.mark.parametrize('path', ALL, ids=lambda path: path.stem)
+def test_every_config_reads_prepared_data_of_either_store(path, prepared):
+    cfg = Config.fromfile(path)
+    side = 64 if 'small' in path.stem else 224
+    for split in SPLITS:
+        dataset = cfg[f'{split}_dataloader'].dataset
+        dataset.data_root = str(prepared)
+        (item,) = DATASETS.build(dataset)
+        assert item['inputs'].shape == (1, 3, 8, side, side)
+        assert item['inputs'].float().std() > 10
+        sample = item['data_samples']
+        assert sample.gt_label == 1
+        if split != 'train':
+            place = (sample.video_id, sample.track, sample.clip_index)
+            assert place == (split, 0, 0)
+            assert sample.method == 'Deepfakes'
 
 
 def test_full_gml_builds_with_matching_channels():

@@ -145,10 +145,10 @@ def installed_versions() -> dict[str, str]:
 
 def draw_videos(videos: Path, out: Path) -> None:
     """Draw strips of a few real and fake videos."""
-    from gml_mmaction.sources.ffpp import find_videos
+    from gml_mmaction.sources.ffpp import list_videos
     from gml_mmaction.visualization.contact_sheet import contact_sheet
 
-    contact_sheet(find_videos(videos), out)
+    contact_sheet(list_videos(videos), out)
 
 
 def main(argv: list[str] | None = None) -> dict:

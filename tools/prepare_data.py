@@ -3,9 +3,12 @@
 Usage::
 
     python tools/prepare_data.py ffpp ROOT OUT --workers 8
+    python tools/prepare_data.py dfo ROOT OUT --ffpp FFPP --store boxes
+    python tools/prepare_data.py cdf ROOT OUT --cluster tcp://10.0.0.1:8786
 
 Killed or stopped, the same command goes on where it was. The last table adds
 up to the input; OUT/report.json names every video without crops, and why.
+tools/check_data.py compares a tree with the published numbers beforehand.
 """
 
 import argparse
@@ -17,6 +20,21 @@ from tqdm import tqdm
 
 from gml_mmaction.faces import CropOptions, format_report, prepare_videos
 from gml_mmaction.sources import SPLITS, get_source
+from gml_mmaction.sources.options import (
+    chosen_options,
+    parse_with_source,
+    source_notes,
+)
+
+CROP_OPTIONS = (
+    'store',
+    'image',
+    'tracks',
+    'size',
+    'stride',
+    'quality',
+    'min_frames',
+)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -26,15 +44,31 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add('source', help='name of the data set: ffpp')
+    add('source', help='name of the data set')
     add('root', type=Path, help="the data set's folder")
     add('out', type=Path, help='folder to write')
-    add('--compression', help='raw (c0), c23 or c40; c23 if not given')
-    add('--methods', nargs='+', help='forgery methods, as their folders')
-    add('--splits', type=Path, help='folder of the split files')
+    add(
+        '--store',
+        choices=('crops', 'boxes'),
+        default=CropOptions.store,
+        help='save crops, or only where to cut them out of the videos',
+    )
+    add('--image', choices=('jpg', 'png'), default=CropOptions.image)
+    add(
+        '--tracks',
+        choices=('one', 'all'),
+        default=CropOptions.tracks,
+        help='one face a video, or all',
+    )
     add('--size', type=int, default=CropOptions.size, help='pixels')
     add('--stride', type=int, default=CropOptions.stride, help='frames')
     add('--quality', type=int, default=CropOptions.quality, help='of JPEG')
+    add(
+        '--min-frames',
+        type=int,
+        default=CropOptions.min_frames,
+        help='of a track, that are saved',
+    )
     add(
         '--max-frames',
         nargs='+',
@@ -44,28 +78,33 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='use the first N frames, e.g. train=270 val=110 test=110',
     )
     add('--workers', type=int, default=os.cpu_count(), help='processes')
-    return parser.parse_args(argv)
+    add(
+        '--cluster',
+        metavar='ADDRESS',
+        help="of a Dask cluster's scheduler, whose workers do the work",
+    )
+    return parse_with_source(parser, argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Prepare a data set; return 0, 1 after an error, 130 if stopped."""
     args = parse_args(argv)
-    given = {
-        name: getattr(args, name)
-        for name in ('compression', 'methods', 'splits')
-        if getattr(args, name) is not None
-    }
+    chosen = chosen_options(args, args.source)
     try:
+        videos = get_source(args.source)(args.root, **chosen)
+        for note in source_notes(args.source, videos, chosen):
+            print(note)
         report = prepare_videos(
-            get_source(args.source)(args.root, **given),
+            videos,
             args.out,
             source=args.source,
             root=args.root,
             options=CropOptions(
-                size=args.size, stride=args.stride, quality=args.quality
+                **{name: getattr(args, name) for name in CROP_OPTIONS}
             ),
             max_frames=dict(args.max_frames),
             workers=args.workers,
+            cluster=args.cluster,
             progress=_progress_bar,
         )
     except (ValueError, ImportError, OSError) as error:

@@ -1,14 +1,27 @@
 """Test a checkpoint on MMEngine's runner; the flags are MMAction2's.
 
+Without --target the test set of the config; with it any prepared data sets,
+one after the other, and one table at the end.
+
 Example:
     python tools/test.py configs/gml_xception_ffpp.py best_video_auc.pth
+    python tools/test.py configs/gml_xception_ffpp.py best_video_auc.pth \
+        --target ffpp dfo cdf=/data/prepared/celeb-df
 """
 
 import argparse
+from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from train import add_run_options, one_line_errors, read_config
 
+from gml_mmaction.evaluation.cross_data import (
+    cross_table,
+    cross_test,
+    find_target,
+    set_metric,
+)
 from gml_mmaction.host import build_runner
 
 
@@ -21,8 +34,24 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--dump', metavar='FILE.pkl', help='write all predictions to a file'
     )
+    parser.add_argument(
+        '--target',
+        nargs='+',
+        metavar='NAME[=FOLDER]',
+        help='prepared data sets to test on; NAME alone is data/NAME',
+    )
+    parser.add_argument(
+        '--threshold-from',
+        choices=['val', 'none'],
+        default='val',
+        help='with --target, report ACC also at the EER threshold of the '
+        "validation set of the config's own data (val), or at 0.5 only",
+    )
     add_run_options(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.dump and args.target:
+        parser.error('--dump is for the test set of the config, not --target')
+    return args
 
 
 def dump_predictions(cfg: Config, path: str) -> None:
@@ -35,13 +64,22 @@ def dump_predictions(cfg: Config, path: str) -> None:
 
 
 def main(argv: list[str] | None = None) -> dict:
-    """Test; returns the metrics."""
+    """Test; returns the metrics, or with targets the report."""
     args = parse_args(argv)
     with one_line_errors():
+        targets = [find_target(text) for text in args.target or ()]
         cfg = read_config(args)
+        cfg.load_from = args.checkpoint
+        if targets:
+            report = cross_test(
+                cfg, targets, val_threshold=args.threshold_from == 'val'
+            )
+            if is_main_process():
+                print(f'\n{cross_table(report)}- written to {cfg.work_dir}')
+            return report
+        set_metric(cfg, scores_file=str(Path(cfg.work_dir, 'scores.json')))
         if args.dump is not None:
             dump_predictions(cfg, args.dump)
-        cfg.load_from = args.checkpoint
         return build_runner(cfg).test()
 
 

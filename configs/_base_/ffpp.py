@@ -1,20 +1,24 @@
 # FaceForensics++ (c23), prepared by
 #   python tools/prepare_data.py ffpp FACEFORENSICS data/ffpp --compression c23
+# as saved crops, or with --store boxes: the same pipeline then cuts the clips
+# out of the videos.
 data_root = 'data/ffpp'
 
 train_pipeline = [
-    dict(type='RawFrameDecode'),
+    dict(type='ClipDecode'),
+    dict(type='FaceCrop', size=224),  # Sec. 3
     # Paper: silent on augmentation; we mirror, the whole clip or nothing.
     dict(type='Flip', flip_ratio=0.5),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
 ]
 val_pipeline = [
-    dict(type='RawFrameDecode'),
+    dict(type='ClipDecode'),
+    dict(type='FaceCrop', size=224),  # Sec. 3
     dict(type='FormatShape', input_format='NCTHW'),
     dict(
         type='PackActionInputs',
-        meta_keys=('img_shape', 'video_id', 'clip_index', 'method'),
+        meta_keys=('img_shape', 'video_id', 'track', 'clip_index', 'method'),
     ),
 ]
 test_pipeline = val_pipeline

@@ -1,7 +1,21 @@
-"""Clips of face crops, and how they are augmented and sampled."""
+"""Clips of face crops: read, cut, degraded, augmented and sampled."""
 
 from .clip_augment import ClipAugment
+from .clip_transforms import (
+    ClipDecode,
+    DistortClip,
+    FaceCrop,
+    RandomDistortClip,
+)
 from .face_clips import FaceClipDataset
 from .samplers import BalancedSampler
 
-__all__ = ['BalancedSampler', 'ClipAugment', 'FaceClipDataset']
+__all__ = [
+    'BalancedSampler',
+    'ClipAugment',
+    'ClipDecode',
+    'DistortClip',
+    'FaceClipDataset',
+    'FaceCrop',
+    'RandomDistortClip',
+]

@@ -11,17 +11,22 @@ from mmengine.logging import print_log
 
 @DATASETS.register_module()
 class FaceClipDataset(BaseDataset):
-    """Clips of ``clip_len`` consecutive saved frames; label 1 = fake.
+    """Clips of ``clip_len`` consecutive prepared frames; label 1 = fake.
 
-    Reads what ``tools/prepare_data.py`` writes: an annotation in MMEngine's
-    format with ``video_id``, ``frame_dir``, ``num_frames``, ``label`` and
-    ``method`` per video, and a folder of crops for each. In training an item
-    is a video, of which each visit draws a random clip. In testing an item is
-    one clip of a video, so that scores exist per clip and per video.
+    Reads what ``tools/prepare_data.py`` writes, an annotation in MMEngine's
+    format with an entry per track: one face, followed through a video or a
+    part of it. Its ``metainfo['store']`` says where the pixels are: saved
+    crops, or the videos themselves, out of which ``ClipDecode`` and
+    ``FaceCrop`` cut them. An annotation without it is one of saved crops, and
+    an entry without ``track`` is track 0.
 
-    The samples carry ``video_id``, ``clip_index`` and ``method`` as
-    metainfo when the pipeline ends with ``PackActionInputs`` with these in
-    its ``meta_keys``.
+    In training an item is a track, of which each visit draws a random clip.
+    In testing an item is one clip of a track, so that scores exist per clip,
+    per track and per video. The samples carry ``video_id``, ``track``,
+    ``clip_index`` and ``method`` as metainfo when the pipeline ends with
+    ``PackActionInputs`` with these in its ``meta_keys``. The metric gets the
+    annotation's metainfo, with ``source`` and ``manifest``, as its
+    ``dataset_meta``.
 
     Paper: silent on overlap and on the clips used in testing. Test clips do
     not overlap, and all of them are used unless ``num_clips`` is given; a rest
@@ -31,15 +36,19 @@ class FaceClipDataset(BaseDataset):
     Args:
         ann_file: Annotation file, relative to ``data_root``.
         clip_len: Frames of a clip.
-        num_clips: In testing, take at most this many clips of a video,
+        num_clips: In testing, take at most this many clips of a track,
             evenly spread; None takes all.
+        video_root: Folder of the videos, for videos that were moved after
+            they were prepared; None takes the annotation's. Of no effect on
+            saved crops.
         **kwargs: Those of MMEngine's ``BaseDataset``: ``data_root``,
             ``pipeline``, ``test_mode``, ``indices``, ...
 
     Raises:
-        FileNotFoundError: If the annotation or crops it names are not there;
-            the message names them.
-        ValueError: If no video has enough frames for a clip.
+        FileNotFoundError: If the annotation, or the crops or videos it names
+            are not there; the message names them.
+        ValueError: If no track has enough frames for a clip, or the store is
+            of an unknown kind.
     """
 
     METAINFO = dict(classes=('real', 'fake'))
@@ -49,85 +58,137 @@ class FaceClipDataset(BaseDataset):
         ann_file: str,
         clip_len: int = 8,
         num_clips: int | None = None,
+        video_root: str | None = None,
         **kwargs: object,
     ) -> None:
         self.clip_len = clip_len
         self.num_clips = num_clips
+        self.video_root = video_root
         super().__init__(ann_file=ann_file, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Videos in training, clips in testing, checked against the disk."""
+        """Tracks in training, clips in testing, checked against the disk."""
         if not os.path.isfile(self.ann_file):
             raise FileNotFoundError(
                 f'no annotation {self.ann_file}: prepare the data with '
                 'tools/prepare_data.py, or set data_root'
             )
-        videos = super().load_data_list()
-        self._check_crops(videos)
-        long_enough = [v for v in videos if v['num_frames'] >= self.clip_len]
+        tracks = super().load_data_list()
+        if self._store == 'boxes':
+            self._check_videos(tracks)
+        else:
+            self._check_crops(tracks)
+        long_enough = [t for t in tracks if t['num_frames'] >= self.clip_len]
         if not long_enough:
             raise ValueError(
-                f'{self.ann_file}: none of {len(videos)} videos has the '
+                f'{self.ann_file}: none of {len(tracks)} tracks has the '
                 f'{self.clip_len} frames of a clip'
             )
-        if len(long_enough) < len(videos):
+        if len(long_enough) < len(tracks):
             print_log(
-                f'{self.ann_file}: left out {len(videos) - len(long_enough)} '
-                f'of {len(videos)} videos with fewer than {self.clip_len} '
+                f'{self.ann_file}: left out {len(tracks) - len(long_enough)} '
+                f'of {len(tracks)} tracks with fewer than {self.clip_len} '
                 'frames',
                 logger='current',
                 level=logging.WARNING,
             )
         if not self.test_mode:
             return long_enough
-        return [clip for v in long_enough for clip in self._test_clips(v)]
+        return [clip for t in long_enough for clip in self._test_clips(t)]
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
-        """Complete a video's entry with what the host's pipeline reads."""
-        return dict(
-            raw_data_info,
-            frame_dir=os.path.join(self.data_root, raw_data_info['frame_dir']),
-            filename_tmpl=self.metainfo.get('filename_tmpl', '{:06}.jpg'),
-            modality='RGB',
-            clip_len=self.clip_len,
-            num_clips=1,
+        """Complete a track's entry with what the pipeline reads."""
+        place = (
+            dict(video=os.path.join(self._videos_at, raw_data_info['video']))
+            if self._store == 'boxes'
+            else dict(
+                frame_dir=os.path.join(
+                    self.data_root, raw_data_info['frame_dir']
+                ),
+                filename_tmpl=self.metainfo.get('filename_tmpl', '{:06}.jpg'),
+            )
         )
+        return {
+            'track': 0,
+            'start': 0,
+            **raw_data_info,
+            **place,
+            'stride': self.metainfo.get('stride', 1),
+            'modality': 'RGB',
+            'clip_len': self.clip_len,
+            'num_clips': 1,
+        }
 
-    def _check_crops(self, videos: list[dict]) -> None:
+    @property
+    def _store(self) -> str:
+        store = self.metainfo.get('store', 'crops')
+        if store not in ('boxes', 'crops'):
+            raise ValueError(
+                f'{self.ann_file}: store {store!r} is neither boxes nor '
+                'crops; prepare the data with this version of '
+                'tools/prepare_data.py'
+            )
+        return store
+
+    @property
+    def _videos_at(self) -> str:
+        if self.video_root is not None:
+            return self.video_root
+        return os.path.join(self.data_root, self.metainfo['root'])
+
+    def _check_crops(self, tracks: list[dict]) -> None:
         missing = []
-        for video in videos:
+        for track in tracks:
             try:
-                found = len(os.listdir(video['frame_dir']))
+                found = len(os.listdir(track['frame_dir']))
             except OSError:
                 found = 0
-            if found < video['num_frames']:
+            if found < track['num_frames']:
                 missing.append(
-                    f'{video["frame_dir"]} ({found} of '
-                    f'{video["num_frames"]} frames)'
+                    f'{track["frame_dir"]} ({found} of '
+                    f'{track["num_frames"]} frames)'
                 )
         if missing:
-            named = ', '.join(missing[:5]) + (', ...' * (len(missing) > 5))
             raise FileNotFoundError(
-                f'{self.ann_file}: crops of {len(missing)} of {len(videos)} '
-                f'videos are missing: {named}; run tools/prepare_data.py '
-                'again, which completes what is not there'
+                f'{self.ann_file}: crops of {len(missing)} of {len(tracks)} '
+                f'tracks are missing: {_first_few(missing)}; run '
+                'tools/prepare_data.py again, which completes what is not '
+                'there'
             )
 
-    def _test_clips(self, video: dict) -> list[dict]:
-        indices = np.arange(video['num_frames'] // self.clip_len)
+    def _check_videos(self, tracks: list[dict]) -> None:
+        paths = dict.fromkeys(track['video'] for track in tracks)
+        missing = [path for path in paths if not os.path.exists(path)]
+        if missing:
+            names = [os.path.relpath(p, self._videos_at) for p in missing]
+            raise FileNotFoundError(
+                f'{self.ann_file}: {len(missing)} of {len(paths)} videos are '
+                f'not in {self._videos_at}: {_first_few(names)}; if they were '
+                "moved, set the dataset's video_root"
+            )
+
+    def _test_clips(self, track: dict) -> list[dict]:
+        indices = np.arange(track['num_frames'] // self.clip_len)
         if self.num_clips is not None and self.num_clips < len(indices):
             # The middles of num_clips equal parts.
             parts = (np.arange(self.num_clips) + 0.5) / self.num_clips
             indices = (parts * len(indices)).astype(int)
-        return [dict(video, clip_index=int(i)) for i in indices]
+        return [dict(track, clip_index=int(i)) for i in indices]
 
     def get_data_info(self, idx: int) -> dict:
-        """The entry of item ``idx`` with ``frame_inds``, ``(clip_len,)``."""
+        """The entry of item ``idx`` with ``frame_inds``, ``(clip_len,)``.
+
+        These count the prepared frames of the track from 0.
+        """
         info = super().get_data_info(idx)
         if self.test_mode:
-            start = info['clip_index'] * self.clip_len
+            first = info['clip_index'] * self.clip_len
         else:
-            start = np.random.randint(info['num_frames'] - self.clip_len + 1)
+            first = np.random.randint(info['num_frames'] - self.clip_len + 1)
             info['clip_index'] = -1
-        info['frame_inds'] = start + np.arange(self.clip_len)
+        info['frame_inds'] = first + np.arange(self.clip_len)
         return info
+
+
+def _first_few(names: list[str]) -> str:
+    return ', '.join(names[:5]) + ', ...' * (len(names) > 5)

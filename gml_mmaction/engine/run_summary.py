@@ -1,6 +1,7 @@
 """A run ends with one readable summary."""
 
 import json
+import os
 from pathlib import Path
 
 from mmaction.registry import HOOKS
@@ -8,7 +9,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ..evaluation.forgery_metric import SCORES
+from ..evaluation.forgery_metric import ALL_SCORES, LEVELS, SCORES
 from ..visualization.curves import plot_curves, read_scalars
 
 
@@ -17,7 +18,9 @@ class RunSummaryHook(Hook):
     """Draw the curves after training; tabulate the scores after testing.
 
     Writes ``curves.png`` and, after testing, ``test_metrics.json`` with all
-    of the metric's keys into the work directory.
+    of the metric's keys into the work directory; where the metric wrote the
+    score of each clip and video, ``scores_file`` says where, relative to the
+    work directory.
     """
 
     priority = 'LOWEST'  # behind CheckpointHook, which names the best
@@ -44,10 +47,16 @@ class RunSummaryHook(Hook):
     ) -> None:
         """Log the table of scores and write them as JSON."""
         path = Path(runner.work_dir, 'test_metrics.json')
-        path.write_text(json.dumps(metrics, indent=1))
-        runner.logger.info(
-            f'Test scores ({path})\n{score_table(metrics or {})}'
-        )
+        written = dict(metrics or {})
+        title = f'Test scores ({path})'
+        for metric in runner.test_loop.evaluator.metrics:
+            file = getattr(metric, 'scores_file', None)
+            if file is not None:
+                relative = Path(os.path.relpath(file, runner.work_dir))
+                written['scores_file'] = relative.as_posix()
+                title = f'Test scores ({path}; of each clip: {file})'
+        path.write_text(json.dumps(written, indent=1))
+        runner.logger.info(f'{title}\n{score_table(metrics or {})}')
 
 
 def score_table(metrics: dict) -> str:
@@ -55,20 +64,23 @@ def score_table(metrics: dict) -> str:
 
     Args:
         metrics: What ``ForgeryMetric`` returns, ``{'video/auc': ...}``; keys
-            of other metrics follow the table.
+            of other metrics follow the table. Columns of the threshold of
+            another set appear where they are known.
     """
     rows: dict[str, dict] = {}
     others = []
     for key, value in metrics.items():
         level, score, *method = [*key.split('/'), '']
-        if level in ('video', 'clip') and score in SCORES:
+        if level in LEVELS and score in ALL_SCORES:
             rows.setdefault(' '.join([level, *method]), {})[score] = value
         else:
             others.append(f'{key} {value}')
+    known = {score for row in rows.values() for score in row}
+    columns = [s for s in ALL_SCORES if s in SCORES or s in known]
     width = max([5, *map(len, rows)])
-    lines = [' ' * width + ''.join(f'{score:>15}' for score in SCORES)]
+    lines = [' ' * width + ''.join(f'{score:>15}' for score in columns)]
     for name, row in rows.items():
-        cells = (row.get(score) for score in SCORES)
+        cells = (row.get(score) for score in columns)
         texts = ('-' if v is None else f'{v:.4f}' for v in cells)
         lines.append(f'{name:<{width}}' + ''.join(f'{t:>15}' for t in texts))
     return '\n'.join(lines + others)

@@ -1,5 +1,15 @@
 """Scores of forgery detection."""
 
-from .forgery_metric import ForgeryMetric, equal_error_rate, forgery_scores
+from .forgery_metric import (
+    ForgeryMetric,
+    equal_error_rate,
+    forgery_scores,
+    merge_clips,
+)
 
-__all__ = ['ForgeryMetric', 'equal_error_rate', 'forgery_scores']
+__all__ = [
+    'ForgeryMetric',
+    'equal_error_rate',
+    'forgery_scores',
+    'merge_clips',
+]

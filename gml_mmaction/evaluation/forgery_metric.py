@@ -4,7 +4,9 @@ A score is P(fake) in [0, 1]; label 0 is real, 1 is fake.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmaction.registry import METRICS
@@ -17,10 +19,15 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from .scores_file import write_json
+
 VIDEO_RULES: dict[str, Callable[[Sequence[float]], float]] = dict(
     mean=np.mean, median=np.median, max=np.max
 )
 SCORES = ('auc', 'acc', 'bacc', 'eer', 'eer_threshold', 'ap')
+# at a threshold that comes from the source's validation set
+ALL_SCORES = (*SCORES, 'acc_val', 'bacc_val')
+LEVELS = ('video', 'clip')
 
 
 def equal_error_rate(
@@ -46,7 +53,9 @@ def equal_error_rate(
 
 
 def forgery_scores(
-    labels: Sequence[int], scores: Sequence[float]
+    labels: Sequence[int],
+    scores: Sequence[float],
+    threshold: float | None = None,
 ) -> dict[str, float | None]:
     """Scores of one level: AUC, ACC and balanced ACC at 0.5, EER, AP.
 
@@ -55,24 +64,79 @@ def forgery_scores(
     Args:
         labels: ``(N,)``, 0 = real, 1 = fake.
         scores: ``(N,)``, P(fake).
+        threshold: A score from which on to call fake; adds ACC and
+            balanced ACC there, ``acc_val`` and ``bacc_val``.
 
     Returns:
-        The keys of ``SCORES``, in [0, 1].
+        The keys of ``SCORES``, or with a threshold ``ALL_SCORES``, in
+        [0, 1].
     """
     labels, scores = np.asarray(labels), np.asarray(scores)
-    called_fake = scores >= 0.5
-    result = dict.fromkeys(SCORES)
-    result['acc'] = float(np.mean(called_fake == labels))
-    if len(np.unique(labels)) == 2:
-        eer, threshold = equal_error_rate(labels, scores)
+    result = dict.fromkeys(SCORES if threshold is None else ALL_SCORES)
+    both = len(np.unique(labels)) == 2
+    for suffix, least in (('', 0.5), ('_val', threshold)):
+        if least is None:
+            continue
+        called_fake = scores >= least
+        result[f'acc{suffix}'] = float(np.mean(called_fake == labels))
+        if both:
+            bacc = balanced_accuracy_score(labels, called_fake)
+            result[f'bacc{suffix}'] = float(bacc)
+    if both:
+        eer, eer_threshold = equal_error_rate(labels, scores)
         result.update(
             auc=float(roc_auc_score(labels, scores)),
-            bacc=float(balanced_accuracy_score(labels, called_fake)),
             eer=eer,
-            eer_threshold=threshold,
+            eer_threshold=eer_threshold,
             ap=float(average_precision_score(labels, scores)),
         )
     return result
+
+
+def merge_clips(clips: Sequence[dict], video_rule: str) -> list[dict]:
+    """One row a video: the largest of its tracks' scores.
+
+    A track's score is that of its clips by ``video_rule``. A video is fake
+    if any face in it is, hence the maximum over tracks; with one track a
+    video it is without effect.
+
+    Args:
+        clips: Rows with ``video_id``, ``track``, ``method``, ``label`` and
+            ``score``.
+        video_rule: A key of ``VIDEO_RULES``.
+
+    Returns:
+        Rows with ``video_id``, ``method``, ``label``, ``score`` and
+        ``tracks``, a list of ``track``, ``score`` and number of ``clips``.
+    """
+    merge = VIDEO_RULES[video_rule]
+    rows = []
+    for video_id, own in _grouped(clips, 'video_id').items():
+        tracks = [
+            dict(
+                track=track,
+                score=float(merge([clip['score'] for clip in members])),
+                clips=len(members),
+            )
+            for track, members in sorted(_grouped(own, 'track').items())
+        ]
+        rows.append(
+            dict(
+                video_id=video_id,
+                method=own[0]['method'],
+                label=own[0]['label'],
+                score=max(track['score'] for track in tracks),
+                tracks=tracks,
+            )
+        )
+    return rows
+
+
+def _grouped(rows: Sequence[dict], key: str) -> dict[Any, list[dict]]:
+    groups: dict[Any, list[dict]] = {}
+    for row in rows:
+        groups.setdefault(row[key], []).append(row)
+    return groups
 
 
 @METRICS.register_module()
@@ -85,16 +149,24 @@ class ForgeryMetric(BaseMetric):
     needs both is None, and a line says so.
 
     Paper: never says whether its AUC and ACC are of frames, clips or videos.
-    Both levels are reported; a video's score is the mean of its clips'.
+    Both levels are reported; a video's score is the mean of its clips'. It is
+    silent on several faces, too: a video has the score of the track that
+    looks most forged (:func:`merge_clips`).
 
     Args:
-        video_rule: ``'mean'``, ``'median'`` or ``'max'`` over a video's
+        video_rule: ``'mean'``, ``'median'`` or ``'max'`` over a track's
             clips.
+        thresholds: ``{'video': t, 'clip': t}`` or one of them, P(fake) in
+            [0, 1], from the source's validation set; adds ``video/acc_val``,
+            ``video/bacc_val`` and those of ``clip``.
+        scores_file: JSON to write with the score of each video and clip (see
+            :mod:`gml_mmaction.evaluation.scores_file`).
         collect_device: See MMEngine's ``BaseMetric``.
         prefix: See MMEngine's ``BaseMetric``.
 
     Raises:
-        ValueError: Another ``video_rule``, or scores that are not numbers.
+        ValueError: Another ``video_rule``, a threshold of another level or
+            out of range, or scores that are not numbers.
         KeyError: Samples without video id, clip index and method.
     """
 
@@ -103,6 +175,8 @@ class ForgeryMetric(BaseMetric):
     def __init__(
         self,
         video_rule: str = 'mean',
+        thresholds: Mapping[str, float] | None = None,
+        scores_file: str | Path | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
@@ -112,6 +186,14 @@ class ForgeryMetric(BaseMetric):
                 f'video_rule={video_rule!r}: use one of {sorted(VIDEO_RULES)}'
             )
         self.video_rule = video_rule
+        self.thresholds = dict(thresholds or {})
+        for level, threshold in self.thresholds.items():
+            if level not in LEVELS or not 0 <= threshold <= 1:
+                raise ValueError(
+                    f'thresholds={self.thresholds!r}: give numbers in [0, 1] '
+                    "for 'video' and 'clip'"
+                )
+        self.scores_file = scores_file
 
     def process(self, data_batch: object, data_samples: list[dict]) -> None:
         """Keep a clip's score, label, method and place."""
@@ -125,7 +207,8 @@ class ForgeryMetric(BaseMetric):
             self.results.append(
                 dict(
                     video_id=sample['video_id'],
-                    clip_index=sample['clip_index'],
+                    track=int(sample.get('track', 0)),
+                    clip_index=int(sample['clip_index']),
                     method=sample['method'],
                     label=int(sample['gt_label']),
                     score=float(sample['pred_score'][1]),
@@ -133,9 +216,15 @@ class ForgeryMetric(BaseMetric):
             )
 
     def compute_metrics(self, results: list[dict]) -> dict:
-        """All keys, from what all processes collected."""
+        """All keys, from what all processes collected.
+
+        MMEngine calls it in the main process only, which alone writes the
+        scores file.
+        """
         # A sampler that fills up the last batch repeats clips.
-        clips = {(r['video_id'], r['clip_index']): r for r in results}
+        clips = {
+            (r['video_id'], r['track'], r['clip_index']): r for r in results
+        }
         broken = sum(not np.isfinite(r['score']) for r in clips.values())
         if broken:
             raise ValueError(
@@ -143,11 +232,14 @@ class ForgeryMetric(BaseMetric):
                 'training diverged; lower the learning rate'
             )
         levels = dict(
-            video=self.merge_clips(clips.values()), clip=list(clips.values())
+            video=merge_clips(clips.values(), self.video_rule),
+            clip=list(clips.values()),
         )
         metrics = {}
         for level, rows in levels.items():
-            metrics.update(self.score_level(level, rows))
+            metrics.update(
+                score_level(level, rows, self.thresholds.get(level))
+            )
         if any(value is None for value in metrics.values()):
             present = 'fake' if rows[0]['label'] else 'real'
             print_log(
@@ -157,33 +249,52 @@ class ForgeryMetric(BaseMetric):
                 logger='current',
                 level=logging.WARNING,
             )
+        if self.scores_file is not None:
+            self.write_scores(levels)
         return metrics
 
-    def merge_clips(self, clips: Sequence[dict]) -> list[dict]:
-        """One row a video, its score by ``video_rule``."""
-        videos: dict[str, list[dict]] = {}
-        for clip in clips:
-            videos.setdefault(clip['video_id'], []).append(clip)
-        merge = VIDEO_RULES[self.video_rule]
-        return [
-            dict(rows[0], score=float(merge([r['score'] for r in rows])))
-            for rows in videos.values()
-        ]
+    def write_scores(self, levels: dict[str, list[dict]]) -> None:
+        """Write ``scores_file``; videos and clips in order of their ids."""
+        meta = self.dataset_meta or {}
+        place = ('video_id', 'track', 'clip_index')
+        write_json(
+            self.scores_file,
+            dict(
+                source=meta.get('source'),
+                manifest=meta.get('manifest'),
+                video_rule=self.video_rule,
+                thresholds=self.thresholds,
+                videos=sorted(levels['video'], key=lambda r: r['video_id']),
+                clips=sorted(
+                    levels['clip'], key=lambda r: [r[key] for key in place]
+                ),
+            ),
+        )
 
-    @staticmethod
-    def score_level(level: str, rows: list[dict]) -> dict:
-        """``{'<level>/auc': ..., '<level>/auc/<method>': ...}``."""
 
-        def score(chosen: list[dict], suffix: str = '') -> dict:
-            values = forgery_scores(
-                [r['label'] for r in chosen], [r['score'] for r in chosen]
-            )
-            return {f'{level}/{k}{suffix}': v for k, v in values.items()}
+def score_level(
+    level: str, rows: list[dict], threshold: float | None = None
+) -> dict[str, float | None]:
+    """``{'<level>/auc': ..., '<level>/auc/<method>': ...}``.
 
-        metrics = score(rows)
-        reals = [r for r in rows if not r['label']]
-        methods = sorted({r['method'] for r in rows if r['label']})
-        for method in methods if len(methods) > 1 else ():
-            fakes = [r for r in rows if r['label'] and r['method'] == method]
-            metrics.update(score(reals + fakes, f'/{method}'))
-        return metrics
+    Args:
+        level: ``'video'`` or ``'clip'``.
+        rows: With ``label``, ``score`` and ``method``.
+        threshold: See :func:`forgery_scores`.
+    """
+
+    def score(chosen: list[dict], suffix: str = '') -> dict:
+        values = forgery_scores(
+            [r['label'] for r in chosen],
+            [r['score'] for r in chosen],
+            threshold,
+        )
+        return {f'{level}/{k}{suffix}': v for k, v in values.items()}
+
+    metrics = score(rows)
+    reals = [r for r in rows if not r['label']]
+    methods = sorted({r['method'] for r in rows if r['label']})
+    for method in methods if len(methods) > 1 else ():
+        fakes = [r for r in rows if r['label'] and r['method'] == method]
+        metrics.update(score(reals + fakes, f'/{method}'))
+    return metrics

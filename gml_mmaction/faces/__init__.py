@@ -6,15 +6,25 @@ shape (H, W, 3). dlib and decord are imported when first used.
 """
 
 from .detect import Face, detect_faces
-from .extract import CropOptions, extract_video
+from .extract import extract_video
+from .options import CropOptions
 from .prepare import format_report, prepare_videos
 from .square import Square, crop, crop_side, padding, square_around
-from .video import VideoError, VideoReader
+from .track import Track
+from .video import (
+    ImageSequence,
+    VideoError,
+    VideoReader,
+    open_video,
+    prefetch,
+)
 
 __all__ = [
     'CropOptions',
     'Face',
+    'ImageSequence',
     'Square',
+    'Track',
     'VideoError',
     'VideoReader',
     'crop',
@@ -22,7 +32,9 @@ __all__ = [
     'detect_faces',
     'extract_video',
     'format_report',
+    'open_video',
     'padding',
+    'prefetch',
     'prepare_videos',
     'square_around',
 ]

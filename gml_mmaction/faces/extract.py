@@ -1,130 +1,116 @@
-"""One video: find the face, cut the same square out of every 2nd frame.
+"""One video: its faces found, followed and cut out while it is decoded once.
 
 The frames appear on disk all at once or not at all.
 """
 
-import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from .detect import Face, detect_faces
-from .square import Square, crop, padding, square_around
-from .video import VideoError, VideoReader
+from gml_mmaction.distortions import (
+    distort_frame,
+    distort_frames,
+    is_framewise,
+    seed_of,
+)
+from gml_mmaction.sources import Video
 
-__all__ = ['FRAME_NAME', 'CropOptions', 'extract_video']
+from .options import CropOptions
+from .shots import mark_cuts
+from .square import Square, crop, resize, scaled
+from .track import Choice, Follower, Track, all_faces, largest, most_covered
+from .video import ImageSequence, VideoError, VideoReader, open_video, prefetch
 
-FRAME_NAME = '{:06}.jpg'
+__all__ = ['CropOptions', 'extract_video']
 
-
-@dataclass(frozen=True)
-class CropOptions:
-    """How a video becomes crops; the same for a whole data set.
-
-    Attributes:
-        size: Side of a saved crop in pixels (paper: 224).
-        stride: Every ``stride``-th frame is saved (paper: 2).
-        quality: Of the JPEG files, 1 to 100.
-        min_frames: A video with fewer saved frames is too short (paper: a
-            clip has 8).
-        search_frames: The face is looked for in frames 0 to
-            ``search_frames - 1``, one by one.
-        upsample: See :func:`~gml_mmaction.faces.detect_faces`.
-
-    Raises:
-        ValueError: A value is out of its range.
-
-    Paper: silent on a first frame without a face. We take the first frame
-    that has one; its square holds for the whole video, from frame 0 on. JPEG
-    quality 95 is ours, too.
-    """
-
-    size: int = 224
-    stride: int = 2
-    quality: int = 95
-    min_frames: int = 8
-    search_frames: int = 100
-    upsample: int = 1
-
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ('size', 1, 4096),
-            ('stride', 1, 1000),
-            ('quality', 1, 100),
-            ('min_frames', 1, 10**6),
-            ('search_frames', 1, 10**6),
-            ('upsample', 0, 4),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(
-                    f'{name} is {getattr(self, name)}; '
-                    f'it must be {low} to {high}'
-                )
+# Frames decoded ahead, so that the decoder goes on while a face is searched.
+_AHEAD_BYTES, _AHEAD_FRAMES = 2**26, 64
 
 
 def extract_video(
-    path: str | Path,
+    video: Video,
     frame_dir: str | Path,
     *,
     options: CropOptions,
     scratch: str | Path,
     max_frames: int | None = None,
+    tracks: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict:
-    """Save the face crops of a video as ``frame_dir/000000.jpg``, ...
+    """Cut the faces of a video out of every ``options.stride``-th frame.
 
-    Crop i is source frame ``i * options.stride``. A ``frame_dir`` that
-    exists is replaced; it appears complete or, after an error, not at all.
+    Crop i of track t is ``frame_dir/t/00000i.jpg`` (or ``.png``) and source
+    frame ``start + i * stride``; ``start`` is a multiple of the stride. A
+    ``frame_dir`` that exists is replaced; it appears complete or, after an
+    error, not at all. In the boxes store it is only removed.
+
+    Faces are found in ``video.boxes_from`` where there is one, read side by
+    side; the shorter of the two ends the tracks. ``video.distortions`` are
+    applied to full frames before the crop, as in :func:`distort_frame` with
+    the seed ``seed_of(video_id)`` and the source frame's index; faces are
+    found in the frames without them. Of several faces ``video.mask`` tells
+    which one to follow, unless all are. Of ``video.cropped`` images the
+    whole is resized: one track whose ``square`` is None.
 
     Args:
-        path: The video.
+        video: What to cut.
         frame_dir: The folder to make.
         options: How to crop.
         scratch: Folder for unfinished work, on ``frame_dir``'s file system.
         max_frames: Use only so many source frames from the start.
+        tracks: As in a record returned before: cut these, find nothing. They
+            have ``start``, ``stop`` and ``square`` at least.
 
     Returns:
         What the manifest says of the video: ``fps``, ``width``, ``height``,
-        ``total_frames`` of the file; ``face_frame`` where the face was found
-        and ``n_faces`` there; ``face_box`` (left, top, width, height) and
-        ``face_score``; ``square`` (left, top, side) and ``padding`` (left,
-        top, right, bottom), in source pixels; ``num_frames`` saved and the
-        ``stride`` between them.
+        ``total_frames`` of the file; ``stride``; ``notes``, a list of lines
+        on what was odd; ``tracks``, each with ``start``, ``stop`` (the first
+        source frame after it), ``num_frames`` saved, ``face_box`` (left,
+        top, width, height), ``face_score``, ``n_faces`` in frame ``start``,
+        ``square`` (left, top, side) and ``padding`` (left, top, right,
+        bottom), in source pixels, and ``seen`` (see
+        :class:`~gml_mmaction.faces.Track`).
 
     Raises:
         VideoError: The video gives no crops; it tells why.
+        ValueError: ``VC`` is among the distortions and nothing is saved.
         OSError: The crops cannot be written.
     """
     frame_dir = Path(frame_dir)
+    if options.store == 'boxes' and not is_framewise(video.distortions):
+        raise ValueError(
+            f'{video.video_id}: distortion VC needs the whole video and '
+            "cannot be had from boxes; use store='crops'"
+        )
     if frame_dir.exists():
         shutil.rmtree(frame_dir)
-    with VideoReader(path) as reader:
-        stop = min(reader.num_frames, max_frames or reader.num_frames)
-        _check_length(stop, options)
-        first, face_frame, faces = _find_face(reader, stop, options)
-        height, width = first.shape[:2]
-        square = square_around(faces[0].box)
-        crops = _crops(reader, first, square, stop=stop, options=options)
-        num_frames = _save(crops, frame_dir, scratch=scratch, options=options)
-        return {
-            'fps': round(reader.fps, 6),
-            'width': width,
-            'height': height,
-            'total_frames': reader.num_frames,
-            'face_frame': face_frame,
-            'n_faces': len(faces),
-            'face_box': list(faces[0].box),
-            'face_score': round(faces[0].score, 6),
-            'square': list(square),
-            'padding': list(padding(square, width=width, height=height)),
-            'stride': options.stride,
-            'num_frames': num_frames,
-        }
+    search = not video.cropped and tracks is None
+    with (
+        tempfile.TemporaryDirectory(dir=scratch) as folder,
+        _Source(
+            video,
+            stride=options.stride,
+            max_frames=max_frames,
+            search=search,
+        ) as source,
+    ):
+        _check_length(source.stop, options)
+        writer = _Writer(Path(folder), options)
+        if search:
+            kept = _cut_found(source, writer, options)
+        else:
+            known = _known_tracks(tracks, source.stop, options)
+            kept = _cut_known(source, writer, known)
+        writer.publish(kept, frame_dir)
+        return source.record(kept)
 
 
 def _check_length(used: int, options: CropOptions) -> None:
@@ -137,55 +123,304 @@ def _check_length(used: int, options: CropOptions) -> None:
         )
 
 
-def _find_face(
-    reader: VideoReader, stop: int, options: CropOptions
-) -> tuple[np.ndarray, int, list[Face]]:
-    """Return frame 0, the index of the first frame with a face, its faces."""
-    stop = min(stop, options.search_frames)
-    for index, frame in enumerate(reader.frames(stop=stop)):
-        if index == 0:
-            first = frame
-        faces = detect_faces(frame, upsample=options.upsample)
-        if faces:
-            return first, index, faces
-    raise VideoError('no face', f'none in frames 0 to {stop - 1}')
+class _Item(NamedTuple):
+    """A frame to cut, and the one that shows where the faces are in it."""
+
+    index: int
+    frame: np.ndarray
+    clear: np.ndarray
 
 
-def _crops(
-    reader: VideoReader,
-    first: np.ndarray,
-    square: Square,
-    *,
+class _Source(ExitStack):
+    """The files that a video is made from, open; use it in a ``with``.
+
+    Args:
+        video: What to cut.
+        stride: From one saved frame to the next.
+        max_frames: Use only so many source frames.
+        search: Whether faces must be found; if not, ``clear`` is ``frame``.
+
+    Attributes:
+        stop: The first source frame not to be used.
+        notes: What was odd, one line each.
+    """
+
+    def __init__(
+        self,
+        video: Video,
+        *,
+        stride: int,
+        max_frames: int | None,
+        search: bool,
+    ) -> None:
+        super().__init__()
+        self._video = video
+        self._stride = stride
+        self._framewise = is_framewise(video.distortions)
+        self._seed = seed_of(video.video_id)
+        self.notes: list[str] = []
+        self._reader = self.enter_context(open_video(video.path, video.member))
+        self.stop = self._reader.num_frames
+        self._finder = None
+        if search and (video.boxes_from or not self._framewise):
+            self._finder = self.enter_context(_open_finder(video))
+            self._compare()
+        self.stop = min(self.stop, max_frames or self.stop)
+
+    def _compare(self) -> None:
+        cut, find = self._reader, self._finder
+        if find.num_frames != cut.num_frames:
+            self.notes.append(
+                f'{cut.num_frames} frames, {find.num_frames} with boxes'
+            )
+            self.stop = min(cut.num_frames, find.num_frames)
+        if (find.width, find.height) != (cut.width, cut.height):
+            self.notes.append(
+                f'boxes of {find.width}x{find.height} '
+                f'scaled to {cut.width}x{cut.height}'
+            )
+
+    def choice(self, options: CropOptions) -> Choice:
+        """Return the rule which of several faces to follow."""
+        if options.tracks == 'all':
+            return all_faces
+        mask = self._video.mask
+        if mask is None:
+            return largest
+        if not mask.exists():
+            self.notes.append(f'no mask {mask.name}: largest face followed')
+            return largest
+        return partial(most_covered, self.enter_context(open_video(mask)))
+
+    def items(self, start: int = 0) -> Iterator[_Item]:
+        """Yield the saved frames from ``start`` on, decoded ahead."""
+        indices = range(start, self.stop, self._stride)
+        frames = self._frames(self._reader, indices)
+        if self._finder is None:
+            yield from (_Item(i, f, f) for i, f in zip(indices, frames))
+            return
+        clear = self._frames(self._finder, indices)
+        yield from map(_Item, indices, frames, clear)
+
+    def _frames(
+        self, reader: VideoReader | ImageSequence, indices: range
+    ) -> Iterator[np.ndarray]:
+        if reader is self._finder or self._framewise:
+            frames = reader.frames(indices.start, indices.step, indices.stop)
+        else:
+            frames = islice(
+                distort_frames(
+                    reader.frames(stop=indices.stop),
+                    self._video.distortions,
+                    seed=self._seed,
+                    fps=reader.fps,
+                ),
+                indices.start,
+                None,
+                indices.step,
+            )
+        depth = _AHEAD_BYTES // (3 * reader.width * reader.height)
+        depth = min(max(depth, 4), _AHEAD_FRAMES)
+        return self.enter_context(closing(prefetch(frames, depth)))
+
+    def image(self, item: _Item) -> np.ndarray:
+        """Return the frame to cut, distorted as the video says."""
+        if not self._framewise or not self._video.distortions:
+            return item.frame
+        return distort_frame(
+            item.frame,
+            self._video.distortions,
+            rng_seed=self._seed,
+            index=item.index,
+        )
+
+    def fit(self, square: Square) -> Square:
+        """Return a square that was found for the frames that are cut."""
+        if self._finder is None:
+            return square
+        return scaled(
+            square,
+            self._reader.width / self._finder.width,
+            self._reader.height / self._finder.height,
+        )
+
+    def end_after(self, last: int) -> int:
+        """Return the first source frame after the last saved one.
+
+        Notes where the file is broken, if that is why no more were saved.
+        """
+        after = min(last + self._stride, self.stop)
+        # only the first that could not go on: how far another one was
+        # decoded ahead is chance
+        for reader, name in (
+            (self._reader, ''),
+            (self._finder, ' of the file with the boxes'),
+        ):
+            broken_at = reader and reader.broken_at
+            if broken_at is not None and broken_at <= after:
+                self.notes.append(f'broken tail at frame {broken_at}{name}')
+                break
+        return after
+
+    def record(self, tracks: Sequence[Track]) -> dict:
+        """Return what the manifest says of the video."""
+        reader = self._reader
+        size = {'width': reader.width, 'height': reader.height}
+        return {
+            'fps': round(reader.fps, 6),
+            **size,
+            'total_frames': reader.num_frames,
+            'stride': self._stride,
+            'notes': self.notes,
+            'tracks': [t.record(stride=self._stride, **size) for t in tracks],
+        }
+
+
+def _open_finder(video: Video) -> VideoReader | ImageSequence:
+    """Open the file in which the faces of another are found."""
+    if video.boxes_from is None:
+        return open_video(video.path, video.member)
+    name = video.boxes_from.name
+    if not video.boxes_from.exists():
+        raise VideoError('no boxes', f'{name}, to find faces in, is missing')
+    try:
+        return open_video(video.boxes_from)
+    except VideoError as error:
+        raise VideoError('no boxes', f'{name}: {error}') from error
+
+
+def _cut_found(
+    source: _Source, writer: '_Writer', options: CropOptions
+) -> list[Track]:
+    """Find faces, follow them and cut them out; return the tracks to keep."""
+    follower = Follower(options, source.choice(options))
+    last = 0
+    for item, cut in mark_cuts(source.items(), lambda item: item.clear):
+        last = item.index
+        tracks = follower.update(last, item.clear, cut=cut)
+        if follower.done:
+            break
+        if tracks and writer.saves:
+            image = source.image(item)
+            for track in tracks:
+                writer.add(track, image, source.fit(track.square))
+    # an end that was not reached is none to report
+    kept = follower.finish(last if follower.done else source.end_after(last))
+    if not kept:
+        raise _failure(follower.tracks, last, options)
+    for track in kept:
+        track.square = source.fit(track.square)
+    return kept
+
+
+def _failure(
+    tracks: Sequence[Track], last: int, options: CropOptions
+) -> VideoError:
+    if not tracks:
+        return VideoError('no face', f'none in frames 0 to {last}')
+    longest = max(track.num_frames(options.stride) for track in tracks)
+    return VideoError(
+        'too short',
+        f'the longest track has {longest} frames to save; '
+        f'{options.min_frames} needed',
+    )
+
+
+def _known_tracks(
+    records: Sequence[Mapping[str, Any]] | None,
     stop: int,
     options: CropOptions,
-) -> Iterator[np.ndarray]:
-    stride = options.stride
-    rest = reader.frames(start=stride, stride=stride, stop=stop)
-    for frame in itertools.chain([first], rest):
-        yield crop(frame, square, options.size)
-
-
-def _save(
-    crops: Iterable[np.ndarray],
-    frame_dir: Path,
-    *,
-    scratch: str | Path,
-    options: CropOptions,
-) -> int:
-    count = 0
-    with tempfile.TemporaryDirectory(dir=scratch) as partial:
-        folder = Path(partial) / 'frames'  # with the user's own permissions
-        folder.mkdir()
-        for count, image in enumerate(crops, start=1):
-            _write_jpeg(
-                folder / FRAME_NAME.format(count - 1), image, options.quality
+) -> list[Track]:
+    """Return the tracks that were given, or the one of an image sequence."""
+    if records is None:
+        return [Track(0, None, stop=stop)]
+    if not records:
+        raise VideoError('no face', 'no tracks were given')
+    for start in (record['start'] for record in records):
+        if start % options.stride:
+            raise ValueError(
+                f'a track starts at frame {start}, which stride '
+                f"{options.stride} does not save; use its record's stride"
             )
+    return [Track.from_record(record) for record in records]
+
+
+def _cut_known(
+    source: _Source, writer: '_Writer', tracks: list[Track]
+) -> list[Track]:
+    """Cut tracks out that need not be found; return what there is of them."""
+    source.stop = min(source.stop, max(track.stop for track in tracks))
+    last = start = min(track.start for track in tracks)
+    for item in source.items(start):
+        last = item.index
+        active = [t for t in tracks if t.start <= last < t.stop]
+        if active and writer.saves:
+            image = source.image(item)
+            for track in active:
+                writer.add(track, image, track.square)
+    end = source.end_after(last)
+    for track in tracks:
+        track.stop = min(track.stop, end)
+    kept = [track for track in tracks if track.start < track.stop]
+    if not kept:
+        raise VideoError('too short', f'ends at frame {end}')
+    return kept
+
+
+class _Writer:
+    """Saves crops in a folder per track, until it is known which to keep.
+
+    Args:
+        scratch: An empty folder.
+        options: How to save.
+
+    Attributes:
+        saves: Whether there is anything to save; not in the boxes store.
+    """
+
+    def __init__(self, scratch: Path, options: CropOptions) -> None:
+        self._scratch = scratch
+        self._options = options
+        self._counts: dict[Track, int] = {}
+        self._folders: dict[Track, Path] = {}
+        self.saves = options.store == 'crops'
+
+    def add(
+        self, track: Track, image: np.ndarray, square: Square | None
+    ) -> None:
+        """Save the next crop of a track; without a square the whole image."""
+        if track not in self._counts:
+            self._counts[track] = 0
+            self._folders[track] = self._scratch / f'track{len(self._folders)}'
+            self._folders[track].mkdir()
+        size = self._options.size
+        crops = crop(image, square, size) if square else resize(image, size)
+        path = self._path(track, self._counts[track])
+        path.write_bytes(_encode(crops, self._options))
+        self._counts[track] += 1
+
+    def publish(self, tracks: Sequence[Track], frame_dir: Path) -> None:
+        """Make ``frame_dir`` of these tracks, up to where they ended."""
+        if not self.saves:
+            return
+        whole = self._scratch / 'frames'  # with the user's own permissions
+        whole.mkdir()
+        for number, track in enumerate(tracks):
+            used = track.num_frames(self._options.stride)
+            for index in range(used, self._counts[track]):
+                self._path(track, index).unlink()
+            os.replace(self._folders[track], whole / str(number))
         frame_dir.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(folder, frame_dir)
-    return count
+        os.replace(whole, frame_dir)
+
+    def _path(self, track: Track, index: int) -> Path:
+        name = self._options.filename_tmpl.format(index)
+        return self._folders[track] / name
 
 
-def _write_jpeg(path: Path, image: np.ndarray, quality: int) -> None:
+def _encode(image: np.ndarray, options: CropOptions) -> bytes:
+    parameters = []
+    if options.image == 'jpg':
+        parameters = [cv2.IMWRITE_JPEG_QUALITY, options.quality]
     image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    path.write_bytes(data)
+    return cv2.imencode(f'.{options.image}', image, parameters)[1].tobytes()

@@ -1,19 +1,40 @@
-"""A function applied to many jobs in processes that are allowed to die."""
+"""A function applied to many jobs in processes that are allowed to die.
 
+The processes are this machine's (:func:`run_in_processes`), or the workers of
+a Dask cluster of any size (:func:`run_on_cluster`). Dask is used directly:
+over its backend, joblib 1.6 waits forever for a task whose worker has died
+more often than Dask allows, hence no lost job, but no end either.
+"""
+
+import contextlib
+import functools
 import multiprocessing
 import os
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    ProcessPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 
-__all__ = ['run_in_processes']
+from gml_mmaction import host
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ['run_in_processes', 'run_on_cluster']
+
+# Works the jobs off that are waiting; returns those whose process died.
+Run = Callable[[deque], Generator[Any, None, list]]
 
 
 def run_in_processes(
@@ -43,25 +64,127 @@ def run_in_processes(
     """
     if workers < 1:
         raise ValueError(f'workers is {workers}; at least 1 is needed')
-    return _run_all(function, deque(jobs), workers, on_crash)
+    run = functools.partial(_run_here, function, workers)
+    return _run_all(run, deque(jobs), on_crash)
+
+
+def run_on_cluster(
+    function: Callable[[Any], Any],
+    jobs: Iterable[Any],
+    *,
+    cluster: 'str | Client',
+    on_crash: Callable[[Any], Any],
+) -> Iterator[Any]:
+    """Do as :func:`run_in_processes`, on the workers of a Dask cluster.
+
+    Workers may come and go. A job that was in the hands of more workers that
+    died than Dask allows (``distributed.scheduler.allowed-failures``, 3) is
+    tried once more while nothing else runs; it then gives ``on_crash(job)``.
+    Scheduler and workers need this environment and these file systems. Each
+    worker is one process of one thread, as frames are decoded and searched
+    by libraries that are not meant for several.
+
+    Args:
+        function: A function of a module's top level.
+        jobs: Picklable arguments.
+        cluster: Address of the scheduler ('tcp://10.0.0.1:8786'), or a client.
+        on_crash: Called in this process.
+
+    Raises:
+        ImportError: dask.distributed is missing.
+        ValueError: A worker has several threads, or the cluster none.
+        OSError: The scheduler cannot be reached, or is gone.
+        Exception: Whatever ``function`` raises; it ends the run.
+    """
+    with _client(cluster) as client:
+        try:
+            client.wait_for_workers(1, timeout=_PATIENCE)
+        except host.require('distributed').TimeoutError:
+            raise ValueError(
+                f'the cluster {client.scheduler.address} has no workers; '
+                f'start some: {_ADVICE}'
+            ) from None
+        run = functools.partial(_run_there, function, client)
+        yield from _run_all(run, deque(jobs), on_crash)
+
+
+_PATIENCE = 5  # seconds; workers may be about to start anew
+_ADVICE = 'dask worker ADDRESS --nworkers N --nthreads 1'
+
+
+@contextlib.contextmanager
+def _client(cluster: 'str | Client') -> Iterator['Client']:
+    distributed = host.require('distributed')
+    if not isinstance(cluster, str):
+        yield cluster
+        return
+    client = distributed.Client(cluster, set_as_default=False)
+    try:
+        yield client
+    finally:
+        # without its scheduler it cannot even be closed without an error
+        with contextlib.suppress(Exception):
+            client.close()
+
+
+def _run_there(
+    function: Callable[[Any], Any], client: 'Client', waiting: deque
+) -> Generator[Any, None, list]:
+    """Work ``waiting`` off on the cluster."""
+    distributed = host.require('distributed')
+    in_flight, suspects = {}, []
+    done = distributed.as_completed(loop=client.loop)
+    try:
+        while waiting or in_flight:
+            # twice the workers, who come and go: none of them waits
+            room = 2 * len(client.nthreads()) or 1
+            while waiting and len(in_flight) < room:
+                future = client.submit(_call, function, waiting[0], pure=False)
+                in_flight[future] = waiting.popleft()
+                done.add(future)
+            future = next(done)
+            try:
+                result = future.result()
+            except distributed.KilledWorker:
+                suspects.append(in_flight.pop(future))
+                continue
+            del in_flight[future]
+            yield result
+    except CancelledError as error:
+        raise ConnectionError(
+            f'the cluster {client.scheduler.address} is gone'
+        ) from error
+    finally:
+        with contextlib.suppress(Exception):  # it may be gone
+            client.cancel(list(in_flight))
+    return suspects
+
+
+def _call(function: Callable[[Any], Any], job: Any) -> Any:
+    """Call ``function`` in a worker of the cluster."""
+    worker = host.require('distributed').get_worker()
+    if worker.state.nthreads > 1:
+        raise ValueError(
+            f'worker {worker.address} has {worker.state.nthreads} threads, '
+            f'which decoders do not share; start workers by {_ADVICE}'
+        )
+    cv2.setNumThreads(1)
+    return function(job)
 
 
 def _run_all(
-    function: Callable[[Any], Any],
-    waiting: deque,
-    workers: int,
-    on_crash: Callable[[Any], Any],
+    run: Run, waiting: deque, on_crash: Callable[[Any], Any]
 ) -> Iterator[Any]:
     while waiting:
-        for job in (yield from _run(function, waiting, workers)):
-            if (yield from _run(function, deque([job]), 1)):
+        for job in (yield from run(waiting)):
+            if (yield from run(deque([job]))):
                 yield on_crash(job)
 
 
-def _run(
-    function: Callable[[Any], Any], waiting: deque, workers: int
+def _run_here(
+    function: Callable[[Any], Any], workers: int, waiting: deque
 ) -> Generator[Any, None, list]:
-    """Work ``waiting`` off; return the jobs in flight if the pool breaks."""
+    """Work ``waiting`` off until the pool breaks."""
     in_flight = {}
     pool = ProcessPoolExecutor(
         min(workers, len(waiting)), _context(), _start_worker

@@ -6,7 +6,16 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-__all__ = ['Box', 'Square', 'crop', 'crop_side', 'padding', 'square_around']
+__all__ = [
+    'Box',
+    'Square',
+    'crop',
+    'crop_side',
+    'padding',
+    'resize',
+    'scaled',
+    'square_around',
+]
 
 Box = tuple[int, int, int, int]
 
@@ -70,9 +79,28 @@ def crop(frame: np.ndarray, square: Square, size: int) -> np.ndarray:
         region = cv2.copyMakeBorder(
             region, top, bottom, left, right, cv2.BORDER_CONSTANT
         )
-    shrinks = side > size
+    return resize(region, size)
+
+
+def resize(image: np.ndarray, size: int) -> np.ndarray:
+    """Make an image (size, size, 3), as :func:`crop` does."""
+    shrinks = max(image.shape[:2]) > size
     return cv2.resize(
-        region,
+        image,
         (size, size),
         interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+    )
+
+
+def scaled(square: Square, x: float, y: float) -> Square:
+    """Return the square in a frame that is ``x`` times as wide, ``y`` high.
+
+    Where x and y differ, the centre moves by each and the area by both.
+    """
+    x0, y0, side = square
+    to_side = max(1, round(side * math.sqrt(x * y)))
+    return Square(
+        math.floor(x * (x0 + side / 2) - to_side / 2 + 0.5),
+        math.floor(y * (y0 + side / 2) - to_side / 2 + 0.5),
+        to_side,
     )

@@ -9,7 +9,7 @@ that registers such a function.
 import contextlib
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -72,7 +72,8 @@ class Video:
 
 Source = Callable[..., list[Video]]
 # What a source has to say about its videos, one line each.
-Notes = Callable[[Sequence[Video]], list[str]]
+Notes = Callable[..., list[str]]
+Counts = Mapping[tuple[str, str], int]
 
 
 class Entry(NamedTuple):
@@ -81,13 +82,15 @@ class Entry(NamedTuple):
     Attributes:
         list_videos: ``(root, **options) -> list[Video]``.
         counts: Published numbers of videos by (split, method), for
-            ``tools/check_data.py``; those absent are unknown.
+            ``tools/check_data.py``; those absent are unknown. A function of
+            the source's options where they change the numbers.
         notes: Remarks on a list of this source's videos that a user must
-            know before a result is believed, one line each.
+            know before a result is believed, one line each. It may take
+            those of the source's options that it names.
     """
 
     list_videos: Source
-    counts: Mapping[tuple[str, str], int]
+    counts: Counts | Callable[..., Counts]
     notes: Notes
 
 
@@ -97,7 +100,7 @@ _SOURCES: dict[str, Entry] = {}
 def register_source(
     name: str,
     *,
-    counts: Mapping[tuple[str, str], int] | None = None,
+    counts: Counts | Callable[..., Counts] | None = None,
     notes: Notes = lambda videos: [],
 ) -> Callable[[Source], Source]:
     """Make the decorated function the source called ``name``.

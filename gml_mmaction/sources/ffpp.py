@@ -4,10 +4,11 @@
     ROOT/manipulated_sequences/<method>/<compression>/videos/AAA_BBB.mp4
     ROOT/splits/{train,val,test}.json      (or ROOT/, or a folder by name)
 
-A split file is a list of pairs of ids, ``[["071", "054"], ...]``; a pair
-gives two real videos and, for each method, the fakes ``071_054`` and
-``054_071`` (target_source). DeepFakeDetection and its ``actors`` have no
-official split and are not read here.
+The download script comes after a form, github.com/ondyari/FaceForensics. A
+split file, of the same repository, is a list of pairs of ids, ``[["071",
+"054"], ...]``; a pair gives two real videos and, for each method, the fakes
+``071_054`` and ``054_071`` (target_source). DeepFakeDetection and its
+``actors`` have no split; they are the source ``dfd``.
 """
 
 import json
@@ -15,13 +16,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import SPLITS, Video, register_source
+from .files import check_folder
 
 __all__ = [
     'COMPRESSIONS',
     'METHODS',
-    'expected_videos',
-    'find_videos',
+    'compression_folder',
+    'list_videos',
     'read_splits',
+    'real_path',
 ]
 
 METHODS = (
@@ -39,10 +42,24 @@ _SPLITS_ORIGIN = (
     'they are not part of the download: copy dataset/splits of '
     'github.com/ondyari/FaceForensics'
 )
+# 360, 70 and 70 pairs; each gives two reals, and two fakes a method.
+_COUNTS = {
+    (split, method): count
+    for split, count in zip(SPLITS, (720, 140, 140), strict=True)
+    for method in ('real', *METHODS)
+}
 
 
-@register_source('ffpp')
-def expected_videos(
+def _notes(videos: Sequence[Video]) -> list[str]:
+    listed = {video.method for video in videos}
+    absent = [m for m in METHODS if m not in {*listed, *_NOT_BY_DEFAULT}]
+    if not absent:
+        return []
+    return [f'without {", ".join(absent)}: not in the tree, or not chosen']
+
+
+@register_source('ffpp', counts=_COUNTS, notes=_notes)
+def list_videos(
     root: str | Path,
     *,
     compression: str = 'c23',
@@ -53,12 +70,13 @@ def expected_videos(
 
     Args:
         root: Folder that holds ``original_sequences``.
-        compression: ``'raw'`` (alias ``'c0'``), ``'c23'`` or ``'c40'``.
+        compression: ``raw`` (alias ``c0``), ``c23`` or ``c40``; c23 by
+            default.
         methods: Forgery methods, named as their folders. By default all
             that the tree holds at this compression but FaceShifter, which
             must be named.
-        splits: Folder of the three split files; by default ``root/splits``
-            or else ``root`` itself.
+        splits: Folder of the three split files; by default ``ROOT/splits``
+            or else ``ROOT`` itself.
 
     Returns:
         Real videos, then fakes, of train, val and test, in the order of the
@@ -71,50 +89,53 @@ def expected_videos(
     Paper: "4 forgery methods"; that is why FaceShifter, a later addition of
     the data set, is left out unless named.
     """
-    root = Path(root)
-    if compression not in COMPRESSIONS:
-        raise ValueError(
-            f'unknown compression {compression!r}; '
-            f'use one of {", ".join(COMPRESSIONS)}'
-        )
-    compression = COMPRESSIONS[compression]
-    if not root.is_dir():
-        raise ValueError(f'{root}: no such folder')
+    root = check_folder(root)
+    compression = compression_folder(compression)
     methods = _choose_methods(root, compression, methods)
     videos = []
-    for split, pairs in read_splits(_find_splits(root, splits)).items():
+    for split, pairs in read_splits(root, splits).items():
         for target, source in pairs:
             for name in (target, source):
                 videos.append(_real(root, compression, name, split))
         for method in methods:
             for target, source in pairs:
-                for name in (f'{target}_{source}', f'{source}_{target}'):
+                for pair in ((target, source), (source, target)):
                     videos.append(
-                        _fake(root, compression, name, split, method)
+                        _fake(root, compression, pair, split, method)
                     )
     return videos
 
 
-def find_videos(
-    root: str | Path,
-    *,
-    compression: str = 'c23',
-    methods: Sequence[str] | None = None,
-    splits: str | Path | None = None,
-) -> list[Video]:
-    """List the videos of :func:`expected_videos` whose files are there.
+def compression_folder(compression: str) -> str:
+    """Return the folder of a compression: ``c0`` lies in ``raw``.
+
+    FaceForensics++'s own extraction script calls raw ``c0``.
 
     Raises:
-        ValueError: As :func:`expected_videos`.
+        ValueError: No such compression.
     """
-    expected = expected_videos(
-        root, compression=compression, methods=methods, splits=splits
-    )
-    return [video for video in expected if video.path.is_file()]
+    if compression not in COMPRESSIONS:
+        raise ValueError(
+            f'unknown compression {compression!r}; '
+            f'use one of {", ".join(COMPRESSIONS)}'
+        )
+    return COMPRESSIONS[compression]
 
 
-def read_splits(folder: str | Path) -> dict[str, list[tuple[str, str]]]:
+def real_path(root: str | Path, name: str, compression: str = 'c23') -> Path:
+    """Return where the real video ``name`` (``'071'``) lies, if there."""
+    folder = Path(root) / 'original_sequences/youtube' / compression
+    return folder / 'videos' / f'{name}.mp4'
+
+
+def read_splits(
+    root: str | Path, splits: str | Path | None = None
+) -> dict[str, list[tuple[str, str]]]:
     """Read ``train.json``, ``val.json`` and ``test.json``.
+
+    Args:
+        root: See :func:`list_videos`.
+        splits: See :func:`list_videos`.
 
     Returns:
         Pairs (target id, source id) by split.
@@ -123,9 +144,10 @@ def read_splits(folder: str | Path) -> dict[str, list[tuple[str, str]]]:
         ValueError: A file is missing or malformed, or an id stands in two
             pairs (training people in testing).
     """
+    folder = _find_splits(Path(root), splits)
     pairs, seen = {}, {}
     for split in SPLITS:
-        path = Path(folder) / f'{split}.json'
+        path = folder / f'{split}.json'
         pairs[split] = _read_pairs(path)
         for name in (name for pair in pairs[split] for name in pair):
             if name in seen:
@@ -179,7 +201,10 @@ def _choose_methods(
     if methods is None:
         return [name for name in found if name not in _NOT_BY_DEFAULT]
     if 'DeepFakeDetection' in methods:
-        raise ValueError('DeepFakeDetection has no official split')
+        raise ValueError(
+            'DeepFakeDetection has no official split; it is a test set, the '
+            "source 'dfd'"
+        )
     for name in methods:
         if name not in METHODS and name not in found:
             known = ', '.join(sorted({*METHODS, *found}))
@@ -188,24 +213,30 @@ def _choose_methods(
 
 
 def _real(root: Path, compression: str, name: str, split: str) -> Video:
-    folder = root / 'original_sequences/youtube' / compression / 'videos'
     return Video(
         video_id=f'youtube/{compression}/{name}',
-        path=folder / f'{name}.mp4',
+        path=real_path(root, name, compression),
         label=0,
         method='real',
         split=split,
+        people=(f'ffpp/{name}',),
     )
 
 
 def _fake(
-    root: Path, compression: str, name: str, split: str, method: str
+    root: Path,
+    compression: str,
+    pair: tuple[str, str],
+    split: str,
+    method: str,
 ) -> Video:
     folder = root / 'manipulated_sequences' / method / compression / 'videos'
+    name = '_'.join(pair)
     return Video(
         video_id=f'{method}/{compression}/{name}',
         path=folder / f'{name}.mp4',
         label=1,
         method=method,
         split=split,
+        people=tuple(f'ffpp/{person}' for person in pair),
     )

@@ -3,6 +3,7 @@
 import collections
 import itertools
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,41 +16,69 @@ from gml_mmaction.datasets import (
     FaceClipDataset,
 )
 
+KEYS = ('video_id', 'track', 'clip_index', 'method')
 PIPELINE = [
-    dict(type='RawFrameDecode'),
+    dict(type='ClipDecode'),
+    dict(type='FaceCrop', size=16),
     dict(type='FormatShape', input_format='NCTHW'),
-    dict(
-        type='PackActionInputs', meta_keys=('video_id', 'clip_index', 'method')
-    ),
+    dict(type='PackActionInputs', meta_keys=KEYS),
 ]
-LENGTHS = dict(a=20, b=8, c=50)
+# Saved frames of video and track; the first video has two faces.
+LENGTHS = {('a', 0): 20, ('a', 1): 9, ('b', 0): 8, ('c', 0): 50}
+
+
+def write(folder, entries, **metainfo):
+    annotation = dict(
+        metainfo=dict(source='x', stride=2, **metainfo), data_list=entries
+    )
+    (folder / 'test.json').write_text(json.dumps(annotation))
+    return folder
+
+
+def entry_of(name, track):
+    return dict(
+        video_id=name,
+        track=track,
+        num_frames=LENGTHS[name, track],
+        label=int(name != 'a'),
+        method='real' if name == 'a' else 'Deepfakes',
+    )
 
 
 @pytest.fixture
 def crops(tmp_path):
     """Three videos; the gray level of saved frame i is 4 * i."""
     entries = []
-    for name, length in LENGTHS.items():
-        folder = tmp_path / 'frames' / name
+    for (name, track), length in LENGTHS.items():
+        folder = tmp_path / f'frames/{name}/{track}'
         folder.mkdir(parents=True)
         for i in range(length):
             image = np.full((16, 16, 3), 4 * i, np.uint8)
             cv2.imwrite(str(folder / f'{i:06}.jpg'), image)
-        entries.append(
-            dict(
-                video_id=name,
-                frame_dir=f'frames/{name}',
-                num_frames=length,
-                label=int(name != 'a'),
-                method='real' if name == 'a' else 'Deepfakes',
-            )
-        )
-    annotation = dict(
-        metainfo=dict(source='x', filename_tmpl='{:06}.jpg'),
-        data_list=entries,
+        frame_dir = f'frames/{name}/{track}'
+        entries.append(dict(entry_of(name, track), frame_dir=frame_dir))
+    return write(
+        tmp_path,
+        entries,
+        store='crops',
+        filename_tmpl='{:06}.jpg',
+        manifest='0a1b',
     )
-    (tmp_path / 'test.json').write_text(json.dumps(annotation))
-    return tmp_path
+
+
+@pytest.fixture
+def boxes(tmp_path):
+    """The same tracks in files that are there, though no videos."""
+    entries = []
+    for name, track in LENGTHS:
+        path = f'youtube/{name}.mp4'
+        (tmp_path / 'videos/youtube').mkdir(parents=True, exist_ok=True)
+        (tmp_path / 'videos' / path).touch()
+        box = dict(video=path, member='', start=7, square=[0, 0, 90])
+        entries.append(dict(entry_of(name, track), **box))
+    out = tmp_path / 'prepared'
+    out.mkdir()
+    return write(out, entries, store='boxes', root='../videos')
 
 
 def build(root, **kwargs):
@@ -67,17 +96,31 @@ def frame_numbers(item):
 
 def test_testing_yields_all_clips_that_do_not_overlap(crops):
     items = list(build(crops))
-    found = [
-        (s.video_id, s.clip_index) for s in (i['data_samples'] for i in items)
+    samples = [item['data_samples'] for item in items]
+    found = [(s.video_id, s.track, s.clip_index) for s in samples]
+    assert found == [
+        (*name, k) for name, n in LENGTHS.items() for k in range(n // 8)
     ]
-    expected = [
-        (name, k) for name, n in LENGTHS.items() for k in range(n // 8)
-    ]
-    assert found == expected
     for item in items:
         start = 8 * item['data_samples'].clip_index
         assert frame_numbers(item) == list(range(start, start + 8))
         assert item['inputs'].shape == (1, 3, 8, 16, 16)
+
+
+@pytest.mark.parametrize('num_clips', [None, 1, 2])
+def test_both_stores_have_the_same_clips(crops, boxes, num_clips):
+    listed = []
+    for root in (crops, boxes):
+        dataset = build(root, num_clips=num_clips)
+        infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+        listed.append(
+            [[*map(i.get, KEYS), i['label'], *i['frame_inds']] for i in infos]
+        )
+    assert listed[0] == listed[1]
+    assert (
+        len(listed[0])
+        == {None: 2 + 1 + 1 + 6, 1: 4, 2: 2 + 1 + 1 + 2}[num_clips]
+    )
 
 
 def test_label_and_method_travel_with_a_clip(crops):
@@ -87,7 +130,7 @@ def test_label_and_method_travel_with_a_clip(crops):
         assert sample.method == ('Deepfakes' if sample.gt_label else 'real')
 
 
-def test_num_clips_spreads_over_the_video(crops):
+def test_num_clips_spreads_over_the_track(crops):
     clips = [
         i['data_samples'].clip_index
         for i in build(crops, num_clips=2)
@@ -99,7 +142,7 @@ def test_num_clips_spreads_over_the_video(crops):
 def test_training_draws_every_start_of_eight_consecutive_frames(crops):
     np.random.seed(0)
     dataset = build(crops, test_mode=False)
-    assert len(dataset) == 3
+    assert len(dataset) == len(LENGTHS)
     starts = collections.Counter()
     for _ in range(300):
         inds = dataset.get_data_info(0)['frame_inds']
@@ -109,8 +152,10 @@ def test_training_draws_every_start_of_eight_consecutive_frames(crops):
 
 
 def test_missing_crops_are_named_at_the_start(crops):
-    (crops / 'frames/b/000007.jpg').unlink()
-    with pytest.raises(FileNotFoundError, match=r'b \(7 of 8 frames\).*again'):
+    (crops / 'frames/b/0/000007.jpg').unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r'b/0 \(7 of 8 frames\).*again'
+    ):
         build(crops)
 
 
@@ -119,13 +164,52 @@ def test_a_missing_annotation_is_named_with_the_remedy(tmp_path):
         build(tmp_path)
 
 
-def test_videos_shorter_than_a_clip_are_left_out(crops):
+def test_tracks_shorter_than_a_clip_are_left_out(crops):
     assert {i['data_samples'].video_id for i in build(crops, clip_len=16)} == {
         'a',
         'c',
     }
-    with pytest.raises(ValueError, match='none of 3 videos'):
+    with pytest.raises(ValueError, match='none of 4 tracks'):
         build(crops, clip_len=64)
+
+
+def test_missing_videos_are_named_with_their_root_and_the_remedy(boxes):
+    (boxes / '../videos/youtube/a.mp4').unlink()
+    expected = r'1 of 3 videos .*videos: youtube.a\.mp4; .*video_root'
+    with pytest.raises(FileNotFoundError, match=expected):
+        build(boxes)
+
+
+def test_videos_may_be_moved(boxes, tmp_path):
+    moved = tmp_path / 'elsewhere/ffpp'
+    moved.parent.mkdir()
+    (tmp_path / 'videos').rename(moved)
+    info = build(boxes, video_root=str(moved)).get_data_info(0)
+    assert Path(info['video']) == moved / 'youtube/a.mp4'
+    assert info['start'] == 7
+    assert info['square'] == [0, 0, 90]
+
+
+def test_an_unknown_store_is_named(crops):
+    write(crops, [], store='lmdb')
+    with pytest.raises(ValueError, match='lmdb'):
+        build(crops)
+
+
+def test_annotations_of_before_there_were_tracks_are_saved_crops(crops):
+    entry = entry_of('b', 0)
+    del entry['track']
+    write(crops, [dict(entry, frame_dir='frames/b/0')])
+    (item,) = build(crops)
+    assert frame_numbers(item) == [*range(8)]
+    assert item['data_samples'].track == 0
+
+
+def test_source_and_manifest_are_there_for_the_metric(crops):
+    """The host gives a dataset's metainfo to its metrics."""
+    metainfo = build(crops).metainfo
+    assert (metainfo['source'], metainfo['manifest']) == ('x', '0a1b')
+    assert metainfo['classes'] == ('real', 'fake')
 
 
 def test_the_registry_builds_it(crops):
@@ -151,11 +235,11 @@ def test_balanced_sampling_gives_each_process_half_real_batches(
         drawn = list(itertools.islice(sampler, 12))
         labels = [dataset.get_data_info(i)['label'] for i in drawn]
         assert labels == [0, 1] * 6
-        assert set(drawn) == {0, 1, 2}
+        assert set(drawn) == {0, 1, 2, 3}
 
 
 def test_balanced_sampling_of_one_class_says_so(crops):
-    dataset = build(crops, test_mode=False, indices=[1, 2])
+    dataset = build(crops, test_mode=False, indices=[2, 3])
     with pytest.raises(ValueError, match='no real video'):
         next(iter(BalancedSampler(dataset, seed=0)))
 

@@ -73,3 +73,13 @@ def test_the_table_has_a_row_a_level_and_method_and_a_dash_for_nothing():
         ['acc/top1', '0.25'],
         ['loss', '3'],
     ]
+
+
+def test_columns_of_a_threshold_from_elsewhere_stand_where_it_is_known():
+    table = score_table(
+        {'video/auc': 0.9, 'video/acc_val': 0.75, 'clip/eer': 0.1}
+    )
+    header, video, clip = (line.split() for line in table.splitlines())
+    assert header[6:] == ['acc_val']
+    assert video == ['video', '0.9000', '-', '-', '-', '-', '-', '0.7500']
+    assert clip == ['clip', '-', '-', '-', '0.1000', '-', '-', '-']

@@ -1,20 +1,30 @@
 """Facts about the scores; the references are scikit-learn and counting."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from mmengine.logging import MMLogger
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    roc_auc_score,
+)
 
 from gml_mmaction.evaluation import (
     ForgeryMetric,
     equal_error_rate,
     forgery_scores,
+    merge_clips,
 )
+from gml_mmaction.evaluation.scores_file import write_json
 
 
-def sample(video, clip, label, score, method=None):
+def sample(video, clip, label, score, method=None, **more):
     return dict(
+        **more,
         video_id=video,
         clip_index=clip,
         method=method or ('Deepfakes' if label else 'real'),
@@ -29,7 +39,7 @@ def evaluate(samples, **kwargs):
     return metric.evaluate(len(samples))
 
 
-def random_clips(seed=0, videos=40):
+def random_clips(seed=0, videos=40, tracks=1):
     rng = np.random.default_rng(seed)
     clips = []
     for v in range(videos):
@@ -37,7 +47,9 @@ def random_clips(seed=0, videos=40):
         method = ('Deepfakes', 'FaceSwap')[v % 2] if label else 'real'
         for k in range(rng.integers(1, 6)):
             score = float(np.clip(rng.normal(0.4 + 0.2 * label, 0.25), 0, 1))
-            clips.append(sample(f'v{v}', k, label, score, method))
+            place = dict(track=k % tracks) if tracks > 1 else {}
+            clip = sample(f'v{v}', k // tracks, label, score, method, **place)
+            clips.append(clip)
     return clips
 
 
@@ -65,6 +77,21 @@ def test_acc_and_balanced_acc_count_at_one_half():
     result = forgery_scores(labels, scores)
     assert result['acc'] == pytest.approx(3 / 5)
     assert result['bacc'] == pytest.approx((2 / 3 + 1 / 2) / 2)
+
+
+def test_a_threshold_adds_acc_and_balanced_acc_there():
+    labels, scores = columns(random_clips())
+    result = forgery_scores(labels, scores, 0.37)
+    called_fake = scores >= 0.37
+    assert result['acc_val'] == accuracy_score(labels, called_fake)
+    assert result['bacc_val'] == balanced_accuracy_score(labels, called_fake)
+    del result['acc_val'], result['bacc_val']
+    assert result == forgery_scores(labels, scores)
+
+
+def test_a_score_at_the_threshold_is_called_fake():
+    result = forgery_scores([0, 1], [0.2, 0.3], 0.3)
+    assert result['acc_val'] == 1
 
 
 def test_eer_is_where_false_alarms_equal_misses():
@@ -107,6 +134,82 @@ def test_a_video_has_the_score_that_the_rule_makes_of_its_clips(rule):
     assert result['clip/auc'] == pytest.approx(roc_auc_score(*columns(clips)))
 
 
+@pytest.mark.parametrize('rule', ['mean', 'median', 'max'])
+def test_a_video_has_the_score_of_its_most_forged_track(rule):
+    clips = random_clips(tracks=3)
+    by_video = {}
+    for clip in clips:
+        tracks = by_video.setdefault(clip['video_id'], {})
+        score = clip['pred_score'][1].item()
+        tracks.setdefault(clip['track'], []).append(score)
+    label_of = {c['video_id']: c['gt_label'].item() for c in clips}
+    scores = [
+        max(getattr(np, rule)(values) for values in tracks.values())
+        for tracks in by_video.values()
+    ]
+    assert max(map(len, by_video.values())) == 3
+    result = evaluate(clips, video_rule=rule)
+    auc = roc_auc_score([label_of[video] for video in by_video], scores)
+    assert result['video/auc'] == pytest.approx(auc)
+
+
+def test_samples_without_a_track_are_of_track_0():
+    clips = random_clips()
+    assert evaluate(clips) == evaluate([dict(c, track=0) for c in clips])
+
+
+def test_merging_leaves_the_clips_as_they_are():
+    clip = dict(video_id='a', track=2, method='real', label=0, score=0.25)
+    before = dict(clip)
+    assert merge_clips([clip, dict(clip, track=1, score=0.5)], 'mean') == [
+        dict(
+            video_id='a',
+            method='real',
+            label=0,
+            score=0.5,
+            tracks=[
+                dict(track=1, score=0.5, clips=1),
+                dict(track=2, score=0.25, clips=1),
+            ],
+        )
+    ]
+    assert clip == before
+
+
+def test_thresholds_count_on_their_own_level():
+    clips = random_clips()
+    result = evaluate(clips, thresholds=dict(video=0.55, clip=0.4))
+    labels, scores = columns(clips)
+    assert result['clip/acc_val'] == accuracy_score(labels, scores >= 0.4)
+    videos = merge_clips(
+        [
+            dict(
+                video_id=c['video_id'],
+                track=0,
+                method='',
+                label=c['gt_label'].item(),
+                score=c['pred_score'][1].item(),
+            )
+            for c in clips
+        ],
+        'mean',
+    )
+    hits = [(v['score'] >= 0.55) == v['label'] for v in videos]
+    assert result['video/acc_val'] == pytest.approx(np.mean(hits))
+    assert 'video/bacc_val/FaceSwap' in result
+    alone = evaluate(clips, thresholds=dict(clip=0.4))
+    assert {k: v for k, v in result.items() if 'video/' not in k} == {
+        k: v for k, v in alone.items() if 'video/' not in k
+    }
+    assert not any(key.startswith('video/') and '_val' in key for key in alone)
+
+
+@pytest.mark.parametrize('thresholds', [{'frame': 0.5}, {'clip': 1.5}])
+def test_thresholds_of_no_level_or_no_probability_are_refused(thresholds):
+    with pytest.raises(ValueError, match=r'thresholds=.*give numbers'):
+        ForgeryMetric(thresholds=thresholds)
+
+
 def test_a_method_is_scored_against_all_reals():
     clips = random_clips()
     chosen = [c for c in clips if c['method'] in ('real', 'FaceSwap')]
@@ -129,6 +232,15 @@ def test_one_method_is_not_reported_twice():
 def test_repeated_clips_count_once():
     clips = random_clips()
     assert evaluate(clips + clips[:7]) == evaluate(clips)
+
+
+def test_clips_of_one_place_in_two_tracks_are_two():
+    clips = [
+        sample('a', 0, 0, 0.1, track=0),
+        sample('a', 0, 0, 0.9, track=1),
+        sample('b', 0, 1, 0.5),
+    ]
+    assert evaluate(clips)['clip/acc'] == pytest.approx(2 / 3)
 
 
 def test_fakes_of_one_name_by_several_methods_stay_apart():
@@ -169,3 +281,43 @@ def test_samples_without_their_video_name_the_remedy():
 def test_an_unknown_rule_is_named():
     with pytest.raises(ValueError, match="video_rule='best': use"):
         ForgeryMetric(video_rule='best')
+
+
+def test_the_scores_file_holds_what_the_numbers_are_made_of(tmp_path):
+    clips = random_clips(tracks=2)
+    metric = ForgeryMetric(
+        thresholds=dict(video=0.4), scores_file=tmp_path / 'new/scores.json'
+    )
+    metric.dataset_meta = dict(source='cdf', manifest='12ab', classes=())
+    metric.process(None, clips)
+    result = metric.evaluate(len(clips))
+    written = json.loads((tmp_path / 'new/scores.json').read_text())
+    assert {k: written[k] for k in list(written)[:4]} == dict(
+        source='cdf',
+        manifest='12ab',
+        video_rule='mean',
+        thresholds=dict(video=0.4),
+    )
+    for level in ('video', 'clip'):
+        rows = written[f'{level}s']
+        auc = roc_auc_score(*zip(*[(r['label'], r['score']) for r in rows]))
+        assert result[f'{level}/auc'] == pytest.approx(auc)
+    places = [
+        (c['video_id'], c['track'], c['clip_index']) for c in written['clips']
+    ]
+    assert places == sorted(
+        (c['video_id'], c['track'], c['clip_index']) for c in clips
+    )
+    assert sum(t['clips'] for v in written['videos'] for t in v['tracks']) == (
+        len(clips)
+    )
+
+
+def test_a_scores_file_that_fails_leaves_the_old_one(tmp_path):
+    path = tmp_path / 'scores.json'
+    write_json(path, dict(clips=[dict(score=0.5)]))
+    before = path.read_text()
+    with pytest.raises(ValueError, match='not JSON compliant'):
+        write_json(path, dict(clips=[dict(score=float('nan'))]))
+    assert path.read_text() == before
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,7 +1,9 @@
 import cv2
 import dlib
+import pytest
 
-from gml_mmaction.faces import detect_faces
+from gml_mmaction.faces import VideoReader, detect_faces, square_around
+from gml_mmaction.faces.detect import has_face
 
 
 def test_the_face_is_the_one_that_dlib_finds(draw_faces):
@@ -49,3 +51,32 @@ def test_a_small_face_needs_upsampling(draw_faces):
     frame = draw_faces((30, 20, 120))
     assert detect_faces(frame, upsample=0) == []
     assert len(detect_faces(frame, upsample=1)) == 1
+
+
+@pytest.mark.parametrize('size', [110, 180, 400])
+def test_a_face_is_seen_in_its_square_whatever_its_size(draw_faces, size):
+    frame = draw_faces((20, 10, size), width=450, height=420)
+    (face,) = detect_faces(frame)
+    square = square_around(face.box)
+    assert has_face(frame, square)
+    assert has_face(frame, square._replace(x0=square.x0 + face.box[2] // 4))
+    assert not has_face(draw_faces(width=450, height=420), square)
+
+
+def test_a_face_beside_its_square_is_not_seen_in_it(draw_faces):
+    frame = draw_faces((20, 10, 120), width=400)
+    square = square_around(detect_faces(frame)[0].box)
+    assert not has_face(frame, square._replace(x0=square.x0 + 200))
+
+
+def test_in_its_square_a_real_face_is_seen_as_in_the_whole_frame(real_people):
+    same = []
+    for path in real_people[:4]:
+        with VideoReader(path) as reader:
+            first, *rest = reader.frames(stride=10)
+        square = square_around(detect_faces(first)[0].box)
+        assert has_face(first, square)
+        beside = square._replace(x0=square.x0 - 2 * square.side)
+        assert not has_face(first, beside)
+        same += [has_face(f, square) == bool(detect_faces(f)) for f in rest]
+    assert sum(same) / len(same) > 0.9

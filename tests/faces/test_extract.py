@@ -1,40 +1,69 @@
+import zipfile
+from pathlib import Path
+
 import cv2
 import dlib
 import numpy as np
 import pytest
+import videos
 
-from gml_mmaction.faces import (
-    CropOptions,
-    VideoError,
-    VideoReader,
-    extract_video,
-)
+from gml_mmaction.distortions import distort_frame, distort_frames, seed_of
+from gml_mmaction.faces import CropOptions, VideoError, extract_video
+from gml_mmaction.sources import Video
+
+
+def make_video(path, **fields):
+    return Video('set/a', Path(path), 1, 'Deepfakes', 'test', **fields)
 
 
 @pytest.fixture
 def extract(tmp_path):
-    """Extract a video; return its record and its crops, RGB."""
+    """Extract a video; return its record and each track's crops, RGB."""
 
-    def run(path, max_frames=None, **options):
-        frames = tmp_path / 'frames'
-        scratch = tmp_path / 'scratch'
+    def run(video, max_frames=None, known=None, **options):
+        if not isinstance(video, Video):
+            video = make_video(video)
+        folder, scratch = tmp_path / 'frames', tmp_path / 'scratch'
         scratch.mkdir(exist_ok=True)
         try:
             record = extract_video(
-                path,
-                frames,
+                video,
+                folder,
                 options=CropOptions(**options),
                 scratch=scratch,
                 max_frames=max_frames,
+                tracks=known,
             )
         finally:
             assert not list(scratch.iterdir())
-        names = sorted(p.name for p in frames.iterdir())
-        assert names == [f'{i:06}.jpg' for i in range(len(names))]
-        images = [cv2.imread(str(frames / name)) for name in names]
-        return record, [image[..., ::-1] for image in images]
+        return record, read_crops(folder, options.get('image', 'jpg'))
 
     return run
+
+
+@pytest.fixture
+def extract_one(extract):
+    """Extract a video with one track; return record, track and crops."""
+
+    def run(*args, **options):
+        record, crops = extract(*args, **options)
+        (track,) = record['tracks']
+        return record, track, crops[0] if crops else None
+
+    return run
+
+
+def read_crops(folder, suffix):
+    if not folder.exists():
+        return []
+    tracks = sorted(folder.iterdir(), key=lambda path: int(path.name))
+    assert [path.name for path in tracks] == list(map(str, range(len(tracks))))
+    crops = []
+    for track in tracks:
+        names = sorted(p.name for p in track.iterdir())
+        assert names == [f'{i:06}.{suffix}' for i in range(len(names))]
+        crops.append([cv2.imread(str(track / n))[..., ::-1] for n in names])
+    return crops
 
 
 def decode(path):
@@ -42,15 +71,12 @@ def decode(path):
     capture = cv2.VideoCapture(str(path))
     frames = []
     while (read := capture.read())[0]:
-        frames.append(read[1][..., ::-1])
+        frames.append(np.ascontiguousarray(read[1][..., ::-1]))
     return frames
 
 
-def crop_by_hand(frame, box, size):
-    left, top, w, h = box
-    side = round(2 * np.sqrt(w * h))
-    x = int(np.floor(left + w / 2 - side / 2)) + 1000
-    y = int(np.floor(top + h / 2 - side / 2)) + 1000
+def crop_by_hand(frame, square, size=224):
+    x, y, side = np.add(square, (1000, 1000, 0))
     padded = np.pad(frame, [(1000, 1000), (1000, 1000), (0, 0)])
     return cv2.resize(
         padded[y : y + side, x : x + side],
@@ -59,43 +85,84 @@ def crop_by_hand(frame, box, size):
     )
 
 
-def box_by_dlib(frame):
-    gray = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
+def square_by_hand(frame):
+    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     box = max(
         dlib.get_frontal_face_detector()(gray, 1), key=dlib.rectangle.area
     )
-    return box.left(), box.top(), box.width(), box.height()
+    w, h = box.width(), box.height()
+    side = round(2 * np.sqrt(w * h))
+    x = int(np.floor(box.left() + w / 2 - side / 2))
+    y = int(np.floor(box.top() + h / 2 - side / 2))
+    return [x, y, side]
+
+
+def difference(a, b):
+    return np.abs(np.asarray(a, int) - np.asarray(b, int)).mean()
 
 
 def test_crops_equal_those_cut_by_hand_from_opencvs_frames(
+    talking_head, extract_one, tmp_path
+):
+    path = talking_head(tmp_path / 'a.mp4', 21)
+    _, track, crops = extract_one(path)
+    frames = decode(path)
+    square = square_by_hand(frames[0])
+    assert track['square'] == square
+    assert (track['start'], track['stop']) == (0, 21)
+    assert len(crops) == track['num_frames'] == 11
+    for image, frame in zip(crops, frames[::2], strict=True):
+        assert image.shape == (224, 224, 3)
+        assert difference(image, crop_by_hand(frame, square)) < 2
+
+
+def test_crops_of_real_people_equal_those_cut_by_hand(
+    real_people, extract_one
+):
+    for path in real_people[:3]:
+        record, track, crops = extract_one(path)
+        frames = decode(path)
+        assert record['total_frames'] == len(frames)
+        assert record['notes'] == []
+        assert track['square'] == square_by_hand(frames[0])
+        assert track['seen'] > 0.9
+        for image, frame in zip(crops, frames[::2], strict=True):
+            assert difference(image, crop_by_hand(frame, track['square'])) < 2
+
+
+def test_png_is_exact(talking_head, extract_one, tmp_path):
+    path = talking_head(tmp_path / 'a.mp4', 21)
+    _, track, crops = extract_one(path, image='png')
+    for image, frame in zip(crops, decode(path)[::2], strict=True):
+        expected = crop_by_hand(frame, track['square'])
+        np.testing.assert_array_equal(image, expected)
+
+
+def test_a_higher_quality_is_nearer_to_the_video(
+    talking_head, extract_one, tmp_path
+):
+    path = talking_head(tmp_path / 'a.mp4')
+    errors = []
+    for quality in (100, 95, 60, 10):
+        _, track, crops = extract_one(path, quality=quality)
+        expected = crop_by_hand(decode(path)[0], track['square'])
+        errors.append(difference(crops[0], expected))
+    assert errors == sorted(errors)
+    assert len(set(errors)) == 4
+
+
+def test_boxes_are_the_record_without_the_crops(
     talking_head, extract, tmp_path
 ):
     path = talking_head(tmp_path / 'a.mp4', 21)
     record, crops = extract(path)
-    frames = decode(path)
-    box = box_by_dlib(frames[0])
-    assert tuple(record['face_box']) == box
-    assert len(crops) == record['num_frames'] == 11
-    for image, frame in zip(crops, frames[::2], strict=True):
-        reference = crop_by_hand(frame, box, 224)
-        assert image.shape == (224, 224, 3)
-        assert np.abs(image.astype(int) - reference).mean() < 2
-
-
-def test_crops_of_real_people_equal_those_cut_by_hand(real_people, extract):
-    for path in real_people[:3]:
-        record, crops = extract(path)
-        frames = decode(path)
-        box = box_by_dlib(frames[0])
-        assert record['total_frames'] == len(frames)
-        for image, frame in zip(crops, frames[::2], strict=True):
-            reference = crop_by_hand(frame, box, 224)
-            assert np.abs(image.astype(int) - reference).mean() < 2
+    assert crops
+    assert extract(path, store='boxes') == (record, [])
 
 
 @pytest.mark.parametrize('stride', [1, 2, 3])
 def test_crop_k_is_source_frame_k_times_the_stride(
-    draw_faces, write_video, extract, tmp_path, stride
+    draw_faces, write_video, extract_one, tmp_path, stride
 ):
     def frame(k):
         image = draw_faces((30, 20, 120))
@@ -103,57 +170,50 @@ def test_crop_k_is_source_frame_k_times_the_stride(
         return image
 
     path = write_video(tmp_path / 'a.mp4', map(frame, range(25)))
-    record, crops = extract(path, stride=stride)
+    record, _, crops = extract_one(path, stride=stride)
     shades = [image[40:180, 15:25].mean() for image in crops]
     assert record['stride'] == stride
     np.testing.assert_allclose(shades, range(0, 250, 10 * stride), atol=4)
 
 
-def test_a_late_face_is_found_and_stated_and_holds_from_frame_0(
-    draw_faces, write_video, extract, tmp_path
+def test_a_late_face_is_cut_from_where_it_was_found(
+    draw_faces, write_video, extract_one, tmp_path
 ):
-    frames = [draw_faces(shade=30)] * 7 + [draw_faces((30, 20, 120))] * 13
-    path = write_video(tmp_path / 'a.mp4', frames)
-    record, crops = extract(path)
-    assert record['face_frame'] == 7
-    assert len(crops) == 10
-    assert crops[3].mean() == pytest.approx(30, abs=3)
-    for image, index in ((crops[4], 8), (crops[0], 0)):
-        reference = crop_by_hand(decode(path)[index], record['face_box'], 224)
-        assert np.abs(image.astype(int) - reference).mean() < 2
+    empty, face = draw_faces(), draw_faces((30, 20, 120))
+
+    def frame(k):  # appears slowly in frames 20 to 60
+        share = np.clip((k - 20) / 40, 0, 1)
+        return cv2.addWeighted(face, share, empty, 1 - share, 0)
+
+    path = write_video(tmp_path / 'a.mp4', map(frame, range(90)))
+    _, track, crops = extract_one(path)
+    start = track['start']
+    frames = decode(path)
+    assert 20 < start <= 60
+    assert (start % 10, track['stop']) == (0, 90)
+    assert track['square'] == square_by_hand(frames[start])
+    for image, frame in zip(crops, frames[start::2], strict=True):
+        assert difference(image, crop_by_hand(frame, track['square'])) < 2
 
 
-def test_a_face_later_than_the_search_is_no_face(
+def test_no_face_anywhere_is_a_reason(
     draw_faces, write_video, extract, tmp_path
 ):
-    frames = [draw_faces()] * 7 + [draw_faces((30, 20, 120))] * 13
-    path = write_video(tmp_path / 'a.mp4', frames)
-    assert extract(path, search_frames=8)[0]['face_frame'] == 7
-    with pytest.raises(VideoError, match='no face: none in frames 0 to 6'):
-        extract(path, search_frames=7)
+    path = write_video(tmp_path / 'a.mp4', [draw_faces()] * 30)
+    with pytest.raises(VideoError, match='no face: none in frames 0 to 28'):
+        extract(path)
     assert not (tmp_path / 'frames').exists()
 
 
-def test_the_largest_of_two_faces_is_taken_and_both_are_counted(
-    draw_faces, write_video, extract, tmp_path
-):
-    frame = draw_faces((5, 30, 90), (120, 20, 180), width=340, height=220)
-    path = write_video(tmp_path / 'a.mp4', [frame] * 16)
-    record, _ = extract(path)
-    assert record['n_faces'] == 2
-    assert record['face_box'][0] > 120
-    assert record['padding'] == [0, 0, 0, 0]
-
-
 def test_a_face_at_the_border_is_padded_and_it_says_so(
-    draw_faces, write_video, extract, tmp_path
+    draw_faces, write_video, extract_one, tmp_path
 ):
     path = write_video(tmp_path / 'a.mp4', [draw_faces((-34, -30, 120))] * 16)
-    record, crops = extract(path)
-    x0, y0, side = record['square']
+    _, track, crops = extract_one(path)
+    x0, y0, side = track['square']
     assert x0 < 0
     assert y0 < 0
-    assert record['padding'] == [-x0, -y0, 0, 0]
+    assert track['padding'] == [-x0, -y0, 0, 0]
     black = int(-x0 * 224 / side) - 2
     assert crops[0][:, :black].mean() < 3
     assert crops[0][30:, black + 6 :].mean() > 30
@@ -161,48 +221,337 @@ def test_a_face_at_the_border_is_padded_and_it_says_so(
 
 @pytest.mark.parametrize(('num_frames', 'fits'), [(15, True), (14, False)])
 def test_a_video_needs_frames_for_one_clip(
-    talking_head, extract, tmp_path, num_frames, fits
+    talking_head, extract_one, tmp_path, num_frames, fits
 ):
     path = talking_head(tmp_path / 'a.mp4', num_frames)
     if fits:
-        assert extract(path)[0]['num_frames'] == 8
+        assert extract_one(path)[1]['num_frames'] == 8
     else:
         with pytest.raises(VideoError, match='too short: 14 frames give 7'):
-            extract(path)
+            extract_one(path)
 
 
-def test_max_frames_uses_the_first_ones(talking_head, extract, tmp_path):
+def test_a_late_face_with_too_few_frames_is_too_short(
+    draw_faces, write_video, extract, tmp_path
+):
+    frames = [draw_faces()] * 20 + [draw_faces((30, 20, 120))] * 10
+    path = write_video(tmp_path / 'a.mp4', frames)
+    with pytest.raises(VideoError, match='longest track has 5 frames to save'):
+        extract(path)
+    record, _ = extract(path, min_frames=5)
+    assert record['tracks'][0]['start'] == 20
+
+
+def test_max_frames_uses_the_first_ones(talking_head, extract_one, tmp_path):
     path = talking_head(tmp_path / 'a.mp4', 40)
-    _, everything = extract(path)
-    record, crops = extract(path, max_frames=19)
+    _, _, everything = extract_one(path)
+    record, track, crops = extract_one(path, max_frames=19)
     assert record['total_frames'] == 40
+    assert track['stop'] == 19
     np.testing.assert_array_equal(crops, everything[:10])
 
 
 def test_the_record_tells_what_the_file_holds(
-    draw_faces, write_video, extract, tmp_path
+    draw_faces, write_video, extract_one, tmp_path
 ):
     frame = draw_faces((60, 20, 120), width=260, height=180)
     path = write_video(tmp_path / 'a.mp4', [frame] * 18, fps=30)
-    record, _ = extract(path)
+    record, track, _ = extract_one(path)
     assert record['fps'] == 30
     assert (record['width'], record['height']) == (260, 180)
     assert record['total_frames'] == 18
-    assert record['face_frame'] == 0
-    assert record['face_score'] > 0
+    assert record['notes'] == []
+    assert track['n_faces'] == 1
+    assert track['face_score'] > 0
+    assert track['seen'] == 1
 
 
-def test_a_higher_quality_is_nearer_to_the_video(
+def test_all_faces_are_tracks_of_their_own(
+    draw_faces, write_video, extract, tmp_path
+):
+    frame = draw_faces((5, 30, 90), (120, 20, 180), width=340, height=220)
+    path = write_video(tmp_path / 'a.mp4', [frame] * 16)
+    record, (large, small) = extract(path, tracks='all')
+    assert [t['n_faces'] for t in record['tracks']] == [2, 2]
+    first, second = (t['square'] for t in record['tracks'])
+    assert first[2] > second[2]
+    assert difference(large[7], crop_by_hand(frame, first)) < 4
+    assert difference(small[7], crop_by_hand(frame, second)) < 4
+    record, crops = extract(path)
+    assert [t['square'] for t in record['tracks']] == [first]
+    assert len(crops) == 1
+
+
+def test_crops_behind_the_end_of_a_track_are_not_kept(
+    draw_faces, write_video, extract, tmp_path
+):
+    def frame(k):  # leaves to the left after frame 20
+        return draw_faces((30 - 10 * min(max(0, k - 20), 20), 20, 120))
+
+    path = write_video(tmp_path / 'a.mp4', map(frame, range(90)))
+    options = dict(check_stride=10, search_stride=4, lost=20)
+    record, (crops,) = extract(path, **options)
+    (track,) = record['tracks']
+    assert 20 < track['stop'] < 34
+    assert len(crops) == track['num_frames'] == -(-track['stop'] // 2)
+
+
+@pytest.fixture
+def pair(draw_faces, write_video, tmp_path):
+    """Write a real video and a fake one whose face is not found."""
+
+    def make(width=200, height=160, num_fake=20):
+        real = write_video(
+            tmp_path / 'real.mp4', [draw_faces((30, 20, 120))] * 20
+        )
+        rng = np.random.default_rng(0)
+        image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        fake = write_video(tmp_path / 'fake.mp4', [image] * num_fake)
+        return make_video(fake, boxes_from=real)
+
+    return make
+
+
+def test_the_square_of_the_real_video_is_cut_from_the_fake(
+    pair, extract, extract_one
+):
+    video = pair()
+    with pytest.raises(VideoError, match='no face'):
+        extract(make_video(video.path))
+    record, track, crops = extract_one(video)
+    assert record['notes'] == []
+    assert track['square'] == square_by_hand(decode(video.boxes_from)[0])
+    frame = decode(video.path)[18]
+    assert difference(crops[9], crop_by_hand(frame, track['square'])) < 6
+
+
+def test_a_fake_of_another_size_gets_the_square_scaled(pair, extract_one):
+    video = pair(width=400, height=320)
+    record, track, _ = extract_one(video)
+    x0, y0, side = square_by_hand(decode(video.boxes_from)[0])
+    assert track['square'] == [2 * x0, 2 * y0, 2 * side]
+    assert record['width'] == 400
+    assert record['notes'] == ['boxes of 200x160 scaled to 400x320']
+
+
+@pytest.mark.parametrize('num_fake', [16, 25])
+def test_the_shorter_of_the_two_ends_the_track(pair, extract_one, num_fake):
+    record, track, _ = extract_one(pair(num_fake=num_fake))
+    assert track['stop'] == min(num_fake, 20)
+    assert record['total_frames'] == num_fake
+    assert record['notes'] == [f'{num_fake} frames, 20 with boxes']
+
+
+def test_a_missing_file_with_boxes_is_named(pair, extract):
+    video = pair()
+    video.boxes_from.unlink()
+    with pytest.raises(VideoError, match=r'no boxes: real\.mp4'):
+        extract(video)
+
+
+@pytest.fixture
+def masked(draw_faces, write_video, tmp_path):
+    """Write a video of two faces, and a mask by a rectangle."""
+
+    def make(rows, columns, scale=1):
+        frame = draw_faces((5, 30, 90), (120, 20, 180), width=340, height=220)
+        video = write_video(tmp_path / 'a.mp4', [frame] * 16)
+        mask = np.zeros_like(frame)
+        mask[rows, columns] = 255
+        mask = cv2.resize(mask, None, fx=scale, fy=scale)
+        mask = write_video(tmp_path / 'mask.mp4', [mask] * 16)
+        return make_video(video, mask=mask)
+
+    return make
+
+
+@pytest.mark.parametrize('scale', [1, 2])
+def test_the_face_under_the_mask_is_followed_though_it_is_smaller(
+    masked, extract_one, scale
+):
+    """DeepFakeDetection swaps one of the faces in a video only."""
+    video = masked(slice(50, 90), slice(30, 70), scale)
+    assert extract_one(video)[1]['face_box'][0] < 100
+    video = masked(slice(50, 190), slice(60, 300), scale)
+    assert extract_one(video)[1]['face_box'][0] > 120
+
+
+def test_a_mask_on_no_face_that_was_found_is_no_face(masked, extract):
+    with pytest.raises(VideoError, match='no face'):
+        extract(masked(slice(200, 220), slice(0, 20)))
+
+
+def test_a_black_or_missing_mask_leaves_the_largest_face(masked, extract_one):
+    video = masked(slice(0, 0), slice(0, 0))
+    record, track, _ = extract_one(video)
+    assert track['face_box'][0] > 120
+    assert record['notes'] == []
+    video.mask.unlink()
+    record, track, _ = extract_one(video)
+    assert track['face_box'][0] > 120
+    assert record['notes'] == ['no mask mask.mp4: largest face followed']
+
+
+def test_known_tracks_are_cut_without_a_search(
+    draw_faces, write_video, extract, tmp_path
+):
+    frames = [draw_faces(shade=8 * k) for k in range(30)]  # no face at all
+    path = write_video(tmp_path / 'a.mp4', frames)
+    tracks = [
+        {'start': 4, 'stop': 20, 'square': [10, 20, 100]},
+        {'start': 8, 'stop': 99, 'square': [-50, -10, 60], 'seen': 0.5},
+    ]
+    record, (first, second) = extract(path, known=tracks)
+    for given, track in zip(tracks, record['tracks'], strict=True):
+        stop = min(given['stop'], 30)
+        assert track['square'] == given['square']
+        assert (track['start'], track['stop']) == (given['start'], stop)
+        assert track['seen'] == given.get('seen')
+    assert [round(image.mean() / 8) for image in first] == [*range(4, 20, 2)]
+    frames = decode(path)[8::2]
+    for image, frame in zip(second, frames, strict=True):
+        assert difference(image, crop_by_hand(frame, [-50, -10, 60])) < 3
+
+
+def test_the_tracks_of_a_record_give_the_same_crops_again(
     talking_head, extract, tmp_path
 ):
-    path = talking_head(tmp_path / 'a.mp4')
-    errors = []
-    for quality in (100, 95, 60, 10):
-        record, crops = extract(path, quality=quality)
-        reference = crop_by_hand(decode(path)[0], record['face_box'], 224)
-        errors.append(np.abs(crops[0].astype(int) - reference).mean())
-    assert errors == sorted(errors)
-    assert len(set(errors)) == 4
+    path = talking_head(tmp_path / 'a.mp4', 21)
+    record, crops = extract(path)
+    again = extract(path, known=record['tracks'])
+    assert again[0] == record
+    np.testing.assert_array_equal(again[1], crops)
+
+
+def test_a_track_off_the_grid_of_saved_frames_is_refused(
+    talking_head, extract, tmp_path
+):
+    path = talking_head(tmp_path / 'a.mp4', 21)
+    tracks = [{'start': 3, 'stop': 20, 'square': [0, 0, 50]}]
+    with pytest.raises(ValueError, match='starts at frame 3, which stride 2'):
+        extract(path, known=tracks)
+
+
+@pytest.fixture
+def large_head(draw_faces, write_video, tmp_path):
+    """Write a video that is large enough for block distortion."""
+    frames = [
+        draw_faces((60 + k, 40, 200), width=320, height=280) for k in range(20)
+    ]
+    return write_video(tmp_path / 'large.mp4', frames)
+
+
+@pytest.mark.parametrize('text', ['GNC:2', 'BW:3', 'JPEG:3', 'CS:5 GB:2'])
+def test_frames_are_distorted_before_they_are_cropped(
+    large_head, extract_one, text
+):
+    distortions = tuple(
+        (kind, int(level))
+        for kind, _, level in (part.partition(':') for part in text.split())
+    )
+    video = make_video(large_head, distortions=distortions)
+    _, track, crops = extract_one(video, image='png')
+    assert track['square'] == square_by_hand(decode(large_head)[0])
+    for k, frame in enumerate(decode(large_head)[::2]):
+        frame = distort_frame(
+            frame, distortions, rng_seed=seed_of('set/a'), index=2 * k
+        )
+        expected = crop_by_hand(frame, track['square'])
+        np.testing.assert_array_equal(crops[k], expected)
+
+
+def test_all_frames_go_through_the_codec_before_they_are_cropped(
+    large_head, extract_one
+):
+    pytest.importorskip('av')
+    distortions = (('GNC', 1), ('VC', 5))
+    video = make_video(large_head, distortions=distortions)
+    _, track, crops = extract_one(video, image='png')
+    frames = decode(large_head)
+    assert track['square'] == square_by_hand(frames[0])  # found before
+    coded = list(
+        distort_frames(frames, distortions, seed=seed_of('set/a'), fps=25)
+    )
+    for image, frame in zip(crops, coded[::2], strict=True):
+        expected = crop_by_hand(frame, track['square'])
+        np.testing.assert_array_equal(image, expected)
+    known = extract_one(video, image='png', known=[track])
+    np.testing.assert_array_equal(known[2], crops)
+
+
+def test_the_codec_cannot_be_had_from_boxes(large_head, extract):
+    video = make_video(large_head, distortions=(('VC', 1),))
+    with pytest.raises(ValueError, match="use store='crops'"):
+        extract(video, store='boxes')
+
+
+@pytest.mark.parametrize('packed', [False, True])
+def test_images_that_are_faces_already_are_resized_as_a_whole(
+    extract_one, tmp_path, packed
+):
+    """WildDeepfake comes as archives with folders of face images."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / 'faces/12'
+    folder.mkdir(parents=True)
+    images = []
+    for k in range(20):
+        image = rng.integers(0, 256, (90, 100 + k, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f'{7 * k}.png'), image[..., ::-1])
+        images.append(image)
+    video = make_video(folder, cropped=True)
+    if packed:
+        path = tmp_path / 'faces.zip'
+        with zipfile.ZipFile(path, 'w') as archive:
+            for image in folder.iterdir():
+                archive.write(image, f'12/{image.name}')
+        video = make_video(path, member='12', cropped=True)
+    _, track, crops = extract_one(video, size=64, image='png')
+    assert track['square'] is None
+    assert track['face_box'] is None
+    assert (track['start'], track['stop']) == (0, 20)
+    for image, crop in zip(images[::2], crops, strict=True):
+        expected = cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA)
+        np.testing.assert_array_equal(crop, expected)
+
+
+def test_what_there_is_of_a_broken_video_is_cut(
+    draw_faces, extract_one, tmp_path
+):
+    path = videos.write(
+        tmp_path / 'a.mp4',
+        noisy(draw_faces((30 + k // 4, 20, 120)) for k in range(80)),
+        options={'bf': '0'},
+        container_options={'movflags': 'faststart'},
+    )
+    whole = videos.decode(path)
+    videos.truncate(path)
+    record, track, crops = extract_one(path)
+    (note,) = record['notes']
+    broken_at = int(note.removeprefix('broken tail at frame '))
+    assert 20 < broken_at < 70
+    assert track['stop'] - broken_at in (0, 1)
+    assert len(crops) == -(-broken_at // 2)
+    for image, frame in zip(crops, whole[:broken_at:2], strict=True):
+        assert difference(image, crop_by_hand(frame, track['square'])) < 4
+
+
+def test_a_break_behind_the_frames_in_use_is_not_told(
+    draw_faces, extract_one, tmp_path
+):
+    path = videos.write(
+        tmp_path / 'a.mp4',
+        noisy(draw_faces((30 + k // 4, 20, 120)) for k in range(80)),
+        container_options={'movflags': 'faststart'},
+    )
+    videos.truncate(path)
+    assert extract_one(path, max_frames=20)[0]['notes'] == []
+
+
+def noisy(frames):
+    rng = np.random.default_rng(0)
+    for frame in frames:
+        noise = rng.normal(0, 9, frame.shape)
+        yield np.clip(frame + noise, 0, 255).astype(np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -218,32 +567,30 @@ def test_a_broken_file_says_why(extract, tmp_path, content, reason):
     assert str(tmp_path) not in error.value.detail
 
 
+def test_an_older_folder_is_replaced_or_removed(
+    talking_head, extract, tmp_path
+):
+    old = tmp_path / 'frames/3/old.jpg'
+    for options in ({}, {'store': 'boxes'}):
+        old.parent.mkdir(parents=True)
+        old.touch()
+        extract(talking_head(tmp_path / 'a.mp4'), **options)
+        assert not old.parent.exists()
+
+
 @pytest.mark.parametrize(
     'option',
-    [{'size': 0}, {'stride': 0}, {'quality': 101}, {'search_frames': 0}],
+    [
+        {'size': 0},
+        {'stride': 0},
+        {'quality': 101},
+        {'lost': 0},
+        {'store': 'lmdb'},
+        {'image': 'bmp'},
+        {'tracks': 'two'},
+    ],
 )
 def test_an_option_out_of_range_is_refused(option):
     (name,) = option
     with pytest.raises(ValueError, match=f'^{name} is'):
         CropOptions(**option)
-
-
-@pytest.mark.parametrize('width', [16, 20, 24, 48, 72, 80])
-def test_a_narrow_video_has_the_frames_that_opencv_reads(
-    draw_faces, write_video, tmp_path, width
-):
-    image = draw_faces((0, 0, 80), width=width, height=72)
-    path = write_video(tmp_path / 'a.mp4', [image] * 3)
-    with VideoReader(path) as reader:
-        frames = list(reader.frames())
-    np.testing.assert_array_equal(frames, decode(path))
-
-
-def test_the_reader_can_go_back(talking_head, tmp_path):
-    path = talking_head(tmp_path / 'a.mp4', 20)
-    frames = decode(path)
-    with VideoReader(path) as reader:
-        forward = list(reader.frames(start=3, stop=12))
-        back = list(reader.frames(start=1, stride=4))
-    np.testing.assert_array_equal(forward, frames[3:12])
-    np.testing.assert_array_equal(back, frames[1::4])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gml_mmaction.faces.pool import run_in_processes
+from gml_mmaction.faces.pool import run_in_processes, run_on_cluster
 
 
 def square_or_die(job):
@@ -91,6 +91,75 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
         parent.wait()
     pids = [int(path.name) for path in folder.iterdir()]
     wait_for(lambda: not any(map(is_running, pids)), seconds=50)
+
+
+def test_a_job_that_kills_its_worker_on_a_cluster_harms_no_other(cluster):
+    results = run_on_cluster(
+        square_or_die,
+        range(12),
+        cluster=cluster.scheduler_address,
+        on_crash=lambda job: (job, 'crashed'),
+    )
+    expected = {job: job * job for job in range(12)}
+    assert dict(results) == {**expected, 3: 'crashed', 4: 'crashed'}
+
+
+def test_an_exception_on_a_cluster_ends_the_run(cluster):
+    results = run_on_cluster(
+        square_or_raise,
+        range(100),
+        cluster=cluster.scheduler_address,
+        on_crash=print,
+    )
+    with pytest.raises(OSError, match='no space left'):
+        list(results)
+
+
+def test_a_cluster_holds_no_more_than_two_jobs_a_worker(cluster):
+    with cluster.get_client() as client:
+        held = []
+        for _ in run_on_cluster(
+            abs, range(30), cluster=client, on_crash=print
+        ):
+            held.append(len(client.futures))
+    assert len(held) == 30
+    assert max(held) <= 2 * 2
+
+
+def test_a_worker_of_several_threads_is_refused(start_cluster):
+    threads = start_cluster(workers=1, threads=2)
+    results = run_on_cluster(
+        abs, [1], cluster=threads.scheduler_address, on_crash=print
+    )
+    with pytest.raises(ValueError, match=r'2 threads.*--nthreads 1'):
+        list(results)
+
+
+def test_a_cluster_without_workers_is_refused(start_cluster):
+    empty = start_cluster(workers=0)
+    results = run_on_cluster(
+        abs, [1], cluster=empty.scheduler_address, on_crash=print
+    )
+    with pytest.raises(ValueError, match='has no workers; start some'):
+        list(results)
+
+
+def test_a_cluster_that_goes_away_is_an_error_of_one_line(start_cluster):
+    mortal = start_cluster(workers=1)
+    results = run_on_cluster(
+        time.sleep,
+        [0, 600],
+        cluster=mortal.scheduler_address,
+        on_crash=print,
+    )
+    import dask
+
+    with dask.config.set({'distributed.comm.timeouts.connect': '2s'}):
+        next(results)
+        mortal.close()
+        with pytest.raises(OSError, match='tcp://') as error:
+            next(results)
+    assert '\n' not in str(error.value)
 
 
 def wait_for(condition, seconds):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from gml_mmaction.faces import Square, crop, crop_side, padding, square_around
+from gml_mmaction.faces.square import resize, scaled
 
 
 @pytest.fixture
@@ -87,3 +88,26 @@ def test_the_frame_itself_is_left_as_it_is(frame):
     crop(frame, Square(-5, -5, 90), 90)[:] = 0
     crop(frame, Square(5, 5, 20), 20)[:] = 0
     np.testing.assert_array_equal(frame, before)
+
+
+def test_a_square_is_scaled_with_its_frame(frame):
+    large = frame.repeat(3, 0).repeat(3, 1)
+    for square in (Square(12, 8, 40), Square(-15, 35, 31)):
+        expected = crop(frame, square, square.side).repeat(3, 0).repeat(3, 1)
+        cut = crop(large, scaled(square, 3, 3), 3 * square.side)
+        np.testing.assert_array_equal(cut, expected)
+        assert scaled(square, 1, 1) == square
+        assert scaled(scaled(square, 2, 2), 0.5, 0.5) == square
+
+
+def test_a_square_in_a_stretched_frame_keeps_its_centre_and_its_area():
+    x0, y0, side = scaled(Square(10, 30, 40), 4, 1)
+    assert (x0 + side / 2, y0 + side / 2) == (4 * 30, 50)
+    assert side == 80
+
+
+def test_an_image_is_resized_as_a_whole(frame):
+    small = resize(frame, 20)
+    blocks = frame.reshape(20, 3, 20, 4, 3).mean((1, 3))
+    assert np.abs(small - blocks).max() <= 0.5
+    assert resize(frame, 200).shape == (200, 200, 3)

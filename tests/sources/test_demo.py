@@ -38,7 +38,7 @@ from gml_mmaction.sources.demo_render import (
     reenact,
     render_head,
 )
-from gml_mmaction.sources.ffpp import find_videos
+from gml_mmaction.sources.ffpp import list_videos
 
 STEP = Settings.step
 SAVED = 2  # every 2nd frame is saved, Sec. 3
@@ -336,7 +336,7 @@ def read(path):
 
 
 def test_the_reader_of_faceforensics_finds_every_video(demo):
-    videos = find_videos(demo)
+    videos = list_videos(demo)
     count = {
         (split, label): sum(
             video.split == split and video.label == label for video in videos
@@ -359,7 +359,7 @@ def test_people_in_testing_are_seen_nowhere_else(demo):
 
 
 def test_dlib_finds_one_face_in_the_first_frame_of_every_video(demo):
-    for video in find_videos(demo):
+    for video in list_videos(demo):
         assert len(detect_faces(read(video.path)[0])) == 1, video.video_id
 
 
@@ -525,7 +525,7 @@ def test_an_odd_film_of_the_test_person_is_cut_in_two(filmed):
 def test_a_genuine_face_re_rendered_frame_by_frame_jitters(filmed):
     root, _ = filmed
     sizes = {0: [], 1: []}
-    for video in find_videos(root):
+    for video in list_videos(root):
         grey = read(video.path).mean(axis=3)[::SAVED, 90:160, 90:160]
         sizes[video.label].append(motion_size(grey))
     assert min(sizes[1]) > 1.5 * max(sizes[0])

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from gml_mmaction.sources import get_source
-from gml_mmaction.sources.ffpp import expected_videos, find_videos
+from gml_mmaction.sources import get_entry, get_source
+from gml_mmaction.sources.ffpp import list_videos
 
 PAIRS = {
     'train': [['071', '054'], ['087', '081']],
@@ -39,7 +39,7 @@ def tree(tmp_path):
 
 
 def test_a_pair_gives_two_reals_and_two_fakes_per_method(tree):
-    videos = find_videos(tree())
+    videos = list_videos(tree())
     counts = Counter((v.split, v.method) for v in videos)
     for split, pairs in PAIRS.items():
         for method in ('real', *METHODS):
@@ -53,7 +53,7 @@ def test_the_fake_is_named_target_first(tree):
     root = tree()
     names = {
         v.path.relative_to(root).as_posix()
-        for v in find_videos(root, methods=['FaceSwap'])
+        for v in list_videos(root, methods=['FaceSwap'])
         if v.split == 'val'
     }
     fakes = 'manipulated_sequences/FaceSwap/c23/videos'
@@ -66,9 +66,52 @@ def test_the_fake_is_named_target_first(tree):
     }
 
 
+def test_people_of_a_fake_are_target_and_source_in_this_order(tree):
+    videos = {video.video_id: video for video in list_videos(tree())}
+    fake = videos['FaceSwap/c23/054_071']
+    assert fake.people == ('ffpp/054', 'ffpp/071')
+    assert videos['youtube/c23/054'].people == ('ffpp/054',)
+
+
+def test_people_stay_in_one_split(tree):
+    splits = {}
+    for video in list_videos(tree()):
+        for person in video.people:
+            splits.setdefault(person, set()).add(video.split)
+    assert len(splits) == 8
+    assert all(len(found) == 1 for found in splits.values())
+
+
+def test_the_official_pairs_give_the_published_counts(tmp_path):
+    """Pairs are 360, 70 and 70: github.com/ondyari/FaceForensics/dataset."""
+    ids = iter(f'{i:03}' for i in range(1000))
+    for split, count in (('train', 360), ('val', 70), ('test', 70)):
+        pairs = [[next(ids), next(ids)] for _ in range(count)]
+        (tmp_path / f'{split}.json').write_text(json.dumps(pairs))
+    methods = [*METHODS, 'FaceShifter']
+    videos = list_videos(tmp_path, methods=methods)
+    counts = Counter((video.split, video.method) for video in videos)
+    assert counts == get_entry('ffpp').counts
+    assert counts['train', 'Face2Face'] == 720
+    assert {counts[s, 'real'] for s in ('val', 'test')} == {140}
+
+
+@pytest.mark.parametrize('method', [*METHODS, 'FaceShifter'])
+def test_each_of_the_methods_can_be_named_alone(tree, method):
+    videos = list_videos(tree(methods=[method]), methods=[method])
+    assert {video.method for video in videos} == {'real', method}
+    assert all(video.exists for video in videos)
+
+
+def test_a_method_that_the_tree_lacks_is_noted(tree):
+    videos = list_videos(tree(methods=['Deepfakes', 'FaceSwap']))
+    (note,) = get_entry('ffpp').notes(videos)
+    assert 'without Face2Face, NeuralTextures' in note
+
+
 def test_four_methods_with_the_same_pair_stay_apart(tree):
-    # DeepfakeBench merges them: 700 videos became 280
-    videos = find_videos(tree())
+    """DeepfakeBench's video AUC merges them: 700 videos become 280."""
+    videos = list_videos(tree())
     ids = [video.video_id for video in videos]
     assert len(set(ids)) == len(ids)
     assert {i for i in ids if '071_054' in i} == {
@@ -77,9 +120,10 @@ def test_four_methods_with_the_same_pair_stay_apart(tree):
 
 
 def test_c0_is_raw(tree):
+    """FaceForensics++'s extraction script calls raw ``c0``."""
     root = tree('raw')
-    videos = find_videos(root, compression='c0')
-    assert videos == find_videos(root, compression='raw')
+    videos = list_videos(root, compression='c0')
+    assert videos == list_videos(root, compression='raw')
     assert len(videos) == 40
     assert videos[0].video_id == 'youtube/raw/071'
 
@@ -88,31 +132,28 @@ def test_half_a_tree_gives_half_the_videos_and_expects_all(tree):
     root = tree()
     for path in sorted(root.rglob('*.mp4'))[::2]:
         path.unlink()
-    found, expected = find_videos(root), expected_videos(root)
-    assert len(found) == 20
-    assert len(expected) == 40
-    assert set(found) < set(expected)
+    videos = list_videos(root)
+    assert len(videos) == 40
+    assert sum(video.exists for video in videos) == 20
 
 
 def test_methods_without_a_folder_are_expected_when_named(tree):
     root = tree(methods=['Deepfakes'])
-    assert {v.method for v in expected_videos(root)} == {'real', 'Deepfakes'}
-    named = expected_videos(root, methods=['FaceSwap'])
+    assert {v.method for v in list_videos(root)} == {'real', 'Deepfakes'}
+    named = list_videos(root, methods=['FaceSwap'])
     assert {v.method for v in named} == {'real', 'FaceSwap'}
-    assert {v.method for v in find_videos(root, methods=['FaceSwap'])} == {
-        'real'
-    }
+    assert {v.method for v in named if v.exists} == {'real'}
 
 
 def test_a_method_of_ones_own_is_read(tree):
     root = tree(methods=['jitter'])
-    assert {v.method for v in find_videos(root)} == {'real', 'jitter'}
+    assert {v.method for v in list_videos(root)} == {'real', 'jitter'}
 
 
 def test_faceshifter_comes_only_when_named(tree):
     root = tree(methods=['Deepfakes', 'FaceShifter'])
-    assert 'FaceShifter' not in {v.method for v in find_videos(root)}
-    named = find_videos(root, methods=['FaceShifter'])
+    assert 'FaceShifter' not in {v.method for v in list_videos(root)}
+    named = list_videos(root, methods=['FaceShifter'])
     assert 'FaceShifter' in {v.method for v in named}
 
 
@@ -120,13 +161,13 @@ def test_faceshifter_comes_only_when_named(tree):
 def test_split_files_lie_in_splits_or_root_or_where_told(tree, splits):
     root = tree(splits=splits)
     folder = root / splits if splits == 'elsewhere' else None
-    assert len(find_videos(root, splits=folder)) == 40
+    assert len(list_videos(root, splits=folder)) == 40
 
 
 def test_no_split_files_says_where_they_come_from(tree):
     root = tree(splits='elsewhere')
     with pytest.raises(ValueError, match='dataset/splits of github') as error:
-        find_videos(root)
+        list_videos(root)
     assert '\n' not in str(error.value)
 
 
@@ -147,7 +188,7 @@ def test_a_malformed_split_file_is_named(tree, content, message):
     path = root / 'splits/val.json'
     path.unlink() if content is None else path.write_text(content)
     with pytest.raises(ValueError, match=message):
-        find_videos(root)
+        list_videos(root)
 
 
 @pytest.mark.parametrize(
@@ -155,20 +196,26 @@ def test_a_malformed_split_file_is_named(tree, content, message):
     [
         ({'compression': 'c24'}, "unknown compression 'c24'; use one of raw"),
         ({'methods': ['Deepfake']}, "unknown method 'Deepfake'; known: "),
-        ({'methods': ['DeepFakeDetection']}, 'has no official split'),
+        ({'methods': ['DeepFakeDetection']}, "the source 'dfd'"),
     ],
 )
 def test_a_wrong_option_is_answered_by_the_right_ones(tree, options, message):
     with pytest.raises(ValueError, match=message):
-        find_videos(tree(), **options)
+        list_videos(tree(), **options)
+
+
+def test_deepfakedetection_is_not_mixed_into_training(tree):
+    """It has no split: github.com/ondyari/FaceForensics/issues/63."""
+    videos = list_videos(tree(methods=['Deepfakes', 'DeepFakeDetection']))
+    assert {video.method for video in videos} == {'real', 'Deepfakes'}
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(ValueError, match='no such folder'):
-        find_videos(tmp_path / 'nowhere')
+        list_videos(tmp_path / 'nowhere')
 
 
 def test_the_registry_finds_the_source_by_name():
-    assert get_source('ffpp') is expected_videos
+    assert get_source('ffpp') is list_videos
     with pytest.raises(ValueError, match=r"'ffp'; known: .*ffpp"):
         get_source('ffp')

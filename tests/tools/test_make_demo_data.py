@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from gml_mmaction.sources.ffpp import find_videos
+from gml_mmaction.sources.ffpp import list_videos
 
 SMALL = '--num-train 4 --num-val 4 --num-test 4 --frames 16 --workers 1'
 
@@ -49,7 +49,7 @@ def test_the_options_reach_the_set(main, tmp_path):
 
 def test_a_set_is_completed_and_told(main, root, capsys):
     before = contents(root)
-    kept, lost = (video.path for video in find_videos(root)[:2])
+    kept, lost = (video.path for video in list_videos(root)[:2])
     changed = kept.stat().st_mtime_ns
     lost.unlink()
     main([str(root), *SMALL.split()])

@@ -1,17 +1,13 @@
-import hashlib
 import json
-import os
-import random
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import cv2
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from gml_mmaction.sources.ffpp import list_videos
+from gml_mmaction.sources.options import source_notes
+
 SPLITS = ('train', 'val', 'test')
 
 
@@ -53,25 +49,13 @@ def test_annotations_name_crops_that_are_there(prepared):
         assert [entry['method'] for entry in entries] == methods
         for entry in entries:
             assert entry['label'] == (entry['method'] != 'real')
-            assert entry['frame_dir'] == 'frames/' + entry['video_id']
+            assert entry['track'] == 0
+            assert entry['frame_dir'] == f'frames/{entry["video_id"]}/0'
             crops = sorted((prepared / entry['frame_dir']).iterdir())
             assert [p.name for p in crops] == [
                 f'{i:06}.jpg' for i in range(entry['num_frames'])
             ]
             assert entry['num_frames'] == 10
-
-
-def test_annotations_carry_the_hash_of_the_manifest(prepared):
-    manifest = (prepared / 'manifest.json').read_bytes()
-    for split in SPLITS:
-        metainfo = read(prepared / f'{split}.json')['metainfo']
-        assert metainfo == {
-            'source': 'ffpp',
-            'size': 224,
-            'filename_tmpl': '{:06}.jpg',
-            'classes': ['real', 'fake'],
-            'manifest': hashlib.sha256(manifest).hexdigest(),
-        }
 
 
 def test_the_manifest_tells_of_every_video_but_not_of_the_machine(
@@ -159,33 +143,6 @@ def test_half_of_a_tree_is_prepared_and_the_rest_is_counted(
     assert crops.items() < contents(prepared).items()
 
 
-@pytest.mark.slow
-def test_a_run_killed_three_times_ends_with_the_bytes_of_an_unbroken_one(
-    main, ffpp_tree, prepared, tmp_path
-):
-    out, rng = tmp_path / 'out', random.Random(0)
-    tool = str(ROOT / 'tools/prepare_data.py')
-    command = [tool, 'ffpp', str(ffpp_tree), str(out), '--workers', '2']
-    env = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), *sys.path])}
-    done = 0
-    for target in (0, 3, 9):
-        process = subprocess.Popen([sys.executable, *command], env=env)
-        while done < target or not (out / 'parameters.json').exists():
-            assert process.poll() is None
-            time.sleep(0.002)
-            done = len(list(out.glob('records/*/*/*.json')))
-        time.sleep(rng.uniform(0, 0.02))
-        process.kill()
-        process.wait()
-        assert not (out / 'manifest.json').exists()
-    before = stamps(out)
-    assert len(before) >= 9
-    assert main(command[1:]) == 0
-    assert contents(out) == contents(prepared)
-    after = stamps(out)
-    assert {path: after[path] for path in before} == before
-
-
 def stamps(out):
     """Return when each record was written."""
     return {p: p.stat().st_mtime_ns for p in out.glob('records/*/*/*.json')}
@@ -196,7 +153,7 @@ def test_a_finished_run_is_not_repeated_and_is_mended_where_it_broke(
 ):
     out = shutil.copytree(prepared, tmp_path / 'out')
     before = stamps(out)
-    (out / 'frames/Deepfakes/c23/071_054/000004.jpg').unlink()
+    (out / 'frames/Deepfakes/c23/071_054/0/000004.jpg').unlink()
     shutil.rmtree(out / 'frames/youtube/c23/720')
     (out / 'test.json').unlink()
     (out / '.partial').mkdir()
@@ -267,6 +224,7 @@ def test_max_frames_differ_by_split(main, ffpp_tree, tmp_path):
         (['--compression', 'raw'], 'none of the 6 videos is in'),
         (['--quality', '0'], 'quality is 0'),
         (['--workers', '0'], 'workers is 0'),
+        (['--min-frames', '0'], 'min_frames is 0'),
     ],
 )
 def test_a_mistake_is_one_clear_line(
@@ -278,6 +236,59 @@ def test_a_mistake_is_one_clear_line(
     assert error.startswith('error: ')
     assert message in error
     assert error.count('\n') == 1
+
+
+def test_a_cluster_that_is_not_there_is_one_clear_line(
+    main, ffpp_tree, tmp_path, capsys
+):
+    pytest.importorskip('distributed')
+    command = ['ffpp', str(ffpp_tree), str(tmp_path / 'out')]
+    assert main([*command, '--cluster', 'nowhere']) == 1
+    error = capsys.readouterr().err
+    assert error.startswith('error: ')
+    assert "'nowhere'" in error
+    assert error.count('\n') == 1
+
+
+def test_options_of_crops_and_of_the_source_reach_the_parameters(
+    main, ffpp_tree, tmp_path
+):
+    out = tmp_path / 'out'
+    options = '--store boxes --image png --tracks all --size 64 --stride 1'
+    more = '--min-frames 5 --quality 80 --workers 1 --methods FaceSwap'
+    command = ['ffpp', str(ffpp_tree), str(out), *f'{options} {more}'.split()]
+    assert main(command) == 0
+    chosen = {
+        'store': 'boxes',
+        'image': 'png',
+        'tracks': 'all',
+        'size': 64,
+        'stride': 1,
+        'min_frames': 5,
+        'quality': 80,
+    }
+    assert chosen.items() <= read(out / 'parameters.json').items()
+    methods = {v['method'] for v in read(out / 'manifest.json')['videos']}
+    assert methods == {'real', 'FaceSwap'}
+
+
+def test_what_a_source_has_to_say_is_printed_first(
+    main, ffpp_tree, tmp_path, capsys
+):
+    command = ['ffpp', str(ffpp_tree), str(tmp_path / 'out')]
+    assert main([*command, '--size', '0']) == 1  # before anything is done
+    notes = source_notes('ffpp', list_videos(ffpp_tree), {})
+    assert capsys.readouterr().out.splitlines() == notes
+
+
+def test_help_of_a_source_has_its_options(main, capsys):
+    for command in ['--help'], ['ffpp', '--help']:
+        with pytest.raises(SystemExit):
+            main(command)
+    general, ffpp = capsys.readouterr().out.split('usage:')[1:]
+    assert 'ffpp' in general
+    assert '--compression' not in general
+    assert '--compression' in ffpp
 
 
 def test_real_people_are_prepared(main, real_people, tmp_path):
@@ -297,6 +308,7 @@ def test_real_people_are_prepared(main, real_people, tmp_path):
         capture = cv2.VideoCapture(str(sources[Path(entry['path']).stem]))
         total = sum(1 for _ in iter(capture.grab, False))
         assert entry['total_frames'] == total
-        assert entry['num_frames'] == -(-total // 2)
+        (track,) = entry['tracks']
+        assert track['num_frames'] == -(-total // 2)
         fps = capture.get(cv2.CAP_PROP_FPS)
         assert entry['fps'] == pytest.approx(fps, rel=1e-3)

@@ -154,6 +154,76 @@ def test_testing_writes_scores_of_both_levels(trained, crops):
     fakes = [s for (v, _), s in scores.items() if int(v[-1]) % 2]
     pairs = [(f > r) + 0.5 * (f == r) for f in fakes for r in reals]
     assert metrics['clip/auc'] == pytest.approx(np.mean(pairs))
+    written = trained / 'test' / metrics['scores_file']
+    clips = json.loads(written.read_text())['clips']
+    assert {(c['video_id'], c['clip_index']): c['score'] for c in clips} == (
+        pytest.approx(scores)
+    )
+
+
+@pytest.fixture(scope='module')
+def other_crops(tmp_path_factory):
+    root = tmp_path_factory.mktemp('other')
+    make_crops(root, 'test', 7, label_of=lambda v: v % 3 > 0)
+    return root
+
+
+def run_targets(command, crops, other_crops, work_dir):
+    """Test two targets; return what is printed and the written report."""
+    done = run(
+        *command,
+        *('--work-dir', work_dir),
+        *('--target', f'own={crops}', f'other={other_crops}'),
+        *options(crops, 'test_dataloader.batch_size=3'),
+    )
+    return done.stdout, json.loads((work_dir / 'cross_table.json').read_text())
+
+
+def test_two_targets_end_in_one_table(trained, crops, other_crops):
+    command = sys.executable, 'tools/test.py', CONFIG, trained / 'iter_4.pth'
+    work_dir = trained / 'targets'
+    printed, report = run_targets(command, crops, other_crops, work_dir)
+    rows = [line.split() for line in printed.splitlines() if line[:1] == '|']
+    assert [row[1] for row in rows[2:]] == ['own', 'other']
+    assert [row[3] for row in rows[2:]] == ['3', '3']
+    assert [row[5] for row in rows[2:]] == ['2', '4']
+    for row, target in zip(rows[2:], report['targets']):
+        auc = target['metrics']['video/auc']
+        assert float(row[7]) == pytest.approx(auc, abs=1e-4)
+        assert 'video/acc_val' in target['metrics']
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_table_that_one_gives(
+    trained, crops, other_crops
+):
+    reports = []
+    for name, command in dict(
+        one=[sys.executable, 'tools/test.py', CONFIG, trained / 'iter_4.pth'],
+        two=['tools/dist_test.sh', CONFIG, trained / 'iter_4.pth', 2],
+    ).items():
+        work_dir = trained / f'targets-{name}'
+        printed, report = run_targets(command, crops, other_crops, work_dir)
+        assert printed.count('| own ') == 1
+        reports.append(report)
+    one, two = reports
+    for level in ('video', 'clip'):
+        assert one['thresholds'][level] == pytest.approx(
+            two['thresholds'][level], abs=1e-5
+        )
+    for row, other in zip(one['targets'], two['targets']):
+        assert row['metrics'] == pytest.approx(other['metrics'], abs=1e-5)
+
+
+def test_a_wrong_target_ends_in_one_line_that_names_the_right_ones():
+    done = run(
+        *(sys.executable, 'tools/test.py', CONFIG, 'none.pth'),
+        *('--target', 'nowhere'),
+        check=False,
+    )
+    assert done.returncode != 0
+    assert 'data/nowhere/test.json is not there; in data/ are' in done.stderr
+    assert 'Traceback' not in done.stderr
 
 
 @pytest.mark.slow

@@ -1,0 +1,420 @@
+"""One detector tested on several data sets, with one table at the end.
+
+Every set is a folder that ``tools/prepare_data.py`` wrote and gets a runner of
+its own on MMEngine. The threshold of ACC may come from the validation set of
+the data that the config trains on, as no test set has a say in it.
+
+Paper: says neither the threshold of its ACC nor where it comes from; 0.5 and
+the threshold of the validation set's equal error rate stand side by side.
+"""
+
+import copy
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+
+from gml_mmaction.host import HostError, build_runner
+
+from .forgery_metric import LEVELS
+from .scores_file import write_json, write_text
+
+__all__ = [
+    'Target',
+    'TargetError',
+    'cross_table',
+    'cross_test',
+    'file_sha256',
+    'find_target',
+    'leaked_videos',
+    'markdown_table',
+    'read_manifest',
+    'score_target',
+    'set_metric',
+]
+
+VALIDATION = 'val'  # the run that finds the threshold
+
+
+class TargetError(HostError, ValueError):
+    """A target that does not name a prepared test set."""
+
+
+class Target(NamedTuple):
+    """A data set to test on.
+
+    Attributes:
+        name: For file names and the table.
+        folder: Holds ``test.json`` and ``manifest.json``.
+    """
+
+    name: str
+    folder: Path
+
+
+def find_target(text: str, data: str | Path = 'data') -> Target:
+    """Read ``'cdf'``, which is ``data/cdf``, or ``'dfo=FOLDER'``.
+
+    Raises:
+        TargetError: The name cannot be part of a file's name, or there is no
+            ``test.json``; the message names the test sets under ``data``.
+    """
+    name, given, folder = text.partition('=')
+    if not re.fullmatch(r'[\w.+-]*\w', name) or name == VALIDATION:
+        raise TargetError(
+            f'target {text!r}: give NAME or NAME=FOLDER with a NAME of '
+            f"letters, digits and '_.+-', other than {VALIDATION!r}"
+        )
+    folder = Path(folder) if given else Path(data, name)
+    if not (folder / 'test.json').is_file():
+        known = sorted(p.parent.name for p in Path(data).glob('*/test.json'))
+        raise TargetError(
+            f'target {text!r}: {folder}/test.json is not there; in {data}/ '
+            f'are {", ".join(known) or "none"}; others are prepared with '
+            'tools/prepare_data.py, or given as NAME=FOLDER'
+        )
+    return Target(name, folder)
+
+
+def cross_test(
+    cfg: Config, targets: Sequence[Target], *, val_threshold: bool = True
+) -> dict[str, Any]:
+    """Test on all targets and write everything to the work directory.
+
+    Writes ``scores_<target>.json`` (see
+    :mod:`gml_mmaction.evaluation.scores_file`), ``cross_table.md`` and
+    ``cross_table.json``; a folder for each target holds its log.
+
+    Args:
+        cfg: Config of the detector with ``load_from`` and ``work_dir``; not
+            changed.
+        targets: Names must differ.
+        val_threshold: Run the validation set of the config's own data first,
+            all clips, and report ACC at its EER threshold beside 0.5.
+
+    Returns:
+        The content of ``cross_table.json``; with a launcher, in the main
+        process only, and ``{}`` in the others.
+
+    Raises:
+        TargetError: Two targets share a name.
+        ValueError: The config's ``test_evaluator`` has no ForgeryMetric.
+        FileNotFoundError: Crops or videos of a set are missing.
+    """
+    names = [target.name for target in targets]
+    for name in names:
+        if names.count(name) > 1:
+            raise TargetError(
+                f'two targets are called {name}: use NAME=FOLDER'
+            )
+    notes = []
+    thresholds = {}
+    if val_threshold:
+        thresholds, note = val_thresholds(cfg)
+        notes += note
+    metrics = [score_target(cfg, target, thresholds) for target in targets]
+    if not is_main_process():
+        return {}
+    training = _train_folder(cfg)
+    rows = []
+    for target, values in zip(targets, metrics):
+        rows.append(_row(cfg, target, values, training))
+        notes += _leak_note(rows[-1], training)
+    report = dict(
+        config=str(cfg.filename),
+        checkpoint=str(cfg.load_from),
+        checkpoint_sha256=file_sha256(cfg.load_from),
+        thresholds=_origin(cfg, thresholds) if thresholds else None,
+        notes=list(dict.fromkeys(notes)),
+        targets=rows,
+    )
+    write_json(Path(cfg.work_dir, 'cross_table.json'), report)
+    write_text(Path(cfg.work_dir, 'cross_table.md'), cross_table(report))
+    return report
+
+
+def val_thresholds(cfg: Config) -> tuple[dict[str, float], list[str]]:
+    """EER thresholds of the validation set, by level, over all its clips.
+
+    Returns:
+        ``{'video': t, 'clip': t}`` and no line, or nothing and a line that
+        says why: the set is not there, or of one class.
+    """
+    dataset = (cfg.get('val_dataloader') or {}).get('dataset') or {}
+    path = Path(dataset.get('data_root') or '', dataset.get('ann_file') or '')
+    if not path.is_file():
+        name = 'its annotation' if path == Path() else path
+        return {}, [f'no threshold of a validation set: {name} is not there']
+    cfg = _own_run(cfg, VALIDATION)
+    cfg.test_dataloader = copy.deepcopy(cfg.val_dataloader)
+    cfg.test_dataloader.persistent_workers = False
+    cfg.test_dataloader.dataset.update(num_clips=None, test_mode=True)
+    metrics = build_runner(cfg).test()
+    thresholds = {k: metrics[f'{k}/eer_threshold'] for k in LEVELS}
+    if None in thresholds.values():
+        return {}, [f'no threshold of a validation set: {path} has one class']
+    return thresholds, []
+
+
+def score_target(
+    cfg: Config, target: Target, thresholds: Mapping[str, float]
+) -> dict[str, float | None]:
+    """Test the detector on one target; returns the metrics.
+
+    The scores go to ``scores_<target>.json`` in the work directory, logs to
+    ``<target>/``.
+
+    Args:
+        cfg: See :func:`cross_test`.
+        target: What to test on.
+        thresholds: See ``ForgeryMetric``.
+
+    Raises:
+        ValueError: As :func:`cross_test`.
+        FileNotFoundError: As :func:`cross_test`.
+    """
+    cfg = _own_run(cfg, target.name, thresholds)
+    cfg.test_dataloader.persistent_workers = False  # or they outlive the run
+    dataset = cfg.test_dataloader.dataset
+    if Path(dataset.get('data_root') or '') != target.folder:
+        dataset.pop('video_root', None)  # where the config's own videos are
+    dataset.update(data_root=str(target.folder), ann_file='test.json')
+    return build_runner(cfg).test()
+
+
+def _own_run(
+    cfg: Config, name: str, thresholds: Mapping[str, float] | None = None
+) -> Config:
+    """Copy a config for a run beside others of the same process.
+
+    MMEngine keeps loggers, message hubs and visualizers by the name of the
+    experiment, and gives an old one back where two share it.
+    """
+    scores = _scores_path(cfg, name)
+    experiment = f'{Path(cfg.filename or "test").stem}_{name}'
+    cfg = copy.deepcopy(cfg)
+    if not set_metric(cfg, scores_file=str(scores), thresholds=thresholds):
+        raise ValueError(
+            f'{cfg.filename}: test_evaluator has no ForgeryMetric; add '
+            "dict(type='ForgeryMetric')"
+        )
+    cfg.experiment_name = experiment
+    cfg.work_dir = str(Path(cfg.work_dir, name))
+    if cfg.get('visualizer'):
+        cfg.visualizer.pop('name', None)
+    return cfg
+
+
+def set_metric(cfg: Config, **settings: object) -> bool:
+    """Set arguments of the test evaluator's ForgeryMetric, in place.
+
+    Returns:
+        False if the config has none.
+    """
+    evaluators = cfg.get('test_evaluator') or []
+    for item in evaluators if isinstance(evaluators, list) else [evaluators]:
+        if item['type'] == 'ForgeryMetric':
+            item.update(settings)
+            return True
+    return False
+
+
+def leaked_videos(test: Mapping, train: Mapping) -> int:
+    """Number of prepared test videos with people of the training split.
+
+    Args:
+        test: Manifest of the test set.
+        train: Manifest of the training set; may be the same one.
+    """
+    seen = {
+        person
+        for video in _prepared(train, 'train')
+        for person in video.get('people', ())
+    }
+    return sum(
+        not seen.isdisjoint(video.get('people', ()))
+        for video in _prepared(test, 'test')
+    )
+
+
+def _prepared(manifest: Mapping, split: str) -> list[dict]:
+    return [
+        video
+        for video in manifest['videos']
+        if video['split'] == split and 'reason' not in video
+    ]
+
+
+def _leak_note(row: dict, training: Path | None) -> list[str]:
+    name, leaked = row['name'], row['leaked_videos']
+    if leaked is None:
+        lost = training if row['parameters'] else row['folder']
+        return [
+            'not compared with the people of the training set: '
+            f'{lost}/manifest.json is not there'
+        ]
+    if not leaked:
+        return []
+    return [
+        f'{leaked} of {row["test_videos"]} test videos of {name} show people '
+        'of the training set'
+    ]
+
+
+def _row(
+    cfg: Config, target: Target, metrics: dict, training: Path | None
+) -> dict[str, Any]:
+    """Collect what the table and its file tell of a target."""
+    path = _scores_path(cfg, target.name)
+    scores = json.loads(path.read_text(encoding='utf-8'))
+    labels = [video['label'] for video in scores['videos']]
+    test = read_manifest(target.folder)
+    train = read_manifest(training) if training else None
+    both = test is not None and train is not None
+    return dict(
+        name=target.name,
+        folder=target.folder.as_posix(),
+        source=scores['source'],
+        manifest=scores['manifest'],
+        real_videos=labels.count(0),
+        fake_videos=labels.count(1),
+        test_videos=len(_prepared(test, 'test')) if test else len(labels),
+        leaked_videos=leaked_videos(test, train) if both else None,
+        scores_file=path.name,
+        metrics=metrics,
+        parameters={k: v for k, v in (test or {}).items() if k != 'videos'},
+    )
+
+
+def _origin(cfg: Config, thresholds: Mapping[str, float]) -> dict[str, Any]:
+    path = _scores_path(cfg, VALIDATION)
+    scores = json.loads(path.read_text(encoding='utf-8'))
+    dataset = cfg.val_dataloader.dataset
+    return dict(
+        thresholds,
+        rule='equal error rate',
+        folder=str(dataset.get('data_root')),
+        ann_file=dataset.ann_file,
+        source=scores['source'],
+        manifest=scores['manifest'],
+        videos=len(scores['videos']),
+        clips=len(scores['clips']),
+        scores_file=path.name,
+    )
+
+
+def _scores_path(cfg: Config, name: str) -> Path:
+    return Path(cfg.work_dir, f'scores_{name}.json')
+
+
+def _train_folder(cfg: Config) -> Path | None:
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+    folder = dataset.get('data_root')
+    return Path(folder) if folder else None
+
+
+def read_manifest(folder: str | Path) -> dict[str, Any] | None:
+    """Read ``manifest.json`` of a prepared folder; None if there is none."""
+    path = Path(folder, 'manifest.json')
+    if not path.is_file():
+        return None
+    return json.loads(path.read_text(encoding='utf-8'))
+
+
+def file_sha256(path: str | Path) -> str | None:
+    """SHA-256 of a file in hexadecimal; None for a URL or no file."""
+    if not Path(path).is_file():
+        return None
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def cross_table(report: Mapping) -> str:
+    """Lay the report of :func:`cross_test` out as Markdown.
+
+    A row is a target; every column of a score names its level.
+    """
+    columns = {
+        'video AUC': 'video/auc',
+        'clip AUC': 'clip/auc',
+        'video EER': 'video/eer',
+        'video ACC at 0.5': 'video/acc',
+    }
+    thresholds = report['thresholds']
+    if thresholds:
+        column = f'video ACC at {thresholds["video"]:.4f} (val)'
+        columns[column] = 'video/acc_val'
+    rows = [['target', 'real videos', 'fake videos', *columns]]
+    for target in report['targets']:
+        scores = (target['metrics'][key] for key in columns.values())
+        rows.append(
+            [
+                target['name'],
+                str(target['real_videos']),
+                str(target['fake_videos']),
+                *('-' if s is None else f'{s:.4f}' for s in scores),
+            ]
+        )
+    lines = [*markdown_table(rows), '', *_facts(report)]
+    return '\n'.join(lines) + '\n'
+
+
+def _facts(report: Mapping) -> list[str]:
+    """Say below the table where its numbers come from, a line each."""
+    digest = (report['checkpoint_sha256'] or 'unknown')[:12]
+    lines = [
+        f'{report["config"]}, {report["checkpoint"]} (sha256 {digest})',
+    ]
+    if report['thresholds']:
+        lines.append(
+            'val: equal error rate of {videos} videos, {folder}/{ann_file}; '
+            'threshold of clips {clip:.4f}'.format(**report['thresholds'])
+        )
+    for target in report['targets']:
+        manifest = (target['manifest'] or 'unknown')[:12]
+        parameters = target['parameters']
+        chosen = parameters.get('source_options') or {}
+        facts = [f'{key} {value}' for key, value in sorted(chosen.items())]
+        lines.append(
+            ', '.join(
+                [
+                    f'{target["name"]}: source {target["source"]}',
+                    *facts,
+                    f'manifest {manifest}, {target["folder"]}',
+                ]
+            )
+        )
+    return [f'- {line}' for line in [*lines, *report['notes']]]
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Align cells as a Markdown table, the first column to the left.
+
+    Args:
+        rows: The header first; all of one length.
+
+    Returns:
+        Lines, one more than rows.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = []
+    for row in rows:
+        first, *others = (
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths))
+        )
+        lines.append('| ' + ' | '.join([first, *others]) + ' |')
+    rule = [
+        '-' * widths[0],
+        *('-' * (width - 1) + ':' for width in widths[1:]),
+    ]
+    lines.insert(1, '| ' + ' | '.join(rule) + ' |')
+    return lines

@@ -1,0 +1,79 @@
+"""How a video becomes face crops: the choices of a whole data set."""
+
+from dataclasses import dataclass
+
+__all__ = ['CropOptions']
+
+
+@dataclass(frozen=True)
+class CropOptions:
+    """How a video becomes crops; the same for a whole data set.
+
+    Attributes:
+        size: Side of a saved crop in pixels (paper: 224).
+        stride: Every ``stride``-th frame is saved (paper: 2).
+        store: ``'crops'``: images are written. ``'boxes'``: nothing is; the
+            same record tells how to cut the same crops from the video.
+        image: ``'jpg'``, or ``'png'`` without loss.
+        quality: Of JPEG files, 1 to 100.
+        min_frames: A track with fewer saved frames is too short (paper: a
+            clip has 8).
+        tracks: ``'one'``: one face per video. ``'all'``: every face of every
+            shot.
+        upsample: See :func:`~gml_mmaction.faces.detect_faces`.
+        search_stride: A face is looked for in every ``search_stride``-th
+            source frame (of those that are saved) until there is one.
+        check_stride: Likewise, whether it is still in its square.
+        lost: A track whose face was not seen for more than so many source
+            frames ends where it was last seen.
+
+    Raises:
+        ValueError: A value is out of its range.
+
+    Paper: names size and stride; clips have 8 frames. JPEG quality 95 and
+    all else is ours.
+    """
+
+    size: int = 224
+    stride: int = 2
+    store: str = 'crops'
+    image: str = 'jpg'
+    quality: int = 95
+    min_frames: int = 8
+    tracks: str = 'one'
+    upsample: int = 1
+    search_stride: int = 10
+    check_stride: int = 50
+    lost: int = 100
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ('size', 1, 4096),
+            ('stride', 1, 1000),
+            ('quality', 1, 100),
+            ('min_frames', 1, 10**6),
+            ('upsample', 0, 4),
+            ('search_stride', 1, 10**6),
+            ('check_stride', 1, 10**6),
+            ('lost', 1, 10**6),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(
+                    f'{name} is {getattr(self, name)}; '
+                    f'it must be {low} to {high}'
+                )
+        for name, known in (
+            ('store', ('crops', 'boxes')),
+            ('image', ('jpg', 'png')),
+            ('tracks', ('one', 'all')),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f'{name} is {getattr(self, name)!r}; '
+                    f'it must be {known[0]!r} or {known[1]!r}'
+                )
+
+    @property
+    def filename_tmpl(self) -> str:
+        """Name of the n-th crop of a track, to be formatted with n."""
+        return f'{{:06}}.{self.image}'

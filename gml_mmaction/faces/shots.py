@@ -1,0 +1,102 @@
+"""Hard cuts between shots, found in the frames as they pass.
+
+A frame is reduced to a thumbnail of 32x24 pixels (nearest of 160x120, then
+the mean of each 5x5), without its mean colour and of unit length: v. The
+distance of two frames is 1 - v1.v2, that is 1 - their correlation, 0 to 2. It
+does not see a change of exposure, and noise and displaced blocks average out.
+
+Frame k starts a shot if it is far from frame k - 1, and the step between them
+stands out from the two steps before and after it. So that flashes do not
+count, k - 1 must be as far from k + 1 and k + 2, and k from k - 2 and k - 3.
+
+Measured on every 2nd frame of 18 videos of four people before one camera
+(640x480, 30 fps, large gestures, 602 steps) and of concatenations of them:
+
+- No cut was found inside a video; nor with DeeperForensics' noise, blocks or
+  pixelation at level 5, changes of exposure, flashes of 1 or 2 saved frames,
+  a zoom, a pan of 4 pixels a frame, a trembling camera, close-ups of the
+  face, or three times the speed.
+- Every cut from one person to another was found (as well with distortions;
+  in close-ups 97 of 100, those missed beside a fast gesture).
+- Of jump cuts, the same person before the same wall, one in five was found
+  (in close-ups three in five): the rest looks like a gesture.
+- Fades and wipes are not found, nor a shot of one or two saved frames that
+  returns to the one before it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, repeat
+from typing import TypeVar
+
+import cv2
+import numpy as np
+
+__all__ = ['distance', 'mark_cuts', 'thumbnail']
+
+T = TypeVar('T')
+
+_AHEAD = 2  # frames that must be seen before a frame can be judged
+# A gesture in a close-up gives up to 0.33, but with steps like it beside it;
+# cuts between people give 0.14 at least.
+_FAR, _STANDS_OUT = 0.13, 3.0
+_VERY_FAR = 0.4
+_STILL = 0.01  # a smaller step is no measure of how lively a shot is
+_FAINT = 4.0  # grey levels of contrast below which a thumbnail is flat
+
+
+def thumbnail(frame: np.ndarray) -> np.ndarray:
+    """Return the unit vector of a frame (H, W, 3); see the module."""
+    small = cv2.resize(frame, (160, 120), interpolation=cv2.INTER_NEAREST)
+    small = cv2.resize(small, (32, 24), interpolation=cv2.INTER_AREA)
+    pixels = (small - np.float32(cv2.mean(small)[:3])).ravel()
+    # one more component, the same for all: two flat frames are alike
+    vector = np.append(pixels, np.float32(_FAINT * pixels.size**0.5))
+    return vector / np.sqrt(vector @ vector)
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Return 1 - correlation of two thumbnails: 0 = alike, 1 = unrelated."""
+    return 1.0 - float(a @ b)
+
+
+def mark_cuts(
+    items: Iterable[T], image: Callable[[T], np.ndarray]
+) -> Iterator[tuple[T, bool]]:
+    """Yield each item, and whether it is the first of a new shot.
+
+    Reads two items ahead. The first item of all is no cut.
+
+    Args:
+        items: Frames in order, evenly spaced, with what belongs to them.
+        image: Returns the frame of an item, (H, W, 3), uint8.
+    """
+    waiting = deque()
+    window = deque(repeat(None, 2 * _AHEAD + 2), maxlen=2 * _AHEAD + 2)
+    for item in chain(items, repeat(None, _AHEAD)):
+        window.append(None if item is None else thumbnail(image(item)))
+        waiting.append(item)
+        if len(waiting) > _AHEAD:
+            yield waiting.popleft(), _is_cut(window)
+
+
+def _is_cut(window: Sequence[np.ndarray | None]) -> bool:
+    """Judge the step between the two frames in the middle of six."""
+    a, b, c, d, e, f = window
+    if c is None:
+        return False
+    score = min(_distances((c, d), (c, e), (c, f), (b, d), (a, d)))
+    if score <= _FAR:
+        return False
+    beside = sorted(_distances((a, b), (b, c), (d, e), (e, f)))
+    if not beside:
+        return True
+    if score > _VERY_FAR:  # another cut may be near: one of four may be large
+        beside = beside[:2]
+    return score > _STANDS_OUT * (beside[-1] + _STILL)
+
+
+def _distances(*pairs: tuple) -> list[float]:
+    return [
+        distance(a, b) for a, b in pairs if a is not None and b is not None
+    ]

@@ -1,0 +1,137 @@
+"""DeepFake Detection Challenge (DFDC), the full set.
+
+    ROOT/test/labels.csv                    filename,label with 1 = fake
+    ROOT/test/<name>.mp4
+    ROOT/train/dfdc_train_part_N/metadata.json       {"<name>.mp4":
+        {"label": "REAL" or "FAKE", "original": "<name>.mp4"}, ...}
+    ROOT/train/dfdc_train_part_N/<name>.mp4
+
+The download is at ai.meta.com/datasets/dfdc. The level ``train`` may be
+absent, ``labels.csv`` may lie in ROOT, and videos in a folder ``videos``
+beside their list.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import Video, register_source
+from .files import check_folder, locate
+
+__all__ = ['list_videos']
+
+_LABELS = ('REAL', 'FAKE')
+
+
+def _notes(videos: Sequence[Video]) -> list[str]:
+    return [
+        'no official validation set; forgery methods are not told',
+        'LipForensics and RealForensics test on 3215 of its test videos, '
+        'others on all: compare numbers with care',
+    ]
+
+
+@register_source('dfdc', notes=_notes)
+def list_videos(root: str | Path, *, train: bool = True) -> list[Video]:
+    """List the test videos and those of the training parts that are there.
+
+    Args:
+        root: Folder of ``test`` and ``train``, of which one may be absent.
+        train: Whether to list the training parts; without, only the test
+            set.
+
+    Returns:
+        Training parts by number, then test, each in its list's order. In
+        training a fake names its original as what is seen, ``dfdc/<name>``;
+        people are not told.
+
+    Raises:
+        ValueError: No such folder; no list in it; a list is malformed.
+    """
+    root = check_folder(root)
+    videos = []
+    for path in _find_parts(root) if train else []:
+        videos += _read_metadata(path)
+    labels = [root / 'test' / 'labels.csv', root / 'labels.csv']
+    for path in [path for path in labels if path.is_file()][:1]:
+        videos += _read_labels(path)
+    if not videos:
+        raise ValueError(
+            f'{root}: neither test/labels.csv nor '
+            'train/dfdc_train_part_N/metadata.json'
+        )
+    return videos
+
+
+def _find_parts(root: Path) -> list[Path]:
+    pattern = 'dfdc_train_part_*/metadata.json'
+    found = [*root.glob(f'train/{pattern}'), *root.glob(pattern)]
+    return sorted(found, key=lambda path: _numbers(path.parent.name))
+
+
+def _numbers(name: str) -> list[int]:
+    return [int(number) for number in re.findall(r'\d+', name)]
+
+
+def _read_metadata(path: Path) -> list[Video]:
+    try:
+        entries = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{path}: not JSON ({error})') from error
+    if not isinstance(entries, dict):
+        raise ValueError(f'{path}: expected {{"x.mp4": {{"label": ...}}}}')
+    videos = []
+    for name, entry in entries.items():
+        entry = entry if isinstance(entry, dict) else {}
+        label = entry.get('label')
+        if label not in _LABELS:
+            raise ValueError(
+                f'{path}: {name} has the label {label!r}; expected REAL or '
+                'FAKE'
+            )
+        seen = Path(entry.get('original') or name).stem
+        videos.append(
+            _video(
+                f'train/{path.parent.name}/{Path(name).stem}',
+                locate(path.parent, name),
+                _LABELS.index(label),
+                people=(f'dfdc/{seen}',),
+            )
+        )
+    return videos
+
+
+def _read_labels(path: Path) -> list[Video]:
+    videos = []
+    with path.open(encoding='utf-8-sig', newline='') as file:
+        rows = csv.DictReader(file)
+        for row in rows:
+            name, label = row.get('filename'), row.get('label')
+            if not name or label not in ('0', '1'):
+                raise ValueError(
+                    f'{path}, line {rows.line_num}: expected the columns '
+                    'filename and label, the latter 0 or 1'
+                )
+            videos.append(
+                _video(
+                    f'test/{Path(name).stem}',
+                    locate(path.parent, name),
+                    int(label),
+                )
+            )
+    return videos
+
+
+def _video(
+    name: str, path: Path, label: int, *, people: tuple[str, ...] = ()
+) -> Video:
+    return Video(
+        video_id=name,
+        path=path,
+        label=label,
+        method='fake' if label else 'real',
+        split=name.split('/')[0],
+        people=people,
+    )

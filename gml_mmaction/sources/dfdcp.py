@@ -1,0 +1,71 @@
+"""DeepFake Detection Challenge, preview set (DFDCP).
+
+    ROOT/dataset.json      {"method_A/<...>/<name>.mp4":
+        {"label": "real" or "fake", "set": "train" or "test", ...}, ...}
+    ROOT/original_videos/<...>/<name>.mp4
+    ROOT/method_A/<...>/<name>.mp4
+    ROOT/method_B/<...>/<name>.mp4
+
+``dataset.json`` is part of the download (dfdc_preview_set.zip, once at
+dfdc.ai). Each of the three folders may have a level ``videos`` in it.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from . import Video, register_source
+from .files import check_folder, locate, video_id
+
+__all__ = ['list_videos']
+
+_LABELS = ('real', 'fake')
+_SETS = ('train', 'test')
+
+
+def _notes(videos: Sequence[Video]) -> list[str]:
+    return ['no official validation set']
+
+
+@register_source('dfdcp', notes=_notes)
+def list_videos(root: str | Path) -> list[Video]:
+    """List every video of ``dataset.json``, present or not, in its order.
+
+    Args:
+        root: Folder of ``dataset.json``.
+
+    Returns:
+        Train and test; the method of a fake is ``method_A`` or ``method_B``.
+
+    Raises:
+        ValueError: No such folder, or no or a malformed ``dataset.json``.
+    """
+    path = check_folder(root) / 'dataset.json'
+    if not path.is_file():
+        raise ValueError(f'{path}: no such file; it is part of the download')
+    try:
+        entries = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{path}: not JSON ({error})') from error
+    if not isinstance(entries, dict):
+        raise ValueError(f'{path}: expected videos by their path, {{...}}')
+    return [_video(path, name, entry) for name, entry in entries.items()]
+
+
+def _video(path: Path, name: str, entry: object) -> Video:
+    listed = PurePosixPath(name)
+    entry = entry if isinstance(entry, dict) else {}
+    label, split = entry.get('label'), entry.get('set')
+    if label not in _LABELS or split not in _SETS or len(listed.parts) < 2:
+        raise ValueError(
+            f'{path}: {name}: expected a path with "label" real or fake and '
+            f'"set" train or test, not {label!r} and {split!r}'
+        )
+    top, *rest = listed.parts
+    return Video(
+        video_id=video_id(listed, root=PurePosixPath()),
+        path=locate(path.parent / top, '/'.join(rest)),
+        label=_LABELS.index(label),
+        method=top if label == 'fake' else 'real',
+        split=split,
+    )

@@ -1,0 +1,108 @@
+"""Which files of a data set's folder are its videos.
+
+Official trees and their users' differ in one thing above all: DeepfakeBench
+and SelfBlendedImages put a folder ``videos`` around the files. What is here
+reads both, and names a video the same in both.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+
+__all__ = [
+    'IMAGE_SUFFIXES',
+    'VIDEO_SUFFIXES',
+    'check_folder',
+    'image_folders',
+    'is_image',
+    'locate',
+    'video_files',
+    'video_id',
+]
+
+VIDEO_SUFFIXES = frozenset(
+    f'.{kind}'
+    for kind in (
+        *('avi', 'flv', 'gif', 'm4v', 'mkv', 'mov', 'mp4', 'mpeg', 'mpg'),
+        *('webm', 'wmv'),
+    )
+)
+IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.png', '.webp'})
+_LEVELS = {'videos', 'frames'}
+
+
+def check_folder(root: str | Path) -> Path:
+    """Return ``root`` as a path.
+
+    Raises:
+        ValueError: There is no such folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise ValueError(f'{root}: no such folder')
+    return root
+
+
+def video_files(folder: Path) -> list[Path]:
+    """List the video files below ``folder``, sorted.
+
+    Links are followed. Names that begin with a dot are left out: on some
+    disks each ``x.mp4`` has a ``._x.mp4`` that is none.
+    """
+    return sorted(
+        path / name
+        for path, names in _walk(folder)
+        for name in names
+        if PurePath(name).suffix.lower() in VIDEO_SUFFIXES
+        and not name.startswith('.')
+    )
+
+
+def image_folders(folder: Path) -> list[Path]:
+    """List the folders, ``folder`` or below, with an image in them, sorted.
+
+    Folders of ``masks`` are left out.
+    """
+    return sorted(
+        path for path, names in _walk(folder) if any(map(is_image, names))
+    )
+
+
+def is_image(name: str) -> bool:
+    """Tell by its name, as a sequence's reader does, whether it is one."""
+    suffix = PurePath(name).suffix.lower()
+    return suffix in IMAGE_SUFFIXES and not name.startswith('.')
+
+
+def video_id(path: PurePath, *, root: PurePath) -> str:
+    """Name a file by its place below ``root``.
+
+    Returns:
+        POSIX path without suffix of a video file, and without the levels
+        ``videos`` and ``frames``.
+    """
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        path = path.with_suffix('')
+    *folders, name = path.relative_to(root).parts
+    return '/'.join([*(f for f in folders if f not in _LEVELS), name])
+
+
+def locate(folder: Path, name: str) -> Path:
+    """Return ``folder/name``, or ``folder/videos/name`` if only that exists.
+
+    Args:
+        folder: Where the official tree has the file.
+        name: Relative to it; may be a path.
+    """
+    official, moved = folder / name, folder / 'videos' / name
+    return moved if moved.exists() and not official.exists() else official
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    for path, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [
+            name
+            for name in folders
+            if name != 'masks' and not name.startswith('.')
+        ]
+        yield Path(path), names

@@ -1,0 +1,121 @@
+"""WildDeepfake: sequences of face images, in archives or unpacked.
+
+    ROOT/{real,fake}_{train,test}/N.tar.gz    with <...>/<sequence>/NNN.png,
+        for instance 1/fake/131/1057.png in fake_train/1.tar.gz
+
+The download is at huggingface.co/datasets/xingjunm/WildDeepfake, its folder
+``deepfake_in_the_wild`` is ROOT. Folders ``real/train`` and so on do as well,
+and so do archives that were unpacked where they lie or in a folder of their
+own. A sequence is any folder with images in it, which are crops already; a
+file's name is its frame number.
+"""
+
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from . import Video, register_source
+from .files import check_folder, image_folders, is_image
+
+__all__ = ['list_videos']
+
+_LABELS = {'real': 0, 'fake': 1}
+_SPLITS = ('train', 'test')
+_ARCHIVES = ('.tar.gz', '.tgz', '.tar')
+
+
+def _notes(videos: Sequence[Video]) -> list[str]:
+    notes = [
+        'no official validation set; no videos but face crops, used whole: '
+        'another crop than that of the other sets',
+    ]
+    packed = sum(bool(video.member) for video in videos)
+    if packed:
+        notes.append(
+            f'{packed} sequences are in archives, each read from the start '
+            'for every one of them: unpack them to be faster'
+        )
+    return notes
+
+
+@register_source('wilddeepfake', notes=_notes)
+def list_videos(root: str | Path) -> list[Video]:
+    """List the sequences that are there; the set has no list of its own.
+
+    To know what is in an archive it is read, which takes as long as
+    unpacking. One beside a folder of its name counts as unpacked there.
+
+    Args:
+        root: Folder of ``real_train``, ``fake_train``, ``real_test`` and
+            ``fake_test``, or of some of them.
+
+    Returns:
+        Train, then test; reals before fakes. The id of a sequence is the
+        same in an archive and unpacked.
+
+    Raises:
+        ValueError: No such folder; none of the four in it; an archive that
+            cannot be read.
+    """
+    root = check_folder(root)
+    folders = [
+        (root / name, method, split)
+        for split in _SPLITS
+        for method in _LABELS
+        for name in (f'{method}_{split}', f'{method}/{split}')
+        if (root / name).is_dir()
+    ]
+    if not folders:
+        raise ValueError(
+            f'{root}: none of real_train, fake_train, real_test, fake_test'
+        )
+    return [
+        Video(
+            video_id=f'{method}_{split}/{name}',
+            path=path,
+            label=_LABELS[method],
+            method=method,
+            split=split,
+            member=member,
+            cropped=True,
+        )
+        for folder, method, split in folders
+        for name, path, member in _find_sequences(folder)
+    ]
+
+
+def _find_sequences(folder: Path) -> Iterator[tuple[str, Path, str]]:
+    """Yield name in ``folder``, path and member of each sequence."""
+    for path in image_folders(folder):
+        yield path.relative_to(folder).as_posix(), path, ''
+    for path in sorted(folder.glob('*')):
+        stem = _archive_stem(path)
+        if stem and path.is_file() and not (folder / stem).is_dir():
+            for member in _list_archive(path):
+                name = PurePosixPath(member)
+                inside = name.parts[:1] == (stem,)
+                yield str(name if inside else stem / name), path, member
+
+
+def _archive_stem(path: Path) -> str:
+    """Return an archive's name without suffix; '' if it is none."""
+    for suffix in _ARCHIVES:
+        if path.name.endswith(suffix) and not path.name.startswith('.'):
+            return path.name.removesuffix(suffix)
+    return ''
+
+
+def _list_archive(path: Path) -> list[str]:
+    """List the folders of an archive that have an image in them, sorted."""
+    folders = set()
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = PurePosixPath(member.name)
+                if member.isfile() and is_image(name.name):
+                    folders.add(str(name.parent))
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ValueError(
+            f'{path}: not a whole archive ({error}); fetch it again'
+        ) from error
+    return sorted(folders)

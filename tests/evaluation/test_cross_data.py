@@ -1,0 +1,303 @@
+"""Facts about tests across data sets, on MMEngine's real runner.
+
+The numbers are computed again from the files of scores, by scikit-learn and
+by counting.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from sklearn.metrics import accuracy_score, roc_auc_score
+from tiny import CONFIG, tiny_config, write_checkpoint, write_prepared
+
+from gml_mmaction.evaluation.cross_data import (
+    Target,
+    TargetError,
+    cross_table,
+    cross_test,
+    find_target,
+    leaked_videos,
+    markdown_table,
+    score_target,
+)
+
+
+def videos(split, real, fakes, tracks=1):
+    entries = [(f'{split}/r{i}', 'real', [f'a/{i}'], 1) for i in range(real)]
+    for method, count in fakes.items():
+        entries += [
+            (f'{split}/{method}{i}', method, [f'a/{i}', f'b/{i}'], tracks)
+            for i in range(count)
+        ]
+    return entries
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory):
+    """Return crops of a data set to train on; a/0 is in its training."""
+    return write_prepared(
+        tmp_path_factory.mktemp('data') / 'ffpp',
+        dict(
+            train=[('train/0', 'real', ['a/0'], 1)],
+            val=videos('val', 5, {'Deepfakes': 6}),
+            test=[
+                (video_id, method, [f'test-{p}' for p in people], tracks)
+                for video_id, method, people, tracks in videos(
+                    'test', 3, {'Deepfakes': 3, 'FaceSwap': 2}
+                )
+            ],
+        ),
+        source='ffpp',
+        seed=1,
+    )
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp('net') / 'tiny.pth')
+
+
+@pytest.fixture(scope='module')
+def targets(source):
+    cdf = write_prepared(
+        source.parent / 'celeb',
+        dict(test=videos('test', 4, {'synthesis': 5}, tracks=2)),
+        source='cdf',
+        seed=2,
+    )
+    return [Target('ffpp', source), Target('cdf', cdf)]
+
+
+@pytest.fixture(scope='module')
+def work_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp('work')
+
+
+@pytest.fixture(scope='module')
+def report(work_dir, source, checkpoint, targets):
+    cfg = tiny_config(work_dir, checkpoint, source)
+    cfg.val_dataloader.dataset.num_clips = 1  # as in training
+    return cross_test(cfg, targets)
+
+
+def scores_of(work_dir, name):
+    return json.loads((work_dir / f'scores_{name}.json').read_text())
+
+
+def column(rows, *keys):
+    return [np.array([row[key] for row in rows]) for key in keys]
+
+
+@pytest.mark.parametrize('place', [0, 1])
+def test_numbers_are_those_of_the_scores_file(report, work_dir, place):
+    row = report['targets'][place]
+    scores = scores_of(work_dir, row['name'])
+    assert row['source'] == scores['source'] == row['name']
+    for level, rows in (
+        ('video', scores['videos']),
+        ('clip', scores['clips']),
+    ):
+        labels, values = column(rows, 'label', 'score')
+        assert len(np.unique(values)) == len(values)
+        assert min(values) < 0.5 < max(values)
+        metrics = row['metrics']
+        auc = roc_auc_score(labels, values)
+        assert metrics[f'{level}/auc'] == pytest.approx(auc)
+        for key, threshold in (
+            ('acc', 0.5),
+            ('acc_val', report['thresholds'][level]),
+        ):
+            acc = accuracy_score(labels, values >= threshold)
+            assert metrics[f'{level}/{key}'] == pytest.approx(acc)
+    labels = [video['label'] for video in scores['videos']]
+    assert row['real_videos'] == labels.count(0)
+    assert row['fake_videos'] == labels.count(1)
+
+
+def test_a_video_has_the_largest_mean_of_its_tracks(report, work_dir):
+    scores = scores_of(work_dir, 'cdf')
+    assert len(scores['clips']) == (4 + 5 * 2) * 2  # of 16 frames
+    for video in scores['videos']:
+        means = {}
+        for clip in scores['clips']:
+            if clip['video_id'] == video['video_id']:
+                means.setdefault(clip['track'], []).append(clip['score'])
+        means = {track: sum(c) / len(c) for track, c in means.items()}
+        assert len(means) == 1 + video['label']
+        assert video['score'] == pytest.approx(max(means.values()))
+        for track in video['tracks']:
+            assert track['score'] == pytest.approx(means[track['track']])
+
+
+def test_the_threshold_is_where_validation_errors_are_closest(
+    report, work_dir
+):
+    scores = scores_of(work_dir, 'val')
+    for level, rows in (
+        ('video', scores['videos']),
+        ('clip', scores['clips']),
+    ):
+        labels, values = column(rows, 'label', 'score')
+
+        def gap(threshold, labels=labels, values=values):
+            false_alarms = np.mean(values[labels == 0] >= threshold)
+            misses = np.mean(values[labels == 1] < threshold)
+            return abs(false_alarms - misses)
+
+        found = report['thresholds'][level]
+        assert gap(found) == pytest.approx(min(map(gap, values)))
+        assert found in values
+
+
+def test_the_threshold_comes_from_all_clips_of_the_validation_set(report):
+    """In training only num_clips of them are seen."""
+    origin = report['thresholds']
+    assert (origin['videos'], origin['clips']) == (11, 22)
+    assert origin['source'] == 'ffpp'
+
+
+def test_the_report_names_files_by_their_hashes(report, checkpoint, targets):
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert report['checkpoint_sha256'] == digest
+    for row, target in zip(report['targets'], targets):
+        manifest = (target.folder / 'manifest.json').read_bytes()
+        assert row['manifest'] == hashlib.sha256(manifest).hexdigest()
+        assert row['parameters']['compression'] == 'c23'
+        assert 'videos' not in row['parameters']
+
+
+def test_people_of_the_training_set_in_a_test_set_are_told(report):
+    """Celeb's first real and first fake show a/0; FF++ tests on others."""
+    assert [row['leaked_videos'] for row in report['targets']] == [0, 2]
+    assert report['notes'] == [
+        '2 of 9 test videos of cdf show people of the training set'
+    ]
+
+
+def test_the_written_report_is_the_returned_one(report, work_dir):
+    text = (work_dir / 'cross_table.json').read_text()
+    assert json.loads(text) == report
+    assert (work_dir / 'cross_table.md').read_text() == cross_table(report)
+
+
+def test_the_table_names_the_level_of_every_column(report):
+    header, _, *rows = (
+        [cell.strip() for cell in line.split('|')[1:-1]]
+        for line in cross_table(report).split('\n\n')[0].splitlines()
+    )
+    threshold = report['thresholds']['video']
+    assert header == [
+        *('target', 'real videos', 'fake videos'),
+        *('video AUC', 'clip AUC', 'video EER', 'video ACC at 0.5'),
+        f'video ACC at {threshold:.4f} (val)',
+    ]
+    keys = ('video/auc', 'clip/auc', 'video/eer', 'video/acc', 'video/acc_val')
+    for row, target in zip(rows, report['targets']):
+        name, real, fake, *numbers = row
+        assert name == target['name']
+        assert (int(real), int(fake)) == (
+            target['real_videos'],
+            target['fake_videos'],
+        )
+        expected = [target['metrics'][key] for key in keys]
+        assert list(map(float, numbers)) == pytest.approx(expected, abs=1e-4)
+    assert '2 of 9 test videos' in cross_table(report)
+
+
+def test_each_run_logs_to_a_folder_of_its_own(report, work_dir):
+    for name in ('val', 'ffpp', 'cdf'):
+        metrics = json.loads(
+            (work_dir / name / 'test_metrics.json').read_text()
+        )
+        assert metrics.pop('scores_file') == f'../scores_{name}.json'
+        log = next((work_dir / name).glob('*/*.log')).read_text()
+        assert f'{metrics["clip/auc"]:.4f}' in log
+        assert log.count('Test scores') == 1
+        # MMEngine gives loggers out by this name and the second
+        cfg = Config.fromfile(work_dir / name / CONFIG.name)
+        assert cfg.experiment_name == f'{CONFIG.stem}_{name}'
+
+
+def test_without_a_validation_set_there_is_a_line_and_only_one_half(
+    tmp_path, checkpoint, targets
+):
+    cfg = tiny_config(tmp_path / 'run', checkpoint, tmp_path / 'gone')
+    report = cross_test(cfg, targets)
+    assert report['thresholds'] is None
+    val = tmp_path / 'gone/val.json'
+    assert report['notes'] == [
+        f'no threshold of a validation set: {val} is not there',
+        'not compared with the people of the training set: '
+        f'{val.parent}/manifest.json is not there',
+    ]
+    table = cross_table(report)
+    assert '(val)' not in table
+    assert 'no threshold of a validation set' in table
+    assert 'video/acc_val' not in report['targets'][0]['metrics']
+
+
+def test_a_config_without_our_metric_is_refused(tmp_path, checkpoint, targets):
+    cfg = tiny_config(tmp_path, checkpoint, tmp_path)
+    cfg.test_evaluator = dict(type='AccMetric')
+    with pytest.raises(ValueError, match='has no ForgeryMetric; add'):
+        score_target(cfg, targets[0], {})
+
+
+def test_two_targets_of_one_name_are_refused(tmp_path, checkpoint, targets):
+    cfg = tiny_config(tmp_path, checkpoint, tmp_path)
+    with pytest.raises(TargetError, match='two targets are called ffpp'):
+        cross_test(cfg, [targets[0], targets[0]])
+
+
+def test_a_name_alone_is_a_folder_of_data(tmp_path):
+    for name in ('cdf', 'ffpp'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'test.json').write_text('{}')
+    assert find_target('cdf', tmp_path) == Target('cdf', tmp_path / 'cdf')
+    given = find_target(f'dfo={tmp_path}/ffpp', tmp_path)
+    assert given == Target('dfo', tmp_path / 'ffpp')
+    with pytest.raises(TargetError, match=r'dfo/test\.json is .* cdf, ffpp;'):
+        find_target('dfo', tmp_path)
+    with pytest.raises(TargetError, match=r'in .*nowhere/ are none;'):
+        find_target('dfo', tmp_path / 'nowhere')
+
+
+@pytest.mark.parametrize('name', ['', 'a/b', '../a', 'val', 'a='])
+def test_a_name_that_cannot_name_a_file_is_refused(name, tmp_path):
+    with pytest.raises(TargetError):
+        find_target(f'{name}={tmp_path}', tmp_path)
+
+
+def test_a_leak_is_a_person_of_any_training_video():
+    def manifest(split, *people, **more):
+        return dict(
+            videos=[dict(split=split, people=p, **more) for p in people]
+        )
+
+    train = manifest('train', ['x/1', 'x/2'], ['x/3'])
+    train['videos'].append(dict(split='val', people=['x/4']))
+    test = manifest('test', ['x/2'], ['x/3', 'x/9'], ['x/4'], [])
+    assert leaked_videos(test, train) == 2
+    assert (
+        leaked_videos(manifest('test', ['x/1'], reason='no face'), train) == 0
+    )
+    assert leaked_videos(dict(videos=[dict(split='test')]), train) == 0
+
+
+def test_a_markdown_table_is_aligned():
+    assert markdown_table([['a', 'auc'], ['name', '1']]) == [
+        '| a    | auc |',
+        '| ---- | --: |',
+        '| name |   1 |',
+    ]
+
+
+def test_a_checkpoint_elsewhere_has_no_hash(report):
+    from gml_mmaction.evaluation.cross_data import file_sha256
+
+    assert file_sha256('https://example.org/a.pth') is None
+    assert Path(report['checkpoint']).is_file()

@@ -1,0 +1,79 @@
+import pytest
+
+from gml_mmaction.sources import get_entry
+from gml_mmaction.sources.files import VIDEO_SUFFIXES
+from gml_mmaction.sources.folder import list_videos
+
+
+def table(videos):
+    return [(v.video_id, v.label, v.method, v.split) for v in videos]
+
+
+def test_real_and_fake_are_all_for_testing(touch):
+    root = touch('real/a.mp4', 'real/deep/er/b.MOV', 'fake/c.webm')
+    assert table(list_videos(root)) == [
+        ('real/a', 0, 'real', 'test'),
+        ('real/deep/er/b', 0, 'real', 'test'),
+        ('fake/c', 1, 'fake', 'test'),
+    ]
+
+
+def test_train_val_and_test_are_splits(touch):
+    root = touch('val/fake/a.avi', 'train/real/b.gif', 'test/fake/x/y/c.mkv')
+    assert table(list_videos(root)) == [
+        ('train/real/b', 0, 'real', 'train'),
+        ('val/fake/a', 1, 'fake', 'val'),
+        ('test/fake/x/y/c', 1, 'x', 'test'),
+    ]
+
+
+def test_a_folder_below_fake_is_the_method(touch):
+    root = touch('fake/SimSwap/a.mp4', 'fake/b.mp4', 'real/x/c.mp4')
+    assert {v.method for v in list_videos(root)} == {'SimSwap', 'fake', 'real'}
+
+
+@pytest.mark.parametrize('suffix', sorted(VIDEO_SUFFIXES))
+def test_a_video_is_known_by_its_suffix_in_any_case(touch, suffix):
+    root = touch(f'fake/a{suffix}', f'fake/b{suffix.upper()}')
+    assert len(list_videos(root)) == 2
+
+
+def test_what_is_no_video_is_left_out(touch):
+    root = touch('fake/a.mp4', 'fake/._a.mp4', 'fake/.x/b.mp4', 'fake/c.txt')
+    assert [v.video_id for v in list_videos(root)] == ['fake/a']
+
+
+def test_files_that_differ_by_suffix_have_two_ids(touch):
+    root = touch('fake/a.mp4', 'fake/a.avi', 'fake/b.avi')
+    ids = [video.video_id for video in list_videos(root)]
+    assert ids == ['fake/a_avi', 'fake/a_mp4', 'fake/b']
+
+
+def test_links_are_followed(touch, tmp_path):
+    elsewhere = touch('c23/a.mp4', root=tmp_path / 'elsewhere')
+    root = touch('fake/b.mp4', root=tmp_path / 'mine')
+    (root / 'fake/Deepfakes').symlink_to(elsewhere)
+    assert ('fake/Deepfakes/c23/a', 1, 'Deepfakes', 'test') in table(
+        list_videos(root)
+    )
+
+
+def test_the_notes_tell_of_a_split_without_reals(touch):
+    root = touch('test/fake/a.mp4', 'train/fake/b.mp4', 'train/real/c.mp4')
+    notes = get_entry('folder').notes(list_videos(root))
+    assert [note for note in notes if 'AUC' in note] == [
+        'test: only fake, no real: no AUC'
+    ]
+
+
+@pytest.mark.parametrize(
+    ('names', 'message'),
+    [
+        ([], 'no videos in real and fake'),
+        (['a.mp4', 'real/readme.txt'], 'no videos in real and fake'),
+        (['real/a.mp4', 'test/fake/b.mp4'], 'keep one of the two'),
+    ],
+)
+def test_another_layout_is_refused(touch, names, message):
+    with pytest.raises(ValueError, match=message):
+        list_videos(touch(*names))

@@ -1,0 +1,127 @@
+"""A tiny detector and tiny prepared data, to run MMEngine's real runner.
+
+``from tiny import CONFIG, TINY, ...`` works in every test below this folder.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+
+REPO = Path(__file__).parents[1]
+CONFIG = REPO / 'configs/gml_xception-small_demo.py'
+TINY = {
+    'model.backbone.width': 0.0625,
+    'model.cls_head.in_channels': 128,
+    'model.cls_head.ad_head.in_channels': 46,
+}
+
+
+def tiny_config(work_dir, checkpoint, data):
+    """The demo's config, a sixteenth as wide, that reads no data set yet."""
+    cfg = Config.fromfile(CONFIG)
+    loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+    cfg.merge_from_dict(
+        {
+            **TINY,
+            **{f'{name}.num_workers': 0 for name in loaders},
+            **{f'{name}.persistent_workers': False for name in loaders},
+            **{f'{name}.dataset.data_root': str(data) for name in loaders},
+        }
+    )
+    cfg.work_dir = str(work_dir)
+    cfg.load_from = str(checkpoint)
+    return cfg
+
+
+def write_checkpoint(path, seed=0):
+    """Write the weights of a tiny detector that has learnt nothing.
+
+    They are such that clips differ in their scores, on both sides of 0.5.
+    """
+    from mmaction.registry import MODELS
+    from mmengine.registry import init_default_scope
+
+    init_default_scope('mmaction')
+    cfg = Config.fromfile(CONFIG)
+    cfg.merge_from_dict(TINY)
+    torch.manual_seed(seed)
+    model = MODELS.build(cfg.model)
+    state = model.state_dict()
+    fc = 'cls_head.fc_cls1'
+    state[f'{fc}.weight'] = 20 * torch.randn_like(state[f'{fc}.weight'])
+    state[f'{fc}.bias'] = torch.zeros_like(state[f'{fc}.bias'])
+    torch.save(dict(state_dict=state), path)
+    return path
+
+
+def write_prepared(root, splits, source='made up', seed=0, frames=16):
+    """Write crops, annotations and a manifest as prepare_data.py does.
+
+    Args:
+        root: Folder to write.
+        splits: ``{'test': [(video_id, method, people, tracks), ...]}``.
+        source: Name of the data set.
+        seed: Of the images, which are noise of a brightness of their own.
+        frames: Crops of a track.
+    """
+    rng = np.random.default_rng(seed)
+    videos = [
+        dict(
+            video_id=video_id,
+            split=split,
+            method=method,
+            label=int(method != 'real'),
+            people=list(people),
+            tracks=[dict(num_frames=frames)] * tracks,
+        )
+        for split, entries in splits.items()
+        for video_id, method, people, tracks in entries
+    ]
+    manifest = dict(source=source, size=32, compression='c23', videos=videos)
+    text = json.dumps(manifest)
+    root.mkdir(parents=True)
+    (root / 'manifest.json').write_text(text)
+    metainfo = dict(
+        source=source,
+        store='crops',
+        size=32,
+        stride=2,
+        filename_tmpl='{:06}.jpg',
+        classes=['real', 'fake'],
+        manifest=hashlib.sha256(text.encode()).hexdigest(),
+        root='.',
+    )
+    for split in splits:
+        entries = [
+            _write_track(root, video, track, frames, rng)
+            for video in videos
+            if video['split'] == split
+            for track in range(len(video['tracks']))
+        ]
+        content = dict(metainfo=metainfo, data_list=entries)
+        (root / f'{split}.json').write_text(json.dumps(content))
+    return root
+
+
+def _write_track(root, video, track, frames, rng):
+    frame_dir = f'frames/{video["video_id"]}/{track}'
+    (root / frame_dir).mkdir(parents=True)
+    level = rng.integers(20, 200)
+    for i in range(frames):
+        image = level + rng.integers(0, 56, (32, 32, 3))
+        cv2.imwrite(
+            str(root / frame_dir / f'{i:06}.jpg'), image.astype(np.uint8)
+        )
+    return dict(
+        video_id=video['video_id'],
+        track=track,
+        frame_dir=frame_dir,
+        num_frames=frames,
+        label=video['label'],
+        method=video['method'],
+    )

@@ -1,0 +1,83 @@
+import cv2
+import numpy as np
+import pytest
+
+from gml_mmaction.distortions import LEVELS
+from gml_mmaction.visualization.robustness import (
+    STYLES,
+    mean_scores,
+    plot_robustness,
+    robustness_table,
+)
+
+
+def cell(kind, level, auc, note=None):
+    metrics = None if note else {'video/auc': auc}
+    return dict(type=kind, level=level, metrics=metrics, note=note)
+
+
+CLEAN = cell('clean', 0, 0.95)
+CELLS = [
+    cell('GB', 1, 0.8),
+    cell('GB', 5, 0.5),
+    cell('CS', 1, 0.9),
+    cell('CS', 5, None),
+    cell('BW', 1, None, note='BW: too small'),
+    cell('BW', 5, None, note='BW: too small'),
+]
+
+
+def test_means_leave_out_cells_without_a_number():
+    means = mean_scores(CELLS)
+    assert means['by_type'] == pytest.approx(
+        {'CS': 0.9, 'BW': None, 'GB': 0.65}
+    )
+    assert means['by_level'] == pytest.approx({1: 0.85, 5: 0.5})
+    assert means['all'] == pytest.approx((0.8 + 0.5 + 0.9) / 3)
+
+
+def test_the_table_has_a_row_a_type_and_says_why_a_number_is_missing():
+    table, notes = robustness_table(CLEAN, CELLS, ['of a net']).split('\n\n')
+    header, _, *rows = (
+        [cell.strip() for cell in line.split('|')[1:-1]]
+        for line in table.splitlines()
+    )
+    assert header == ['video AUC', 'level 1', 'level 5', 'mean']
+    assert rows == [
+        ['CS saturation', '0.9000', '-', '0.9000'],
+        ['BW blocks', '-', '-', '-'],
+        ['GB blur', '0.8000', '0.5000', '0.6500'],
+        ['mean', '0.8500', '0.5000', '0.7333'],
+    ]
+    assert notes.splitlines() == [
+        '- clean: video AUC 0.9500',
+        '- means are over the cells that have a number',
+        '- BW: too small',
+        '- of a net',
+    ]
+
+
+def test_every_type_of_distortion_has_a_colour_and_a_marker_of_its_own():
+    assert set(STYLES) == set(LEVELS)
+    assert len({style.colour for style in STYLES.values()}) == len(STYLES)
+    assert len({style.marker for style in STYLES.values()}) == len(STYLES)
+
+
+def test_the_plot_shows_all_lines_and_cuts_nothing(tmp_path):
+    cells = [
+        cell(kind, level, 0.9 - 0.1 * i - 0.02 * level)
+        for i, kind in enumerate(LEVELS)
+        for level in range(1, 6)
+    ]
+    out = plot_robustness(
+        CLEAN,
+        cells,
+        tmp_path / 'a.png',
+        'xception-mcb-ad-wo-l1_ffpp on a set of a rather long name',
+    )
+    image = cv2.imread(str(out))[..., ::-1]
+    for colour in [*(s.colour for s in STYLES.values()), '#666666']:
+        rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        assert np.all(image == rgb, axis=-1).sum() > 50, colour
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    assert border.min() == 255
