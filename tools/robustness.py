@@ -285,6 +285,18 @@ def blocks_note(manifest: Mapping) -> str:
     )
 
 
+def crops_note(manifest: Mapping) -> list[str]:
+    """Say how many videos came as face crops, which are then distorted."""
+    videos = manifest['videos']
+    crops = sum(video.get('cropped', False) for video in videos)
+    if not crops:
+        return []
+    return [
+        f'{crops} of {len(videos)} test videos come as face crops: these '
+        'were distorted, not full frames'
+    ]
+
+
 def _read_cell(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
@@ -303,6 +315,7 @@ def write_results(sweep: Sweep, clean: dict, cells: list[dict]) -> str:
             f'(sha256 {(file_sha256(cfg.load_from) or "unknown")[:12]})',
             f'{target.name}: {len(sweep.manifest["videos"])} test videos, '
             f'manifest {origin["manifest"][:12]}, {target.folder}',
+            *crops_note(sweep.manifest),
         ],
     )
     report = {

@@ -188,7 +188,7 @@ class _Source(ExitStack):
         if mask is None:
             return largest
         if not mask.exists():
-            self.notes.append(f'no mask {mask.name}: largest face followed')
+            self.notes.append('no mask: largest face followed')
             return largest
         return partial(most_covered, self.enter_context(open_video(mask)))
 

@@ -6,7 +6,8 @@ own seeking (``seek_accurate``, ``get_batch``) is exact only where every key
 frame is a clean start (see :mod:`~gml_mmaction.faces.mp4`): with an open GOP,
 in AVI with B-frames and in ASF it returns other frames than asked for. What
 cannot be entered safely is read from the start. ``skip_frames`` seeks, too,
-and is wrong even in a clean MP4 without edit list; it is not used.
+and is wrong even in a clean MP4 without edit list; it is used between the key
+frames of clean files only, where it goes on decoding and saves the conversion.
 """
 
 import bisect
@@ -166,7 +167,6 @@ class VideoReader(_Frames):
         self._decoder, fault = self._open()
         self.num_frames = self._decoder.num_frames
         self.fps = self._decoder.fps
-        self._keys: list[int] | None = None
         self._first = self._read_first(fault)
         self.height, self.width = self._first.shape[:2]
         if is_cut(self.path):
@@ -222,11 +222,9 @@ class VideoReader(_Frames):
 
     def _enter(self, index: int) -> np.ndarray | None:
         """Read frame ``index``, from the last key frame where that is safe."""
-        if self._keys is None:
-            self._keys = self._decoder.clean_keys()
-        usable = self._keys and isinstance(self._decoder, _Decord)
-        if usable and index < self.num_frames:
-            key = self._keys[bisect.bisect_right(self._keys, index) - 1]
+        keys = self._decoder.clean_keys()
+        if keys and index < self.num_frames:
+            key = keys[bisect.bisect_right(keys, index) - 1]
             position = self._decoder.position
             if index < position or key > position + WORTH_A_SEEK:
                 self._seek(index)
@@ -256,6 +254,7 @@ class _Decord:
         limit = decord._ffi.base.DECORDLimitReachedError  # exported nowhere
         self._errors = (decord.DECORDError, limit, RuntimeError, StopIteration)
         self._path = path
+        self._keys: list[int] | None = None
         try:
             # One thread: the work is spread over videos, not inside one.
             # Without a limit of faults, the last frame would be repeated for
@@ -273,10 +272,23 @@ class _Decord:
         return _Decord(self._path)
 
     def skip(self, count: int) -> None:
-        # not by skip_frames: at a key frame it seeks, and not accurately
+        if self._may_skip(count):
+            self._call(self._reader.skip_frames, count)
+            self.position += count
+            return
         for _ in range(count):
             self._call(self._reader.next)
             self.position += 1
+
+    def _may_skip(self, count: int) -> bool:
+        """Whether ``skip_frames`` is exact, which does not convert to RGB.
+
+        With a key frame on the way it would seek, and not accurately.
+        """
+        keys = self.clean_keys()
+        position = bisect.bisect_right(keys, self.position - 1)
+        next_key = keys[position] if position < len(keys) else self.num_frames
+        return bool(keys) and 0 < count < next_key - self.position
 
     def read(self) -> np.ndarray:
         frame = self._call(self._reader.next).asnumpy()
@@ -289,9 +301,10 @@ class _Decord:
 
     def clean_keys(self) -> list[int]:
         """Return the key frames if decoding may start at each of them."""
-        if starts_clean(self._path):
-            return self._reader.get_key_indices()
-        return []
+        if self._keys is None:
+            clean = starts_clean(self._path)
+            self._keys = self._reader.get_key_indices() if clean else []
+        return self._keys
 
     def _call(self, function: Callable, *arguments: int) -> Any:
         if self.position >= self.num_frames:

@@ -389,7 +389,7 @@ def test_a_black_or_missing_mask_leaves_the_largest_face(masked, extract_one):
     video.mask.unlink()
     record, track, _ = extract_one(video)
     assert track['face_box'][0] > 120
-    assert record['notes'] == ['no mask mask.mp4: largest face followed']
+    assert record['notes'] == ['no mask: largest face followed']
 
 
 def test_known_tracks_are_cut_without_a_search(

@@ -240,3 +240,13 @@ def test_videos_that_are_gone_end_the_sweep_in_one_line(
             sweep(tmp_path)
     finally:
         path.with_suffix('.away').rename(path)
+
+
+def test_sets_of_face_crops_are_named_as_such(monkeypatch, load_tool):
+    monkeypatch.syspath_prepend(REPO / 'tools')
+    note = load_tool('robustness').crops_note
+    assert note(dict(videos=[dict(cropped=True), {}, {}])) == [
+        '1 of 3 test videos come as face crops: these were distorted, not '
+        'full frames'
+    ]
+    assert note(dict(videos=[{}])) == []
