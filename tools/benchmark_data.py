@@ -39,7 +39,7 @@ from gml_mmaction.sources import Video
 from gml_mmaction.sources.demo_render import PORTRAITS
 
 FPS = 25
-# FF++ at c23 has some 4 kB a frame; with this noise (grey levels), so have ours
+# FF++ at c23 has some 4 kB a frame; so have ours with noise of 7 grey levels
 NOISE, CRF = 7, 23
 
 

@@ -96,31 +96,32 @@ def run_on_cluster(
         OSError: The scheduler cannot be reached, or is gone.
         Exception: Whatever ``function`` raises; it ends the run.
     """
-    with _client(cluster) as client:
-        try:
-            client.wait_for_workers(1, timeout=_PATIENCE)
-        except host.require('distributed').TimeoutError:
-            raise ValueError(
-                f'the cluster {client.scheduler.address} has no workers; '
-                f'start some: {_ADVICE}'
-            ) from None
-        run = functools.partial(_run_there, function, client)
-        yield from _run_all(run, deque(jobs), on_crash)
+    client = _connect(cluster) if isinstance(cluster, str) else cluster
+    run = functools.partial(_run_there, function, client)
+    results = _run_all(run, deque(jobs), on_crash)
+    return results if client is cluster else _closing(client, results)
 
 
 _PATIENCE = 5  # seconds; workers may be about to start anew
 _ADVICE = 'dask worker ADDRESS --nworkers N --nthreads 1'
 
 
-@contextlib.contextmanager
-def _client(cluster: 'str | Client') -> Iterator['Client']:
+def _connect(address: str) -> 'Client':
     distributed = host.require('distributed')
-    if not isinstance(cluster, str):
-        yield cluster
-        return
-    client = distributed.Client(cluster, set_as_default=False)
+    client = distributed.Client(address, set_as_default=False)
     try:
-        yield client
+        client.wait_for_workers(1, timeout=_PATIENCE)
+    except distributed.TimeoutError:
+        client.close()
+        raise ValueError(
+            f'the cluster {address} has no workers; start some: {_ADVICE}'
+        ) from None
+    return client
+
+
+def _closing(client: 'Client', results: Iterator[Any]) -> Iterator[Any]:
+    try:
+        yield from results
     finally:
         # without its scheduler it cannot even be closed without an error
         with contextlib.suppress(Exception):

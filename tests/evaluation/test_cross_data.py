@@ -150,7 +150,7 @@ def test_the_threshold_is_where_validation_errors_are_closest(
 
         found = report['thresholds'][level]
         assert gap(found) == pytest.approx(min(map(gap, values)))
-        assert found in values
+        assert found not in values, 'between two scores, not at one'
 
 
 def test_the_threshold_comes_from_all_clips_of_the_validation_set(report):

@@ -137,11 +137,10 @@ def test_a_worker_of_several_threads_is_refused(start_cluster):
 
 def test_a_cluster_without_workers_is_refused(start_cluster):
     empty = start_cluster(workers=0)
-    results = run_on_cluster(
-        abs, [1], cluster=empty.scheduler_address, on_crash=print
-    )
     with pytest.raises(ValueError, match='has no workers; start some'):
-        list(results)
+        run_on_cluster(
+            abs, [1], cluster=empty.scheduler_address, on_crash=print
+        )
 
 
 def test_a_cluster_that_goes_away_is_an_error_of_one_line(start_cluster):
