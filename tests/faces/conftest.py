@@ -10,7 +10,7 @@ from gml_mmaction.faces.pool import run_in_processes
 
 @pytest.fixture(scope='session')
 def start_cluster():
-    """Start a Dask cluster of processes; return the scheduler.
+    """Start a Dask cluster of processes.
 
     Its workers are forked from a process that has imported the package, which
     takes seconds; and the first death of a worker is held against the jobs

@@ -144,16 +144,15 @@ def test_a_cluster_without_workers_is_refused(start_cluster):
 
 
 def test_a_cluster_that_goes_away_is_an_error_of_one_line(start_cluster):
+    dask = pytest.importorskip('dask')
     mortal = start_cluster(workers=1)
-    results = run_on_cluster(
-        time.sleep,
-        [0, 600],
-        cluster=mortal.scheduler_address,
-        on_crash=print,
-    )
-    import dask
-
     with dask.config.set({'distributed.comm.timeouts.connect': '2s'}):
+        results = run_on_cluster(
+            time.sleep,
+            [0, 600],
+            cluster=mortal.scheduler_address,
+            on_crash=print,
+        )
         next(results)
         mortal.close()
         with pytest.raises(OSError, match='tcp://') as error:

@@ -1,0 +1,97 @@
+"""The README's section "Your data", followed by the letter on miniatures."""
+
+import json
+import re
+import shlex
+
+import pytest
+from tiny import REPO, TINY
+
+from gml_mmaction.sources.demo_trees import make_celeb_df_tree, make_dfo_tree
+
+pytest.importorskip('av')
+
+LEVELS = [f'end_to_end_level_{level}' for level in range(1, 6)]
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+SMALL = {
+    **TINY,
+    'model.backbone.middle_blocks': 2,
+    'train_cfg.max_iters': 1,
+    'train_cfg.val_interval': 1,
+    'train_dataloader.batch_size': 2,
+    **{f'{loader}.num_workers': 0 for loader in LOADERS},
+    **{f'{loader}.persistent_workers': False for loader in LOADERS},
+}
+OPTIONS = ['--cfg-options', *(f'{k}={v}' for k, v in SMALL.items())]
+
+
+def commands(section):
+    """The lines of a README section's bash blocks."""
+    text = (REPO / 'README.md').read_text(encoding='utf-8')
+    text = text.split(f'\n## {section}\n')[1].split('\n## ')[0]
+    blocks = re.findall(r'```bash\n(.*?)```', text, re.DOTALL)
+    return [
+        line
+        for line in ''.join(blocks).splitlines()
+        if line and not line.startswith('#')
+    ]
+
+
+@pytest.fixture
+def desk(tmp_path, make_ffpp, monkeypatch):
+    """A folder with the official trees in raw/ and the project's configs."""
+    ffpp = make_ffpp(tmp_path / 'raw/FaceForensics++')
+    make_dfo_tree(
+        ffpp,
+        tmp_path / 'raw/DeeperForensics-1.0',
+        variants=['end_to_end', *LEVELS],
+    )
+    make_celeb_df_tree(ffpp, tmp_path / 'raw/Celeb-DF-v2')
+    (tmp_path / 'configs').symlink_to(REPO / 'configs')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(REPO / 'tools'))
+    return tmp_path
+
+
+def run(command, load_tool):
+    """Run ``python tools/NAME.py ...``; a detector is tiny, trained once."""
+    python, tool, *arguments = shlex.split(command)
+    assert python == 'python'
+    name = re.fullmatch(r'tools/(\w+)\.py', tool)[1]
+    arguments = [a.replace('iter_N.pth', 'iter_1.pth') for a in arguments]
+    if name in ('train', 'test', 'robustness'):
+        arguments += OPTIONS
+    if name == 'robustness':
+        arguments += ['--types', 'CS', 'VC', '--levels', '5']
+    return name, load_tool(name).main(arguments)
+
+
+@pytest.mark.slow
+def test_your_data_goes_from_raw_trees_to_the_cross_table(desk, load_tool):
+    lines = commands('Your data')
+    for line in lines:
+        name, result = run(line, load_tool)
+        if name == 'check_data':
+            assert result == 1, 'a miniature has not the published numbers'
+        if name == 'prepare_data':
+            assert result == 0, line
+    assert {'check_data', 'prepare_data', 'train', 'test', 'robustness'} <= {
+        re.search(r'tools/(\w+)', line)[1] for line in lines
+    }
+    table = json.loads(
+        (desk / 'work_dirs/gml_xception_ffpp/cross_table.json').read_text()
+    )
+    rows = {row['name']: row for row in table['targets']}
+    assert {
+        n: r['real_videos'] + r['fake_videos'] for n, r in rows.items()
+    } == {
+        'ffpp': 6,
+        'dfo': 4,
+        'cdf': 4,
+    }
+    assert all(
+        row['metrics']['video/auc'] is not None for row in rows.values()
+    )
+    assert rows['dfo']['leaked_videos'] == 0, "targets of FF++'s test only"
+    sweep = desk.glob('work_dirs/gml_xception_ffpp/**/robustness.json')
+    assert len(list(sweep)) == 1
