@@ -23,8 +23,8 @@ class CropOptions:
         upsample: See :func:`~gml_mmaction.faces.detect_faces`.
         search_stride: A face is looked for in every ``search_stride``-th
             source frame (of those that are saved) until there is one.
-        check_stride: Likewise, whether it is still in its square.
-        lost: A track whose face was not seen for more than so many source
+        check_stride: Likewise, how often it is looked for in its square.
+        lost: A track whose face was not seen for so many source
             frames ends where it was last seen.
 
     Raises:
