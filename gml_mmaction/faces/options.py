@@ -20,7 +20,9 @@ class CropOptions:
             clip has 8).
         tracks: ``'one'``: one face per video. ``'all'``: every face of every
             shot.
-        upsample: See :func:`~gml_mmaction.faces.detect_faces`.
+        upsample: How often a frame may be doubled to find smaller faces; it
+            is, if all are wanted or a mask chooses, and else if there is
+            none without.
         search_stride: A face is looked for in every ``search_stride``-th
             source frame (of those that are saved) until there is one.
         check_stride: Likewise, how often it is looked for in its square.

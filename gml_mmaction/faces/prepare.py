@@ -53,7 +53,8 @@ __all__ = ['format_report', 'prepare_videos']
 
 CLASSES = ('real', 'fake')
 RULES = {
-    'detector': 'dlib.get_frontal_face_detector, gray',
+    'detector': 'dlib.get_frontal_face_detector, gray; doubled for all '
+    'faces, for masks, and where none is found without',
     'track': 'from the first search with a face to the cut or loss; '
     'see search_stride, check_stride, lost',
     'cut': 'correlation of thumbnails',
@@ -61,7 +62,7 @@ RULES = {
     'highest score',
     'square': 'side 2*sqrt(w*h), centred on the face, fixed for a track',
     'padding': 'black',
-    'resize': 'area when shrinking, linear when growing',
+    'resize': 'area below half the size, else linear',
 }
 
 

@@ -62,8 +62,9 @@ def padding(square: Square, *, width: int, height: int) -> Box:
 def crop(frame: np.ndarray, square: Square, size: int) -> np.ndarray:
     """Cut the square out of a frame and resize it to (size, size, 3).
 
-    Pixels are averaged by area when the square shrinks and interpolated
-    linearly when it grows.
+    Pixels are averaged by area where the square shrinks to less than half,
+    so that none is passed over, and else interpolated linearly, which takes
+    a third of the time.
 
     Paper: silent on a region that leaves the frame; it is padded with black,
     so that the face keeps its place and its shape, and so that the padding
@@ -84,11 +85,11 @@ def crop(frame: np.ndarray, square: Square, size: int) -> np.ndarray:
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
     """Make an image (size, size, 3), as :func:`crop` does."""
-    shrinks = max(image.shape[:2]) > size
+    small = max(image.shape[:2]) > 2 * size
     return cv2.resize(
         image,
         (size, size),
-        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+        interpolation=cv2.INTER_AREA if small else cv2.INTER_LINEAR,
     )
 
 

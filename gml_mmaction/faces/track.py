@@ -21,7 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .detect import Face, detect_faces, has_face
+from .detect import Face, detect_faces, detect_large_faces, has_face
 from .options import CropOptions
 from .square import Box, Square, padding, square_around
 from .video import VideoReader
@@ -133,6 +133,9 @@ class Follower:
     def __init__(self, options: CropOptions, choose: Choice) -> None:
         self._options = options
         self._choose = choose
+        self._detect = (
+            detect_large_faces if choose is largest else detect_faces
+        )
         self._several = options.tracks == 'all'
         self._active: list[_Watched] = []
         self.tracks: list[Track] = []
@@ -194,7 +197,7 @@ class Follower:
             watched.due = index + self._options.check_stride
 
     def _search(self, index: int, frame: np.ndarray) -> None:
-        faces = detect_faces(frame, upsample=self._options.upsample)
+        faces = self._detect(frame, upsample=self._options.upsample)
         chosen = self._choose(index, frame, faces)
         for face in self._without_known(chosen, index):
             self._start(face, index, len(faces))

@@ -2,8 +2,12 @@ import cv2
 import dlib
 import pytest
 
-from gml_mmaction.faces import VideoReader, detect_faces, square_around
-from gml_mmaction.faces.detect import has_face
+from gml_mmaction.faces import (
+    VideoReader,
+    detect_faces,
+    square_around,
+)
+from gml_mmaction.faces.detect import detect_large_faces, has_face
 
 
 def test_the_face_is_the_one_that_dlib_finds(draw_faces):
@@ -51,6 +55,17 @@ def test_a_small_face_needs_upsampling(draw_faces):
     frame = draw_faces((30, 20, 120))
     assert detect_faces(frame, upsample=0) == []
     assert len(detect_faces(frame, upsample=1)) == 1
+
+
+def test_the_frame_is_doubled_only_for_want_of_a_large_face(draw_faces):
+    small, large = (30, 20, 120), (190, 20, 260)
+    alone = draw_faces(small, width=460, height=300)
+    assert detect_large_faces(alone) == detect_faces(alone)
+    both = draw_faces(small, large, width=460, height=300)
+    assert len(detect_faces(both)) == 2
+    (found,) = detect_large_faces(both)
+    assert [found] == detect_faces(both, upsample=0)
+    assert detect_large_faces(alone, upsample=0) == []
 
 
 @pytest.mark.parametrize('size', [110, 180, 400])
