@@ -12,6 +12,7 @@ from .square import Box, Square, crop
 
 __all__ = ['Face', 'detect_faces', 'detect_large_faces', 'has_face']
 
+_LARGE = 80  # pixels; the smallest box is 73 wide, the next 88
 _CHECKED_SIDE = 192  # a square's face is then 96 wide; dlib sees from 80 on
 
 
@@ -58,25 +59,25 @@ def detect_faces(frame: np.ndarray, *, upsample: int = 1) -> list[Face]:
 def detect_large_faces(frame: np.ndarray, *, upsample: int = 1) -> list[Face]:
     """Find the largest face of an RGB frame, and others as large come along.
 
-    The frame is doubled only if nothing is found without: a large face costs
-    a quarter of what :func:`detect_faces` takes.
+    The frame is doubled only if it shows no large face without: one that is
+    larger than the smallest that dlib sees, whose boxes are too large for the
+    faces below that. It costs a quarter of what :func:`detect_faces` takes.
 
     Args:
         frame: (H, W, 3), uint8.
         upsample: How often the frame may be doubled.
 
     Returns:
-        As :func:`detect_faces`, but beside a face of 80 pixels or more the
-        smaller ones are missing.
+        As :func:`detect_faces`, but beside a face of 80 pixels or more those
+        below 80 may be missing.
 
     Raises:
         ImportError: dlib is missing.
     """
-    for times in range(upsample + 1):
-        faces = detect_faces(frame, upsample=times)
-        if faces:
-            return faces
-    return []
+    faces = detect_faces(frame, upsample=0)
+    if upsample == 0 or (faces and faces[0].box[2] >= _LARGE):
+        return faces
+    return detect_faces(frame, upsample=upsample)
 
 
 def has_face(frame: np.ndarray, square: Square) -> bool:

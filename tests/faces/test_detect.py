@@ -64,6 +64,7 @@ def test_the_frame_is_doubled_only_for_want_of_a_large_face(draw_faces):
     both = draw_faces(small, large, width=460, height=300)
     assert len(detect_faces(both)) == 2
     (found,) = detect_large_faces(both)
+    assert found.box[2] >= 80
     assert [found] == detect_faces(both, upsample=0)
     assert detect_large_faces(alone, upsample=0) == []
 

@@ -88,8 +88,9 @@ def crop_by_hand(frame, square, size=224):
 def square_by_hand(frame):
     gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     detector = dlib.get_frontal_face_detector()
-    boxes = detector(gray, 0) or detector(gray, 1)
-    box = max(boxes, key=dlib.rectangle.area)
+    box = max(detector(gray, 1), key=dlib.rectangle.area)
+    large = [box for box in detector(gray, 0) if box.width() >= 80]
+    box = max(large or [box], key=dlib.rectangle.area)
     w, h = box.width(), box.height()
     side = round(2 * np.sqrt(w * h))
     x = int(np.floor(box.left() + w / 2 - side / 2))
