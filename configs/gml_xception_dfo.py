@@ -5,7 +5,7 @@
 # and tested on std here; on std/sing, distorted as in Table 1, by
 #   python tools/prepare_data.py dfo DEEPERFORENSICS data/dfo_sing \
 #       --ffpp FACEFORENSICS --protocol official --variant sing
-# and tools/test.py with --target dfo=data/dfo_sing.
+# and tools/test.py with --target dfo_sing.
 _base_ = 'gml_xception_ffpp.py'
 
 data_root = 'data/dfo_official'

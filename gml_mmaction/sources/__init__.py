@@ -6,7 +6,6 @@ what is absent is counted by the caller. A new data set is one module here
 that registers such a function.
 """
 
-import contextlib
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
@@ -154,5 +153,4 @@ def get_source(name: str) -> Source:
 
 def _import_all() -> None:
     for module in pkgutil.iter_modules(__path__):
-        with contextlib.suppress(ImportError):  # its extra is not installed
-            importlib.import_module(f'{__name__}.{module.name}')
+        importlib.import_module(f'{__name__}.{module.name}')

@@ -215,15 +215,21 @@ def _name(path: PurePosixPath) -> str | None:
 
 
 def _find_files(root: Path) -> dict[str, Path]:
-    """List what the tree holds: path by video id, sorted."""
+    """List what the tree holds: path by video id, sorted.
+
+    Raises:
+        ValueError: A video is there twice, in two spellings.
+    """
     found = {}
     known = {folder.lower() for folder in _FOLDERS}
     for folder in root.iterdir():
         if folder.name.lower() in known and folder.is_dir():
             for path in video_files(folder):
-                found[_name(PurePosixPath(*path.relative_to(root).parts))] = (
-                    path
-                )
+                name = _name(PurePosixPath(*path.relative_to(root).parts))
+                if found.setdefault(name, path) != path:
+                    raise ValueError(
+                        f'{path}: the tree has {found[name]} too; keep one'
+                    )
     return dict(sorted(found.items()))
 
 

@@ -22,13 +22,10 @@ from gml_mmaction.distortions import (
 from gml_mmaction.faces import VideoReader
 
 from . import SPLITS, Video
+from .dfo import CLEAN, META
 from .ffpp import list_videos
 
 __all__ = ['make_celeb_df_tree', 'make_dfo_tree']
-
-_META = (
-    'lists/manipulated_videos_distortions_meta/manipulated_videos_{}_meta.txt'
-)
 
 
 def make_dfo_tree(
@@ -73,7 +70,7 @@ def make_dfo_tree(
                 seed=seed_of(name, seed),
             )
         if any(meta.values()):
-            path = out / _META.format(variant)
+            path = out / 'lists' / META.format(variant)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_meta(path, meta)
 
@@ -136,7 +133,7 @@ def _write_splits(folder: Path, names: dict[Video, str]) -> None:
 
 def _draw(variant: str, name: str, seed: int) -> tuple[Distortion, ...]:
     """Draw a variant's distortions until none of them needs large frames."""
-    if variant in ('end_to_end', 'reenact_postprocess'):
+    if variant in CLEAN:
         return ()
     kind = variant.removeprefix('end_to_end_').removesuffix('_distortions')
     generator = np.random.default_rng([seed, seed_of(name)])

@@ -49,12 +49,12 @@ from . import SPLITS, Video, register_source
 from .ffpp import read_splits, real_path
 from .files import video_files
 
-__all__ = ['SETTINGS', 'VARIANTS', 'list_videos']
+__all__ = ['CLEAN', 'META', 'SETTINGS', 'VARIANTS', 'list_videos']
 
 _LEVELS = tuple(f'end_to_end_level_{i}' for i in range(1, 6))
 _MIXED = tuple(f'end_to_end_mix_{j}_distortions' for j in (2, 3, 4))
-_CLEAN = ('end_to_end', 'reenact_postprocess')
-VARIANTS = (*_CLEAN, *_LEVELS, 'end_to_end_random_level', *_MIXED)
+CLEAN = ('end_to_end', 'reenact_postprocess')
+VARIANTS = (*CLEAN, *_LEVELS, 'end_to_end_random_level', *_MIXED)
 # The settings of the data set's paper; which folders they are was answered
 # in issues 4, 10 and 11 of its repository.
 SETTINGS = {
@@ -64,7 +64,7 @@ SETTINGS = {
     'mix': _MIXED,
 }
 _NAME = re.compile(r'(\d{3})_([MW]\d{3})')
-_META = 'manipulated_videos_distortions_meta/manipulated_videos_{}_meta.txt'
+META = 'manipulated_videos_distortions_meta/manipulated_videos_{}_meta.txt'
 _SIZES = {'train': 703, 'val': 96, 'test': 201}  # its README
 
 
@@ -91,7 +91,7 @@ def _counts(
         for name in variants
     }
     if protocol == 'ffpp':
-        distorted = reals == 'distorted' and variants[0] not in _CLEAN
+        distorted = reals == 'distorted' and variants[0] not in CLEAN
         counts['test', 'real'] = 140 * (len(variants) if distorted else 1)
     return counts
 
@@ -107,7 +107,12 @@ def _notes(
     variants = {video.method for video in videos if video.label}
     how = 'distorted as their fakes' if distorted else 'as they are'
     notes = [f"{len(reals)} reals: FaceForensics++'s c23 targets, {how}"]
-    if variants - {*_CLEAN} and not distorted:
+    if len(variants) > 1:
+        notes.append(
+            'scores of one variant set its fakes against the reals of all; '
+            'prepare variants one by one to tell them apart'
+        )
+    if variants - {*CLEAN} and not distorted:
         notes.append(
             'distorted fakes against clean reals: the distortion alone '
             'tells them apart'
@@ -193,7 +198,7 @@ def list_videos(
         targets = {}
         for fake, split in fakes.items():
             targets.setdefault(fake.target, split)
-    if reals == 'distorted' and variants[0] not in _CLEAN:
+    if reals == 'distorted' and variants[0] not in CLEAN:
         videos = _distorted_reals(root, variants, fakes, ffpp)
     else:
         videos = [_real(ffpp, *target) for target in targets.items()]
@@ -275,7 +280,7 @@ def _distorted_reals(
         first.setdefault(fake.target, fake)
     videos = []
     for variant in variants:
-        path = _META.format(variant)
+        path = META.format(variant)
         distortions = _read_meta(root / 'lists' / path, variant)
         for target, fake in first.items():
             if fake.name not in distortions:
@@ -288,7 +293,6 @@ def _distorted_reals(
                 replace(
                     video,
                     video_id=f'youtube/{variant}/{target}',
-                    boxes_from=video.path,
                     distortions=distortions[fake.name],
                 )
             )
