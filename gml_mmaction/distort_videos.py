@@ -18,11 +18,11 @@ from gml_mmaction.distortions import (
     write_h264,
 )
 from gml_mmaction.faces.pool import run_in_processes
-from gml_mmaction.faces.video import VideoError, open_video
+from gml_mmaction.faces.video import VideoError, VideoReader, open_video
+from gml_mmaction.sources.files import VIDEO_SUFFIXES, video_files
 
 __all__ = [
     'CRF',
-    'SUFFIXES',
     'Job',
     'Outcome',
     'distort_video',
@@ -31,10 +31,6 @@ __all__ = [
     'find_videos',
 ]
 
-SUFFIXES = (
-    *('.avi', '.flv', '.gif', '.m4v', '.mkv', '.mov', '.mp4'),
-    *('.mpeg', '.mpg', '.webm', '.wmv'),
-)
 # Of frames with the weakest noise (GNC:1), x264 keeps 99.5 % of its standard
 # deviation at 10, 98 % at 18 and 91 % at 23; at 34, 17 and 8 Mbit/s for
 # 640 x 480. DeeperForensics' own files went through XVID and then ffmpeg,
@@ -207,7 +203,7 @@ def _distort_file(job: Job, part: Path, comment: str) -> int | None:
     if distortions and distortions[-1][0] == 'VC':
         *distortions, (_, level) = distortions
         crf = LEVELS['VC'][level - 1]
-    with open_video(job.source) as video:
+    with _open(job.source) as video:
         frames = distort_frames(
             video.frames(),
             distortions,
@@ -216,6 +212,13 @@ def _distort_file(job: Job, part: Path, comment: str) -> int | None:
         )
         write_h264(str(part), frames, fps=video.fps, crf=crf, comment=comment)
         return video.broken_at
+
+
+def _open(path: Path) -> VideoReader:
+    try:
+        return open_video(path)
+    except OSError as error:  # one that cannot be read must not end the run
+        raise VideoError('unreadable', error.strerror or 'no file') from error
 
 
 def _comment_of(path: Path) -> str | None:
@@ -237,8 +240,7 @@ def _videos_of(path: Path, out: Path) -> Iterator[tuple[str, Path]]:
     if path.is_file():
         root, files = path.parent, [path]
     else:
-        root, files = path, sorted(path.rglob('*'))
-        files = [file for file in files if file.suffix.lower() in SUFFIXES]
+        root, files = path, video_files(path)
         if out.resolve().is_relative_to(path.resolve()):
             raise ValueError(
                 f'{out} lies in {path}, where videos are looked for; write '
@@ -256,5 +258,5 @@ def _videos_of(path: Path, out: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _without_suffix(path: PurePosixPath) -> PurePosixPath:
-    known = path.suffix.lower() in SUFFIXES
+    known = path.suffix.lower() in VIDEO_SUFFIXES
     return path.with_suffix('') if known else path

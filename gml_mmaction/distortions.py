@@ -28,8 +28,10 @@ import cv2
 import numpy as np
 
 from gml_mmaction import host
+from gml_mmaction.whole_files import write_text
 
 __all__ = [
+    'BLOCKS_FROM',
     'LEVELS',
     'VARIANTS',
     'Distortion',
@@ -73,6 +75,7 @@ VARIANTS = (
     *(f'mix_{count}' for count in (2, 3, 4)),
 )
 BLOCK = 8  # pixels
+BLOCKS_FROM = 256  # shorter side in pixels; type BW adds no block below
 # OpenCV's coefficients, which are not quite each other's inverse.
 _TO_YCBCR = np.array(
     [
@@ -138,12 +141,12 @@ def blocks(
             program adds no block at all.
     """
     height, width = frame.shape[:2]
-    count *= min(height, width) // 256
+    count *= min(height, width) // BLOCKS_FROM
     if not count:
         raise ValueError(
             f'distortion BW does nothing to a frame of {width} x {height}: '
-            'it needs 256 pixels on the shorter side; apply it to the whole '
-            'frames, before faces are cut out'
+            f'it needs {BLOCKS_FROM} pixels on the shorter side; apply it to '
+            'the whole frames, before faces are cut out'
         )
     frame = frame.copy()
     left = rng.integers(0, width - BLOCK, count)
@@ -247,7 +250,7 @@ def distort_frame(
     frame: np.ndarray,
     distortions: Sequence[Distortion],
     *,
-    rng_seed: int,
+    seed: int,
     index: int,
 ) -> np.ndarray:
     """Apply distortions to one frame of a video, in the order given.
@@ -255,7 +258,7 @@ def distort_frame(
     Args:
         frame: (H, W, 3).
         distortions: Of the types that work on frames.
-        rng_seed: The video's seed, 0 or more; see :func:`seed_of`.
+        seed: The video's seed, 0 or more; see :func:`seed_of`.
         index: The frame's place in the video.
 
     Returns:
@@ -271,7 +274,7 @@ def distort_frame(
             'distort_frames or tools/distort_videos.py'
         )
     for position, distortion in enumerate(distortions):
-        frame = _apply(frame, distortion, (rng_seed, index, position))
+        frame = _apply(frame, distortion, (seed, index, position))
     return frame
 
 
@@ -436,9 +439,7 @@ def write_meta(
         f'{name} {format_distortions(of)}'.rstrip() + '\n'
         for name, of in distortions.items()
     ]
-    part = Path(f'{path}.part')
-    part.write_text(''.join(lines), encoding='utf-8')
-    part.replace(path)
+    write_text(path, ''.join(lines))
 
 
 def write_h264(

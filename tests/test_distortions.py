@@ -62,7 +62,7 @@ def clip(portrait):
 
 
 def apply(frame, kind, level, index=0, seed=0):
-    return distort_frame(frame, [(kind, level)], rng_seed=seed, index=index)
+    return distort_frame(frame, [(kind, level)], seed=seed, index=index)
 
 
 def psnr(a, b):
@@ -332,7 +332,7 @@ def test_vc_says_what_it_cannot_encode(clip):
 
 def test_vc_of_a_single_frame_is_refused(clip):
     with pytest.raises(ValueError, match='VC needs a whole video'):
-        distort_frame(clip[0], [('VC', 1)], rng_seed=0, index=0)
+        distort_frame(clip[0], [('VC', 1)], seed=0, index=0)
     assert not is_framewise([('CS', 1), ('VC', 1)])
     assert is_framewise([(kind, 1) for kind in ON_FRAMES])
 
@@ -355,9 +355,7 @@ def test_any_frame_alone_is_as_in_the_whole_video(portrait):
     distortions = [('GNC', 2), ('BW', 3), ('GB', 1), ('GNC', 1)]
     whole = list(distort_frames(frames, distortions, seed=7, fps=25))
     for index in (4, 0, 5):
-        alone = distort_frame(
-            frames[index], distortions, rng_seed=7, index=index
-        )
+        alone = distort_frame(frames[index], distortions, seed=7, index=index)
         assert np.array_equal(alone, whole[index])
 
 
@@ -372,7 +370,7 @@ def test_chance_is_new_in_every_frame_and_for_every_seed(portrait, kind):
 def test_noise_added_twice_is_not_the_same_noise():
     gray = np.full((200, 200, 3), 128, np.uint8)
     once = apply(gray, 'GNC', 1).astype(float)
-    twice = distort_frame(gray, [('GNC', 1)] * 2, rng_seed=0, index=0)
+    twice = distort_frame(gray, [('GNC', 1)] * 2, seed=0, index=0)
     assert twice.var() / once.var() == pytest.approx(2, rel=0.03)
 
 
@@ -380,7 +378,7 @@ def test_distortions_are_applied_in_their_order(portrait):
     gray_last = [('GNC', 3), ('CS', 5)]
     noise_last = [('CS', 5), ('GNC', 3)]
     frames = [
-        distort_frame(portrait, distortions, rng_seed=0, index=0)
+        distort_frame(portrait, distortions, seed=0, index=0)
         for distortions in (gray_last, noise_last)
     ]
     spread = [np.ptp(frame.astype(int), axis=-1).max() for frame in frames]
@@ -395,7 +393,7 @@ def test_vc_amid_other_types_splits_the_list(portrait):
     # the second in a list draws as the third does: by its position
     blank = [('CS', 1), ('CS', 1), ('BW', 1)]
     places = [
-        distort_frame(np.zeros_like(portrait), blank, rng_seed=3, index=index)
+        distort_frame(np.zeros_like(portrait), blank, seed=3, index=index)
         for index in range(3)
     ]
     expected = [

@@ -7,11 +7,8 @@ import shlex
 import pytest
 from tiny import REPO, TINY
 
-from gml_mmaction.sources.demo_trees import make_celeb_df_tree, make_dfo_tree
-
 pytest.importorskip('av')
 
-LEVELS = [f'end_to_end_level_{level}' for level in range(1, 6)]
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 SMALL = {
     **TINY,
@@ -38,15 +35,10 @@ def commands(section):
 
 
 @pytest.fixture
-def desk(tmp_path, make_ffpp, monkeypatch):
+def desk(tmp_path, make_ffpp, load_tool, monkeypatch):
     """A folder with the official trees in raw/ and the project's configs."""
     ffpp = make_ffpp(tmp_path / 'raw/FaceForensics++')
-    make_dfo_tree(
-        ffpp,
-        tmp_path / 'raw/DeeperForensics-1.0',
-        variants=['end_to_end', *LEVELS],
-    )
-    make_celeb_df_tree(ffpp, tmp_path / 'raw/Celeb-DF-v2')
+    load_tool('make_demo_trees').main([str(ffpp), str(tmp_path / 'raw')])
     (tmp_path / 'configs').symlink_to(REPO / 'configs')
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(REPO / 'tools'))

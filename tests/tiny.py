@@ -3,6 +3,7 @@
 ``from tiny import CONFIG, TINY, ...`` works in every test below this folder.
 """
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -11,6 +12,8 @@ import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
+
+from gml_mmaction.faces import CropOptions
 
 REPO = Path(__file__).parents[1]
 CONFIG = REPO / 'configs/gml_xception-small_demo.py'
@@ -82,7 +85,13 @@ def write_prepared(root, splits, source='made up', seed=0, frames=16):
         for split, entries in splits.items()
         for video_id, method, people, tracks in entries
     ]
-    manifest = dict(source=source, size=32, compression='c23', videos=videos)
+    manifest = dict(
+        source=source,
+        source_options=dict(compression='c23', methods=['a', 'b']),
+        **dataclasses.asdict(CropOptions(size=32)),
+        max_frames=dict.fromkeys(('train', 'val', 'test')),
+        videos=videos,
+    )
     text = json.dumps(manifest)
     root.mkdir(parents=True)
     (root / 'manifest.json').write_text(text)

@@ -11,7 +11,6 @@ The exit code is 0 if all is there, as many as published, and nothing leaks;
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from gml_mmaction.sources.options import (
     chosen_options,
     parse_with_source,
 )
+from gml_mmaction.whole_files import write_json
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
             decode=args.decode,
         )
         if args.json:
-            args.json.write_text(json.dumps(report, indent=1) + '\n')
+            write_json(args.json, report)
     except (ValueError, ImportError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2

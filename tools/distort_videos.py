@@ -143,7 +143,8 @@ def _print(outcomes: list[Outcome], out: Path) -> None:
     for reason, count in counts.most_common():
         print(f'{reason:<15}{count:>8}')
     print(f'{"total":<15}{len(outcomes):>8}')
-    print(f'videos and meta.txt are in {out}')
+    if any(outcome.has_file for outcome in outcomes):
+        print(f'videos and meta.txt are in {out}')
 
 
 if __name__ == '__main__':

@@ -12,6 +12,7 @@ tools/check_data.py compares a tree with the published numbers beforehand.
 """
 
 import argparse
+import inspect
 import os
 import sys
 from pathlib import Path
@@ -99,6 +100,7 @@ def main(argv: list[str] | None = None) -> int:
             args.out,
             source=args.source,
             root=args.root,
+            source_options=_with_defaults(args.source, chosen),
             options=CropOptions(
                 **{name: getattr(args, name) for name in CROP_OPTIONS}
             ),
@@ -115,6 +117,16 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     _print(report, args.out)
     return 0 if report['total']['prepared'] else 1
+
+
+def _with_defaults(source: str, chosen: dict) -> dict:
+    parameters = inspect.signature(get_source(source)).parameters.values()
+    defaults = {
+        p.name: p.default
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY and p.default is not p.empty
+    }
+    return {**defaults, **chosen}
 
 
 def _limit(text: str) -> tuple[str, int]:

@@ -5,6 +5,7 @@ Example:
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
+from gml_mmaction.faces import VideoError
 from gml_mmaction.host import HostError, build_runner
 
 
@@ -124,8 +126,10 @@ def one_line_errors() -> Iterator[None]:
     """End with the message alone where the message says what to mend."""
     try:
         yield
-    except (FileNotFoundError, HostError) as error:
-        raise SystemExit(f'{Path(sys.argv[0]).name}: {error}') from None
+    except (OSError, HostError, VideoError, json.JSONDecodeError) as error:
+        # a loader's process hands its traceback over within the message
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise SystemExit(f'{Path(sys.argv[0]).name}: {lines[-1]}') from None
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -245,7 +245,7 @@ def _distort(
     seed: int,
 ) -> list[np.ndarray]:
     return [
-        distort_frame(img, distortions, rng_seed=seed, index=int(i))
+        distort_frame(img, distortions, seed=seed, index=int(i))
         for img, i in zip(imgs, source_inds)
     ]
 

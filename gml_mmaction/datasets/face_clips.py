@@ -8,6 +8,12 @@ from mmaction.registry import DATASETS
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from gml_mmaction.host import HostError
+
+
+class DataError(HostError, ValueError):
+    """Prepared data that cannot be used."""
+
 
 @DATASETS.register_module()
 class FaceClipDataset(BaseDataset):
@@ -47,8 +53,8 @@ class FaceClipDataset(BaseDataset):
     Raises:
         FileNotFoundError: If the annotation, or the crops or videos it names
             are not there; the message names them.
-        ValueError: If no track has enough frames for a clip, or the store is
-            of an unknown kind.
+        DataError: If the annotation is none, no track has enough frames for
+            a clip, or the store is of an unknown kind.
     """
 
     METAINFO = dict(classes=('real', 'fake'))
@@ -73,14 +79,14 @@ class FaceClipDataset(BaseDataset):
                 f'no annotation {self.ann_file}: prepare the data with '
                 'tools/prepare_data.py, or set data_root'
             )
-        tracks = super().load_data_list()
+        tracks = self._read_annotation()
         if self._store == 'boxes':
             self._check_videos(tracks)
         else:
             self._check_crops(tracks)
         long_enough = [t for t in tracks if t['num_frames'] >= self.clip_len]
         if not long_enough:
-            raise ValueError(
+            raise DataError(
                 f'{self.ann_file}: none of {len(tracks)} tracks has the '
                 f'{self.clip_len} frames of a clip'
             )
@@ -95,6 +101,16 @@ class FaceClipDataset(BaseDataset):
         if not self.test_mode:
             return long_enough
         return [clip for t in long_enough for clip in self._test_clips(t)]
+
+    def _read_annotation(self) -> list[dict]:
+        try:
+            return super().load_data_list()
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f'{self.ann_file} is no annotation of '
+                f'tools/prepare_data.py ({type(error).__name__}: {error}); '
+                'run it again'
+            ) from error
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """Complete a track's entry with what the pipeline reads."""
@@ -123,7 +139,7 @@ class FaceClipDataset(BaseDataset):
     def _store(self) -> str:
         store = self.metainfo.get('store', 'crops')
         if store not in ('boxes', 'crops'):
-            raise ValueError(
+            raise DataError(
                 f'{self.ann_file}: store {store!r} is neither boxes nor '
                 'crops; prepare the data with this version of '
                 'tools/prepare_data.py'
@@ -164,7 +180,8 @@ class FaceClipDataset(BaseDataset):
             raise FileNotFoundError(
                 f'{self.ann_file}: {len(missing)} of {len(paths)} videos are '
                 f'not in {self._videos_at}: {_first_few(names)}; if they were '
-                "moved, set the dataset's video_root"
+                'moved, run tools/prepare_data.py again with the new folder, '
+                "or set the dataset's video_root"
             )
 
     def _test_clips(self, track: dict) -> list[dict]:

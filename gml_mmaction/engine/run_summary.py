@@ -1,6 +1,5 @@
 """A run ends with one readable summary."""
 
-import json
 import os
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from mmengine.runner import Runner
 
 from ..evaluation.forgery_metric import ALL_SCORES, LEVELS, SCORES
 from ..visualization.curves import plot_curves, read_scalars
+from ..whole_files import write_json
 
 
 @HOOKS.register_module()
@@ -55,7 +55,7 @@ class RunSummaryHook(Hook):
                 relative = Path(os.path.relpath(file, runner.work_dir))
                 written['scores_file'] = relative.as_posix()
                 title = f'Test scores ({path}; of each clip: {file})'
-        path.write_text(json.dumps(written, indent=1))
+        write_json(path, written)
         runner.logger.info(f'{title}\n{score_table(metrics or {})}')
 
 

@@ -10,8 +10,8 @@ the threshold of the validation set's equal error rate stand side by side.
 
 import copy
 import hashlib
-import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +19,9 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from gml_mmaction.host import HostError, build_runner
-
+from ..host import HostError, build_runner
+from ..whole_files import read_json, write_json, write_text
 from .forgery_metric import LEVELS
-from .scores_file import write_json, write_text
 
 __all__ = [
     'Target',
@@ -36,6 +35,8 @@ __all__ = [
     'read_manifest',
     'score_target',
     'set_metric',
+    'unscored_videos',
+    'val_thresholds',
 ]
 
 VALIDATION = 'val'  # the run that finds the threshold
@@ -87,7 +88,7 @@ def cross_test(
     """Test on all targets and write everything to the work directory.
 
     Writes ``scores_<target>.json`` (see
-    :mod:`gml_mmaction.evaluation.scores_file`), ``cross_table.md`` and
+    :class:`~gml_mmaction.evaluation.ForgeryMetric`), ``cross_table.md`` and
     ``cross_table.json``; a folder for each target holds its log.
 
     Args:
@@ -124,6 +125,7 @@ def cross_test(
     rows = []
     for target, values in zip(targets, metrics):
         rows.append(_row(cfg, target, values, training))
+        notes += _unscored_note(rows[-1])
         notes += _leak_note(rows[-1], training)
     report = dict(
         config=str(cfg.filename),
@@ -181,7 +183,8 @@ def score_target(
     cfg = _own_run(cfg, target.name, thresholds)
     cfg.test_dataloader.persistent_workers = False  # or they outlive the run
     dataset = cfg.test_dataloader.dataset
-    if Path(dataset.get('data_root') or '') != target.folder:
+    own = Path(dataset.get('data_root') or '').resolve()
+    if own != target.folder.resolve():
         dataset.pop('video_root', None)  # where the config's own videos are
     dataset.update(data_root=str(target.folder), ann_file='test.json')
     return build_runner(cfg).test()
@@ -224,22 +227,40 @@ def set_metric(cfg: Config, **settings: object) -> bool:
     return False
 
 
-def leaked_videos(test: Mapping, train: Mapping) -> int:
+def leaked_videos(test: Mapping, train: Mapping) -> int | None:
     """Number of prepared test videos with people of the training split.
 
     Args:
         test: Manifest of the test set.
         train: Manifest of the training set; may be the same one.
+
+    Returns:
+        None if one of them does not say who is seen.
     """
     seen = {
         person
         for video in _prepared(train, 'train')
         for person in video.get('people', ())
     }
-    return sum(
-        not seen.isdisjoint(video.get('people', ()))
-        for video in _prepared(test, 'test')
-    )
+    people = [video.get('people', ()) for video in _prepared(test, 'test')]
+    if not seen or (people and not any(people)):
+        return None
+    return sum(not seen.isdisjoint(group) for group in people)
+
+
+def unscored_videos(folder: Path) -> dict[str, int]:
+    """Number of test videos without crops, by the reason or ``'missing'``.
+
+    They are in no score. Nothing is known without ``report.json``.
+    """
+    path = folder / 'report.json'
+    rows = read_json(path)['rows'] if path.is_file() else []
+    counts = Counter()
+    for row in rows:
+        if row['split'] == 'test':
+            counts.update(row['failed'])
+            counts['missing'] += row['missing']
+    return dict(+counts)
 
 
 def _prepared(manifest: Mapping, split: str) -> list[dict]:
@@ -253,10 +274,9 @@ def _prepared(manifest: Mapping, split: str) -> list[dict]:
 def _leak_note(row: dict, training: Path | None) -> list[str]:
     name, leaked = row['name'], row['leaked_videos']
     if leaked is None:
-        lost = training if row['parameters'] else row['folder']
         return [
             'not compared with the people of the training set: '
-            f'{lost}/manifest.json is not there'
+            + _lost(row, training)
         ]
     if not leaked:
         return []
@@ -266,12 +286,35 @@ def _leak_note(row: dict, training: Path | None) -> list[str]:
     ]
 
 
+def _lost(row: dict, training: Path | None) -> str:
+    """Say what of a comparison is missing."""
+    if not row['parameters']:
+        return f'{row["folder"]}/manifest.json is not there'
+    if training is None:
+        return 'the config names no data_root of its training data'
+    if not (training / 'manifest.json').is_file():
+        return f'{training}/manifest.json is not there'
+    return f'{row["source"]} or {training} does not say who is seen'
+
+
+def _unscored_note(row: dict) -> list[str]:
+    unscored = row['unscored_videos']
+    if not unscored:
+        return []
+    reasons = ', '.join(f'{reason} {n}' for reason, n in unscored.items())
+    count = sum(unscored.values())
+    return [
+        f'{count} of {row["test_videos"] + count} test videos of '
+        f'{row["name"]} have no crops and are in no score: {reasons}'
+    ]
+
+
 def _row(
     cfg: Config, target: Target, metrics: dict, training: Path | None
 ) -> dict[str, Any]:
     """Collect what the table and its file tell of a target."""
     path = _scores_path(cfg, target.name)
-    scores = json.loads(path.read_text(encoding='utf-8'))
+    scores = read_json(path)
     labels = [video['label'] for video in scores['videos']]
     test = read_manifest(target.folder)
     train = read_manifest(training) if training else None
@@ -284,6 +327,7 @@ def _row(
         real_videos=labels.count(0),
         fake_videos=labels.count(1),
         test_videos=len(_prepared(test, 'test')) if test else len(labels),
+        unscored_videos=unscored_videos(target.folder),
         leaked_videos=leaked_videos(test, train) if both else None,
         scores_file=path.name,
         metrics=metrics,
@@ -293,7 +337,7 @@ def _row(
 
 def _origin(cfg: Config, thresholds: Mapping[str, float]) -> dict[str, Any]:
     path = _scores_path(cfg, VALIDATION)
-    scores = json.loads(path.read_text(encoding='utf-8'))
+    scores = read_json(path)
     dataset = cfg.val_dataloader.dataset
     return dict(
         thresholds,
@@ -321,9 +365,7 @@ def _train_folder(cfg: Config) -> Path | None:
 def read_manifest(folder: str | Path) -> dict[str, Any] | None:
     """Read ``manifest.json`` of a prepared folder; None if there is none."""
     path = Path(folder, 'manifest.json')
-    if not path.is_file():
-        return None
-    return json.loads(path.read_text(encoding='utf-8'))
+    return read_json(path) if path.is_file() else None
 
 
 def file_sha256(path: str | Path) -> str | None:
@@ -382,7 +424,7 @@ def _facts(report: Mapping) -> list[str]:
         manifest = (target['manifest'] or 'unknown')[:12]
         parameters = target['parameters']
         chosen = parameters.get('source_options') or {}
-        facts = [f'{key} {value}' for key, value in sorted(chosen.items())]
+        facts = [f'{key} {_words(value)}' for key, value in chosen.items()]
         lines.append(
             ', '.join(
                 [
@@ -393,6 +435,10 @@ def _facts(report: Mapping) -> list[str]:
             )
         )
     return [f'- {line}' for line in [*lines, *report['notes']]]
+
+
+def _words(value: object) -> str:
+    return ' '.join(value) if isinstance(value, list) else str(value)
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -19,7 +19,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from .scores_file import write_json
+from ..whole_files import write_json
 
 VIDEO_RULES: dict[str, Callable[[Sequence[float]], float]] = dict(
     mean=np.mean, median=np.median, max=np.max
@@ -156,14 +156,25 @@ class ForgeryMetric(BaseMetric):
     silent on several faces, too: a video has the score of the track that
     looks most forged (:func:`merge_clips`).
 
+    The scores file holds the rows that the numbers are made of, by id::
+
+        {"source": "dfo", "manifest": "<sha256>", "video_rule": "mean",
+         "thresholds": {"video": 0.41},
+         "videos": [{"video_id", "method", "label", "score",
+                     "tracks": [{"track", "score", "clips"}]}],
+         "clips": [{"video_id", "track", "clip_index", "method", "label",
+                    "score"}]}
+
+    ``source`` and ``manifest`` are those of the annotation file, None where
+    it has none.
+
     Args:
         video_rule: ``'mean'``, ``'median'`` or ``'max'`` over a track's
             clips.
         thresholds: ``{'video': t, 'clip': t}`` or one of them, P(fake) in
             [0, 1], from the source's validation set; adds ``video/acc_val``,
             ``video/bacc_val`` and those of ``clip``.
-        scores_file: JSON to write with the score of each video and clip (see
-            :mod:`gml_mmaction.evaluation.scores_file`).
+        scores_file: JSON to write with the score of each video and clip.
         collect_device: See MMEngine's ``BaseMetric``.
         prefix: See MMEngine's ``BaseMetric``.
 

@@ -31,10 +31,14 @@ class Face(NamedTuple):
 def detect_faces(frame: np.ndarray, *, upsample: int = 1) -> list[Face]:
     """Find the faces of an RGB frame; the one to follow comes first.
 
+    A face that is large enough has its box from the frame as it is, others
+    from the doubled one, whichever faces are wanted: the same face has the
+    same box in all videos.
+
     Args:
         frame: (H, W, 3), uint8.
-        upsample: How often the frame is doubled before the search. 0 finds
-            faces from about 80 pixels on, 1 from about 40 on.
+        upsample: How often the frame is doubled before the search for small
+            faces. 0 finds faces from about 80 pixels on, 1 from about 40 on.
 
     Returns:
         The largest face first; of equals, the one with the higher score.
@@ -47,37 +51,35 @@ def detect_faces(frame: np.ndarray, *, upsample: int = 1) -> list[Face]:
     detect_from_video.py), and take the largest of several faces, as that
     script's comment says, not the first of dlib's list, as its code does.
     """
-    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-    boxes, scores, _ = _detector().run(gray, upsample, 0.0)
-    faces = [
-        Face((b.left(), b.top(), b.width(), b.height()), score)
-        for b, score in zip(boxes, scores, strict=True)
+    if upsample == 0:
+        return _run(frame, 0)
+    large = _large(_run(frame, 0))
+    small = [
+        face
+        for face in _run(frame, upsample)
+        if not any(_overlap(face.box, known.box) for known in large)
     ]
-    return sorted(faces, key=_largest_first)
+    return sorted(large + small, key=_largest_first)
 
 
 def detect_large_faces(frame: np.ndarray, *, upsample: int = 1) -> list[Face]:
     """Find the largest face of an RGB frame, and others as large come along.
 
-    The frame is doubled only if it shows no large face without: one that is
-    larger than the smallest that dlib sees, whose boxes are too large for the
-    faces below that. It costs a quarter of what :func:`detect_faces` takes.
+    The small ones are looked for only if there is no large one, which costs
+    a quarter of what :func:`detect_faces` takes.
 
     Args:
         frame: (H, W, 3), uint8.
         upsample: How often the frame may be doubled.
 
     Returns:
-        As :func:`detect_faces`, but beside a face of 80 pixels or more those
-        below 80 may be missing.
+        As :func:`detect_faces`; beside a face of 80 pixels or more, those
+        that only the doubled frame shows are missing.
 
     Raises:
         ImportError: dlib is missing.
     """
-    faces = detect_faces(frame, upsample=0)
-    if upsample == 0 or (faces and faces[0].box[2] >= _LARGE):
-        return faces
-    return detect_faces(frame, upsample=upsample)
+    return _large(_run(frame, 0)) or detect_faces(frame, upsample=upsample)
 
 
 def has_face(frame: np.ndarray, square: Square) -> bool:
@@ -95,6 +97,32 @@ def has_face(frame: np.ndarray, square: Square) -> bool:
     gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     boxes, _, _ = _detector().run(gray, 0, 0.0)
     return len(boxes) > 0
+
+
+def _run(frame: np.ndarray, upsample: int) -> list[Face]:
+    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    boxes, scores, _ = _detector().run(gray, upsample, 0.0)
+    faces = [
+        Face((b.left(), b.top(), b.width(), b.height()), score)
+        for b, score in zip(boxes, scores, strict=True)
+    ]
+    return sorted(faces, key=_largest_first)
+
+
+def _large(faces: list[Face]) -> list[Face]:
+    """Keep those above the smallest size, which is too large for some."""
+    return [face for face in faces if face.box[2] >= _LARGE]
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    """Tell whether two boxes mean one face: either's centre is in both."""
+    return _holds(a, b) or _holds(b, a)
+
+
+def _holds(box: Box, other: Box) -> bool:
+    left, top, w, h = other
+    x, y = left + w / 2 - box[0], top + h / 2 - box[1]
+    return 0 <= x < box[2] and 0 <= y < box[3]
 
 
 def _largest_first(face: Face) -> tuple:

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -24,6 +24,7 @@ from gml_mmaction.distortions import (
 )
 from gml_mmaction.sources import Video
 
+from .detect import Face
 from .options import CropOptions
 from .shots import mark_cuts
 from .square import Square, crop, resize, scaled
@@ -34,6 +35,7 @@ __all__ = ['CropOptions', 'extract_video']
 
 # Frames decoded ahead, so that the decoder goes on while a face is searched.
 _AHEAD_BYTES, _AHEAD_FRAMES = 2**26, 64
+_MASK_UNREADABLE = 'mask unreadable: largest face followed'
 
 
 def extract_video(
@@ -82,7 +84,8 @@ def extract_video(
     Raises:
         VideoError: The video gives no crops; it tells why.
         ValueError: ``VC`` is among the distortions and nothing is saved.
-        OSError: The crops cannot be written.
+        OSError: The crops cannot be written. What cannot be read is a
+            VideoError.
     """
     frame_dir = Path(frame_dir)
     if options.store == 'boxes' and not is_framewise(video.distortions):
@@ -123,6 +126,25 @@ def _check_length(used: int, options: CropOptions) -> None:
         )
 
 
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Make an error of reading the video's; those of writing end the run."""
+    try:
+        yield
+    except OSError as error:
+        name = os.path.basename(str(error.filename or ''))
+        why = error.strerror or type(error).__name__
+        detail = f'{name}: {why}' if name else why
+        raise VideoError('unreadable', detail) from error
+
+
+def _read(
+    reader: VideoReader | ImageSequence, *span: int
+) -> Iterator[np.ndarray]:
+    with _reading():
+        yield from reader.frames(*span)
+
+
 class _Item(NamedTuple):
     """A frame to cut, and the one that shows where the faces are in it."""
 
@@ -159,7 +181,7 @@ class _Source(ExitStack):
         self._framewise = is_framewise(video.distortions)
         self._seed = seed_of(video.video_id)
         self.notes: list[str] = []
-        self._reader = self.enter_context(open_video(video.path, video.member))
+        self._reader = self.enter_context(_open(video.path, video.member))
         self.stop = self._reader.num_frames
         self._finder = None
         if search and (video.boxes_from or not self._framewise):
@@ -187,10 +209,31 @@ class _Source(ExitStack):
         mask = self._video.mask
         if mask is None:
             return largest
-        if not mask.exists():
-            self.notes.append('no mask: largest face followed')
-            return largest
-        return partial(most_covered, self.enter_context(open_video(mask)))
+        with _reading():
+            if not mask.exists():
+                self.notes.append('no mask: largest face followed')
+                return largest
+            try:
+                masks = self.enter_context(open_video(mask))
+            except VideoError:
+                self.notes.append(_MASK_UNREADABLE)
+                return largest
+        return partial(self._most_covered, masks)
+
+    def _most_covered(
+        self,
+        masks: VideoReader | ImageSequence,
+        index: int,
+        frame: np.ndarray,
+        faces: list[Face],
+    ) -> list[Face]:
+        with _reading():
+            try:
+                return most_covered(masks, index, frame, faces)
+            except VideoError:
+                if _MASK_UNREADABLE not in self.notes:
+                    self.notes.append(_MASK_UNREADABLE)
+                return faces[:1]
 
     def items(self, start: int = 0) -> Iterator[_Item]:
         """Yield the saved frames from ``start`` on, decoded ahead."""
@@ -206,17 +249,18 @@ class _Source(ExitStack):
         self, reader: VideoReader | ImageSequence, indices: range
     ) -> Iterator[np.ndarray]:
         if reader is self._finder or self._framewise:
-            frames = reader.frames(indices.start, indices.step, indices.stop)
+            frames = _read(reader, indices.start, indices.step, indices.stop)
         else:
+            # the codec's choices depend on the frames behind the last in use
             frames = islice(
                 distort_frames(
-                    reader.frames(stop=indices.stop),
+                    _read(reader),
                     self._video.distortions,
                     seed=self._seed,
                     fps=reader.fps,
                 ),
                 indices.start,
-                None,
+                indices.stop,
                 indices.step,
             )
         depth = _AHEAD_BYTES // (3 * reader.width * reader.height)
@@ -230,7 +274,7 @@ class _Source(ExitStack):
         return distort_frame(
             item.frame,
             self._video.distortions,
-            rng_seed=self._seed,
+            seed=self._seed,
             index=item.index,
         )
 
@@ -276,15 +320,23 @@ class _Source(ExitStack):
         }
 
 
+def _open(path: Path, member: str = '') -> VideoReader | ImageSequence:
+    with _reading():
+        return open_video(path, member)
+
+
 def _open_finder(video: Video) -> VideoReader | ImageSequence:
     """Open the file in which the faces of another are found."""
     if video.boxes_from is None:
-        return open_video(video.path, video.member)
+        return _open(video.path, video.member)
     name = video.boxes_from.name
-    if not video.boxes_from.exists():
-        raise VideoError('no boxes', f'{name}, to find faces in, is missing')
+    with _reading():
+        if not video.boxes_from.exists():
+            raise VideoError(
+                'no boxes', f'{name}, to find faces in, is missing'
+            )
     try:
-        return open_video(video.boxes_from)
+        return _open(video.boxes_from)
     except VideoError as error:
         raise VideoError('no boxes', f'{name}: {error}') from error
 
@@ -350,7 +402,8 @@ def _cut_known(
 ) -> list[Track]:
     """Cut tracks out that need not be found; return what there is of them."""
     source.stop = min(source.stop, max(track.stop for track in tracks))
-    last = start = min(track.start for track in tracks)
+    start = min(track.start for track in tracks)
+    last = None
     for item in source.items(start):
         last = item.index
         active = [t for t in tracks if t.start <= last < t.stop]
@@ -358,6 +411,8 @@ def _cut_known(
             image = source.image(item)
             for track in active:
                 writer.add(track, image, track.square)
+    if last is None:
+        raise VideoError('too short', f'ends before frame {start}')
     end = source.end_after(last)
     for track in tracks:
         track.stop = min(track.stop, end)

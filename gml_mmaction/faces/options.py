@@ -21,8 +21,8 @@ class CropOptions:
         tracks: ``'one'``: one face per video. ``'all'``: every face of every
             shot.
         upsample: How often a frame may be doubled to find smaller faces; it
-            is, if all are wanted or a mask chooses, and else if there is
-            none without.
+            is, if all are wanted or a mask chooses, and else unless a face
+            of 80 pixels or more is found without.
         search_stride: A face is looked for in every ``search_stride``-th
             source frame (of those that are saved) until there is one.
         check_stride: Likewise, how often it is looked for in its square.

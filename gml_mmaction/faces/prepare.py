@@ -24,7 +24,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -34,6 +34,7 @@ import gml_mmaction
 from gml_mmaction import host
 from gml_mmaction.distortions import format_distortions, is_framewise
 from gml_mmaction.sources import SPLITS, Video
+from gml_mmaction.whole_files import write_json
 
 from .options import CropOptions
 from .pool import run_in_processes, run_on_cluster
@@ -43,7 +44,6 @@ from .records import (
     prepare_video,
     record_crash,
     record_if_done,
-    write_json,
 )
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ __all__ = ['format_report', 'prepare_videos']
 
 CLASSES = ('real', 'fake')
 RULES = {
-    'detector': 'dlib.get_frontal_face_detector, gray; doubled for all '
-    'faces, for masks, and where none is found without',
+    'detector': 'dlib.get_frontal_face_detector, gray; faces of 80 pixels '
+    'or more in the frame as it is, others in the doubled one',
     'track': 'from the first search with a face to the cut or loss; '
     'see search_stride, check_stride, lost',
     'cut': 'correlation of thumbnails',
@@ -72,6 +72,7 @@ def prepare_videos(
     *,
     source: str,
     root: str | Path,
+    source_options: Mapping[str, Any] | None = None,
     options: CropOptions | None = None,
     max_frames: Mapping[str, int] | None = None,
     workers: int = 1,
@@ -92,6 +93,8 @@ def prepare_videos(
         source: Name of the set, for the annotations.
         root: Folder to which the videos' paths are relative in what is
             written.
+        source_options: With which the videos were listed, for the manifest;
+            a restart must have the same. Paths are left out.
         options: How to crop, and whether to save the crops.
         max_frames: By split, how many source frames to use from the start of
             a video; by default all.
@@ -115,18 +118,20 @@ def prepare_videos(
 
     Raises:
         ValueError: ``out`` was begun with other parameters or another dlib
-            or decord; two videos share an id; no video is there; the boxes
-            store cannot hold a video's distortions.
+            or decord; two videos share an id, or one's id is a folder in
+            another's; no video is there; the boxes store cannot hold a
+            video's distortions.
         ImportError: dlib, decord or, with ``cluster``, dask is missing.
         OSError: ``out`` cannot be written, or the cluster is gone.
     """
     out, root = Path(out).absolute(), Path(root).absolute()
     options = options or CropOptions()
     limits = dict(max_frames or {})
-    found = [_absolute(video) for video in videos if video.exists]
+    found = [_absolute(video) for video in videos if _is_found(video)]
     _check_videos(videos, found, root)
     _check_store(found, options)
-    scratch, parameters = begin(out, _parameters(source, options, limits))
+    parameters = _parameters(source, source_options or {}, options, limits)
+    scratch, parameters = begin(out, parameters)
     jobs = [
         Job(
             video,
@@ -191,6 +196,13 @@ def _align(cells: Sequence[str], *, left: bool) -> list[str]:
     return [c.ljust(width) if left else c.rjust(width) for c in cells]
 
 
+def _is_found(video: Video) -> bool:
+    try:
+        return video.exists
+    except OSError:
+        return True  # as a video that cannot be read
+
+
 def _absolute(video: Video) -> Video:
     paths = {
         name: getattr(video, name).absolute()
@@ -207,6 +219,14 @@ def _check_videos(
     twice = [video_id for video_id, count in counts.items() if count > 1]
     if twice:
         raise ValueError(f'two videos share the id {twice[0]}')
+    for video in videos:
+        for folder in map(str, PurePosixPath(video.video_id).parents):
+            if folder in counts:
+                raise ValueError(
+                    f'the id {folder} of a video is a folder in the id '
+                    f'{video.video_id} of another, whose crops would lie '
+                    'among its own; rename one of the files'
+                )
     if not found:
         example = f', e.g. {videos[0].path}' if videos else ''
         raise ValueError(
@@ -228,10 +248,18 @@ def _check_store(videos: Sequence[Video], options: CropOptions) -> None:
 
 
 def _parameters(
-    source: str, options: CropOptions, limits: Mapping[str, int]
+    source: str,
+    source_options: Mapping[str, Any],
+    options: CropOptions,
+    limits: Mapping[str, int],
 ) -> dict:
     return {
         'source': source,
+        'source_options': {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in sorted(source_options.items())
+            if not isinstance(value, PurePath)
+        },
         **dataclasses.asdict(options),
         'max_frames': {split: limits.get(split) for split in SPLITS},
         'rules': RULES,
@@ -360,6 +388,7 @@ def _annotations(video: Video, record: dict, store: str) -> list[dict]:
         entry = {
             'video_id': video.video_id,
             'track': index,
+            'start': track['start'],
             'num_frames': track['num_frames'],
             'label': video.label,
             'method': video.method,
@@ -370,7 +399,6 @@ def _annotations(video: Video, record: dict, store: str) -> list[dict]:
             entry |= {
                 'video': record['facts']['path'],
                 'member': video.member,
-                'start': track['start'],
                 'square': track['square'],
             }
             if video.distortions:
@@ -381,7 +409,7 @@ def _annotations(video: Video, record: dict, store: str) -> list[dict]:
 
 def _manifest_entry(video: Video, record: dict) -> dict:
     facts = dict(record['facts'])
-    size, _ = facts.pop('stamps')['path']
+    stamp = facts.pop('stamps')['path']
     return {
         'video_id': video.video_id,
         'path': facts.pop('path'),
@@ -390,6 +418,6 @@ def _manifest_entry(video: Video, record: dict) -> dict:
         'label': video.label,
         'people': list(video.people),
         **facts,
-        'bytes': size,
+        'bytes': stamp and stamp[0],
         **record['result'],
     }

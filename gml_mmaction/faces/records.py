@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from gml_mmaction.distortions import format_distortions
 from gml_mmaction.sources import Video
+from gml_mmaction.whole_files import read_json, write_json
 
 from .extract import extract_video
 from .options import CropOptions
@@ -31,17 +32,15 @@ __all__ = [
     'begin',
     'facts',
     'prepare_video',
-    'read_json',
     'record_crash',
     'record_if_done',
     'relative',
-    'write_json',
 ]
 
 # of these, a run may be ended with another version than it was begun with
 _EXCHANGEABLE = ('opencv', 'numpy', 'gml_mmaction')
 # these tell of the machine as much as of the video: tried again at a restart
-_CIRCUMSTANTIAL = ('error', 'crashed')
+_CIRCUMSTANTIAL = ('error', 'crashed', 'unreadable', 'no boxes')
 
 
 def begin(out: Path, parameters: dict) -> tuple[Path, dict]:
@@ -60,7 +59,7 @@ def begin(out: Path, parameters: dict) -> tuple[Path, dict]:
         ValueError: It was begun with others.
     """
     path = out / 'parameters.json'
-    if path.exists():
+    if path.exists() and (out / 'records').is_dir():
         before = read_json(path)
         _check_same(out, _flat(before), _flat(parameters))
         parameters = _add_versions(before, parameters)
@@ -120,6 +119,9 @@ def prepare_video(job: Job) -> tuple[str, dict]:
     # a worker of a cluster may outlive a run, and must not disturb the next
     os.stat(job.scratch)
     known = facts(job)
+    # an older one would hold again for the crops that are made now, if the
+    # video changed back after a kill between them and the new record
+    job.record_path.unlink(missing_ok=True)
     try:
         result = extract_video(
             job.video,
@@ -132,7 +134,7 @@ def prepare_video(job: Job) -> tuple[str, dict]:
     except VideoError as error:
         result = {'reason': error.reason, 'detail': error.detail}
     except OSError:
-        raise  # a full disk is no fault of the video
+        raise  # of writing only; a full disk is no fault of the video
     except Exception as error:
         # a decoder may raise anything; one video must not end the run
         detail = f'{type(error).__name__}: {error}'.split('\n')[0]
@@ -168,9 +170,9 @@ def facts(job: Job) -> dict:
 
     Returns:
         ``path``, ``boxes_from`` and ``mask``, relative to the root; ``stamps``
-        of these files, [bytes, time of change in ns] or None where nothing is
-        there; ``member``, ``cropped``, ``distortions``; ``tracks_given``, a
-        hash. What a video has not is left out.
+        of these files, [bytes, time of change in ns] or None where they
+        cannot be had; ``member``, ``cropped``, ``distortions``;
+        ``tracks_given``, a hash. What a video has not is left out.
     """
     video = job.video
     files = {
@@ -200,25 +202,6 @@ def relative(path: Path, root: Path) -> str:
     return Path(os.path.relpath(path, root)).as_posix()
 
 
-def write_json(path: Path, content: dict, *, scratch: Path) -> bytes:
-    """Write a JSON file that appears whole; return its bytes.
-
-    It has one line per key and per item of a list.
-    """
-    data = _lines(content).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        partial = Path(folder) / path.name
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    return data
-
-
-def read_json(path: Path) -> dict:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding='utf-8'))
-
-
 def _write_record(job: Job, known: dict, result: dict) -> tuple[str, dict]:
     record = {'facts': known, 'result': result}
     write_json(job.record_path, record, scratch=job.scratch)
@@ -229,19 +212,21 @@ def _has_crops(job: Job, record: dict) -> bool:
     if job.options.store == 'boxes':
         return True
     pattern = f'*.{job.options.image}'
-    return all(
-        sum(1 for _ in (job.frame_dir / str(index)).glob(pattern))
-        == track['num_frames']
-        for index, track in enumerate(record['result']['tracks'])
-    )
+    for index, track in enumerate(record['result']['tracks']):
+        crops = (job.frame_dir / str(index)).glob(pattern)
+        sizes = [crop.stat().st_size for crop in crops]
+        if len(sizes) != track['num_frames'] or 0 in sizes:
+            return False
+    return True
 
 
 def _stamp(path: Path) -> list[int] | None:
     """Size and time of change of a file, or of the files of a folder."""
     try:
         files = list(path.iterdir()) if path.is_dir() else [path]
-        stats = [file.stat() for file in files]
-    except FileNotFoundError:
+        # a link to nothing has a time of change as well
+        stats = [f.stat() if f.exists() else f.lstat() for f in files]
+    except OSError:
         return None
     return [
         sum(stat.st_size for stat in stats),
@@ -281,13 +266,3 @@ def _flat(tree: Mapping, prefix: str = '') -> dict[str, Any]:
         else:
             flat[prefix + key] = value
     return flat
-
-
-def _lines(content: dict) -> str:
-    parts = []
-    for key, value in content.items():
-        text = json.dumps(value)
-        if isinstance(value, list) and value:
-            text = '[\n' + ',\n'.join(map(json.dumps, value)) + '\n]'
-        parts.append(f'{json.dumps(key)}: {text}')
-    return '{\n' + ',\n'.join(parts) + '\n}\n'

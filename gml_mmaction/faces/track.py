@@ -142,6 +142,10 @@ class Follower:
         self._search_at = 0
 
     @property
+    def _wanted(self) -> bool:
+        return self._several or not (self._active or self.done)
+
+    @property
     def done(self) -> bool:
         """Whether the rest of the video can add nothing."""
         return not self._several and not self._active and bool(self._kept())
@@ -159,11 +163,16 @@ class Follower:
         if cut:
             self._end_all(index)
             self._search_at = index
+        # first, as it finds faces that the check of a square may miss
+        searched = self._several and index >= self._search_at
+        if searched:
+            self._search(index, frame)
         for watched in [*self._active]:
             if index >= watched.due:
                 self._check(watched, index, frame)
-        wanted = self._several or not self._active
-        if wanted and index >= self._search_at and not self.done:
+        if searched:
+            self._search_at = self._next_search(index)
+        elif index >= self._search_at and self._wanted:
             self._search(index, frame)
         return [watched.track for watched in self._active]
 
@@ -201,11 +210,11 @@ class Follower:
         chosen = self._choose(index, frame, faces)
         for face in self._without_known(chosen, index):
             self._start(face, index, len(faces))
-        self._search_at = index + (
-            self._options.check_stride
-            if self._active
-            else self._options.search_stride
-        )
+        self._search_at = self._next_search(index)
+
+    def _next_search(self, index: int) -> int:
+        o = self._options
+        return index + (o.check_stride if self._active else o.search_stride)
 
     def _start(self, face: Face, index: int, n_faces: int) -> None:
         track = Track(

@@ -11,6 +11,7 @@ frames of clean files only, where it goes on decoding and saves the conversion.
 """
 
 import bisect
+import math
 import os
 import queue
 import re
@@ -48,7 +49,7 @@ class VideoError(ValueError):
 
     Attributes:
         reason: One of ``'empty'``, ``'unreadable'``, ``'too short'``,
-            ``'no face'``, ``'error'`` and ``'crashed'``.
+            ``'no face'``, ``'no boxes'``, ``'error'`` and ``'crashed'``.
         detail: The particulars, one line.
     """
 
@@ -144,7 +145,7 @@ class VideoReader(_Frames):
         num_frames: Number of frames by the container's index. Fewer can be
             decoded where the file is broken or an edit list trims it;
             where OpenCV reads the file, they have been counted.
-        fps: Mean frames per second.
+        fps: Mean frames per second; 0 where unknown.
         width: Of the upright frame in pixels.
         height: Of the upright frame in pixels.
         broken_at: The first frame that could not be decoded although the
@@ -166,7 +167,8 @@ class VideoReader(_Frames):
             raise VideoError('empty', 'the file has no bytes')
         self._decoder, fault = self._open()
         self.num_frames = self._decoder.num_frames
-        self.fps = self._decoder.fps
+        fps = self._decoder.fps
+        self.fps = fps if math.isfinite(fps) else 0.0
         self._first = self._read_first(fault)
         self.height, self.width = self._first.shape[:2]
         if is_cut(self.path):
@@ -217,7 +219,8 @@ class VideoReader(_Frames):
                     return frame
         except _DecoderError:
             pass
-        self.broken_at = self._decoder.position
+        # a frame of another size was read, and the position is behind it
+        self.broken_at = min(index, self._decoder.position)
         return None
 
     def _enter(self, index: int) -> np.ndarray | None:

@@ -22,7 +22,7 @@ from gml_mmaction.distortions import (
 from gml_mmaction.faces import VideoReader
 
 from . import SPLITS, Video
-from .dfo import CLEAN, META
+from .dfo import CLEAN, META, SETTINGS
 from .ffpp import list_videos
 
 __all__ = ['make_celeb_df_tree', 'make_dfo_tree']
@@ -33,7 +33,7 @@ def make_dfo_tree(
     out: str | Path,
     *,
     method: str = 'Deepfakes',
-    variants: Sequence[str] = ('end_to_end', 'end_to_end_level_5'),
+    variants: Sequence[str] = (*SETTINGS['std'], *SETTINGS['sing']),
     seed: int = 0,
 ) -> None:
     """Write ``out`` in DeeperForensics-1.0's tree.
@@ -47,7 +47,8 @@ def make_dfo_tree(
         ffpp: FaceForensics++ tree with c23 videos of ``method``.
         out: The folder to write.
         method: Which fakes to take.
-        variants: Folders of ``manipulated_videos``; the distorted ones do
+        variants: Folders of ``manipulated_videos``, by default those of the
+            paper's evaluations, std and std/sing; the distorted ones do
             without blocks ('BW'), which need frames of 256 pixels.
         seed: Of the distortions.
     """

@@ -131,6 +131,7 @@ def plot_robustness(
             color=style.colour,
             marker=style.marker,
             label=label,
+            clip_on=False,
         )
     if clean['metrics']['video/auc'] is not None:
         axis.axhline(
@@ -141,6 +142,8 @@ def plot_robustness(
         )
     axis.set(xlabel='level of distortion', ylabel='video AUC')
     axis.set_xticks(levels or [1])
+    axis.set_xlim(min(levels, default=1) - 0.2, max(levels, default=1) + 0.2)
+    axis.set_ylim(top=min(axis.get_ylim()[1], 1.005))
     axis.grid(alpha=0.3)
     figure.suptitle(title, fontsize='medium')
     figure.legend(*axis.get_legend_handles_labels(), loc='outside right')

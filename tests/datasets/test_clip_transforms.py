@@ -232,9 +232,7 @@ def noise_of(transform, **entry):
 
 def test_noise_is_that_of_data_prepared_with_it():
     gray = np.full((40, 40, 3), 128, np.uint8)
-    prepared = distort_frame(
-        gray, [('GNC', 3)], rng_seed=seed_of('v'), index=7
-    )
+    prepared = distort_frame(gray, [('GNC', 3)], seed=seed_of('v'), index=7)
     found = noise_of(DistortClip('GNC:3'))
     assert np.array_equal(found[1], prepared.astype(int) - 128)
 

@@ -15,6 +15,7 @@ from gml_mmaction.datasets import (
     ClipAugment,
     FaceClipDataset,
 )
+from gml_mmaction.host import HostError
 
 KEYS = ('video_id', 'track', 'clip_index', 'method')
 PIPELINE = [
@@ -283,3 +284,10 @@ def test_tone_is_gamma_then_gain():
     np.random.seed(3)
     imgs = augment(dict(imgs=clip))['imgs']
     np.testing.assert_allclose(imgs[0], expected, atol=1)
+
+
+@pytest.mark.parametrize('text', ['{', '[]', '{"metainfo": {}}'])
+def test_an_annotation_that_is_none_is_named_with_the_remedy(tmp_path, text):
+    (tmp_path / 'test.json').write_text(text)
+    with pytest.raises(HostError, match=r'test\.json is no annotation.*again'):
+        FaceClipDataset(ann_file='test.json', data_root=str(tmp_path))

@@ -166,8 +166,14 @@ def test_the_report_names_files_by_their_hashes(report, checkpoint, targets):
     for row, target in zip(report['targets'], targets):
         manifest = (target.folder / 'manifest.json').read_bytes()
         assert row['manifest'] == hashlib.sha256(manifest).hexdigest()
-        assert row['parameters']['compression'] == 'c23'
+        assert row['parameters']['size'] == 32
         assert 'videos' not in row['parameters']
+
+
+def test_the_table_says_with_which_options_a_target_was_listed(report):
+    for row in report['targets']:
+        line = f'- {row["name"]}: source {row["name"]}, compression c23, '
+        assert f'{line}methods a b, manifest ' in cross_table(report)
 
 
 def test_people_of_the_training_set_in_a_test_set_are_told(report):
@@ -240,6 +246,45 @@ def test_without_a_validation_set_there_is_a_line_and_only_one_half(
     assert 'video/acc_val' not in report['targets'][0]['metrics']
 
 
+def test_a_config_without_training_data_is_told_in_words(
+    tmp_path, checkpoint, targets
+):
+    cfg = tiny_config(tmp_path, checkpoint, targets[0].folder)
+    del cfg.train_dataloader.dataset['data_root']
+    report = cross_test(cfg, targets[:1], val_threshold=False)
+    assert report['notes'] == [
+        'not compared with the people of the training set: the config names '
+        'no data_root of its training data'
+    ]
+
+
+@pytest.mark.parametrize('own', [True, False])
+def test_videos_of_the_config_are_those_of_the_same_folder_only(
+    tmp_path, monkeypatch, targets, own
+):
+    """Compared as folders, however they are written."""
+    link = tmp_path / 'link'
+    link.symlink_to(targets[0].folder if own else tmp_path)
+    monkeypatch.chdir(tmp_path)
+    cfg = tiny_config(tmp_path, 'none.pth', 'link')
+    cfg.test_dataloader.dataset.video_root = 'videos'
+    seen = []
+
+    class Runner:
+        def test(self):
+            return {}
+
+    def build(cfg):
+        seen.append(cfg.test_dataloader.dataset)
+        return Runner()
+
+    monkeypatch.setattr(
+        'gml_mmaction.evaluation.cross_data.build_runner', build
+    )
+    score_target(cfg, targets[0], {})
+    assert ('video_root' in seen[0]) == own
+
+
 def test_a_config_without_our_metric_is_refused(tmp_path, checkpoint, targets):
     cfg = tiny_config(tmp_path, checkpoint, tmp_path)
     cfg.test_evaluator = dict(type='AccMetric')
@@ -285,7 +330,8 @@ def test_a_leak_is_a_person_of_any_training_video():
     assert (
         leaked_videos(manifest('test', ['x/1'], reason='no face'), train) == 0
     )
-    assert leaked_videos(dict(videos=[dict(split='test')]), train) == 0
+    nobody = dict(videos=[dict(split='test')])
+    assert leaked_videos(nobody, train) is None
 
 
 def test_a_markdown_table_is_aligned():
@@ -301,3 +347,39 @@ def test_a_checkpoint_elsewhere_has_no_hash(report):
 
     assert file_sha256('https://example.org/a.pth') is None
     assert Path(report['checkpoint']).is_file()
+
+
+def test_videos_without_crops_are_counted_below_the_table(
+    tmp_path, source, checkpoint
+):
+    odd = write_prepared(
+        tmp_path / 'odd', dict(test=videos('test', 2, {'synthesis': 2}))
+    )
+    row = {'split': 'test', 'method': 'real', 'missing': 1}
+    rows = [
+        {**row, 'failed': {'no face': 2}},
+        {**row, 'failed': {'no face': 1, 'empty': 1}},
+        {**row, 'split': 'train', 'failed': {'no face': 9}},
+    ]
+    (odd / 'report.json').write_text(json.dumps({'rows': rows}))
+    cfg = tiny_config(tmp_path / 'work', checkpoint, source)
+    report = cross_test(cfg, [Target('odd', odd)], val_threshold=False)
+    line = (
+        '6 of 10 test videos of odd have no crops and are in no score: '
+        'no face 3, empty 1, missing 2'
+    )
+    assert line.split(': ')[0] in report['notes'][0]
+    assert report['targets'][0]['unscored_videos'] == {
+        'no face': 3,
+        'empty': 1,
+        'missing': 2,
+    }
+
+
+def test_where_nobody_is_named_no_leak_is_claimed_absent():
+    entry = {'split': 'test', 'video_id': 'a'}
+    unnamed = {'videos': [entry, {**entry, 'split': 'train'}]}
+    named = {'videos': [{**v, 'people': ['a/1']} for v in unnamed['videos']]}
+    assert leaked_videos(named, named) == 1
+    assert leaked_videos(unnamed, named) is None
+    assert leaked_videos(named, unnamed) is None

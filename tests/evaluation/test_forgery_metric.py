@@ -19,7 +19,6 @@ from gml_mmaction.evaluation import (
     forgery_scores,
     merge_clips,
 )
-from gml_mmaction.evaluation.scores_file import write_json
 
 
 def sample(video, clip, label, score, method=None, **more):
@@ -311,13 +310,3 @@ def test_the_scores_file_holds_what_the_numbers_are_made_of(tmp_path):
     assert sum(t['clips'] for v in written['videos'] for t in v['tracks']) == (
         len(clips)
     )
-
-
-def test_a_scores_file_that_fails_leaves_the_old_one(tmp_path):
-    path = tmp_path / 'scores.json'
-    write_json(path, dict(clips=[dict(score=0.5)]))
-    before = path.read_text()
-    with pytest.raises(ValueError, match='not JSON compliant'):
-        write_json(path, dict(clips=[dict(score=float('nan'))]))
-    assert path.read_text() == before
-    assert list(tmp_path.iterdir()) == [path]

@@ -382,6 +382,37 @@ def test_a_mask_on_no_face_that_was_found_is_no_face(masked, extract):
         extract(masked(slice(200, 220), slice(0, 20)))
 
 
+@pytest.mark.parametrize('keep', [0, 0.5])
+def test_a_broken_mask_leaves_the_largest_face_and_a_note(
+    masked, extract_one, keep
+):
+    video = masked(slice(50, 90), slice(30, 70))
+    videos.truncate(video.mask, keep)
+    record, track, _ = extract_one(video)
+    assert track['face_box'][0] > 120
+    assert record['notes'] == ['mask unreadable: largest face followed']
+
+
+def test_a_mask_that_breaks_later_leaves_the_largest_face_and_a_note(
+    masked, extract_one, tmp_path
+):
+    video = masked(slice(50, 90), slice(30, 70))
+    folder = tmp_path / 'masks'
+    folder.mkdir()
+    for k in range(16):
+        (folder / f'{k:02}.png').write_bytes(b'no image')
+    cv2.imwrite(str(folder / '00.png'), np.zeros((220, 340, 3), np.uint8))
+    video = make_video(video.path, mask=folder)
+    assert extract_one(video)[0]['notes'] == []
+    frames = decode(video.path)
+    frames[0][:] = 90  # the face comes later
+    late = videos.write(tmp_path / 'late.mp4', [frames[0]] * 10 + frames)
+    video = make_video(late, mask=folder)
+    record, track, _ = extract_one(video, min_frames=2)
+    assert track['face_box'][0] > 120
+    assert record['notes'] == ['mask unreadable: largest face followed']
+
+
 def test_a_black_or_missing_mask_leaves_the_largest_face(masked, extract_one):
     video = masked(slice(0, 0), slice(0, 0))
     record, track, _ = extract_one(video)
@@ -433,6 +464,20 @@ def test_a_track_off_the_grid_of_saved_frames_is_refused(
         extract(path, known=tracks)
 
 
+@pytest.mark.parametrize('store', ['crops', 'boxes'])
+def test_a_video_that_breaks_before_a_known_track_is_too_short(
+    draw_faces, extract, tmp_path, store
+):
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for k in range(30):
+        cv2.imwrite(str(folder / f'{k:02}.png'), draw_faces())
+    (folder / '20.png').write_bytes(b'no image')
+    tracks = [{'start': 20, 'stop': 30, 'square': [0, 0, 50]}]
+    with pytest.raises(VideoError, match='too short: ends before frame 20'):
+        extract(make_video(folder), known=tracks, store=store, min_frames=1)
+
+
 @pytest.fixture
 def large_head(draw_faces, write_video, tmp_path):
     """Write a video that is large enough for block distortion."""
@@ -455,7 +500,7 @@ def test_frames_are_distorted_before_they_are_cropped(
     assert track['square'] == square_by_hand(decode(large_head)[0])
     for k, frame in enumerate(decode(large_head)[::2]):
         frame = distort_frame(
-            frame, distortions, rng_seed=seed_of('set/a'), index=2 * k
+            frame, distortions, seed=seed_of('set/a'), index=2 * k
         )
         expected = crop_by_hand(frame, track['square'])
         np.testing.assert_array_equal(crops[k], expected)
@@ -478,6 +523,17 @@ def test_all_frames_go_through_the_codec_before_they_are_cropped(
         np.testing.assert_array_equal(image, expected)
     known = extract_one(video, image='png', known=[track])
     np.testing.assert_array_equal(known[2], crops)
+
+
+def test_max_frames_give_the_first_frames_of_the_whole_file_coded(
+    large_head, extract_one
+):
+    pytest.importorskip('av')
+    video = make_video(large_head, distortions=(('VC', 5),))
+    _, _, whole = extract_one(video, image='png')
+    _, track, crops = extract_one(video, image='png', max_frames=16)
+    assert track['stop'] == 16
+    np.testing.assert_array_equal(crops, whole[:8])
 
 
 def test_the_codec_cannot_be_had_from_boxes(large_head, extract):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from gml_mmaction.faces import CropOptions, format_report, prepare_videos
+from gml_mmaction.faces.records import Job, prepare_video, record_if_done
 from gml_mmaction.sources import SPLITS, Video
 from gml_mmaction.sources.ffpp import list_videos
 
@@ -137,6 +138,148 @@ def test_an_error_nobody_foresaw_is_counted_and_the_run_goes_on(
 def test_two_videos_with_one_id_are_refused(videos, prepare):
     with pytest.raises(ValueError, match='two videos share the id youtube'):
         prepare([*videos, videos[0]])
+
+
+def test_an_id_that_is_a_folder_in_another_is_refused(videos, prepare):
+    inner = f'{videos[0].video_id}/0'
+    nested = dataclasses.replace(videos[1], video_id=inner)
+    with pytest.raises(ValueError, match=f'{inner} of another.*rename'):
+        prepare([videos[0], nested])
+
+
+def test_a_kill_before_the_record_leaves_no_older_one(
+    ffpp_tree, videos, tmp_path
+):
+    """A video that changes, and back again after the kill."""
+    job = Job(
+        videos[0],
+        out=tmp_path / 'out',
+        root=ffpp_tree,
+        scratch=tmp_path,
+        options=CropOptions(),
+    )
+    _, record = prepare_video(job)
+    before = contents(job.frame_dir)
+    assert record_if_done(job) == record
+    # crops are made, but bytes cannot be written as JSON
+    other = dataclasses.replace(
+        videos[0], distortions=(('CS', 5),), member=b'x'
+    )
+    with pytest.raises(TypeError):
+        prepare_video(job._replace(video=other))
+    after = contents(job.frame_dir)
+    assert after.keys() == before.keys()
+    assert after != before
+    assert record_if_done(job) is None
+
+
+@pytest.fixture
+def make_unreadable(draw_faces, tmp_path):
+    """Return videos that exist, but of which something cannot be read."""
+
+    def folder(name):
+        path = tmp_path / 'root' / name
+        path.mkdir(parents=True)
+        for index in range(20):
+            image = draw_faces((30 + index, 20, 120))
+            cv2.imwrite(str(path / f'{index:02}.png'), image)
+        return path
+
+    dangling, no_file = folder('dangling'), folder('no_file')
+    for path in dangling / '12.png', no_file / '12.png':
+        path.unlink()
+    (dangling / '12.png').symlink_to('nowhere')
+    (no_file / '12.png').mkdir()
+    return [
+        Video(path.name, path, label=1, method='wild', split='test')
+        for path in (dangling, no_file, folder('good'))
+    ]
+
+
+def test_an_error_of_reading_is_counted_and_the_run_goes_on(
+    make_unreadable, prepare, tmp_path
+):
+    report = prepare(make_unreadable)
+    assert report['total']['failed'] == {'unreadable': 2}
+    assert report['total']['prepared'] == 1
+    for failure in report['failures']:
+        assert failure['detail'].startswith('12.png: ')
+    for video in make_unreadable[:2]:
+        path = video.path / '12.png'
+        path.unlink() if path.is_symlink() else path.rmdir()
+    assert prepare(make_unreadable)['total']['prepared'] == 3
+
+
+def test_what_could_not_be_read_is_tried_again(videos, prepare, tmp_path):
+    """Permissions change no time of change."""
+    sick = dataclasses.replace(videos[0], path=tmp_path / 'a.mp4')
+    sick.path.write_bytes(b'not a video' * 999)
+    prepare([sick, videos[1]])
+    before = stamps(tmp_path / 'out')
+    prepare([sick, videos[1]])
+    after = stamps(tmp_path / 'out')
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {sick.video_id}
+
+
+def test_a_video_that_vanishes_during_the_run_is_counted(
+    videos, prepare, tmp_path
+):
+    path = tmp_path / 'a.mp4'
+    shutil.copy(videos[0].path, path)
+
+    def vanish(results, **_):
+        path.unlink()
+        return results
+
+    vanishing = dataclasses.replace(videos[0], path=path)
+    report = prepare([vanishing, videos[1]], progress=vanish)
+    assert report['total']['failed'] == {'unreadable': 1}
+    assert (
+        report['failures'][0]['detail'] == 'a.mp4: No such file or directory'
+    )
+    first, second = read(tmp_path / 'out/manifest.json')['videos']
+    assert first['bytes'] is None
+    assert second['bytes'] > 0
+
+
+def test_a_restart_with_other_options_of_the_source_is_refused(
+    videos, prepare, tmp_path
+):
+    chosen = {'compression': 'c23', 'methods': ('FaceSwap',)}
+    for _ in range(2):
+        where = {'splits': tmp_path}
+        prepare(videos[:1], source_options={**chosen, **where})
+    manifest = read(tmp_path / 'out/manifest.json')
+    assert manifest['source_options'] == {
+        'compression': 'c23',
+        'methods': ['FaceSwap'],
+    }
+    chosen['compression'] = 'c40'
+    with pytest.raises(
+        ValueError, match=r'source_options\.compression was c23, is c40'
+    ):
+        prepare(videos[:1], source_options=chosen)
+
+
+def test_lists_of_both_stores_tell_where_a_track_starts(
+    videos, prepare, tmp_path
+):
+    given = {'start': 4, 'stop': 20, 'square': [3, 5, 80]}
+    for store in ('crops', 'boxes'):
+        prepare(
+            videos[:1],
+            out=store,
+            options=CropOptions(store=store),
+            tracks={videos[0].video_id: [given]},
+        )
+        (entry,) = entries(tmp_path / store)
+        assert entry['start'] == 4
+
+
+def test_the_manifest_says_when_a_frame_is_doubled(crops):
+    rule = read(crops / 'manifest.json')['rules']['detector']
+    assert 'unless a face of 80 pixels or more is found without' in rule
 
 
 def test_boxes_tell_where_the_saved_crops_were_cut(
@@ -467,3 +610,20 @@ def test_the_table_shows_each_reason_in_a_column():
         'total 10 3 7 5 2 6 1234',
         'note "broken tail at frame N": 1 videos',
     ]
+
+
+def test_an_emptied_crop_is_made_again(videos, prepare, tmp_path, crops):
+    prepare(videos)
+    path = next((tmp_path / 'out/frames').rglob('000003.jpg'))
+    path.write_bytes(b'')
+    prepare(videos)
+    assert contents(tmp_path / 'out') == contents(crops)
+
+
+def test_a_folder_in_which_nothing_was_done_takes_other_parameters(
+    videos, prepare, tmp_path
+):
+    with pytest.raises(ValueError, match='workers is 0'):
+        prepare(videos, workers=0)
+    report = prepare(videos, options=CropOptions(store='boxes'))
+    assert report['total']['prepared'] == 12

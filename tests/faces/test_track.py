@@ -12,6 +12,7 @@ from gml_mmaction.faces import (
     VideoReader,
     detect_faces,
 )
+from gml_mmaction.faces.detect import has_face
 from gml_mmaction.faces.shots import mark_cuts
 from gml_mmaction.faces.track import (
     Follower,
@@ -193,6 +194,19 @@ def test_a_face_that_moves_in_its_square_is_no_new_one(draw):
     frames = [draw((20 + k // 3, 20, 120)) for k in range(60)]
     (track,) = follow(frames, tracks='all')
     assert track.stop == 60
+
+
+def test_a_face_only_the_whole_frame_shows_is_seen(draw):
+    """Check and search fall due together; the check alone would lose it."""
+    options = CropOptions(stride=1, tracks='all', **NEAR)
+    follower = Follower(options, all_faces)
+    follower.update(0, draw(LEFT), cut=False)
+    moved = draw((60, 34, 120))  # half out of the square
+    assert not has_face(moved, follower.tracks[0].square)
+    for k in range(1, 61):
+        follower.update(k, moved, cut=False)
+    (track,) = follower.finish(61)
+    assert (track.start, track.stop, track.seen) == (0, 61, 1)
 
 
 def test_real_people_are_followed_to_the_end(real_people):

@@ -270,6 +270,23 @@ def test_options_of_crops_and_of_the_source_reach_the_parameters(
     assert chosen.items() <= read(out / 'parameters.json').items()
     methods = {v['method'] for v in read(out / 'manifest.json')['videos']}
     assert methods == {'real', 'FaceSwap'}
+    for name in ('parameters.json', 'manifest.json'):
+        assert read(out / name)['source_options'] == {
+            'compression': 'c23',
+            'methods': ['FaceSwap'],
+            'splits': None,
+        }
+
+
+def test_a_restart_with_another_compression_is_refused(
+    main, ffpp_tree, prepared, own_tree, capsys
+):
+    for path in own_tree.rglob('c23'):
+        path.rename(path.with_name('c40'))
+    command = ['ffpp', str(own_tree), str(prepared), '--compression', 'c40']
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert 'source_options.compression was c23, is c40' in error
 
 
 def test_what_a_source_has_to_say_is_printed_first(

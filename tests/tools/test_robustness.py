@@ -11,6 +11,7 @@ from tiny import CONFIG, REPO, TINY, tiny_config, write_checkpoint
 
 from gml_mmaction.evaluation.cross_data import Target, score_target
 from gml_mmaction.faces import CropOptions, prepare_videos
+from gml_mmaction.robustness import crops_note
 from gml_mmaction.sources import Video
 
 OPTIONS = [
@@ -52,13 +53,19 @@ def checkpoint(tmp_path_factory):
     return write_checkpoint(tmp_path_factory.mktemp('net') / 'tiny.pth')
 
 
-@pytest.fixture
-def sweep(monkeypatch, load_tool, target, checkpoint):
+@pytest.fixture(scope='module')
+def tool(load_tool):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(REPO / 'tools')
+        yield load_tool('robustness')
+
+
+@pytest.fixture(scope='module')
+def sweep(tool, target, checkpoint):
     """Run the tool as the command line does; return its report."""
-    monkeypatch.syspath_prepend(REPO / 'tools')
 
     def run(work_dir, *flags, checkpoint=checkpoint):
-        load_tool('robustness').main(
+        tool.main(
             [
                 *(str(CONFIG), str(checkpoint), '--workers', '1'),
                 *('--target', f'{target.name}={target.folder}'),
@@ -76,9 +83,8 @@ def work_dir(tmp_path_factory):
     return tmp_path_factory.mktemp('sweep')
 
 
-@pytest.fixture
+@pytest.fixture(scope='module')
 def report(sweep, work_dir):
-    """Return the report of a sweep that is done by the first test."""
     flags = ['--types', 'CC', 'VC', '--levels', 1, 5]
     return sweep(work_dir, *flags)
 
@@ -242,11 +248,41 @@ def test_videos_that_are_gone_end_the_sweep_in_one_line(
         path.with_suffix('.away').rename(path)
 
 
-def test_sets_of_face_crops_are_named_as_such(monkeypatch, load_tool):
-    monkeypatch.syspath_prepend(REPO / 'tools')
-    note = load_tool('robustness').crops_note
-    assert note(dict(videos=[dict(cropped=True), {}, {}])) == [
+def test_a_target_without_a_manifest_ends_in_one_line(sweep, target, tmp_path):
+    shutil.copy(target.folder / 'test.json', tmp_path)
+    with pytest.raises(SystemExit, match=r'json is not there: prepare the'):
+        sweep(tmp_path / 'run', '--target', f'bare={tmp_path}')
+
+
+def test_a_target_without_test_videos_ends_in_one_line(
+    sweep, target, tmp_path
+):
+    shutil.copy(target.folder / 'test.json', tmp_path)
+    manifest = json.loads((target.folder / 'manifest.json').read_text())
+    for video in manifest['videos']:
+        video['split'] = 'val'
+    (tmp_path / 'manifest.json').write_text(json.dumps(manifest))
+    with pytest.raises(SystemExit, match='has no prepared test video'):
+        sweep(tmp_path / 'run', '--target', f'empty={tmp_path}')
+
+
+def test_crops_begun_otherwise_end_the_sweep_in_one_line(
+    sweep, target, tmp_path
+):
+    manifest = (target.folder / 'manifest.json').read_bytes()
+    digest = hashlib.sha256(manifest).hexdigest()
+    folder = tmp_path / 'crops' / digest[:12] / 'clean'
+    folder.mkdir(parents=True)
+    parameters = json.loads((target.folder / 'parameters.json').read_text())
+    parameters['size'] = 32
+    (folder / 'parameters.json').write_text(json.dumps(parameters))
+    with pytest.raises(SystemExit, match='begun with other parameters'):
+        sweep(tmp_path)
+
+
+def test_sets_of_face_crops_are_named_as_such():
+    assert crops_note(dict(videos=[dict(cropped=True), {}, {}])) == [
         '1 of 3 test videos come as face crops: these were distorted, not '
         'full frames'
     ]
-    assert note(dict(videos=[{}])) == []
+    assert crops_note(dict(videos=[{}])) == []

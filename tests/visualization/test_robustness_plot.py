@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from gml_mmaction.distortions import LEVELS
 from gml_mmaction.visualization.robustness import (
@@ -61,6 +62,23 @@ def test_every_type_of_distortion_has_a_colour_and_a_marker_of_its_own():
     assert set(STYLES) == set(LEVELS)
     assert len({style.colour for style in STYLES.values()}) == len(STYLES)
     assert len({style.marker for style in STYLES.values()}) == len(STYLES)
+
+
+@pytest.mark.parametrize('levels', [[3], [1, 5], [1, 2, 3, 4, 5]])
+def test_the_axes_show_levels_that_were_run_and_no_auc_above_1(
+    tmp_path, monkeypatch, levels
+):
+    figures = []
+    monkeypatch.setattr(
+        Figure, 'savefig', lambda *args, **_: figures.append(args[0])
+    )
+    cells = [cell('GB', level, 1.0) for level in levels]
+    plot_robustness(cell('clean', 0, 1.0), cells, tmp_path / 'a.png')
+    (axis,) = figures[0].axes
+    assert axis.get_ylim()[1] <= 1.005
+    assert list(axis.get_xticks()) == levels
+    left, right = axis.get_xlim()
+    assert levels[0] - 0.5 < left < right < levels[-1] + 0.5
 
 
 def test_the_plot_shows_all_lines_and_cuts_nothing(tmp_path):

@@ -1,0 +1,78 @@
+"""Text and JSON files that appear whole or not at all.
+
+A run that is killed leaves the old file or the new one, never a part of one.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ['read_json', 'write_json', 'write_text']
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file in UTF-8, and its folder where it is missing.
+
+    Raises:
+        OSError: The file cannot be written; what was there stays.
+    """
+    _write(Path(path), text.encode(), Path(path).parent)
+
+
+def write_json(
+    path: str | Path,
+    content: Mapping[str, Any],
+    *,
+    scratch: str | Path | None = None,
+) -> bytes:
+    """Write an object, one line per key and per item of a list in it.
+
+    Args:
+        path: The file.
+        content: Of strings, finite numbers, booleans, None, lists and dicts.
+        scratch: Folder for the unfinished file, on the same file system;
+            without it, the file's own.
+
+    Returns:
+        What the file holds.
+
+    Raises:
+        OSError: As :func:`write_text`.
+        ValueError: A number is not finite, which JSON does not know.
+    """
+    path = Path(path)
+    data = _lines(content).encode()
+    _write(path, data, path.parent if scratch is None else Path(scratch))
+    return data
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file in UTF-8.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is no JSON.
+    """
+    return json.loads(Path(path).read_text(encoding='utf-8'))
+
+
+def _write(path: Path, data: bytes, scratch: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        partial = Path(folder) / path.name
+        partial.write_bytes(data)
+        os.replace(partial, path)
+
+
+def _lines(content: Mapping[str, Any]) -> str:
+    parts = []
+    for key, value in content.items():
+        text = json.dumps(value, allow_nan=False)
+        if isinstance(value, list) and value:
+            items = (json.dumps(item, allow_nan=False) for item in value)
+            text = '[\n' + ',\n'.join(items) + '\n]'
+        parts.append(f'{json.dumps(key)}: {text}')
+    return '{\n' + ',\n'.join(parts) + '\n}\n'
