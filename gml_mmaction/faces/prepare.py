@@ -33,7 +33,7 @@ import numpy as np
 import gml_mmaction
 from gml_mmaction import host
 from gml_mmaction.distortions import format_distortions, is_framewise
-from gml_mmaction.sources import SPLITS, Video
+from gml_mmaction.sources import LABELS, SPLITS, Video
 from gml_mmaction.whole_files import write_json
 
 from .options import CropOptions
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 
 __all__ = ['format_report', 'prepare_videos']
 
-CLASSES = ('real', 'fake')
 RULES = {
     'detector': 'dlib.get_frontal_face_detector, gray; faces of 80 pixels '
     'or more in the frame as it is, others in the doubled one',
@@ -364,7 +363,7 @@ def _write_lists(
         'size': options.size,
         'stride': options.stride,
         'filename_tmpl': options.filename_tmpl,
-        'classes': list(CLASSES),
+        'classes': list(LABELS),
         'manifest': hashlib.sha256(data).hexdigest(),
         'root': there,
     }

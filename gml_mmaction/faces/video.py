@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 
 from gml_mmaction import host
+from gml_mmaction.sources.files import is_image
 
 from .mp4 import is_cut, starts_clean
 
@@ -37,7 +38,6 @@ __all__ = [
     'prefetch',
 ]
 
-IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
 ARCHIVES = ('.zip', '.tar', '.tgz', '.tar.gz', '.tar.bz2', '.tar.xz')
 NOTHING = 'no frame can be decoded'
 WORTH_A_SEEK = 8  # frames; fewer are decoded sooner than the file is entered
@@ -463,14 +463,9 @@ def _natural(name: str) -> list[tuple[int, str]]:
     ]
 
 
-def _is_image(name: str) -> bool:
-    # '._1.png' is not one: macOS packs such files with the real ones
-    return name.lower().endswith(IMAGES) and not name.startswith('.')
-
-
 def _list_folder(folder: Path) -> dict[str, Path]:
     return {
-        path.name: path for path in folder.iterdir() if _is_image(path.name)
+        path.name: path for path in folder.iterdir() if is_image(path.name)
     }
 
 
@@ -479,7 +474,7 @@ def _read_archive(path: Path, folder: PurePosixPath) -> dict[str, bytes]:
 
     def wanted(name: str) -> bool:
         inner = PurePosixPath(name)
-        return inner.parent == folder and _is_image(inner.name)
+        return inner.parent == folder and is_image(inner.name)
 
     images = {}
     try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 __all__ = [
+    'LABELS',
     'SPLITS',
     'Entry',
     'Video',
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 SPLITS = ('train', 'val', 'test')
+LABELS = {'real': 0, 'fake': 1}
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from . import Video, register_source
+from . import LABELS, Video, register_source
 from .files import check_folder, locate, video_id
 
 __all__ = ['list_videos']
 
-_LABELS = ('real', 'fake')
 _SETS = ('train', 'test')
 
 
@@ -56,7 +55,7 @@ def _video(path: Path, name: str, entry: object) -> Video:
     listed = PurePosixPath(name)
     entry = entry if isinstance(entry, dict) else {}
     label, split = entry.get('label'), entry.get('set')
-    if label not in _LABELS or split not in _SETS or len(listed.parts) < 2:
+    if label not in [*LABELS] or split not in _SETS or len(listed.parts) < 2:
         raise ValueError(
             f'{path}: {name}: expected a path with "label" real or fake and '
             f'"set" train or test, not {label!r} and {split!r}'
@@ -65,7 +64,7 @@ def _video(path: Path, name: str, entry: object) -> Video:
     return Video(
         video_id=video_id(listed, root=PurePosixPath()),
         path=locate(path.parent / top, '/'.join(rest)),
-        label=_LABELS.index(label),
+        label=LABELS[label],
         method=top if label == 'fake' else 'real',
         split=split,
     )

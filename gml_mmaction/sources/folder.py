@@ -15,12 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from . import SPLITS, Video, register_source
+from . import LABELS, SPLITS, Video, register_source
 from .files import check_folder, video_files
 
 __all__ = ['list_videos']
-
-_LABELS = {'real': 0, 'fake': 1}
 
 
 def _notes(videos: Sequence[Video]) -> list[str]:
@@ -31,7 +29,7 @@ def _notes(videos: Sequence[Video]) -> list[str]:
     for split in SPLITS:
         labels = {video.label for video in videos if video.split == split}
         if len(labels) == 1:
-            only, other = ('fake', 'real') if labels == {1} else _LABELS
+            only, other = ('fake', 'real') if labels == {1} else LABELS
             notes.append(f'{split}: only {only}, no {other}: no AUC')
     return notes
 
@@ -76,7 +74,7 @@ def _list_layout(root: Path, splits: Mapping[str, str]) -> list[Video]:
             split=split,
         )
         for folder, split in splits.items()
-        for name, label in _LABELS.items()
+        for name, label in LABELS.items()
         for path in video_files(root / folder / name)
     ]
 

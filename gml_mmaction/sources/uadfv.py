@@ -11,12 +11,10 @@ poses", ICASSP 2019).
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import Video, register_source
+from . import LABELS, Video, register_source
 from .files import check_folder, video_files, video_id
 
 __all__ = ['list_videos']
-
-_LABELS = {'real': 0, 'fake': 1}
 
 
 def _notes(videos: Sequence[Video]) -> list[str]:
@@ -42,7 +40,7 @@ def list_videos(root: str | Path) -> list[Video]:
         ValueError: No such folder, or neither ``real`` nor ``fake`` in it.
     """
     root = check_folder(root)
-    if not any((root / method).is_dir() for method in _LABELS):
+    if not any((root / method).is_dir() for method in LABELS):
         raise ValueError(f'{root}: neither a folder real nor a folder fake')
     return [
         Video(
@@ -53,6 +51,6 @@ def list_videos(root: str | Path) -> list[Video]:
             split='test',
             people=(f'uadfv/{path.stem.removesuffix("_fake")}',),
         )
-        for method, label in _LABELS.items()
+        for method, label in LABELS.items()
         for path in video_files(root / method)
     ]

@@ -14,12 +14,11 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from . import Video, register_source
+from . import LABELS, Video, register_source
 from .files import check_folder, image_folders, is_image
 
 __all__ = ['list_videos']
 
-_LABELS = {'real': 0, 'fake': 1}
 _SPLITS = ('train', 'test')
 _ARCHIVES = ('.tar.gz', '.tgz', '.tar')
 
@@ -61,7 +60,7 @@ def list_videos(root: str | Path) -> list[Video]:
     folders = [
         (root / name, method, split)
         for split in _SPLITS
-        for method in _LABELS
+        for method in LABELS
         for name in (f'{method}_{split}', f'{method}/{split}')
         if (root / name).is_dir()
     ]
@@ -73,7 +72,7 @@ def list_videos(root: str | Path) -> list[Video]:
         Video(
             video_id=f'{method}_{split}/{name}',
             path=path,
-            label=_LABELS[method],
+            label=LABELS[method],
             method=method,
             split=split,
             member=member,
