@@ -277,11 +277,6 @@ def test_lists_of_both_stores_tell_where_a_track_starts(
         assert entry['start'] == 4
 
 
-def test_the_manifest_says_when_a_frame_is_doubled(crops):
-    rule = read(crops / 'manifest.json')['rules']['detector']
-    assert 'unless a face of 80 pixels or more is found without' in rule
-
-
 def test_boxes_tell_where_the_saved_crops_were_cut(
     videos, prepare, crops, tmp_path
 ):

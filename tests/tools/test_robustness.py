@@ -272,7 +272,7 @@ def test_crops_begun_otherwise_end_the_sweep_in_one_line(
     manifest = (target.folder / 'manifest.json').read_bytes()
     digest = hashlib.sha256(manifest).hexdigest()
     folder = tmp_path / 'crops' / digest[:12] / 'clean'
-    folder.mkdir(parents=True)
+    (folder / 'records').mkdir(parents=True)
     parameters = json.loads((target.folder / 'parameters.json').read_text())
     parameters['size'] = 32
     (folder / 'parameters.json').write_text(json.dumps(parameters))
