@@ -1,4 +1,5 @@
 import json
+import time
 from pathlib import Path
 
 import cv2
@@ -22,18 +23,21 @@ def test_a_benchmark_of_given_videos_adds_up(
     path = tmp_path / 'numbers.json'
     options = ['--rounds', '1', '--workers', '1', '--json', path]
     command = [REPO / 'tools/benchmark_data.py', *videos, *options]
+    start = time.monotonic()
     printed = run_python(*map(str, command))
+    wall = time.monotonic() - start
     assert printed.returncode == 0, printed.stderr
     result = json.loads(path.read_text())
     assert (result['videos'], result['frames']) == (3, 60)
     decode, prepare = result['rows']
     assert (decode['work'], prepare['work']) == ('decode', 'prepare')
     assert decode['share_of_decode'] == 1
-    assert 0 < prepare['share_of_decode'] < 1
+    (bare,), (taken,) = decode['seconds'], prepare['seconds']
+    assert prepare['share_of_decode'] == pytest.approx(bare / taken)
     for row in result['rows']:
         assert row['workers'] == 1
         (seconds,) = row['seconds']
-        assert seconds < 3  # no start of a process in it
+        assert seconds < wall / 2  # most of it is the start of processes
         assert row['videos_per_s'] == pytest.approx(3 / seconds)
         assert row['frames_per_s'] == pytest.approx(60 / seconds)
     last = printed.stdout.splitlines()[-1].split()
