@@ -12,13 +12,12 @@ beside their list.
 """
 
 import csv
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from . import Video, register_source
-from .files import check_folder, locate
+from .files import check_folder, locate, read_listing
 
 __all__ = ['list_videos']
 
@@ -76,10 +75,7 @@ def _numbers(name: str) -> list[int]:
 
 
 def _read_metadata(path: Path) -> list[Video]:
-    try:
-        entries = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{path}: not JSON ({error})') from error
+    entries = read_listing(path)
     if not isinstance(entries, dict):
         raise ValueError(f'{path}: expected {{"x.mp4": {{"label": ...}}}}')
     videos = []

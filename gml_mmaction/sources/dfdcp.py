@@ -10,12 +10,11 @@
 dfdc.ai). Each of the three folders may have a level ``videos`` in it.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from . import LABELS, Video, register_source
-from .files import check_folder, locate, video_id
+from .files import check_folder, locate, read_listing, video_id
 
 __all__ = ['list_videos']
 
@@ -42,10 +41,7 @@ def list_videos(root: str | Path) -> list[Video]:
     path = check_folder(root) / 'dataset.json'
     if not path.is_file():
         raise ValueError(f'{path}: no such file; it is part of the download')
-    try:
-        entries = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{path}: not JSON ({error})') from error
+    entries = read_listing(path)
     if not isinstance(entries, dict):
         raise ValueError(f'{path}: expected videos by their path, {{...}}')
     return [_video(path, name, entry) for name, entry in entries.items()]

@@ -11,12 +11,11 @@ split file, of the same repository, is a list of pairs of ids, ``[["071",
 ``actors`` have no split; they are the source ``dfd``.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from . import SPLITS, Video, register_source
-from .files import check_folder
+from .files import check_folder, read_listing
 
 __all__ = [
     'COMPRESSIONS',
@@ -162,10 +161,7 @@ def read_splits(
 def _read_pairs(path: Path) -> list[tuple[str, str]]:
     if not path.is_file():
         raise ValueError(f'{path}: no such split file; {_SPLITS_ORIGIN}')
-    try:
-        pairs = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{path}: not JSON ({error})') from error
+    pairs = read_listing(path)
     if not isinstance(pairs, list) or not all(map(_is_pair, pairs)):
         raise ValueError(
             f'{path}: expected a list of pairs of ids, [["071", "054"], ...]'

@@ -8,6 +8,9 @@ reads both, and names a video the same in both.
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePath
+from typing import Any
+
+from gml_mmaction.whole_files import read_json
 
 __all__ = [
     'IMAGE_SUFFIXES',
@@ -16,6 +19,7 @@ __all__ = [
     'image_folders',
     'is_image',
     'locate',
+    'read_listing',
     'video_files',
     'video_id',
 ]
@@ -41,6 +45,19 @@ def check_folder(root: str | Path) -> Path:
     if not root.is_dir():
         raise ValueError(f'{root}: no such folder')
     return root
+
+
+def read_listing(path: Path) -> Any:
+    """Return what a data set's own JSON file holds.
+
+    Raises:
+        ValueError: It is no JSON; the message names it.
+        OSError: It cannot be read.
+    """
+    try:
+        return read_json(path)
+    except ValueError as error:
+        raise ValueError(f'{path}: not JSON ({error})') from error
 
 
 def video_files(folder: Path) -> list[Path]:
