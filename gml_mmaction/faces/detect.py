@@ -51,15 +51,7 @@ def detect_faces(frame: np.ndarray, *, upsample: int = 1) -> list[Face]:
     detect_from_video.py), and take the largest of several faces, as that
     script's comment says, not the first of dlib's list, as its code does.
     """
-    if upsample == 0:
-        return _run(frame, 0)
-    large = _large(_run(frame, 0))
-    small = [
-        face
-        for face in _run(frame, upsample)
-        if not any(_overlap(face.box, known.box) for known in large)
-    ]
-    return sorted(large + small, key=_largest_first)
+    return _add_small(frame, _run(frame, 0), upsample)
 
 
 def detect_large_faces(frame: np.ndarray, *, upsample: int = 1) -> list[Face]:
@@ -79,7 +71,8 @@ def detect_large_faces(frame: np.ndarray, *, upsample: int = 1) -> list[Face]:
     Raises:
         ImportError: dlib is missing.
     """
-    return _large(_run(frame, 0)) or detect_faces(frame, upsample=upsample)
+    found = _run(frame, 0)
+    return _large(found) or _add_small(frame, found, upsample)
 
 
 def has_face(frame: np.ndarray, square: Square) -> bool:
@@ -107,6 +100,21 @@ def _run(frame: np.ndarray, upsample: int) -> list[Face]:
         for b, score in zip(boxes, scores, strict=True)
     ]
     return sorted(faces, key=_largest_first)
+
+
+def _add_small(
+    frame: np.ndarray, found: list[Face], upsample: int
+) -> list[Face]:
+    """Take from the doubled frame what the frame as it is does not show."""
+    if upsample == 0:
+        return found
+    large = _large(found)
+    small = [
+        face
+        for face in _run(frame, upsample)
+        if not any(_overlap(face.box, known.box) for known in large)
+    ]
+    return sorted(large + small, key=_largest_first)
 
 
 def _large(faces: list[Face]) -> list[Face]:
