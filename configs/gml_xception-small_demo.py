@@ -1,9 +1,8 @@
 # GML for CPUs: a quarter of the channels, two middle blocks, 64x64 crops.
 # Trained on the crops that tools/demo.py prepares; reproduces no row of the
 # paper.
-_base_ = 'gml_xception_ffpp.py'
+_base_ = ['_base_/models/gml_xception.py', '_base_/demo.py']
 
-data_root = 'work_dirs/demo/crops'
 model = dict(
     backbone=dict(
         motion_block=dict(
@@ -20,45 +19,3 @@ model = dict(
     ),
     cls_head=dict(in_channels=512, ad_head=dict(in_channels=182)),
 )
-
-train_pipeline = [
-    dict(type='ClipDecode'),
-    dict(type='FaceCrop', size=64),
-    dict(type='Flip', flip_ratio=0.5),
-    # One person in training, another in testing: without it the network
-    # learns the person.
-    dict(type='ClipAugment', gamma=0.4, colour=0.2, rotation=15, zoom=0.15),
-    dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs'),
-]
-val_pipeline = [
-    dict(type='ClipDecode'),
-    dict(type='FaceCrop', size=64),
-    dict(type='FormatShape', input_format='NCTHW'),
-    dict(
-        type='PackActionInputs',
-        meta_keys=('img_shape', 'video_id', 'track', 'clip_index', 'method'),
-    ),
-]
-test_pipeline = val_pipeline
-
-workers = dict(num_workers=1, persistent_workers=True)
-train_dataloader = dict(
-    **workers,
-    sampler=dict(_delete_=True, type='BalancedSampler'),
-    dataset=dict(data_root=data_root, pipeline=train_pipeline),
-)
-val_dataloader = dict(
-    **workers,
-    dataset=dict(data_root=data_root, num_clips=None, pipeline=val_pipeline),
-)
-test_dataloader = dict(
-    **workers, dataset=dict(data_root=data_root, pipeline=test_pipeline)
-)
-
-optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=0.001, weight_decay=1e-4)
-)
-train_cfg = dict(max_iters=300, val_interval=50)
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=50))
-log_processor = dict(window_size=10)

@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 ALL = sorted(
-    path for path in CONFIGS.rglob('*.py') if path.parent.name != '_base_'
+    path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts
 )
 # Rows of Table 3: block, AD head, its classifier, its L1 loss.
 ROWS = {

@@ -1,5 +1,6 @@
-"""The networks: motion blocks, Xception, the AD head."""
+"""The networks: motion blocks, Xception, the AD head; then the baselines."""
 
+from .frame_wise import FrameHead, FramePreprocessor
 from .gml_head import ADBlock, ADHead, GMLHead
 from .motion import CMM, CSTM, MCB, MCM, STMBlock
 from .xception import Xception
@@ -11,6 +12,8 @@ __all__ = [
     'MCM',
     'ADBlock',
     'ADHead',
+    'FrameHead',
+    'FramePreprocessor',
     'GMLHead',
     'STMBlock',
     'Xception',

@@ -1,7 +1,8 @@
 """Xception, whose depth-wise convolutions take a motion block (Sec. 2, 3.3).
 
 Shapes: ``(N, C, T, H, W)`` comes in; inside, frames are folded into the
-batch, ``(N*T, C, H, W)``, channels-last.
+batch, ``(N*T, C, H, W)``, channels-last. Images, ``(M, C, H, W)``, may come
+in instead.
 """
 
 import torch
@@ -128,7 +129,9 @@ class Xception(BaseModule):
 
     Returns:
         F_out and the last features, ``(N, T, C, H, W)`` each: at 224 x 224,
-        C is 728 at 14 x 14 and 2048 at 7 x 7.
+        C is 728 at 14 x 14 and 2048 at 7 x 7. For images, as the host's
+        ``Recognizer2D`` hands them over, the last features alone,
+        ``(M, C, H, W)``.
 
     Raises:
         ValueError: If a stage does not exist, if there are more than 8
@@ -208,30 +211,41 @@ class Xception(BaseModule):
 
     def fold(self, x: Tensor) -> Tensor:
         """``(N, C, T, H, W)`` -> ``(N*T, C, H, W)`` in channels-last."""
-        n, c, t, h, w = x.shape
-        if self.motion_block is not None and t != self.num_segments:
+        if x.dim() == 5:
+            x = x.transpose(1, 2).flatten(0, 1)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def check_length(self, x: Tensor) -> None:
+        """Refuse clips of a length that the motion blocks do not know."""
+        frames = x.shape[2] if x.dim() == 5 else 1
+        if self.motion_block is not None and frames != self.num_segments:
             raise ValueError(
-                f'clips of {t} frames, but the motion blocks were built for '
-                f'num_segments={self.num_segments}: make both equal'
+                f'clips of {frames} frames, but the motion blocks were built '
+                f'for num_segments={self.num_segments}: make both equal'
             )
-        frames = x.transpose(1, 2).reshape(n * t, c, h, w)
-        return frames.contiguous(memory_format=torch.channels_last)
 
     def stem(self, x: Tensor) -> Tensor:
         """The two plain convolutions: ``(N*T, 64, H/2 - 3, W/2 - 3)``."""
         x = self.relu(self.bn1(self.conv1(x)))
         return self.relu(self.bn2(self.conv2(x)))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        num_frames = x.shape[2]
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor] | Tensor:
+        self.check_length(x)
+        num_frames = x.shape[2] if x.dim() == 5 else None
         x = self.stem(self.fold(x))
         f_out = x
         for name in self.stages:
-            x = getattr(self, name)(x)
-            if name == 'conv3':
-                x = self.relu(self.bn3(x))
-            elif name == 'conv4':
-                x = self.relu(self.bn4(x))
+            x = self.run_stage(name, x)
             if name == self.tap:
                 f_out = x
+        if num_frames is None:
+            return x
         return tuple(f.unflatten(0, (-1, num_frames)) for f in (f_out, x))
+
+    def run_stage(self, name: str, x: Tensor) -> Tensor:
+        """One of ``stages``; ``conv3`` and ``conv4`` with BN and ReLU."""
+        x = getattr(self, name)(x)
+        if name in ('conv3', 'conv4'):
+            norm = getattr(self, f'bn{name[-1]}')
+            x = self.relu(norm(x))
+        return x

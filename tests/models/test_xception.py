@@ -6,27 +6,13 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmengine.analysis import get_model_complexity_info
-from torch import nn
+from networks import randomise
 
 from gml_mmaction.models import Xception
 from gml_mmaction.models.xception import SeparableConv2d
 
 SMALL = dict(width=1 / 16, middle_blocks=2, num_segments=4)
 BLOCKS = ['CSTM', 'STMBlock', 'MCB']
-
-
-def randomise(module):
-    """Fill every parameter and running statistic, keeping them sane."""
-    for name, tensor in module.state_dict().items():
-        if not tensor.is_floating_point():
-            continue
-        if name.endswith('running_var'):
-            tensor.uniform_(0.5, 1.5)
-        elif tensor.dim() > 1:
-            nn.init.kaiming_uniform_(tensor)
-        else:
-            tensor.uniform_(-0.5, 0.5).add_('weight' in name)
-    return module
 
 
 def test_plain_xception_has_the_published_parameters():

@@ -1,0 +1,111 @@
+"""Frame by frame: clips as images, and a head that scores every image.
+
+Shapes: N clips of T frames. Image networks see ``(N*T, C, H, W)``, the frame
+index fastest, as MMAction2's ``Recognizer2D`` folds them. Class 0 is real,
+class 1 is fake.
+"""
+
+import torch
+from mmaction.models.data_preprocessors import ActionDataPreprocessor
+from mmaction.models.heads import BaseHead
+from mmaction.registry import MODELS
+from mmaction.utils import SampleList
+from torch import Tensor, nn
+
+from .gml_head import NUM_CLASSES
+
+
+@MODELS.register_module()
+class FramePreprocessor(ActionDataPreprocessor):
+    """Clips of the common pipeline, as the frames ``Recognizer2D`` reads.
+
+    The pipeline packs ``(1, C, T, H, W)`` a sample ('NCTHW') for every
+    detector; the batch becomes ``(N, T, C, H, W)`` here, so that frame-wise
+    ones need no pipeline of their own.
+
+    Args:
+        mean: Of each channel, in grey levels, 0 to 255.
+        std: Of each channel, in grey levels.
+        **kwargs: Those of the host's ``ActionDataPreprocessor``.
+    """
+
+    def __init__(
+        self, mean: list[float], std: list[float], **kwargs: object
+    ) -> None:
+        super().__init__(mean=mean, std=std, format_shape='NCTHW', **kwargs)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        data = super().forward(data, training)
+        frames = data['inputs'].transpose(2, 3).flatten(1, 2)
+        data['inputs'] = frames.contiguous()  # Recognizer2D takes a view
+        return data
+
+
+def frame_labels(
+    data_samples: SampleList, num_segs: int, device: torch.device
+) -> Tensor:
+    """Each clip's label for each of its frames, ``(N * num_segs,)``."""
+    labels = torch.cat([sample.gt_label for sample in data_samples])
+    return labels.to(device).repeat_interleave(num_segs)
+
+
+@MODELS.register_module()
+class FrameHead(BaseHead):
+    """A linear classifier of frames: per-frame loss, per-frame scores.
+
+    Features are averaged over space. A frame has its clip's label; a clip's
+    score is the mean of its frames' P(fake), and the frames' own are kept in
+    the sample as ``frame_scores``, ``(T,)``.
+
+    Paper: "frame-based" Xception is compared with clips of eight frames, and
+    it is not said how frames' scores become one; we average probabilities.
+
+    Args:
+        in_channels: Channels of the features.
+        dropout_ratio: Of the dropout before the classifier.
+        loss_cls: Config of the classification loss, cross-entropy by default.
+        init_cfg: MMEngine's initialisation config.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        dropout_ratio: float = 0.0,
+        loss_cls: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            NUM_CLASSES,
+            in_channels,
+            loss_cls=loss_cls or dict(type='CrossEntropyLoss'),
+            topk=(1,),
+            average_clips='prob',
+            init_cfg=init_cfg,
+        )
+        self.dropout = nn.Dropout(dropout_ratio)
+        self.fc_cls = nn.Linear(in_channels, NUM_CLASSES)
+
+    def forward(self, feats: Tensor, **_: object) -> Tensor:
+        """Logits of frames: ``(N*T, C, H, W)`` -> ``(N*T, 2)``, float32."""
+        return self.fc_cls(self.dropout(feats.mean(dim=(2, 3)))).float()
+
+    def loss(
+        self,
+        feats: Tensor,
+        data_samples: SampleList,
+        num_segs: int = 1,
+        **_: object,
+    ) -> dict[str, Tensor]:
+        """``loss_cls``, the mean over all frames."""
+        logits = self(feats)
+        labels = frame_labels(data_samples, num_segs, logits.device)
+        return dict(loss_cls=self.loss_cls(logits, labels))
+
+    def predict_by_feat(
+        self, cls_scores: Tensor, data_samples: SampleList
+    ) -> SampleList:
+        """Set ``pred_score``, ``pred_label`` and ``frame_scores``."""
+        fake = cls_scores.softmax(dim=1)[:, 1]
+        for sample, own in zip(data_samples, fake.chunk(len(data_samples))):
+            sample.set_field(own, 'frame_scores')
+        return super().predict_by_feat(cls_scores, data_samples)
