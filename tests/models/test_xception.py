@@ -7,6 +7,7 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.analysis import get_model_complexity_info
 from networks import randomise
+from torch import nn
 
 from gml_mmaction.models import Xception
 from gml_mmaction.models.xception import SeparableConv2d
