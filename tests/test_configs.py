@@ -13,17 +13,16 @@ CONFIGS = Path(__file__).parents[1] / 'configs'
 ALL = sorted(
     path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts
 )
-# Rows of Table 3: block, AD head, its classifier, its L1 loss.
+# Rows of Table 3 but the first: block, AD head, its classifier, its L1 loss.
 ROWS = {
-    'ablation/xception_ffpp': (None, False, False, False),
-    'ablation/xception-cstm_ffpp': ('CSTM', False, False, False),
-    'ablation/xception-stm_ffpp': ('STMBlock', False, False, False),
-    'ablation/xception-mcb_ffpp': ('MCB', False, False, False),
-    'ablation/xception-ad_ffpp': (None, True, True, True),
-    'ablation/xception-stm-ad_ffpp': ('STMBlock', True, True, True),
-    'ablation/xception-mcb-ad-wo-cls_ffpp': ('MCB', True, False, True),
-    'ablation/xception-mcb-ad-wo-l1_ffpp': ('MCB', True, True, False),
-    'gml_xception_ffpp': ('MCB', True, True, True),
+    'ablation/xception-cstm': ('CSTM', False, False, False),
+    'ablation/xception-stm': ('STMBlock', False, False, False),
+    'ablation/xception-mcb': ('MCB', False, False, False),
+    'ablation/xception-ad': (None, True, True, True),
+    'ablation/xception-stm-ad': ('STMBlock', True, True, True),
+    'ablation/xception-mcb-ad-wo-cls': ('MCB', True, False, True),
+    'ablation/xception-mcb-ad-wo-l1': ('MCB', True, True, False),
+    'gml_xception': ('MCB', True, True, True),
 }
 SPLITS = ('train', 'val', 'test')
 
@@ -43,9 +42,11 @@ def shrink(model):
 
 
 @pytest.mark.parametrize('name', ROWS)
-def test_each_row_of_table_3_is_a_config(name):
+@pytest.mark.parametrize('ending', ['_ffpp', '-small_demo'])
+def test_each_row_of_table_3_is_a_config(name, ending):
     block, ad, classify, l1 = ROWS[name]
-    model = shrink(read(name).model)
+    model = read(name + ending).model
+    model = shrink(model) if ending == '_ffpp' else MODELS.build(model)
     slot = model.backbone.block1.rep[0].conv1
     assert type(slot).__name__ == (block or 'Conv2d')
     head = model.cls_head.ad_head
@@ -55,9 +56,16 @@ def test_each_row_of_table_3_is_a_config(name):
         assert (head.l1_weight > 0) == l1
 
 
-@pytest.mark.parametrize('name', ROWS)
-def test_rows_of_table_3_differ_in_the_model_alone(name):
-    reference, row = read('gml_xception_ffpp'), read(name)
+def test_the_first_row_of_table_3_is_the_frame_wise_xception():
+    model = read('baselines/xception_ffpp').model
+    assert model.backbone == dict(type='Xception')
+    assert model.cls_head.type == 'FrameHead'
+
+
+@pytest.mark.parametrize('name', [*ROWS, 'baselines/xception'])
+@pytest.mark.parametrize('ending', ['_ffpp', '-small_demo'])
+def test_rows_of_table_3_differ_in_the_model_alone(name, ending):
+    reference, row = read(f'gml_xception{ending}'), read(name + ending)
     for key in set(reference) | set(row):
         assert key == 'model' or row[key] == reference[key], key
 

@@ -28,7 +28,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 TOOLS = Path(__file__).parent
-CONFIG = TOOLS.parent / 'configs/gml_xception-small_demo.py'
+CONFIGS = TOOLS.parent / 'configs'
+CONFIG = CONFIGS / 'gml_xception-small_demo.py'
 PACKAGES = (
     *('torch', 'numpy', 'mmengine', 'mmaction2', 'mmcv', 'mmcv-lite'),
     *('opencv-python', 'opencv-python-headless', 'decord'),

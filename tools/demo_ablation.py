@@ -19,25 +19,16 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from demo import CONFIG, make_data, train_and_test
+from demo import CONFIGS, make_data, train_and_test
 
 from gml_mmaction.sources.demo import KINDS
 
-# What replaces parts of the demo's GML.
-MODEL = """
-_base_ = {base!r}
-model = dict(
-    backbone=dict(motion_block={block}), cls_head=dict({ad_head})
-)
-"""
-PLAIN_START = "dict(_delete_=True, type='CSTM', temporal_init='identity')"
-NO_AD = 'ad_head=None'
 SYSTEMS = {
-    'Xception': dict(block='None', ad_head=NO_AD),
-    'Xception+CSTM': dict(block=PLAIN_START, ad_head=NO_AD),
-    'Xception+STM': dict(block="dict(type='STMBlock')", ad_head=NO_AD),
-    'Xception+MCB': dict(block="dict(type='MCB')", ad_head=NO_AD),
-    'Xception+MCB+AD': dict(block="dict(type='MCB')", ad_head=''),
+    'Xception': 'baselines/xception',
+    'Xception+CSTM': 'ablation/xception-cstm',
+    'Xception+STM': 'ablation/xception-stm',
+    'Xception+MCB': 'ablation/xception-mcb',
+    'Xception+MCB+AD': 'gml_xception',
 }
 VIDEOS = ('--amplitude', 0.1, '--noise', 1)
 
@@ -64,12 +55,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def write_config(root: Path, system: str) -> Path:
-    """Write the config of a system, a child of the demo's, and return it."""
-    path = root / 'configs' / f'{system}.py'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(MODEL.format(base=str(CONFIG), **SYSTEMS[system]))
-    return path
+def config_of(system: str) -> Path:
+    """The small config of a system."""
+    return CONFIGS / f'{SYSTEMS[system]}-small_demo.py'
 
 
 def result_path(
@@ -87,7 +75,7 @@ def run_once(
     if result.exists():
         return
     metrics, seconds = train_and_test(
-        str(write_config(root, system)),
+        str(config_of(system)),
         root / 'data' / f'{kind}-{seed}' / 'crops',
         root / f'runs-{iters}' / kind / system / str(seed),
         seed,

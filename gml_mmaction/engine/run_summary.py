@@ -8,7 +8,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ..evaluation.forgery_metric import ALL_SCORES, LEVELS, SCORES
+from ..evaluation.forgery_metric import ALL_LEVELS, ALL_SCORES, SCORES
 from ..visualization.curves import plot_curves, read_scalars
 from ..whole_files import write_json
 
@@ -71,7 +71,7 @@ def score_table(metrics: dict) -> str:
     others = []
     for key, value in metrics.items():
         level, score, *method = [*key.split('/'), '']
-        if level in LEVELS and score in ALL_SCORES:
+        if level in ALL_LEVELS and score in ALL_SCORES:
             rows.setdefault(' '.join([level, *method]), {})[score] = value
         else:
             others.append(f'{key} {value}')

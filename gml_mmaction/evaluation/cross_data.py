@@ -35,6 +35,7 @@ __all__ = [
     'read_manifest',
     'score_target',
     'set_metric',
+    'target_facts',
     'unscored_videos',
     'val_thresholds',
 ]
@@ -382,11 +383,13 @@ def file_sha256(path: str | Path) -> str | None:
 def cross_table(report: Mapping) -> str:
     """Lay the report of :func:`cross_test` out as Markdown.
 
-    A row is a target; every column of a score names its level.
+    A row is a target; every column of a score names its level. Frames have
+    one where the detector scores them.
     """
     columns = {
         'video AUC': 'video/auc',
         'clip AUC': 'clip/auc',
+        'frame AUC': 'frame/auc',
         'video EER': 'video/eer',
         'video ACC at 0.5': 'video/acc',
     }
@@ -394,6 +397,8 @@ def cross_table(report: Mapping) -> str:
     if thresholds:
         column = f'video ACC at {thresholds["video"]:.4f} (val)'
         columns[column] = 'video/acc_val'
+    if not any('frame/auc' in row['metrics'] for row in report['targets']):
+        del columns['frame AUC']
     rows = [['target', 'real videos', 'fake videos', *columns]]
     for target in report['targets']:
         scores = (target['metrics'][key] for key in columns.values())
@@ -420,25 +425,21 @@ def _facts(report: Mapping) -> list[str]:
             'val: equal error rate of {videos} videos, {folder}/{ann_file}; '
             'threshold of clips {clip:.4f}'.format(**report['thresholds'])
         )
-    for target in report['targets']:
-        manifest = (target['manifest'] or 'unknown')[:12]
-        parameters = target['parameters']
-        chosen = parameters.get('source_options') or {}
-        facts = [f'{key} {_words(value)}' for key, value in chosen.items()]
-        lines.append(
-            ', '.join(
-                [
-                    f'{target["name"]}: source {target["source"]}',
-                    *facts,
-                    f'manifest {manifest}, {target["folder"]}',
-                ]
-            )
-        )
+    lines += map(target_facts, report['targets'])
     return [f'- {line}' for line in [*lines, *report['notes']]]
 
 
-def _words(value: object) -> str:
-    return ' '.join(value) if isinstance(value, list) else str(value)
+def target_facts(target: Mapping) -> str:
+    """Say in a line how a target of a report was listed and prepared."""
+    chosen = target['parameters'].get('source_options') or {}
+    facts = [
+        f'{key} {" ".join(value) if isinstance(value, list) else value}'
+        for key, value in chosen.items()
+        if value is not None
+    ]
+    manifest = f'manifest {(target["manifest"] or "unknown")[:12]}'
+    source = f'{target["name"]}: source {target["source"]}'
+    return ', '.join([source, *facts, manifest, target['folder']])
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -1,10 +1,10 @@
-"""AUC, accuracy and equal error rate of clips and of videos (Sec. 3).
+"""AUC, accuracy and equal error rate of frames, clips and videos (Sec. 3).
 
 A score is P(fake) in [0, 1]; label 0 is real, 1 is fake.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ SCORES = ('auc', 'acc', 'bacc', 'eer', 'eer_threshold', 'ap')
 # at a threshold that comes from the source's validation set
 ALL_SCORES = (*SCORES, 'acc_val', 'bacc_val')
 LEVELS = ('video', 'clip')
+ALL_LEVELS = (*LEVELS, 'frame')  # frames, where a detector scores them
 
 
 def equal_error_rate(
@@ -135,6 +136,22 @@ def merge_clips(clips: Sequence[dict], video_rule: str) -> list[dict]:
     return rows
 
 
+def split_frames(clips: Iterable[dict]) -> list[dict]:
+    """A row for each frame of the clips whose frames have scores.
+
+    Args:
+        clips: Rows with ``label``, ``method`` and, maybe, ``frame_scores``.
+
+    Returns:
+        Rows with ``label``, ``method`` and ``score``.
+    """
+    return [
+        dict(label=clip['label'], method=clip['method'], score=score)
+        for clip in clips
+        for score in clip.get('frame_scores', ())
+    ]
+
+
 def _grouped(rows: Sequence[dict], key: str) -> dict[Any, list[dict]]:
     groups: dict[Any, list[dict]] = {}
     for row in rows:
@@ -146,13 +163,15 @@ def _grouped(rows: Sequence[dict], key: str) -> dict[Any, list[dict]]:
 class ForgeryMetric(BaseMetric):
     """Scores of clips and videos, overall and per forgery method.
 
-    Keys say their level: ``video/auc``, ``clip/acc``. Where there are several
-    forgery methods, each has keys of its own, its fakes against all reals:
-    ``video/auc/Deepfakes``. Where only one class is present, a number that
-    needs both is None, and a line says so.
+    Keys say their level: ``video/auc``, ``clip/acc``. A frame-wise detector
+    leaves ``frame_scores``, P(fake) of each frame, in its samples; then there
+    is ``frame/auc`` as well. Where there are several forgery methods, each
+    has keys of its own, its fakes against all reals: ``video/auc/Deepfakes``.
+    Where only one class is present, a number that needs both is None, and a
+    line says so.
 
     Paper: never says whether its AUC and ACC are of frames, clips or videos.
-    Both levels are reported; a video's score is the mean of its clips'. It is
+    All levels are reported; a video's score is the mean of its clips'. It is
     silent on several faces, too: a video has the score of the track that
     looks most forged (:func:`merge_clips`).
 
@@ -163,10 +182,10 @@ class ForgeryMetric(BaseMetric):
          "videos": [{"video_id", "method", "label", "score",
                      "tracks": [{"track", "score", "clips"}]}],
          "clips": [{"video_id", "track", "clip_index", "method", "label",
-                    "score"}]}
+                    "score", "frame_scores"}]}
 
-    ``source`` and ``manifest`` are those of the annotation file, None where
-    it has none.
+    ``frame_scores`` stand where the detector has them. ``source`` and
+    ``manifest`` are those of the annotation file, None where it has none.
 
     Args:
         video_rule: ``'mean'``, ``'median'`` or ``'max'`` over a track's
@@ -218,16 +237,17 @@ class ForgeryMetric(BaseMetric):
                     f'samples lack {sorted(missing)}: name them in meta_keys '
                     "of the pipeline's PackActionInputs"
                 )
-            self.results.append(
-                dict(
-                    video_id=sample['video_id'],
-                    track=int(sample.get('track', 0)),
-                    clip_index=int(sample['clip_index']),
-                    method=sample['method'],
-                    label=int(sample['gt_label']),
-                    score=float(sample['pred_score'][1]),
-                )
+            row = dict(
+                video_id=sample['video_id'],
+                track=int(sample.get('track', 0)),
+                clip_index=int(sample['clip_index']),
+                method=sample['method'],
+                label=int(sample['gt_label']),
+                score=float(sample['pred_score'][1]),
             )
+            if 'frame_scores' in sample:
+                row['frame_scores'] = sample['frame_scores'].tolist()
+            self.results.append(row)
 
     def compute_metrics(self, results: list[dict]) -> dict:
         """All keys, from what all processes collected.
@@ -248,14 +268,16 @@ class ForgeryMetric(BaseMetric):
         levels = dict(
             video=merge_clips(clips.values(), self.video_rule),
             clip=list(clips.values()),
+            frame=split_frames(clips.values()),
         )
         metrics = {}
         for level, rows in levels.items():
-            metrics.update(
-                score_level(level, rows, self.thresholds.get(level))
-            )
+            if rows:
+                metrics.update(
+                    score_level(level, rows, self.thresholds.get(level))
+                )
         if any(value is None for value in metrics.values()):
-            present = 'fake' if rows[0]['label'] else 'real'
+            present = 'fake' if levels['clip'][0]['label'] else 'real'
             print_log(
                 f'ForgeryMetric: all {len(levels["video"])} videos are '
                 f'{present}; AUC, EER, AP and balanced ACC need both classes '
@@ -292,7 +314,7 @@ def score_level(
     """``{'<level>/auc': ..., '<level>/auc/<method>': ...}``.
 
     Args:
-        level: ``'video'`` or ``'clip'``.
+        level: One of ``ALL_LEVELS``.
         rows: With ``label``, ``score`` and ``method``.
         threshold: See :func:`forgery_scores`.
     """

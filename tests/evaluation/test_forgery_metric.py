@@ -282,6 +282,20 @@ def test_an_unknown_rule_is_named():
         ForgeryMetric(video_rule='best')
 
 
+def test_frames_with_scores_of_their_own_are_a_level_of_their_own():
+    clips = random_clips()
+    rng = np.random.default_rng(1)
+    for clip in clips:
+        clip['frame_scores'] = torch.tensor(rng.random(8))
+    metrics = evaluate(clips)
+    labels = [c['gt_label'].item() for c in clips for _ in range(8)]
+    scores = np.concatenate([c['frame_scores'].numpy() for c in clips])
+    assert metrics['frame/auc'] == pytest.approx(roc_auc_score(labels, scores))
+    assert metrics['frame/acc'] == accuracy_score(labels, scores >= 0.5)
+    without = {k: v for k, v in metrics.items() if 'frame' not in k}
+    assert without == evaluate(random_clips())
+
+
 def test_the_scores_file_holds_what_the_numbers_are_made_of(tmp_path):
     clips = random_clips(tracks=2)
     metric = ForgeryMetric(

@@ -1,0 +1,3 @@
+# Xception+STM+AD for CPUs, with the demo's small GML.
+_base_ = '../gml_xception-small_demo.py'
+model = dict(backbone=dict(motion_block=dict(type='STMBlock')))

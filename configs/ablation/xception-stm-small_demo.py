@@ -1,0 +1,6 @@
+# Xception+STM for CPUs, with the demo's small GML.
+_base_ = '../gml_xception-small_demo.py'
+model = dict(
+    backbone=dict(motion_block=dict(type='STMBlock')),
+    cls_head=dict(ad_head=None),
+)

@@ -1,0 +1,145 @@
+"""Facts about Tables 1 to 3: the paper's numbers, the runs, the layout."""
+
+import pytest
+
+from gml_mmaction.evaluation.paper_tables import (
+    GML,
+    NOTES,
+    SYSTEMS,
+    TABLES,
+    format_table,
+    needed_runs,
+    table_rows,
+)
+
+
+def paper(number, source, target):
+    (column,) = (
+        column
+        for column in TABLES[number].columns
+        if (column.source, column.target) == (source, target)
+    )
+    return column.paper
+
+
+@pytest.mark.parametrize(
+    ('target', 'better', 'worse', 'points'),
+    [
+        # Sec. 3.3, by which the text says that one beats the other
+        ('dfo', 'Xception+MCB', 'Xception', 17),
+        ('cdf', 'Xception+MCB', 'Xception', 6.5),
+        ('dfo', 'Xception+MCB', 'Xception+STM', 4),
+        ('cdf', 'Xception+MCB', 'Xception+STM', 2),
+        ('dfo', GML, 'Xception+MCB', 8.8),
+        ('cdf', GML, 'Xception+MCB', 3.3),
+    ],
+)
+def test_table_3_has_the_differences_that_the_text_quotes(
+    target, better, worse, points
+):
+    numbers = paper(3, 'ffpp', target)
+    assert numbers[better] - numbers[worse] == pytest.approx(points)
+
+
+def test_table_1_has_the_differences_that_the_text_quotes():
+    numbers = paper(1, 'ffpp', 'dfo')
+    assert numbers[GML] - numbers['Xception'] == pytest.approx(5.6)
+    numbers = paper(1, 'dfo_official', 'dfo_sing')
+    assert numbers[GML] - numbers['Xception'] == pytest.approx(11.9)
+
+
+def test_tables_2_and_3_agree_where_they_show_the_same():
+    shared = paper(2, 'ffpp', 'cdf'), paper(3, 'ffpp', 'cdf')
+    for system in ('Xception', GML):
+        assert shared[0][system] == shared[1][system]
+
+
+def test_gml_is_best_in_every_column_of_the_paper():
+    for table in TABLES.values():
+        for column in table.columns:
+            assert max(column.paper, key=column.paper.get) in (GML, 'RECCE')
+            assert column.paper[GML] == max(column.paper.values())
+
+
+def test_every_system_stands_in_a_table_and_the_other_way_round():
+    rows = {s for table in TABLES.values() for s in table.systems}
+    assert rows == set(SYSTEMS)
+
+
+def test_a_system_of_several_tables_is_trained_once_for_all_its_tests():
+    runs = needed_runs([1, 2, 3])
+    assert runs['Xception', 'ffpp'] == ['dfo', 'cdf']
+    assert runs['Xception', 'cdf'] == ['cdf']
+    assert runs['TSN', 'dfo_official'] == ['dfo_sing']
+    assert ('TSN', 'cdf') not in runs
+    assert len(runs) == 20 + 8 + 7
+
+
+def test_only_the_wanted_tables_and_systems_are_run():
+    assert needed_runs([3], ['Xception+MCB', 'TSN']) == {
+        ('Xception+MCB', 'ffpp'): ['dfo', 'cdf']
+    }
+
+
+RESULTS = {
+    ('RECCE', 'ffpp', 'cdf'): {
+        'video/acc': 0.5,
+        'video/auc': 0.625,
+        'frame/auc': 0.75,
+    }
+}
+
+
+def cells_of(text, system):
+    (line,) = (x for x in text.splitlines() if x.startswith(f'| {system}'))
+    return [cell.strip() for cell in line.split('|')[2:-1]]
+
+
+def test_our_acc_and_auc_stand_beside_the_papers_number():
+    text = format_table(2, RESULTS)
+    assert cells_of(text, 'RECCE') == [
+        '99.9',
+        '-',
+        '-',
+        '68.7',
+        '50.0',
+        '62.5',
+    ]
+    assert 'CDF -> CDF [4], paper: AUC' in text
+    assert 'ours: video ACC at 0.5' in text
+
+
+def test_the_level_is_chosen_and_named():
+    text = format_table(2, RESULTS, 'frame')
+    assert cells_of(text, 'RECCE')[3:] == ['68.7', '-', '75.0']
+    assert 'ours: frame ACC at 0.5' in text
+
+
+def test_what_the_paper_does_not_report_is_a_dash():
+    assert cells_of(format_table(1, {}), 'C3D') == [
+        '-',
+        '-',
+        '-',
+        *['87.6', '-', '-'],
+    ]
+
+
+@pytest.mark.parametrize('number', TABLES)
+def test_every_mark_has_its_note_below_the_table(number):
+    table, notes = format_table(number, {}).rsplit('\n\n', 1)
+    for key in NOTES:
+        assert (f'[{key}]' in table) == (f'- [{key}]' in notes)
+
+
+def test_rows_for_json_hold_fractions_of_both():
+    row = table_rows(TABLES[2], RESULTS)[1]
+    assert row['system'] == 'RECCE'
+    assert row['columns'][1] == dict(
+        source='ffpp',
+        target='cdf',
+        paper_metric='auc',
+        paper=0.687,
+        level='video',
+        acc=0.5,
+        auc=0.625,
+    )

@@ -1,0 +1,133 @@
+"""The paper's tables by one command, on tiny data and a tiny network."""
+
+import json
+
+import pytest
+from tiny import REPO, write_prepared
+
+DATA = ('ffpp', 'dfo', 'dfo_official', 'dfo_sing', 'cdf')
+SMALL = [
+    'train_cfg.max_iters=2',
+    'train_cfg.val_interval=2',
+    'train_dataloader.batch_size=2',
+    *(
+        f'{split}_dataloader.{key}={value}'
+        for split in ('train', 'val', 'test')
+        for key, value in (('num_workers', 0), ('persistent_workers', False))
+    ),
+    'model.backbone.width=0.0625',
+    'model.cls_head.in_channels=128',
+]
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp('prepared')
+    for seed, name in enumerate(DATA):
+        splits = {
+            split: [
+                (f'{split}/{i}', ('real', 'fake')[i % 2], [split], 1)
+                for i in range(4)
+            ]
+            for split in ('train', 'val', 'test')
+        }
+        write_prepared(root / name, splits, source=name, seed=seed)
+    return root
+
+
+@pytest.fixture
+def tool(monkeypatch, load_tool):
+    monkeypatch.syspath_prepend(str(REPO / 'tools'))
+    return load_tool('paper_tables')
+
+
+def command(data, work_dir, *more, tables=(2,), systems=('Xception',)):
+    return [
+        *('--miniature', '--data', str(data), '--work-dir', str(work_dir)),
+        *('--tables', *map(str, tables), '--systems', *systems, *more),
+        *('--cfg-options', *SMALL),
+    ]
+
+
+def changed(folder):
+    return {
+        p: p.stat().st_mtime_ns
+        for p in folder.rglob('*')
+        if p.suffix in ('.pth', '.log') or p.name == 'cross_table.json'
+    }
+
+
+@pytest.mark.slow
+def test_what_is_missing_is_run_once_and_both_tables_are_written(
+    tool, data, tmp_path, capsys
+):
+    assert tool.main(command(data, tmp_path)) == 0
+    text = (tmp_path / 'paper_tables.md').read_text()
+    content = json.loads((tmp_path / 'paper_tables.json').read_text())
+    (row,) = (
+        row
+        for row in content['table_2']['video']
+        if row['system'] == 'Xception'
+    )
+    (line,) = (x for x in text.splitlines() if x.startswith('| Xception '))
+    cells = [cell.strip() for cell in line.split('|')]
+    for column in row['columns']:
+        path = tmp_path / f'runs/xception_{column["source"]}/test'
+        (target,) = json.loads((path / 'cross_table.json').read_text())[
+            'targets'
+        ]
+        assert column['auc'] == target['metrics']['video/auc']
+        assert f'{100 * column["auc"]:.1f}' in cells
+    assert 'MINIATURE' in text
+    assert 'source cdf' in text
+
+    before = changed(tmp_path)
+    assert tool.main(command(data, tmp_path)) == 0
+    assert changed(tmp_path) == before
+    # one more target for the same training, and nothing else
+    assert tool.main(command(data, tmp_path, tables=(2, 3))) == 0
+    after = changed(tmp_path)
+    weights = {path for path in before if path.suffix == '.pth'}
+    assert all(after[path] == before[path] for path in weights)
+    report = tmp_path / 'runs/xception_ffpp/test/cross_table.json'
+    names = [t['name'] for t in json.loads(report.read_text())['targets']]
+    assert names == ['cdf', 'dfo']
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_is_told_and_the_others_go_on(
+    tool, data, tmp_path, capsys
+):
+    """The frame-wise head has no ad_head to be set, GML's has."""
+    systems = ('Xception', 'Xception+AD')
+    arguments = command(data, tmp_path, tables=(3,), systems=systems)
+    assert tool.main([*arguments, 'model.cls_head.ad_head=None']) == 1
+    text = (tmp_path / 'paper_tables.md').read_text()
+    failed = [x for x in text.splitlines() if x.startswith('- Failed: ')]
+    assert len(failed) == 1
+    assert 'xception_ffpp' in failed[0]
+    assert (tmp_path / 'runs/xception-ad_ffpp/trained.json').is_file()
+
+
+def test_other_data_than_a_run_was_trained_on_is_refused(tool, data, tmp_path):
+    args = tool.parse_args(command(data, tmp_path, tables=(2,)))
+    run = tool.plan(args)[0]
+    run.folder.mkdir(parents=True)
+    origin = dict(run.origin(), manifest='another')
+    (run.folder / 'origin.json').write_text(json.dumps(origin))
+    with pytest.raises(tool.RunError, match='other settings or data: remove'):
+        run.train(None)
+
+
+def test_a_missing_data_set_is_named_with_the_remedy(tool, tmp_path):
+    args = tool.parse_args(command(tmp_path / 'none', tmp_path))
+    with pytest.raises(tool.RunError, match=r'ffpp.*prepare'):
+        tool.plan(args)[-1].train(None)
+
+
+def test_only_writing_shows_what_the_paper_has(tool, tmp_path, capsys):
+    assert tool.main(['--only-write', '--work-dir', str(tmp_path)]) == 0
+    text = (tmp_path / 'paper_tables.md').read_text()
+    assert all(f'**Table {number}**' in text for number in (1, 2, 3))
+    assert 'Not run: ' in text
+    assert 'MINIATURE' not in text
