@@ -1,13 +1,16 @@
-"""Which block finds which forgery: the paper's order under control.
+r"""Which block finds which forgery: the paper's order under control.
 
-Trains plain Xception, +CSTM, +STM, +MCB and GML (+MCB+AD), each with the same
-budget, on the demo's three kinds of forgery and for several seeds. Stopped
+Trains plain Xception, +CSTM, +STM, +MCB and GML (+MCB+AD), or any systems of
+the paper's tables, each with the same budget, on the demo's three kinds of
+forgery and for several seeds. Stopped
 and started again, it goes on with the runs that are not done. The inner face
 moves twice as far as in the demo, with half the noise.
 
 Usage::
 
     python tools/demo_ablation.py --seeds 0 1 2
+    python tools/demo_ablation.py --kinds appearance --seeds 0 --iters 300 \
+        --systems RECCE F3-Net
     python tools/demo_ablation.py --table
 """
 
@@ -21,15 +24,13 @@ from pathlib import Path
 
 from demo import CONFIGS, make_data, train_and_test
 
+from gml_mmaction.evaluation.paper_tables import GML, SYSTEMS
 from gml_mmaction.sources.demo import KINDS
 
-SYSTEMS = {
-    'Xception': 'baselines/xception',
-    'Xception+CSTM': 'ablation/xception-cstm',
-    'Xception+STM': 'ablation/xception-stm',
-    'Xception+MCB': 'ablation/xception-mcb',
-    'Xception+MCB+AD': 'gml_xception',
-}
+COMPARED = (
+    *('Xception', 'Xception+CSTM', 'Xception+STM', 'Xception+MCB'),
+    GML,
+)
 VIDEOS = ('--amplitude', 0.1, '--noise', 1)
 
 
@@ -42,7 +43,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--work-dir', default='work_dirs/demo_ablation')
     parser.add_argument('--kinds', nargs='+', choices=KINDS, default=KINDS)
     parser.add_argument(
-        '--systems', nargs='+', choices=SYSTEMS, default=list(SYSTEMS)
+        '--systems',
+        nargs='+',
+        metavar='SYSTEM',
+        choices=SYSTEMS,
+        default=COMPARED,
+        help='rows of Table 3, or any of: ' + '; '.join(SYSTEMS),
     )
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     parser.add_argument('--iters', type=int, default=200)
@@ -64,7 +70,8 @@ def result_path(
     root: Path, kind: str, system: str, seed: int, iters: int
 ) -> Path:
     """Where the metrics of a run lie once it is done."""
-    return root / f'results-{iters}' / kind / system / f'{seed}.json'
+    name = Path(SYSTEMS[system]).name
+    return root / f'results-{iters}' / kind / name / f'{seed}.json'
 
 
 def run_once(
@@ -77,7 +84,7 @@ def run_once(
     metrics, seconds = train_and_test(
         str(config_of(system)),
         root / 'data' / f'{kind}-{seed}' / 'crops',
-        root / f'runs-{iters}' / kind / system / str(seed),
+        root / f'runs-{iters}' / kind / result.parent.name / str(seed),
         seed,
         f'train_cfg.max_iters={iters}',
         'train_cfg.val_interval=100',
@@ -93,10 +100,11 @@ def read_results(
 ) -> dict[tuple[str, str], list[float]]:
     """``{(kind, system): values over seeds}`` of one metric key."""
     values: dict[tuple[str, str], list[float]] = {}
+    systems = {Path(stem).name: name for name, stem in SYSTEMS.items()}
     for path in sorted(root.glob(f'results-{iters}/*/*/*.json')):
-        kind, system = path.parts[-3:-1]
+        kind, name = path.parts[-3:-1]
         value = json.loads(path.read_text())[key]
-        values.setdefault((kind, system), []).append(value)
+        values.setdefault((kind, systems[name]), []).append(value)
     return values
 
 
@@ -106,7 +114,8 @@ def format_table(values: dict[tuple[str, str], list[float]]) -> str:
         '| system | ' + ' | '.join(KINDS) + ' |',
         '|---' * (len(KINDS) + 1) + '|',
     ]
-    for system in SYSTEMS:
+    done = {system for _, system in values}
+    for system in filter(done.__contains__, SYSTEMS):
         cells = []
         for kind in KINDS:
             seen = values.get((kind, system))
