@@ -13,10 +13,10 @@ default_hooks = dict(
         log_metric_by_epoch=False,  # or every validation is logged as step 0
     ),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    # The best checkpoint is that of the training set's validation split; no
-    # test set has a say.
+    # The best checkpoint is that of the training set's validation split, of
+    # equals the latest; no test set has a say.
     checkpoint=dict(
-        type='CheckpointHook',
+        type='LatestBestCheckpointHook',
         by_epoch=False,
         interval=5000,
         max_keep_ckpts=2,

@@ -1,5 +1,6 @@
 """What runs beside the network: hooks of MMEngine's runner."""
 
+from .best_checkpoint import LatestBestCheckpointHook
 from .run_summary import RunSummaryHook
 
-__all__ = ['RunSummaryHook']
+__all__ = ['LatestBestCheckpointHook', 'RunSummaryHook']
