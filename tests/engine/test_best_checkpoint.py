@@ -13,9 +13,7 @@ class Model(BaseModel):
         self.weight = torch.nn.Parameter(torch.ones(1))
 
     def forward(self, inputs, mode='tensor'):
-        return (
-            dict(loss=(self.weight * inputs).sum()) if mode == 'loss' else []
-        )
+        return dict(loss=self.weight.sum()) if mode == 'loss' else [0]
 
 
 class Scripted(BaseMetric):
