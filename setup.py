@@ -22,7 +22,13 @@ VIDEO = ['av>=14']  # distortion by codec, writing H.264
 CLUSTER = ['dask', 'distributed']  # preparation on many machines
 DEMO = ['scikit-image>=0.22']  # carries the portrait of an astronaut
 TENSORBOARD = ['tensorboard']
-TEST = ['pytest>=8', 'pytest-timeout', 'ruff']
+TEST = [
+    'pytest>=8',
+    'pytest-timeout',
+    'ruff',
+    'model-index',
+    'efficientnet-pytorch',
+]
 
 setup(
     name='gml-mmaction',

@@ -1,0 +1,20 @@
+# EfficientNet-B4, frame by frame, with a loss and a score for each frame.
+# Where mmpretrain or timm are installed with torchvision, Recognizer2D takes
+# their backbones as well: dict(type='mmpretrain.EfficientNet', arch='b4').
+model = dict(
+    type='Recognizer2D',
+    data_preprocessor=dict(
+        type='FramePreprocessor',
+        # What ImageNet's weights read.
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+    ),
+    backbone=dict(
+        type='EfficientNet',
+        arch='b4',
+        # ImageNet weights, a file or a URL: init_cfg=dict(
+        #     type='Pretrained', checkpoint='efficientnet-b4-6ed6700e.pth')
+    ),
+    # 0.4 is B4's dropout in EfficientNet's public code.
+    cls_head=dict(type='FrameHead', in_channels=1792, dropout_ratio=0.4),
+)

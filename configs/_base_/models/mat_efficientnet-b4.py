@@ -1,0 +1,23 @@
+# Multi-attentional deepfake detection, frame by frame: stages 2 and 5 of
+# EfficientNet-B4 give textures and attention maps.
+model = dict(
+    type='MATRecognizer',
+    data_preprocessor=dict(
+        type='FramePreprocessor',
+        # The authors' code: [-1, 1], which its weights ("advprop") read.
+        mean=[127.5, 127.5, 127.5],
+        std=[127.5, 127.5, 127.5],
+    ),
+    backbone=dict(
+        type='EfficientNet',
+        arch='b4',
+        taps=(2, 5),
+        # ImageNet weights, a file or a URL:
+        # init_cfg=dict(
+        #     type='Pretrained', checkpoint='adv-efficientnet-b4-44fb3a87.pth'
+        # )
+    ),
+    cls_head=dict(
+        type='MATHead', in_channels=(32, 160, 1792), num_maps=4, hidden=256
+    ),
+)
