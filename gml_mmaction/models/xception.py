@@ -82,6 +82,7 @@ class Block(nn.Module):
         if stride > 1:
             layers.append(nn.MaxPool2d(3, stride, padding=1))
         self.rep = nn.Sequential(*layers[0 if leading_relu else 1 :])
+        self.out_channels = widths[-1]
         self.skip = None
         if stride > 1 or widths[0] != widths[-1]:
             self.skip = nn.Conv2d(
@@ -125,6 +126,10 @@ class Xception(BaseModule):
         middle_blocks: Number of middle blocks, 0 to 8, 8 in the published
             network.
         norm_eval: Keep batch normalisation in evaluation mode in training.
+        in_channels: Channels of the input. For k * 3 of them the public
+            checkpoints' first kernel, of three, is repeated k times and
+            divided by k.
+        stem_stride: Of the first convolution, 2 in the published network.
         init_cfg: MMEngine's initialisation config.
 
     Returns:
@@ -148,6 +153,8 @@ class Xception(BaseModule):
         width: float = 1.0,
         middle_blocks: int = 8,
         norm_eval: bool = False,
+        in_channels: int = 3,
+        stem_stride: int = 2,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -180,7 +187,9 @@ class Xception(BaseModule):
         c32, c64, c128, c256, c728, c1024, c1536, c2048 = map(
             wide, (32, 64, 128, 256, 728, 1024, 1536, 2048)
         )
-        self.conv1 = nn.Conv2d(3, c32, 3, stride=2, bias=False)
+        self.conv1 = nn.Conv2d(
+            in_channels, c32, 3, stride=stem_stride, bias=False
+        )
         self.bn1 = nn.BatchNorm2d(c32)
         self.conv2 = nn.Conv2d(c32, c64, 3, bias=False)
         self.bn2 = nn.BatchNorm2d(c64)
@@ -199,6 +208,13 @@ class Xception(BaseModule):
         self.bn4 = nn.BatchNorm2d(c2048)
         # Features take the layout of the weights too: frames stay rows.
         self.to(memory_format=torch.channels_last)
+        self._register_load_state_dict_pre_hook(self._repeat_conv1)
+
+    def _repeat_conv1(self, state_dict: dict, prefix: str, *_) -> None:
+        key = prefix + 'conv1.weight'
+        times, rest = divmod(self.conv1.in_channels, 3)
+        if key in state_dict and state_dict[key].shape[1] == 3 and not rest:
+            state_dict[key] = state_dict[key].repeat(1, times, 1, 1) / times
 
     def train(self, mode: bool = True) -> 'Xception':
         """Set the mode; ``norm_eval`` keeps batch norms in evaluation."""
