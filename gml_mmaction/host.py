@@ -364,6 +364,33 @@ def import_mmcv_lite_quietly() -> None:
         require('mmcv.cnn.bricks.transformer')
 
 
+def score_in_float32() -> None:
+    """Let the host's heads train and predict under bfloat16 autocast.
+
+    Upstream: ``BaseHead.loss_by_feat`` hands the logits to NumPy, which has
+    no bfloat16 ('Got unsupported ScalarType BFloat16'); the scores that
+    ``predict_by_feat`` leaves fail likewise in a metric. No report upstream
+    is known to us. Here both methods get float32.
+    """
+    from mmaction.models.heads import BaseHead
+
+    for name in ('loss_by_feat', 'predict_by_feat'):
+        given = getattr(BaseHead, name)
+        if not hasattr(given, 'repaired_by'):
+            setattr(BaseHead, name, with_float32_scores(given))
+
+
+def with_float32_scores(given: Callable) -> Callable:
+    """A method of a head, called with its first argument as float32."""
+
+    @functools.wraps(given)
+    def method(self: Any, cls_scores: Any, data_samples: Any) -> Any:
+        return given(self, cls_scores.float(), data_samples)
+
+    method.repaired_by = __name__
+    return method
+
+
 def resume_without_reading() -> None:
     """Let a resumed run skip what it has been trained on, unread.
 
@@ -641,6 +668,13 @@ def _why_mmcv_lite() -> str:
     return '' if found else 'the installed mmcv has no operators'
 
 
+def _why_bfloat16() -> str:
+    head = _folder_of('mmaction') / 'models' / 'heads' / 'base.py'
+    numpy = 'cls_scores.detach().cpu().numpy()'
+    found = numpy in head.read_text(encoding='utf-8')
+    return 'the heads of the installed MMAction2 call NumPy' if found else ''
+
+
 def _why_reading() -> str:
     loops = _folder_of('mmengine') / 'runner' / 'loops.py'
     reads = 'Advance dataloader' in loops.read_text(encoding='utf-8')
@@ -679,6 +713,12 @@ WORKAROUNDS = (
         'mmcv/cnn/bricks/transformer.py',
         _why_mmcv_lite,
         import_mmcv_lite_quietly,
+    ),
+    Workaround(
+        "bfloat16 in the host's heads",
+        'mmaction/models/heads/base.py, BaseHead.loss_by_feat',
+        _why_bfloat16,
+        score_in_float32,
     ),
     Workaround(
         'resuming without reading what was trained on',

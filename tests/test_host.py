@@ -566,6 +566,37 @@ def test_the_loaders_of_this_mmengine_fail_without_us(tmp_path):
         torch.load(tmp_path / 'iter_2.pth', weights_only=True)
 
 
+def test_heads_of_the_host_train_and_predict_under_bfloat16_autocast():
+    from mmaction.models.heads import I3DHead
+    from mmaction.structures import ActionDataSample
+
+    def samples():
+        return [ActionDataSample().set_gt_label(k) for k in (0, 1, 1)]
+
+    def run(head, feats):
+        scores = [s.pred_score for s in head.predict(feats, samples())]
+        return [head.loss(feats, samples())['loss_cls'], *scores]
+
+    kwargs = {'topk': (1,), 'average_clips': 'prob'}
+    head = I3DHead(num_classes=2, in_channels=4, **kwargs).eval()
+    feats = torch.randn(3, 4, 1, 2, 2)
+    expected = run(head, feats)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert head(feats).dtype == torch.bfloat16
+        found = run(head, feats)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == torch.float32
+        torch.testing.assert_close(ours, theirs, atol=1e-2, rtol=0)
+
+
+def test_prepare_twice_wraps_the_methods_of_heads_once():
+    from mmaction.models.heads import BaseHead
+
+    before = BaseHead.loss_by_feat, BaseHead.predict_by_feat
+    host.prepare()
+    assert (BaseHead.loss_by_feat, BaseHead.predict_by_feat) == before
+
+
 @pytest.mark.skipif(
     torch.cuda.is_available(), reason='a GPU keeps AmpOptimWrapper'
 )

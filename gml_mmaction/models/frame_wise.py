@@ -11,6 +11,7 @@ from mmaction.models.heads import BaseHead
 from mmaction.registry import MODELS
 from mmaction.utils import SampleList
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .gml_head import NUM_CLASSES
 
@@ -47,6 +48,11 @@ def frame_labels(
     """Each clip's label for each of its frames, ``(N * num_segs,)``."""
     labels = torch.cat([sample.gt_label for sample in data_samples])
     return labels.to(device).repeat_interleave(num_segs)
+
+
+def stretch(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps of another size, bilinear, corner pixels onto corner pixels."""
+    return F.interpolate(maps, size, mode='bilinear', align_corners=True)
 
 
 @MODELS.register_module()

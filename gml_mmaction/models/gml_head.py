@@ -81,12 +81,25 @@ class ADBlock(nn.Sequential):
         )
 
 
+def count_members(members: Tensor) -> Tensor:
+    """Number of a class's clips, at least 1: what its loss is divided by.
+
+    Over several processes it is the mean of theirs, so that averaged
+    gradients are those of the whole batch.
+
+    Args:
+        members: ``(..., N)``, 1 for a clip of the class and 0 for others.
+    """
+    count = members.sum(dim=-1)
+    dist.all_reduce(count, op='mean')
+    return torch.where(count > 0, count, 1)
+
+
 def real_l1(f_star: Tensor, labels: Tensor, reduction: str = 'mean') -> Tensor:
     """L1 loss of Eq. 3 on the forgery clues of real clips.
 
-    The sum over real clips is divided by N_P, their number. Over several
-    processes N_P is the mean of theirs, so that averaged gradients are those
-    of the whole batch. Without a real clip the loss is zero and every
+    The sum over real clips is divided by N_P, their number over all processes
+    (:func:`count_members`). Without a real clip the loss is zero and every
     parameter still has a gradient.
 
     Paper: calls real clips "positive". It writes the plain norm; at weight 1
@@ -102,10 +115,7 @@ def real_l1(f_star: Tensor, labels: Tensor, reduction: str = 'mean') -> Tensor:
     per_clip = f_star.float().abs().flatten(1)
     per_clip = per_clip.mean(1) if reduction == 'mean' else per_clip.sum(1)
     real = (labels == REAL).to(per_clip)
-    num_real = real.sum()
-    dist.all_reduce(num_real, op='mean')
-    any_real = num_real > 0
-    return (per_clip * real).sum() / torch.where(any_real, num_real, 1)
+    return (per_clip * real).sum() / count_members(real)
 
 
 class ADHead(nn.Module):

@@ -31,13 +31,8 @@ from mmaction.utils import SampleList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .frame_wise import FrameHead, frame_labels
+from .frame_wise import FrameHead, frame_labels, stretch
 from .gml_head import REAL
-
-
-def stretch(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps of another size, bilinear, corner cells on corner cells."""
-    return F.interpolate(maps, size, mode='bilinear', align_corners=True)
 
 
 def attention_pool(features: Tensor, maps: Tensor) -> Tensor:

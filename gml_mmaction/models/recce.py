@@ -19,7 +19,7 @@ from mmaction.utils import SampleList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .frame_wise import FrameHead, frame_labels
+from .frame_wise import FrameHead, frame_labels, stretch
 from .gml_head import REAL, real_l1
 from .xception import Block, SeparableConv2d, Xception
 
@@ -28,11 +28,6 @@ def add_white_noise(images: Tensor, std: float) -> Tensor:
     """Gaussian noise on each image with probability 1/2, cut to [-1, 1]."""
     chosen = torch.rand(len(images), 1, 1, 1, device=images.device) > 0.5
     return (images + std * torch.randn_like(images) * chosen).clamp(-1, 1)
-
-
-def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear, corner pixels onto corner pixels, as the public code does."""
-    return F.interpolate(x, size, mode='bilinear', align_corners=True)
 
 
 def perceptron(before: int, after: int) -> nn.Sequential:
@@ -182,7 +177,7 @@ class GuidedAttention(nn.Module):
     def forward(
         self, images: Tensor, rebuilt: Tensor, features: Tensor
     ) -> Tensor:
-        difference = resize((images - rebuilt).abs(), features.shape[2:])
+        difference = stretch((images - rebuilt).abs(), features.shape[2:])
         attention = self.attend(difference)  # (M, 1, h, w)
         return attention * self.transform(features) + self.dropout(features)
 
@@ -265,7 +260,7 @@ class RECCE(Xception):
             seen = add_white_noise(images, self.noise_std)
         embedding = self.run_stages(self.stages[:4], self.stem(seen))
         small, *fine = self.decoder(self.dropout(embedding))
-        rebuilt = resize(small, images.shape[2:])
+        rebuilt = stretch(small, images.shape[2:])
 
         x = self.run_stages(self.stages[4:7], embedding)  # to block7
         x = self.block8(x + self.reasoning(x, *fine))

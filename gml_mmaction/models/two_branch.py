@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .densenet import DenseNet
-from .gml_head import NUM_CLASSES, REAL
+from .gml_head import NUM_CLASSES, REAL, count_members
 
 
 def log_kernels(sigmas: tuple[float, ...]) -> Tensor:
@@ -186,9 +186,8 @@ def isolating_loss(
     """Compress real clips around the centre, push fake ones away from it.
 
     The mean over real clips of relu(d - r_real) and the mean over fake clips
-    of relu(r_fake - d). Over several processes the number of clips of a class
-    is the mean of theirs, so that averaged gradients are those of the whole
-    batch. A class without a clip has zero loss, and gradients of zero.
+    of relu(r_fake - d), over all processes (see :func:`count_members`). A
+    class without a clip has zero loss, and gradients of zero.
 
     Args:
         distances: d of each clip, ``(N,)``, 0 or above.
@@ -199,10 +198,9 @@ def isolating_loss(
     real = (labels == REAL).to(distances)
     members = torch.stack([real, 1 - real])  # (2, N)
     excess = torch.stack([distances - r_real, r_fake - distances]).relu()
-    count = members.sum(dim=1)
-    dist.all_reduce(count, op='mean')
-    count = torch.where(count > 0, count, 1)
-    loss_real, loss_fake = (excess * members).sum(dim=1) / count
+    loss_real, loss_fake = (excess * members).sum(dim=1) / count_members(
+        members
+    )
     return loss_real, loss_fake
 
 

@@ -1,0 +1,35 @@
+# I3D as MMAction2 has it: an inflated ResNet-50. Its two first temporal
+# strides are 1 here, or 8 frames would leave one step behind the backbone.
+model = dict(
+    type='Recognizer3D',
+    data_preprocessor=dict(
+        type='ActionDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        format_shape='NCTHW',
+    ),
+    backbone=dict(
+        type='ResNet3d',
+        depth=50,
+        # ImageNet weights, inflated, a file or a URL:
+        # pretrained='https://download.pytorch.org/models/'
+        # 'resnet50-11ad3fa6.pth'
+        pretrained=None,
+        pretrained2d=True,
+        conv1_kernel=(5, 7, 7),
+        conv1_stride_t=1,
+        pool1_stride_t=1,
+        inflate=((1, 1, 1), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 1, 0)),
+        conv_cfg=dict(type='Conv3d'),
+        norm_eval=False,
+        zero_init_residual=False,
+    ),
+    cls_head=dict(
+        type='I3DHead',
+        num_classes=2,
+        in_channels=2048,
+        dropout_ratio=0.5,
+        topk=(1,),
+        average_clips='prob',
+    ),
+)
