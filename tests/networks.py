@@ -41,6 +41,22 @@ def relative_error(ours, theirs):
     return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
+def pack(clips, labels):
+    """A batch as pipelines pack it, of clips ``(N, 3, T, H, W)``."""
+    from mmaction.structures import ActionDataSample
+
+    samples = [ActionDataSample().set_gt_label(k) for k in labels]
+    return dict(inputs=[clip[None] for clip in clips], data_samples=samples)
+
+
+@torch.no_grad()
+def predict(model, clips):
+    """MMAction2's own ``predict``: samples with scores, evaluation mode."""
+    model.eval()
+    data = model.data_preprocessor(pack(clips, [0] * len(clips)), False)
+    return model(**data, mode='predict')
+
+
 def predict_and_loss(model, clips, labels):
     """Run MMAction2's own ``loss`` and ``predict`` on packed clips.
 
@@ -53,19 +69,7 @@ def predict_and_loss(model, clips, labels):
         The dict of losses (training mode) and the predicted samples
         (evaluation mode).
     """
-    from mmaction.structures import ActionDataSample
-
-    def batch():
-        samples = [ActionDataSample().set_gt_label(k) for k in labels]
-        return dict(
-            inputs=[clip[None] for clip in clips], data_samples=samples
-        )
-
     model.train()
-    data = model.data_preprocessor(batch(), True)
+    data = model.data_preprocessor(pack(clips, labels), True)
     losses = model(**data, mode='loss')
-    model.eval()
-    with torch.no_grad():
-        data = model.data_preprocessor(batch(), False)
-        samples = model(**data, mode='predict')
-    return losses, samples
+    return losses, predict(model, clips)
