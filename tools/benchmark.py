@@ -1,110 +1,170 @@
-"""How much the motion blocks cost: backbones compared in one run.
+"""What detectors cost: parameters, GMACs, seconds, memory, in one table.
 
-Plain Xception, +CSTM, +STM and +MCB see the same clip in turn, so that what
-else the machine does hits all alike. Prints the median seconds of a forward
-pass and of a training step (forward and backward), and their ratio to plain
-Xception. All run channels-last.
+Any configs are compared with a reference, plain frame-wise Xception unless
+another is named; without configs, the blocks of the paper and GML. Every
+round runs each detector once, so that what else the machine does hits all
+alike: trust the ratios, not the seconds. Nothing is loaded or downloaded, and
+no data set is read.
 
 Usage::
 
     python tools/benchmark.py
-    python tools/benchmark.py --size 64 --rounds 20
+    python tools/benchmark.py configs/baselines/*_ffpp.py --batch 2
+    python tools/benchmark.py CONFIG --reference CONFIG --device cuda --amp
 """
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
+from train import one_line_errors
 
-from gml_mmaction.models import Xception
+from gml_mmaction.cost import Setting, compare, summarise
+from gml_mmaction.evaluation.cross_data import markdown_table
+from gml_mmaction.whole_files import write_json, write_text
 
-BLOCKS = {
-    'Xception': None,
-    'Xception+CSTM': dict(type='CSTM'),
-    'Xception+STM': dict(type='STMBlock'),
-    'Xception+MCB': dict(type='MCB'),
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+REFERENCE = CONFIGS / 'baselines/xception_ffpp.py'
+BLOCKS = [
+    CONFIGS / 'ablation/xception-cstm_ffpp.py',
+    CONFIGS / 'ablation/xception-stm_ffpp.py',
+    CONFIGS / 'ablation/xception-mcb_ffpp.py',
+    CONFIGS / 'gml_xception_ffpp.py',
+]
+CAPTION = """\
+{batch} x 3 x {frames} x {size} x {size} (clips, channels, frames, pixels), \
+labels real and fake in turn; {precision} on {machine}, PyTorch {torch}.
+
+* Parameters: trainable, backbone and head.
+* GMACs: multiplications of convolutions, matrix products and recurrent \
+layers when the whole detector predicts one clip.
+* Seconds: medians of {rounds} interleaved rounds; ratios are those of the \
+medians to {reference}. Forward: preprocessing and prediction. Training \
+step: preprocessing, losses, backward pass, without the optimiser.
+* Peak memory of a training step: {memory}, without the optimiser's state.
+"""
+MEMORY = {
+    'cpu': 'all tensors alive at once (parameters, activations, gradients), '
+    'without the scratch memory of libraries',
+    'cuda': "what PyTorch's allocator gave out at once (parameters, "
+    'activations, gradients, workspaces), without the CUDA context',
 }
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description='Time the backbones against plain Xception.',
+        description=__doc__.split('\n')[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument('--batch', type=int, default=1, help='clips')
-    parser.add_argument('--frames', type=int, default=8, help='of a clip')
-    parser.add_argument('--size', type=int, default=224, help='pixels')
-    parser.add_argument('--rounds', type=int, default=7)
-    parser.add_argument('--threads', type=int, help="instead of PyTorch's")
-    parser.add_argument('--device', default='cpu')
-    return parser.parse_args(argv)
+    add = parser.add_argument
+    add(
+        'configs',
+        nargs='*',
+        type=Path,
+        default=BLOCKS,
+        metavar='CONFIG',
+        help='config files',
+    )
+    add('--reference', type=Path, default=REFERENCE, metavar='CONFIG')
+    add('--batch', type=int, default=1, help='clips; 2 have both labels')
+    add('--frames', type=int, default=8, help='of a clip')
+    add('--size', type=int, default=224, help='pixels')
+    add('--rounds', type=int, default=7, help='after one that warms up')
+    add('--threads', type=int, help="instead of PyTorch's")
+    add('--device', choices=MEMORY, default='cpu')
+    add('--amp', action='store_true', help='mixed precision (bf16 on a CPU)')
+    add('--json', type=Path, help='file to write the numbers to')
+    add('--markdown', type=Path, help='file to write the table to')
+    args = parser.parse_args(argv)
+    for name in ('batch', 'frames', 'size', 'rounds'):
+        if getattr(args, name) < 1:
+            parser.error(f'--{name} must be at least 1')
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        parser.error('--device cuda: PyTorch sees no GPU')
+    return args
 
 
-def forward(net: Xception, clip: torch.Tensor) -> None:
-    """One forward pass without gradients, in evaluation mode."""
-    net.eval()
-    with torch.no_grad():
-        net(clip)
-
-
-def train_step(net: Xception, clip: torch.Tensor) -> None:
-    """Forward and backward in training mode."""
-    net.train()
-    net.zero_grad(set_to_none=True)
-    f_out, f_last = net(clip)
-    (f_out.mean() + f_last.mean()).backward()
-
-
-def seconds(step: Callable, net: Xception, clip: torch.Tensor) -> float:
-    """Wall time of one step, the device's queue included."""
-    start = time.perf_counter()
-    step(net, clip)
-    if clip.is_cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def main(argv: list[str] | None = None) -> dict[str, tuple[float, float]]:
-    """Print the table; returns the ratios, forward and training step."""
+def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Print the table; returns what ``--json`` writes."""
     args = parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)
-    nets = {
-        name: Xception(block, num_segments=args.frames).to(args.device)
-        for name, block in BLOCKS.items()
-    }
-    clip = torch.randn(
-        args.batch, 3, args.frames, args.size, args.size, device=args.device
+    torch.backends.cudnn.benchmark = True  # as in default_runtime.py
+    setting = Setting(
+        args.batch, args.frames, args.size, args.device, args.amp
     )
-    steps = (forward, train_step)
-    times = {(name, step): [] for name in nets for step in steps}
-    for round_ in range(args.rounds + 1):
-        for name, net in nets.items():
-            for step in steps:
-                taken = seconds(step, net, clip)
-                if round_:  # the first warms up
-                    times[name, step].append(taken)
-    median = {key: statistics.median(values) for key, values in times.items()}
-    print(
-        f'{args.batch} x {args.frames} x {args.size} x {args.size}, '
-        f'{args.device}, {torch.get_num_threads()} threads, '
-        f'torch {torch.__version__}, median of {args.rounds} rounds'
+    reference = args.reference.resolve()
+    others = [path for path in args.configs if path.resolve() != reference]
+    configs = [args.reference, *others]
+    with one_line_errors():
+        rows = compare(configs, setting, args.rounds)
+        result = {
+            **vars(setting),
+            'rounds': args.rounds,
+            'machine': machine(args.device),
+            'torch': torch.__version__,
+            'reference': str(args.reference),
+            'rows': summarise(rows, str(args.reference)),
+        }
+        text = format_result(result)
+        print(text)
+        if args.json:
+            write_json(args.json, result)
+        if args.markdown:
+            write_text(args.markdown, text + '\n')
+    return result
+
+
+def machine(device: str) -> str:
+    """The GPU, or the processor and how many threads were used."""
+    if device == 'cuda':
+        return torch.cuda.get_device_name()
+    threads = torch.get_num_threads()
+    return f'{threads} CPU thread{"s" * (threads > 1)} ({platform.machine()})'
+
+
+def format_result(result: dict[str, Any]) -> str:
+    """Lay a result out in Markdown: what was measured, then the table."""
+    half = {'cpu': 'bfloat16 autocast', 'cuda': 'float16 autocast'}
+    caption = CAPTION.format(
+        **{**result, 'reference': f'`{short_name(result["reference"])}`'},
+        precision=half[result['device']] if result['amp'] else 'float32',
+        memory=MEMORY[result['device']],
     )
-    print(f'{"":<16}{"forward":>18}{"training step":>18}')
-    ratios = {}
-    for name in nets:
-        ratios[name] = tuple(
-            median[name, step] / median['Xception', step] for step in steps
-        )
-        cells = (
-            f'{median[name, step]:.2f} s x{ratio:.2f}'
-            for step, ratio in zip(steps, ratios[name])
-        )
-        print(f'{name:<16}' + ''.join(f'{cell:>18}' for cell in cells))
-    return ratios
+    return f'{caption}\n{format_rows(result["rows"])}'
+
+
+def format_rows(rows: Sequence[dict[str, Any]]) -> str:
+    """One line for each detector."""
+    head = ['config', 'parameters (M)', 'GMACs', 'forward (s)', 'ratio']
+    head += ['training step (s)', 'ratio', 'peak memory (MiB)']
+    table = [head]
+    table += [
+        [
+            f'`{short_name(row["config"])}`',
+            f'{row["parameters"] / 1e6:.2f}',
+            f'{row["macs"] / 1e9:.2f}',
+            f'{row["forward_median_s"]:.3f}',
+            f'{row["forward_ratio"]:.2f}',
+            f'{row["train_step_median_s"]:.3f}',
+            f'{row["train_step_ratio"]:.2f}',
+            f'{row["peak_bytes"] / 2**20:.0f}',
+        ]
+        for row in rows
+    ]
+    return '\n'.join(markdown_table(table))
+
+
+def short_name(config: str) -> str:
+    """``configs/baselines/xception_ffpp.py`` -> baselines/xception_ffpp."""
+    parts = Path(config).with_suffix('').parts
+    if 'configs' in parts:
+        return '/'.join(parts[parts.index('configs') + 1 :])
+    return parts[-1]
 
 
 if __name__ == '__main__':

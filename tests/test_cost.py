@@ -1,0 +1,228 @@
+"""What a detector costs, against counts made by hand or another way."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.analysis import FlopAnalyzer
+from mmengine.model import BaseModel
+from torch import nn
+
+from gml_mmaction import cost
+from gml_mmaction.cost import LiveTensors, Setting
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+SMALL = CONFIGS / 'baselines/xception-small_demo.py'
+MOVING = CONFIGS / 'gml_xception-small_demo.py'
+TINY = Setting(batch=2, frames=4, size=64)
+
+
+class Toy(BaseModel):
+    """One module over the mean grey levels of frames, ``(N, T, 3)``."""
+
+    def __init__(self, module):
+        preprocessor = dict(
+            type='ActionDataPreprocessor',
+            mean=[0, 0, 0],
+            std=[1, 1, 1],
+            format_shape='NCTHW',
+        )
+        super().__init__(data_preprocessor=preprocessor)
+        self.module = module
+        self.seen = []
+
+    def forward(self, inputs, data_samples, mode):
+        labels = [int(sample.gt_label) for sample in data_samples]
+        self.seen.append((mode, self.training, labels))
+        out = self.module(inputs[:, 0].mean(dim=(3, 4)).transpose(1, 2))
+        out = out[0] if isinstance(out, tuple) else out
+        return dict(loss_cls=out.mean(), top1_acc=out.mean())
+
+
+def macs_by_hooks(model, setting):
+    """Multiply what convolutions and linear layers say of themselves."""
+    total = 0
+
+    def add(module, _, out):
+        nonlocal total
+        total += out.numel() * module.weight[0].numel()
+
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.Linear)):
+            module.register_forward_hook(add)
+    cost.predict(model, setting.clips(), setting)
+    return total
+
+
+@pytest.mark.parametrize(
+    ('name', 'published'),
+    [('xception_ffpp', 36.6), ('tsn_r50_ffpp', 32.88)],
+)
+def test_macs_of_full_systems_are_those_of_their_layers(name, published):
+    model = cost.build_detector(CONFIGS / f'baselines/{name}.py', 8)
+    macs = cost.count_macs(model, Setting())
+    assert macs == macs_by_hooks(model, Setting())
+    # MMEngine's count, batch norms included
+    assert macs == pytest.approx(published * 1e9, rel=0.01)
+
+
+def test_macs_are_mmengines_but_for_its_batch_norms_and_the_head():
+    model = cost.build_detector(SMALL, 8).eval()
+    images = torch.randn(8, 3, 64, 64)
+    theirs = FlopAnalyzer(model.backbone, images).by_operator()
+    head = 8 * 512 * 2
+    assert cost.count_macs(model, Setting(size=64)) == theirs['conv'] + head
+
+
+def test_macs_are_of_one_clip_whatever_the_batch():
+    model = cost.build_detector(MOVING, 4)
+    one, two = (Setting(n, frames=4, size=64) for n in (1, 2))
+    assert cost.count_macs(model, one) == cost.count_macs(model, two)
+
+
+def test_macs_of_an_lstm_are_its_matrices_at_every_step():
+    lstm = nn.LSTM(3, 5, num_layers=2, batch_first=True, bidirectional=True)
+    macs = cost.count_macs(Toy(lstm), TINY)
+    first, second = 4 * 5 * (3 + 5), 4 * 5 * (10 + 5)
+    assert macs == 4 * 2 * (first + second)
+
+
+def test_parameters_are_those_trained():
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    model[0].requires_grad_(False)
+    assert cost.count_parameters(model) == 8 + 10
+
+
+def test_clips_are_real_and_fake_in_turn():
+    clips = cost.pack_clips(3, 4, 8)
+    assert [int(s.gt_label) for s in clips['data_samples']] == [0, 1, 0]
+    assert [c.shape for c in clips['inputs']] == [(1, 3, 4, 8, 8)] * 3
+    assert {c.dtype for c in clips['inputs']} == {torch.uint8}
+    assert (clips['inputs'][0] != clips['inputs'][1]).any()
+
+
+def test_a_training_step_is_in_training_mode_and_ends_without_gradients():
+    model, gradients = Toy(nn.Linear(3, 2)), []
+    model.module.weight.register_hook(gradients.append)
+    cost.train_step(model, TINY.clips(), TINY)
+    assert model.seen == [('loss', True, [0, 1])]
+    assert len(gradients) == 1
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_a_prediction_is_in_evaluation_mode():
+    model = Toy(nn.Linear(3, 2)).train()
+    cost.predict(model, TINY.clips(), TINY)
+    assert model.seen == [('predict', False, [0, 1])]
+
+
+def test_live_tensors_are_counted_until_they_are_freed():
+    with LiveTensors() as live:
+        a = torch.zeros(1000)
+        b = a + 1  # 8000 bytes
+        del a
+        c = b[:500] * 2  # 6000
+        d = b.view(10, 100)  # a view is no second tensor
+        assert (live.now, live.peak) == (6000, 8000)
+        del b, c
+        assert live.now == 4000
+        del d
+    assert (live.now, live.peak) == (0, 8000)
+
+
+def test_tensors_that_were_there_are_counted_once():
+    weight = torch.zeros(1000, requires_grad=True)
+    with LiveTensors([weight]) as live:
+        weight.detach().add_(1)
+        assert live.peak == 4000
+        weight.sin().sum().backward()  # sin, 1 scalar and its gradient, ...
+    assert live.now == 8000  # the gradient stays
+    assert live.peak >= 12000
+
+
+def test_a_bigger_batch_needs_more_memory():
+    model = cost.build_detector(SMALL, 4)
+    one, two, four = (
+        cost.peak_memory(model, Setting(n, frames=4, size=64))
+        for n in (1, 2, 4)
+    )
+    assert one < two < four
+    # what a clip adds is the same for each, within allocations of a backward
+    assert four - two == pytest.approx(2 * (two - one), rel=0.1)
+
+
+def test_parameters_and_buffers_are_part_of_the_peak():
+    model = Toy(nn.Linear(3, 2))
+    peak = cost.peak_memory(model, TINY)
+    model.register_buffer('table', torch.zeros(1000))
+    model.frozen = nn.Parameter(torch.zeros(500), requires_grad=False)
+    assert cost.peak_memory(model, TINY) == peak + 6000
+
+
+def test_peak_memory_is_the_same_the_second_time():
+    model = cost.build_detector(MOVING, 4)
+    first = cost.peak_memory(model, TINY)
+    assert cost.peak_memory(model, TINY) == first
+
+
+def test_half_precision_needs_less_memory():
+    model = cost.build_detector(SMALL, 4)
+    half = Setting(batch=2, frames=4, size=64, amp=True)
+    assert cost.peak_memory(model, half) < cost.peak_memory(model, TINY)
+
+
+def test_motion_blocks_are_told_the_number_of_frames():
+    rows = cost.compare([MOVING], Setting(frames=5, size=64), 1)
+    assert rows[0]['macs'] > 0
+
+
+def test_each_round_runs_every_detector_once(monkeypatch):
+    runs = []
+
+    def seconds(step, model, setting):
+        runs.append((type(model.backbone).__name__, step.__name__))
+        return len(runs)
+
+    monkeypatch.setattr(cost, 'seconds', seconds)
+    tsn = CONFIGS / 'baselines/tsn_r50-small_demo.py'
+    first, second = cost.compare([SMALL, tsn], TINY, 2)
+    names = (first, 'Xception'), (second, runs[2][0])
+    one_round = [
+        (name, step) for _, name in names for step in ('predict', 'train_step')
+    ]
+    assert runs == 3 * one_round
+    # the first of the three warms up
+    assert first['forward_s'] == [5, 9]
+    assert second['train_step_s'] == [8, 12]
+
+
+def test_ratios_are_those_of_medians():
+    rows = [
+        dict(config='a', forward_s=[1, 2, 9], train_step_s=[4, 4, 4]),
+        dict(config='b', forward_s=[6, 1, 3], train_step_s=[1, 2, 3]),
+    ]
+    a, b = cost.summarise(rows, 'b')
+    assert (a['forward_median_s'], b['forward_median_s']) == (2, 3)
+    assert a['forward_ratio'] == pytest.approx(2 / 3)
+    assert a['train_step_ratio'] == 2
+    assert b['forward_ratio'] == b['train_step_ratio'] == 1
+
+
+@pytest.mark.parametrize(
+    ('change', 'reason'),
+    [
+        (dict(type='NoSuchNet'), 'NoSuchNet is not in the'),
+        (dict(middle_blocks=9), 'use 0 to 8'),
+        (dict(width=0.5), 'shapes cannot be multiplied'),
+    ],
+)
+def test_a_config_that_fails_is_named_in_one_line(tmp_path, change, reason):
+    path = tmp_path / 'broken.py'
+    backbone = ', '.join(f'{key}={value!r}' for key, value in change.items())
+    path.write_text(
+        f'_base_ = {str(SMALL)!r}\nmodel = dict(backbone=dict({backbone}))\n'
+    )
+    with pytest.raises(cost.CostError, match=reason) as caught:
+        cost.compare([SMALL, path], TINY, 1)
+    assert str(caught.value).startswith(f'{path} cannot be measured: ')
+    assert '\n' not in str(caught.value)

@@ -1,0 +1,102 @@
+"""The cost table from the command line."""
+
+import json
+import statistics
+
+import pytest
+from mmengine.config import Config
+from tiny import REPO
+
+SMALL = REPO / 'configs/baselines/xception-small_demo.py'
+MOVING = REPO / 'configs/gml_xception-small_demo.py'
+FEW = ['--size', '64', '--frames', '4', '--rounds', '1', '--batch', '2']
+
+
+@pytest.fixture(scope='module')
+def tool(load_tool):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(REPO / 'tools')
+        yield load_tool('benchmark')
+
+
+@pytest.fixture(scope='module')
+def done(run_python, tmp_path_factory):
+    """One run of the command: what was printed and written."""
+    out = tmp_path_factory.mktemp('out')
+    files = ['--json', out / 'cost.json', '--markdown', out / 'cost.md']
+    command = [REPO / 'tools/benchmark.py', MOVING, SMALL, *FEW, *files]
+    printed = run_python(*map(str, command), '--reference', str(SMALL))
+    assert printed.returncode == 0, printed.stderr
+    content = json.loads((out / 'cost.json').read_text())
+    return printed.stdout, (out / 'cost.md').read_text(), content
+
+
+def test_the_reference_comes_first_and_once(done):
+    *_, content = done
+    paths = [row['config'] for row in content['rows']]
+    assert paths == [str(SMALL), str(MOVING)]
+    reference, moving = content['rows']
+    assert reference['forward_ratio'] == reference['train_step_ratio'] == 1
+    assert moving['train_step_ratio'] == pytest.approx(
+        statistics.median(moving['train_step_s'])
+        / statistics.median(reference['train_step_s'])
+    )
+    for key in ('parameters', 'macs', 'peak_bytes'):
+        assert moving[key] > reference[key] > 0
+
+
+def test_what_is_printed_is_the_markdown_file(done):
+    printed, written, content = done
+    assert printed == written
+    header, rule, reference, moving = written.splitlines()[-4:]
+    assert set(rule) <= set('|-: ')
+    assert {line.count('|') for line in (header, rule, moving)} == {9}
+    cells = [cell.strip() for cell in reference.split('|')[1:-1]]
+    row = content['rows'][0]
+    assert cells == [
+        '`baselines/xception-small_demo`',
+        f'{row["parameters"] / 1e6:.2f}',
+        f'{row["macs"] / 1e9:.2f}',
+        f'{row["forward_median_s"]:.3f}',
+        '1.00',
+        f'{row["train_step_median_s"]:.3f}',
+        '1.00',
+        f'{row["peak_bytes"] / 2**20:.0f}',
+    ]
+
+
+def test_the_caption_says_what_was_measured_on_what(done):
+    printed, *_ = done
+    assert printed.startswith('2 x 3 x 4 x 64 x 64 ')
+    assert 'float32' in printed
+    assert 'medians of 1 interleaved rounds' in printed
+    assert 'to `baselines/xception-small_demo`' in printed
+    assert "without the optimiser's state" in printed
+
+
+def test_without_configs_the_blocks_of_the_paper_are_compared(tool):
+    args = tool.parse_args([])
+    motion_blocks = [
+        Config.fromfile(path).model.backbone.motion_block.type
+        for path in args.configs
+    ]
+    assert motion_blocks == ['CSTM', 'STMBlock', 'MCB', 'MCB']
+    plain = Config.fromfile(args.reference).model.backbone
+    assert plain == dict(type='Xception')
+
+
+def test_a_broken_config_ends_in_one_line_that_names_it(tool, tmp_path):
+    path = tmp_path / 'broken.py'
+    path.write_text("model = dict(type='NoSuchModel', backbone=dict())\n")
+    with pytest.raises(SystemExit) as stopped:
+        tool.main([str(path), '--reference', str(SMALL), *FEW])
+    assert f'{path} cannot be measured: ' in str(stopped.value)
+    assert 'NoSuchModel' in str(stopped.value)
+    assert '\n' not in str(stopped.value)
+
+
+@pytest.mark.parametrize('flag', ['--batch', '--rounds', '--size', '--frames'])
+def test_nothing_is_measured_on_nothing(tool, flag, capsys):
+    with pytest.raises(SystemExit):
+        tool.parse_args([flag, '0'])
+    assert f'{flag} must be at least 1' in capsys.readouterr().err
