@@ -23,6 +23,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 INSTALLED := $(VENV)/.installed
 TEST_INSTALLED := $(VENV)/.test-installed
+ORACLES := $(VENV)/oracles
 
 .PHONY: help install demo test lint doctor clean
 .DEFAULT_GOAL := help
@@ -38,7 +39,8 @@ demo: $(INSTALLED) ## from made-up videos to a tested detector
 
 test: export OMP_NUM_THREADS ?= 2
 test: export MPLBACKEND ?= Agg
-test: lint ## lint and run the tests
+test: export GML_TEST_ORACLES ?= $(abspath $(ORACLES))
+test: lint $(ORACLES) ## lint and run the tests
 	$(BIN)/python -m pytest -q $(TEST_ARGS)
 
 lint: $(TEST_INSTALLED) ## check style and format
@@ -70,4 +72,9 @@ $(INSTALLED): requirements/pinned.txt setup.py pyproject.toml | $(BIN)/python
 
 $(TEST_INSTALLED): requirements/test.txt $(INSTALLED)
 	$(PIP) install $(INDEX) --no-deps -r requirements/test.txt
+	@touch $@
+
+$(ORACLES): requirements/oracles.txt $(INSTALLED)
+	rm -rf $@
+	$(PIP) install $(INDEX) --no-deps --target $@ -r $<
 	@touch $@

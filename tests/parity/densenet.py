@@ -16,23 +16,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from networks import randomise, relative_error
+from torchvision_models import import_from
 
 from gml_mmaction.models import DenseNet
 
 LIMIT = 1e-10
-
-
-def torchvision_densenet(folder: str) -> tuple[torch.nn.Module, object]:
-    """torchvision's densenet121, and what must live as long as it."""
-    sys.path.insert(0, folder)
-    # torchvision describes operators of a library that may not load here.
-    library = torch.library.Library('torchvision', 'DEF')
-    for name in ('nms', 'qnms'):
-        signature = '(Tensor dets, Tensor scores, float iou_threshold)'
-        library.define(f'{name}{signature} -> Tensor')
-    from torchvision.models import densenet121
-
-    return densenet121(weights=None), library
 
 
 @torch.no_grad()
@@ -55,9 +43,10 @@ def main(argv: list[str] | None = None) -> int:
     """Print each stage's error; return 1 if one is over the limit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('folder', help='where torchvision is')
-    folder = parser.parse_args(argv).folder
-    theirs, library = torchvision_densenet(folder)
-    theirs = randomise(theirs).double().eval()
+    import_from(parser.parse_args(argv).folder)
+    from torchvision.models import densenet121
+
+    theirs = randomise(densenet121(weights=None)).double().eval()
     ours = DenseNet().double().eval()
     for rename in (dict, dotted):
         result = ours.load_state_dict(rename(theirs.state_dict()), False)
@@ -79,7 +68,6 @@ def main(argv: list[str] | None = None) -> int:
     for name, error in errors.items():
         print(f'{name:13} {error:.1e}')
     print(f'after changing one weight by 1e-3: {broken:.1e}')
-    del library
     return int(max(errors.values()) > LIMIT or broken <= LIMIT)
 
 

@@ -20,6 +20,7 @@ from mmengine.config import Config
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from networks import randomise
+from torchvision_models import import_from
 
 import gml_mmaction  # noqa: F401  makes the host importable
 
@@ -27,28 +28,15 @@ CONFIGS = Path(__file__).parents[2] / 'configs'
 CLIPS = [(8, 64), (8, 112), (8, 224), (16, 112)]
 
 
-# torchvision describes operators of a library that may not load here.
-LIBRARY = torch.library.Library('torchvision', 'DEF')
-
-
-def torchvision_r3d(folder: str) -> torch.nn.Module:
-    """torchvision's r3d_18, its classifier included."""
-    sys.path.insert(0, folder)
-    for name in ('nms', 'qnms'):
-        signature = '(Tensor dets, Tensor scores, float iou_threshold)'
-        LIBRARY.define(f'{name}{signature} -> Tensor')
-    from torchvision.models.video import r3d_18
-
-    return r3d_18(weights=None)
-
-
 @torch.no_grad()
 def main(argv: list[str] | None = None) -> int:
     """Print the errors; return 1 if one is not as it has to be."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('folder', help='where torchvision is')
-    theirs = torchvision_r3d(parser.parse_args(argv).folder)
-    randomise(theirs).eval()
+    import_from(parser.parse_args(argv).folder)
+    from torchvision.models.video import r3d_18
+
+    theirs = randomise(r3d_18(weights=None)).eval()
     config = Config.fromfile(CONFIGS / '_base_/models/r3d_r18.py')
     ours = MODELS.build(config.model.backbone)
     ours.eval()
