@@ -110,11 +110,9 @@ def train_and_test(
     Returns:
         The test metrics and the seconds of both stages.
     """
-    data = [
-        f'{split}_dataloader.dataset.data_root={crops}'
-        for split in ('train', 'val', 'test')
-    ]
-    common = ['--work-dir', work_dir, '--cfg-options', *data, *options]
+    common = ['--work-dir', work_dir, '--data', crops]
+    if options:
+        common += ['--cfg-options', *options]
     shutil.rmtree(work_dir, ignore_errors=True)
     seconds = dict(train=run_tool('train', config, '--seed', seed, *common))
     best = best_checkpoint(work_dir)

@@ -42,7 +42,6 @@ from gml_mmaction.evaluation.paper_tables import (
 from gml_mmaction.sources.demo import KINDS
 from gml_mmaction.whole_files import read_json, write_json, write_text
 
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 MINIATURE = 'work_dirs/paper_miniature'
 
 
@@ -74,14 +73,10 @@ class Run(NamedTuple):
     seed: int
 
     @property
-    def cfg_options(self) -> list[str]:
-        """All settings that differ from the config file's."""
-        root = self.data / self.source
-        return [
-            '--cfg-options',
-            *(f'{name}.dataset.data_root={root}' for name in LOADERS),
-            *self.options,
-        ]
+    def settings(self) -> list[object]:
+        """What differs from the config file, as arguments of the tools."""
+        options = ['--cfg-options', *self.options] if self.options else []
+        return ['--data', self.data / self.source, *options]
 
     def origin(self) -> dict[str, Any]:
         """What the trained weights depend on."""
@@ -163,7 +158,7 @@ class Run(NamedTuple):
         self.call(
             *('test', self.config, best, '--work-dir', path.parent),
             *('--target', *(f'{n}={self.data / n}' for n in self.targets)),
-            *self.cfg_options,
+            *self.settings,
             device=device,
         )
         return read_json(path)

@@ -78,7 +78,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='override settings of the config',
     )
-    parser.set_defaults(launcher='none', local_rank=0)
+    parser.set_defaults(launcher='none', local_rank=0, data=None)
     return parser.parse_args(argv)
 
 

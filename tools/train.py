@@ -17,6 +17,8 @@ from mmengine.config import Config, DictAction
 from gml_mmaction.faces import VideoError
 from gml_mmaction.host import HostError, build_runner
 
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
@@ -67,6 +69,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Options that training and testing share."""
     parser.add_argument(
+        '--data',
+        metavar='FOLDER',
+        help="prepared data instead of the config's, to train on and to "
+        'validate on; data_root of every loader',
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
@@ -84,10 +92,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_config(args: argparse.Namespace) -> Config:
-    """Read the config; apply launcher, work dir and ``--cfg-options``."""
+    """Read the config; apply launcher, data, work dir and overrides."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
+    if args.data is not None:
+        for name in filter(cfg.get, LOADERS):
+            cfg[name].dataset.data_root = args.data
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     if args.work_dir is not None:

@@ -134,6 +134,18 @@ def test_training_leaves_checkpoints_curves_and_a_summary(trained):
     assert 'loss_l1' in log
 
 
+def test_other_data_are_one_option(load_tool, monkeypatch):
+    monkeypatch.chdir(REPO)
+    tool = load_tool('train')
+    args = tool.parse_args([CONFIG, '--data', 'data/cdf'])
+    cfg = tool.read_config(args)
+    assert [cfg[name].dataset.data_root for name in tool.LOADERS] == (
+        ['data/cdf'] * 3
+    )
+    plain = tool.read_config(tool.parse_args([CONFIG]))
+    assert plain.train_dataloader.dataset.data_root != 'data/cdf'
+
+
 def test_testing_writes_scores_of_both_levels(trained, crops):
     run(
         *(sys.executable, 'tools/test.py', CONFIG, trained / 'iter_4.pth'),
