@@ -133,7 +133,7 @@ class Run(NamedTuple):
         start = time.perf_counter()
         self.call(
             *('train', self.config, '--resume', '--seed', self.seed),
-            *('--work-dir', self.folder, *self.cfg_options),
+            *('--work-dir', self.folder, *self.settings),
             device=device,
         )
         seconds = round(time.perf_counter() - start, 1)
