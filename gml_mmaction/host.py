@@ -391,6 +391,31 @@ def with_float32_scores(given: Callable) -> Callable:
     return method
 
 
+def convolve_volumes_in_float32() -> None:
+    """Keep 3-D convolutions out of bfloat16 autocast on a CPU.
+
+    Upstream: oneDNN's gradient of their weights reads memory that nobody
+    wrote, where the volume is small (64 channels of 2x4x4 and 2x8x8, kernel
+    3x3x3; torch 2.13): now and then it holds NaN. No report upstream is known
+    to us.
+    """
+    import torch
+
+    given = torch.nn.Conv3d.forward
+    if hasattr(given, 'repaired_by'):
+        return
+
+    @functools.wraps(given)
+    def forward(self: Any, input: Any) -> Any:
+        if input.device.type != 'cpu' or not torch.is_autocast_enabled('cpu'):
+            return given(self, input)
+        with torch.autocast('cpu', enabled=False):
+            return given(self, input.float())
+
+    forward.repaired_by = __name__
+    torch.nn.Conv3d.forward = forward
+
+
 def resume_without_reading() -> None:
     """Let a resumed run skip what it has been trained on, unread.
 
@@ -675,6 +700,13 @@ def _why_bfloat16() -> str:
     return 'the heads of the installed MMAction2 call NumPy' if found else ''
 
 
+def _why_volumes() -> str:
+    import torch
+
+    found = torch.backends.mkldnn.is_available()
+    return 'this torch convolves by oneDNN on a CPU' if found else ''
+
+
 def _why_reading() -> str:
     loops = _folder_of('mmengine') / 'runner' / 'loops.py'
     reads = 'Advance dataloader' in loops.read_text(encoding='utf-8')
@@ -719,6 +751,12 @@ WORKAROUNDS = (
         'mmaction/models/heads/base.py, BaseHead.loss_by_feat',
         _why_bfloat16,
         score_in_float32,
+    ),
+    Workaround(
+        'bfloat16 in 3-D convolutions on a CPU',
+        'oneDNN, gradient of the weights',
+        _why_volumes,
+        convolve_volumes_in_float32,
     ),
     Workaround(
         'resuming without reading what was trained on',

@@ -589,12 +589,32 @@ def test_heads_of_the_host_train_and_predict_under_bfloat16_autocast():
         torch.testing.assert_close(ours, theirs, atol=1e-2, rtol=0)
 
 
-def test_prepare_twice_wraps_the_methods_of_heads_once():
+def test_prepare_twice_wraps_methods_once():
     from mmaction.models.heads import BaseHead
 
-    before = BaseHead.loss_by_feat, BaseHead.predict_by_feat
+    def wrapped():
+        heads = BaseHead.loss_by_feat, BaseHead.predict_by_feat
+        return *heads, torch.nn.Conv3d.forward
+
+    before = wrapped()
     host.prepare()
-    assert (BaseHead.loss_by_feat, BaseHead.predict_by_feat) == before
+    assert wrapped() == before
+
+
+def test_3d_convolutions_under_bfloat16_autocast_have_finite_gradients():
+    """Where oneDNN reads what nobody wrote, NaN is put there."""
+    for seed in range(20):
+        torch.manual_seed(seed)
+        layer = torch.nn.Conv3d(64, 64, 3, padding=1)
+        clip = torch.randn(2, 64, 2, 4, 4)
+        freed = [
+            torch.full((size,), torch.nan, dtype=torch.bfloat16)
+            for size in range(1000, 2000000, 30011)
+        ]
+        del freed
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            layer(clip).sum().backward()
+        assert layer.weight.grad.isfinite().all()
 
 
 @pytest.mark.skipif(
