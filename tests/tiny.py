@@ -62,6 +62,44 @@ def write_checkpoint(path, seed=0):
     return path
 
 
+def write_detector(path, seed=0, size=64, **provenance):
+    """Write a tiny detector as training does: with config and provenance.
+
+    Args:
+        path: The checkpoint to write.
+        seed: Of the weights, see :func:`write_checkpoint`.
+        size: Of the crops it says it was trained on.
+        **provenance: ``training`` and ``validation`` instead of made-up ones.
+    """
+    write_checkpoint(path, seed)
+    checkpoint = torch.load(path, weights_only=True)
+    cfg = Config.fromfile(CONFIG)
+    cfg.merge_from_dict(TINY)
+    training = dict(
+        source='ffpp',
+        source_options=dict(compression='c23'),
+        manifest='0123456789abcdef',
+        **dataclasses.asdict(CropOptions(size=size)),
+        real_videos=24,
+        fake_videos=24,
+        methods=['Deepfakes'],
+    )
+    validation = dict(
+        iter=50,
+        metrics={'video/auc': 0.9, 'video/eer_threshold': 0.45},
+        source='ffpp',
+        clips=80,
+        num_clips=None,
+    )
+    meta = dict(
+        cfg=cfg.pretty_text,
+        iter=50,
+        provenance=dict(training=training, validation=validation) | provenance,
+    )
+    torch.save(dict(checkpoint, meta=meta), path)
+    return path
+
+
 def write_prepared(root, splits, source='made up', seed=0, frames=16):
     """Write crops, annotations and a manifest as prepare_data.py does.
 

@@ -26,7 +26,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     sync_buffers=dict(type='SyncBuffersHook'),
 )
-custom_hooks = [dict(type='RunSummaryHook')]
+custom_hooks = [dict(type='ProvenanceHook'), dict(type='RunSummaryHook')]
 
 env_cfg = dict(
     cudnn_benchmark=True,  # every batch has the same size

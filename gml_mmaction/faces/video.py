@@ -31,6 +31,7 @@ from gml_mmaction.sources.files import is_image
 from .mp4 import is_cut, starts_clean
 
 __all__ = [
+    'ArrayFrames',
     'ImageSequence',
     'VideoError',
     'VideoReader',
@@ -49,7 +50,8 @@ class VideoError(ValueError):
 
     Attributes:
         reason: One of ``'empty'``, ``'unreadable'``, ``'too short'``,
-            ``'no face'``, ``'no boxes'``, ``'error'`` and ``'crashed'``.
+            ``'missing'``, ``'no face'``, ``'no boxes'``, ``'error'`` and
+            ``'crashed'``.
         detail: The particulars, one line.
     """
 
@@ -493,6 +495,35 @@ def _read_archive(path: Path, folder: PurePosixPath) -> dict[str, bytes]:
             raise
         raise VideoError('unreadable', 'no archive, or a broken one') from None
     return images
+
+
+class ArrayFrames(_Frames):
+    """Frames in memory, read as those of a video.
+
+    Args:
+        frames: (T, H, W, 3), uint8, RGB.
+        fps: Frames per second; 0 where unknown.
+
+    Raises:
+        VideoError: There are no frames (``'empty'``), or it is another array
+            (``'unreadable'``).
+    """
+
+    def __init__(self, frames: np.ndarray, fps: float = 0.0) -> None:
+        if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != 'uint8':
+            raise VideoError(
+                'unreadable',
+                f'an array of {frames.dtype}, {frames.shape}; give uint8, '
+                '(T, H, W, 3), RGB',
+            )
+        if not frames.size:
+            raise VideoError('empty', 'the array has no frames')
+        self._array = frames
+        self.fps = fps
+        self.num_frames, self.height, self.width = frames.shape[:3]
+
+    def _read(self, index: int) -> np.ndarray:
+        return self._array[index]
 
 
 def open_video(path: str | Path, member: str = '') -> _Frames:

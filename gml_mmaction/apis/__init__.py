@@ -1,0 +1,22 @@
+"""A verdict on a video of one's own, from a checkpoint and a file.
+
+``load_detector`` reads a checkpoint, ``analyse`` follows and scores the faces
+of one video, and ``ForgeryInferencer`` does both for many, in the manner of
+MMAction2's inferencers. Not imported with the package: it needs OpenCV, and
+dlib and decord when a video is opened.
+"""
+
+from .analysis import Analysis, analyse
+from .detector import Detector, DetectorError, Threshold, load_detector
+from .inferencer import ForgeryInferencer, list_inputs
+
+__all__ = [
+    'Analysis',
+    'Detector',
+    'DetectorError',
+    'ForgeryInferencer',
+    'Threshold',
+    'analyse',
+    'list_inputs',
+    'load_detector',
+]

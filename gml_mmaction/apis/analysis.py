@@ -1,0 +1,412 @@
+"""One video: its faces followed, their clips scored, while it is decoded once.
+
+Nothing of the video is kept but the clips that wait for the network, so that
+an hour needs no more memory than a minute: of each scored clip remain its
+place, its score and a small map.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..evaluation.forgery_metric import VIDEO_RULES
+from ..faces import (
+    CropOptions,
+    ImageSequence,
+    Track,
+    VideoError,
+    VideoReader,
+    crop,
+    open_video,
+    prefetch,
+)
+from ..faces.shots import mark_cuts
+from ..faces.track import Follower, all_faces
+from ..faces.video import ArrayFrames
+from ..visualization.overlay import Moment, moment_at, write_overlay
+from ..visualization.timeline import draw_timeline
+from .detector import Detector
+
+__all__ = ['Analysis', 'Progress', 'analyse']
+
+Source = str | Path | np.ndarray
+Frames = VideoReader | ImageSequence | ArrayFrames
+Progress = Callable[[int, int], Any]
+
+AHEAD_BYTES, AHEAD_FRAMES = 2**26, 32  # decoded ahead of the search
+# A doubled frame of more pixels takes gigabytes in dlib's search.
+DOUBLED_PIXELS = 2560 * 1440
+VERDICTS = ('suspicious', 'not suspicious', 'no face', 'no verdict')
+
+
+@dataclass
+class Analysis:
+    """What was found in one video.
+
+    Attributes:
+        source: The file, or the frames.
+        prediction: Fit for JSON; see :func:`analyse`.
+        detector: What a report says of the detector, its ``facts``.
+        heat: By track, maps of its clips, ``(clips, T, h, w)``, float16, 0
+            and more; empty where none were asked for.
+    """
+
+    source: Source
+    prediction: dict[str, Any]
+    detector: dict[str, Any]
+    heat: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def draw_timeline(self, out: str | Path) -> Path:
+        """Draw the scores over time; returns ``out``."""
+        return draw_timeline(self.prediction, self.detector, out)
+
+    def write_overlay(
+        self, out: str | Path, progress: Progress | None = None
+    ) -> Path:
+        """Write the video with boxes, scores and heat maps; returns ``out``.
+
+        The video is decoded once more. It has no sound.
+        """
+        with open_source(self.source) as reader:
+            return write_overlay(
+                reader, self.prediction, self.heat, out, progress
+            )
+
+    def moment(self, seconds: float) -> Moment | None:
+        """The frame at a time, what was seen there, and its optical flow.
+
+        None where the video has no such frame.
+        """
+        with open_source(self.source) as reader:
+            return moment_at(reader, self.prediction, self.heat, seconds)
+
+
+def open_source(source: Source) -> Frames:
+    """Open a video, a folder or archive of images, or an array of frames.
+
+    Raises:
+        VideoError: It cannot be read.
+    """
+    if isinstance(source, np.ndarray):
+        return ArrayFrames(source)
+    try:
+        return open_video(source)
+    except FileNotFoundError:
+        raise VideoError('missing', 'there is no such file') from None
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise VideoError('unreadable', why) from error
+
+
+def analyse(
+    detector: Detector,
+    source: Source,
+    *,
+    name: str | None = None,
+    heat: str = 'none',
+    batch_size: int = 4,
+    progress: Progress | None = None,
+) -> Analysis:
+    """Follow the faces of a video and score them.
+
+    A video that cannot be read is a result, too: its ``status`` says why.
+
+    Args:
+        detector: Scores the clips.
+        source: A file, a folder or archive of images, or frames (T, H, W, 3),
+            RGB, uint8.
+        name: Of the video in the result; by default that of the file.
+        heat: See :meth:`Detector.score`.
+        batch_size: Clips that the network takes at once.
+        progress: Called with the number of frames that are done and that
+            there are; may raise, to stop.
+
+    Returns:
+        The prediction holds ``input``; ``status``, ``'ok'`` or why there is
+        no score: ``'no face'``, ``'too short'``, ``'empty'``,
+        ``'unreadable'``, ``'missing'``, ``'error'``, with ``detail`` in a
+        line; ``verdict``, one of ``VERDICTS``; ``score`` of the video,
+        ``probability`` where there is a calibration, ``threshold``;
+        ``most_suspicious``, the clip with the highest score; facts of the
+        ``video``; ``notes`` on what was odd; ``tracks``, each with its frames
+        ``start`` and ``stop``, ``seconds`` (None where the frame rate is not
+        known), the ``square`` that was cut out (left, top, side), its
+        ``score`` and its ``clips``; and ``timing`` in seconds: ``decoding``
+        runs beside the rest.
+    """
+    run = _Run(detector, heat, batch_size, progress)
+    prediction = dict(
+        input=name or _name_of(source), **_empty(detector.threshold.value)
+    )
+    began = time.perf_counter()
+    try:
+        with open_source(source) as reader:
+            prediction['video'] = _facts(reader)
+            tracks = run.over(reader)
+            prediction['notes'] = run.notes
+        prediction.update(_judge(detector, tracks, reader.fps))
+    except VideoError as error:
+        prediction.update(status=error.reason, detail=error.detail)
+        if error.reason == 'no face':
+            prediction['verdict'] = 'no face'
+    run.timing['total'] = time.perf_counter() - began
+    prediction['timing'] = {k: round(v, 3) for k, v in run.timing.items()}
+    maps = {i: found.maps() for i, found in enumerate(run.kept)}
+    return Analysis(
+        source,
+        prediction,
+        detector.facts,
+        {i: m for i, m in maps.items() if m is not None},
+    )
+
+
+@dataclass(eq=False)
+class _Scored:
+    """A track, the crops that make no clip yet, and its scored clips."""
+
+    track: Track
+    crops: list[np.ndarray] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    heat: list[np.ndarray] = field(default_factory=list)
+
+    def maps(self) -> np.ndarray | None:
+        count = len(self.scores)
+        return np.stack(self.heat[:count]) if self.heat else None
+
+
+class _Run:
+    """One video's way through decoder, search and network."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        heat: str,
+        batch_size: int,
+        progress: Progress | None,
+    ) -> None:
+        self._detector = detector
+        self._heat = detector.heat_kind(heat)
+        self._batch_size = max(1, batch_size)
+        self._progress = progress or (lambda done, total: None)
+        self._scored: dict[Track, _Scored] = {}
+        self._waiting: list[tuple[_Scored, list[np.ndarray]]] = []
+        self.kept: list[_Scored] = []
+        self.notes: list[str] = []
+        self.timing = dict.fromkeys(('decoding', 'detection', 'network'), 0.0)
+
+    def over(self, reader: Frames) -> list[_Scored]:
+        """Return the tracks with at least one clip, in order of time.
+
+        Raises:
+            VideoError: There is none.
+        """
+        options = self._options(reader)
+        follower = Follower(options, all_faces)
+        stride, last = options.stride, -options.stride
+        frames = self._decoded(reader, stride)
+        items = zip(itertools.count(0, stride), frames)
+        try:
+            for (last, frame), cut in mark_cuts(items, lambda item: item[1]):
+                began = time.perf_counter()
+                tracks = follower.update(last, frame, cut=cut)
+                self.timing['detection'] += time.perf_counter() - began
+                self._keep(tracks, frame, options.size)
+                self._progress(last + 1, reader.num_frames)
+        finally:
+            frames.close()
+        self._note_break(reader, last + stride)
+        tracks = follower.finish(min(last + stride, reader.num_frames))
+        self._score(everything=True)
+        self._progress(reader.num_frames, reader.num_frames)
+        self.kept = self._with_clips(tracks, stride)
+        if not self.kept:
+            raise _failure(follower.tracks, last, options)
+        return self.kept
+
+    def _options(self, reader: Frames) -> CropOptions:
+        options = self._detector.crop_options
+        saved = -(-reader.num_frames // options.stride)
+        if saved < options.min_frames:
+            raise VideoError(
+                'too short',
+                f'{reader.num_frames} frames; '
+                f'{options.min_frames * options.stride - 1} are needed',
+            )
+        if reader.width * reader.height > DOUBLED_PIXELS and options.upsample:
+            self.notes.append(
+                f'{reader.width}x{reader.height}: faces below 80 pixels are '
+                'not looked for'
+            )
+            return _replace(options, upsample=0)
+        return options
+
+    def _decoded(self, reader: Frames, stride: int) -> Iterator[np.ndarray]:
+        depth = AHEAD_BYTES // (3 * reader.width * reader.height)
+        depth = min(max(depth, 2), AHEAD_FRAMES)
+        return prefetch(self._timed(reader.frames(stride=stride)), depth)
+
+    def _timed(self, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        while True:
+            began = time.perf_counter()
+            try:
+                frame = next(frames, None)
+            except OSError as error:
+                why = error.strerror or type(error).__name__
+                raise VideoError('unreadable', why) from error
+            self.timing['decoding'] += time.perf_counter() - began
+            if frame is None:
+                return
+            yield frame
+
+    def _keep(
+        self, tracks: Sequence[Track], frame: np.ndarray, size: int
+    ) -> None:
+        """Cut the faces out; score the clips that this makes complete."""
+        for track in tracks:
+            scored = self._scored.setdefault(track, _Scored(track))
+            image = crop(frame, track.square, size)
+            scored.crops.append(self._detector.encode(image))
+            if len(scored.crops) == self._detector.clip_len:
+                self._waiting.append((scored, scored.crops))
+                scored.crops = []
+        self._score()
+
+    def _score(self, everything: bool = False) -> None:
+        while len(self._waiting) >= (1 if everything else self._batch_size):
+            batch = self._waiting[: self._batch_size]
+            del self._waiting[: self._batch_size]
+            began = time.perf_counter()
+            scores, maps = self._detector.score(
+                [crops for _, crops in batch], self._heat
+            )
+            self.timing['network'] += time.perf_counter() - began
+            for i, (scored, _) in enumerate(batch):
+                scored.scores.append(float(scores[i]))
+                if maps is not None:
+                    limit = np.finfo(np.float16).max
+                    heat = maps[i].clip(0, limit).astype(np.float16)
+                    scored.heat.append(heat)
+
+    def _with_clips(
+        self, tracks: Sequence[Track], stride: int
+    ) -> list[_Scored]:
+        """Leave out clips from when a face was gone, and tracks without."""
+        kept = []
+        for track in tracks:
+            scored = self._scored.get(track)
+            whole = track.num_frames(stride) // self._detector.clip_len
+            if scored and whole and scored.scores:
+                del scored.scores[whole:], scored.heat[whole:]
+                kept.append(scored)
+        return kept
+
+    def _note_break(self, reader: Frames, reached: int) -> None:
+        broken = reader.broken_at
+        if broken is not None and broken <= reached:
+            self.notes.append(f'broken tail at frame {broken}')
+
+
+def _replace(options: CropOptions, **changes: Any) -> CropOptions:
+    return CropOptions(**{**vars(options), **changes})
+
+
+def _failure(
+    tracks: Sequence[Track], last: int, options: CropOptions
+) -> VideoError:
+    if not tracks:
+        return VideoError('no face', f'none was found in frames 0 to {last}')
+    longest = max(track.stop - track.start for track in tracks)
+    return VideoError(
+        'too short',
+        f'a face is seen for {longest} frames at most; '
+        f'{options.min_frames * options.stride - 1} are needed',
+    )
+
+
+def _empty(threshold: float) -> dict[str, Any]:
+    return dict(
+        status='ok',
+        detail='',
+        verdict='no verdict',
+        score=None,
+        probability=None,
+        threshold=threshold,
+        most_suspicious=None,
+        video=None,
+        notes=[],
+        tracks=[],
+    )
+
+
+def _facts(reader: Frames) -> dict[str, Any]:
+    return dict(
+        fps=round(reader.fps, 6) or None,
+        width=reader.width,
+        height=reader.height,
+        num_frames=reader.num_frames,
+        seconds=_seconds(reader.num_frames, reader.fps),
+    )
+
+
+def _judge(
+    detector: Detector, tracks: Sequence[_Scored], fps: float
+) -> dict[str, Any]:
+    """Return tracks, score and verdict of a video with scored clips."""
+    rows = [
+        _track_row(detector, index, scored, fps)
+        for index, scored in enumerate(tracks)
+    ]
+    score = max(row['score'] for row in rows)
+    if not np.isfinite(score):
+        raise VideoError('error', 'the network gives no finite score')
+    clips = [dict(clip, track=r['track']) for r in rows for clip in r['clips']]
+    calibrated = detector.calibration
+    suspicious = score >= detector.threshold.value
+    return dict(
+        verdict=VERDICTS[0 if suspicious else 1],
+        score=score,
+        probability=calibrated and float(calibrated([score])[0]),
+        most_suspicious=max(clips, key=lambda clip: clip['score']),
+        tracks=rows,
+    )
+
+
+def _track_row(
+    detector: Detector, index: int, scored: _Scored, fps: float
+) -> dict[str, Any]:
+    track, stride = scored.track, detector.crop_options.stride
+    span = detector.clip_len * stride
+    clips = [
+        dict(
+            _span(track.start + i * span, track.start + (i + 1) * span, fps),
+            score=score,
+        )
+        for i, score in enumerate(scored.scores)
+    ]
+    merge = VIDEO_RULES[detector.video_rule]
+    return dict(
+        track=index,
+        **_span(track.start, track.stop, fps),
+        square=list(track.square),
+        seen=track.seen,
+        score=float(merge(scored.scores)),
+        clips=clips,
+    )
+
+
+def _span(start: int, stop: int, fps: float) -> dict[str, Any]:
+    seconds = [_seconds(start, fps), _seconds(stop, fps)]
+    return dict(start=start, stop=stop, seconds=seconds if fps else None)
+
+
+def _seconds(frames: int, fps: float) -> float | None:
+    return round(frames / fps, 3) if fps else None
+
+
+def _name_of(source: Source) -> str:
+    return 'array' if isinstance(source, np.ndarray) else str(source)

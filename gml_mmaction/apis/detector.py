@@ -1,0 +1,435 @@
+"""A detector out of a checkpoint alone: network, crops, threshold, words."""
+
+import dataclasses
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmaction.registry import MODELS, TRANSFORMS
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import nn
+
+from ..datasets.clip_transforms import FaceCrop
+from ..engine.provenance import PROVENANCE
+from ..evaluation.calibration import Calibration, read_calibration
+from ..evaluation.cross_data import file_sha256
+from ..evaluation.forgery_metric import VIDEO_RULES
+from ..faces import CropOptions
+from ..host import HostError
+from ..visualization.cam import cam_maps
+from ..visualization.feature_maps import clue_maps, has_clue
+from .config_text import ConfigTextError, parse_config
+
+__all__ = ['Detector', 'DetectorError', 'Threshold', 'load_detector']
+
+HEATS = ('auto', 'clue', 'cam', 'none')
+SAVED = ('size', 'stride', 'image', 'quality', 'min_frames', 'upsample')
+SAVED += ('search_stride', 'check_stride', 'lost')
+
+
+class DetectorError(HostError, ValueError):
+    """A checkpoint that is no detector of face forgeries."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """From which score on a video is called suspicious.
+
+    Attributes:
+        value: P(fake), 0 to 1.
+        origin: Where it comes from, in words.
+    """
+
+    value: float
+    origin: str
+
+
+@dataclass
+class Detector:
+    """A network that is ready to score clips of face crops.
+
+    Attributes:
+        model: In evaluation mode, on its device.
+        cfg: Config that it was trained with.
+        checkpoint: The file.
+        sha256: Of the file.
+        meta: The checkpoint's own records.
+        crop_options: How faces are found and cut out: as for the training
+            data, but that every face is followed.
+        clip_len: Frames of a clip.
+        video_rule: How clips make a track's score.
+        threshold: Of a video's score.
+        calibration: From the side file, if there is one.
+    """
+
+    model: nn.Module
+    cfg: Config
+    checkpoint: Path
+    sha256: str
+    meta: Mapping[str, Any]
+    crop_options: CropOptions
+    clip_len: int
+    video_rule: str
+    threshold: Threshold
+    calibration: Calibration | None
+
+    def __post_init__(self) -> None:
+        pipeline = self.cfg.test_dataloader.dataset.pipeline
+        self._pack = Compose([TRANSFORMS.build(step) for step in pipeline[1:]])
+
+    def encode(self, crop: np.ndarray) -> np.ndarray:
+        """Give a crop what saving it gave those that were trained on.
+
+        Args:
+            crop: (S, S, 3), RGB, uint8.
+        """
+        if (
+            self.crop_options.store != 'crops'
+            or self.crop_options.image != 'jpg'
+        ):
+            return crop
+        quality = [cv2.IMWRITE_JPEG_QUALITY, self.crop_options.quality]
+        bgr = cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
+        _, data = cv2.imencode('.jpg', bgr, quality)
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+    def pack(self, clips: Sequence[Sequence[np.ndarray]]) -> dict:
+        """Put clips through the config's test pipeline and collate them.
+
+        Args:
+            clips: Each ``clip_len`` crops (S, S, 3), RGB, uint8.
+
+        Returns:
+            What the model's ``test_step`` takes.
+        """
+        return pseudo_collate([self._pack(self._item(clip)) for clip in clips])
+
+    def score(
+        self, clips: Sequence[Sequence[np.ndarray]], heat: str = 'none'
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Score clips, and say where in them.
+
+        Args:
+            clips: As in :meth:`pack`.
+            heat: ``'clue'``: mean over channels of the forgery clues |F*|
+                of the AD block (Sec. 2.3). ``'cam'``: Grad-CAM of the class
+                fake. ``'auto'``: the clue where the network has an AD block,
+                else the other. ``'none'``: nothing.
+
+        Returns:
+            P(fake), ``(N,)``, and maps ``(N, T, h, w)``, 0 and more, or None.
+
+        Raises:
+            DetectorError: ``'clue'`` of a network without an AD block, or
+                another ``heat``.
+        """
+        data = self.pack(clips)
+        kind = self.heat_kind(heat)
+        if kind == 'none':
+            with torch.inference_mode():
+                samples = self.model.test_step(data)
+            scores = [float(sample.pred_score[1]) for sample in samples]
+            return np.asarray(scores), None
+        maps_of = clue_maps if kind == 'clue' else cam_maps
+        scores, maps = maps_of(self.model, data)
+        return scores.cpu().double().numpy(), maps.cpu().numpy()
+
+    def heat_kind(self, heat: str) -> str:
+        """Return ``'clue'``, ``'cam'`` or ``'none'`` for a choice of heat."""
+        if heat not in HEATS:
+            raise DetectorError(f'heat={heat!r}: use one of {HEATS}')
+        if heat == 'clue' and not has_clue(self.model):
+            raise DetectorError(
+                f'{self.checkpoint}: its network has no AD block and '
+                "no forgery clue; use heat='cam'"
+            )
+        if heat == 'auto':
+            return 'clue' if has_clue(self.model) else 'cam'
+        return heat
+
+    def _item(self, clip: Sequence[np.ndarray]) -> dict:
+        return dict(
+            imgs=list(clip),
+            img_shape=clip[0].shape[:2],
+            original_shape=clip[0].shape[:2],
+            modality='RGB',
+            clip_len=self.clip_len,
+            num_clips=1,
+            label=0,  # unknown; the pipeline packs one
+            video_id='',
+            track=0,
+            clip_index=0,
+            method='',
+            source_inds=np.arange(len(clip)),
+            frame_inds=np.arange(len(clip)),
+        )
+
+    @property
+    def training(self) -> Mapping[str, Any]:
+        """What the checkpoint says of its training data; may be empty."""
+        told = self.meta.get(PROVENANCE, {}).get('training')
+        return told or self.meta.get('dataset_meta') or {}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What stands in a report about the detector, fit for JSON."""
+        calibration = self.calibration
+        return dict(
+            checkpoint=self.checkpoint.name,
+            sha256=self.sha256,
+            iterations=self.meta.get('iter'),
+            network=f'{self.cfg.model.backbone.type}, '
+            f'{self.cfg.model.cls_head.type}',
+            training={
+                key: value
+                for key, value in self.training.items()
+                if key not in ('classes', 'root')
+            },
+            level=self.level,
+            threshold=dataclasses.asdict(self.threshold),
+            calibration=calibration and calibration.facts,
+            words=self.words,
+        )
+
+    @property
+    def level(self) -> str:
+        """What a score of a clip, a track and a video is."""
+        stride = self.crop_options.stride
+        return (
+            f'a clip is {self.clip_len} frames, every {_nth(stride)} of the '
+            "video; a track's score is the "
+            f"{self.video_rule} of its clips', a video's the highest of its "
+            "tracks'"
+        )
+
+    @property
+    def words(self) -> list[str]:
+        """What a reader must know to use a score, a line each."""
+        return [
+            'A score is not a proof. It says how much a face looks like the '
+            'forgeries in the training data; another forgery may score low, '
+            'and a genuine video high.',
+            f'Trained on {self._trained_on()}.',
+            f'Scores: {self.level}.',
+            f'Threshold {self.threshold.value:.4f}: {self.threshold.origin}.',
+            self.calibration.words
+            if self.calibration
+            else 'Scores are not calibrated: 0.8 does not mean 80 per cent, '
+            'and on other data than that of the training (camera, '
+            'compression, people) the threshold may be far off.',
+            '"Not suspicious" does not mean genuine.',
+        ]
+
+    def _trained_on(self) -> str:
+        training = self.training
+        source = training.get('source')
+        if not source:
+            return 'data that the checkpoint does not name'
+        text = f'{source} ({_options(training)})'
+        if 'real_videos' in training:
+            text += (
+                f', {training["real_videos"]} real and '
+                f'{training["fake_videos"]} fake videos of '
+                f'{", ".join(training["methods"])}'
+            )
+        return text
+
+
+def load_detector(
+    checkpoint: str | Path,
+    device: str | None = None,
+    threshold: float | None = None,
+) -> Detector:
+    """Load a detector that ``tools/train.py`` saved.
+
+    The config is read from the checkpoint as values; no code in it is run
+    (:func:`~gml_mmaction.apis.config_text.parse_config`). Checkpoints of
+    before 0.2, which do not say how their crops were made, get what their
+    annotations tell and the defaults. A side file ``NAME.calibration.json``
+    beside the checkpoint is used (``tools/calibrate.py``).
+
+    Args:
+        checkpoint: The file.
+        device: ``'cpu'``, ``'cuda:1'``; the best there is by default.
+        threshold: Instead of the checkpoint's.
+
+    Raises:
+        DetectorError: There is no such file, or it is no checkpoint, or one
+            of another kind; the message says what it lacks.
+        UnsafeCheckpointError: The file asks for more than tensors.
+    """
+    path = Path(checkpoint)
+    loaded = _load(path)
+    try:
+        cfg = parse_config(loaded['meta']['cfg'])
+    except ConfigTextError as error:
+        raise DetectorError(f'{path}: its config was not read: {error}') from (
+            None
+        )
+    _check_pipeline(path, cfg)
+    sha256 = file_sha256(path)
+    calibration = read_calibration(path, sha256)
+    options, clip_len = _crop_options(path, cfg, loaded['meta'])
+    return Detector(
+        model=_build(path, cfg, loaded).to(_device(device)).eval(),
+        cfg=cfg,
+        checkpoint=path,
+        sha256=sha256,
+        meta=loaded['meta'],
+        crop_options=options,
+        clip_len=clip_len,
+        video_rule=_video_rule(cfg),
+        threshold=_threshold(threshold, calibration, loaded['meta']),
+        calibration=calibration,
+    )
+
+
+def _load(path: Path) -> dict:
+    if not path.is_file():
+        raise DetectorError(
+            f'{path}: no such checkpoint; give a .pth file of tools/train.py'
+        )
+    try:
+        loaded = CheckpointLoader.load_checkpoint(
+            str(path), 'cpu', logger='silent'
+        )
+    except HostError:
+        raise
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise DetectorError(
+            f'{path}: no checkpoint, or a broken one ({why[:120]}); give a '
+            '.pth file of tools/train.py'
+        ) from None
+    except pickle.UnpicklingError:
+        raise DetectorError(f'{path}: no checkpoint') from None
+    meta = loaded.get('meta') if isinstance(loaded, dict) else None
+    if not isinstance(meta, dict) or not isinstance(meta.get('cfg'), str):
+        raise DetectorError(
+            f'{path}: it carries no config, only weights; give a checkpoint '
+            'that tools/train.py saved'
+        )
+    if 'state_dict' not in loaded:
+        raise DetectorError(f'{path}: it carries no weights (state_dict)')
+    return loaded
+
+
+def _check_pipeline(path: Path, cfg: Config) -> None:
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    steps = [step.get('type') for step in dataset.get('pipeline') or ()]
+    if steps[:1] != ['ClipDecode'] or FaceCrop.__name__ not in steps:
+        raise DetectorError(
+            f'{path}: no detector of face forgeries: its test pipeline '
+            f'({", ".join(map(str, steps)) or "none"}) does not begin with '
+            'ClipDecode and cut faces by FaceCrop; give a checkpoint of this '
+            "project's configs"
+        )
+
+
+def _build(path: Path, cfg: Config, loaded: Mapping) -> nn.Module:
+    init_default_scope('mmaction')
+    try:
+        model = MODELS.build(cfg.model)
+        model.load_state_dict(loaded['state_dict'])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        lines = str(error.args[0] if error.args else error).splitlines()
+        raise DetectorError(
+            f'{path}: its network cannot be built by this version: '
+            + ' '.join(line.strip() for line in lines)[:300]
+        ) from None
+    return model
+
+
+def _device(device: str | None) -> torch.device:
+    try:
+        found = torch.device(device or get_device())
+        torch.zeros(1, device=found)
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).splitlines()[0][:100]
+        raise DetectorError(f'device {device!r}: {why}') from None
+    return found
+
+
+def _crop_options(
+    path: Path, cfg: Config, meta: Mapping
+) -> tuple[CropOptions, int]:
+    """Return how the training crops were made, and the frames of a clip."""
+    dataset = cfg.test_dataloader.dataset
+    clip_len = dataset.get('clip_len', 8)
+    told = dict(meta.get('dataset_meta') or {})
+    if str(told.get('filename_tmpl', '')).endswith('.png'):
+        told['image'] = 'png'
+    told.update(meta.get(PROVENANCE, {}).get('training') or {})
+    values = {name: told[name] for name in SAVED if name in told}
+    values['min_frames'] = max(clip_len, values.get('min_frames', 0))
+    store = told.get('store', 'crops')
+    try:
+        options = CropOptions(**values, store=store, tracks='all')
+    except (TypeError, ValueError) as error:
+        raise DetectorError(
+            f'{path}: says that its crops were made with {error}'
+        ) from None
+    return options, clip_len
+
+
+def _video_rule(cfg: Config) -> str:
+    evaluators = cfg.get('test_evaluator') or []
+    for item in evaluators if isinstance(evaluators, list) else [evaluators]:
+        if item.get('type') == 'ForgeryMetric':
+            rule = item.get('video_rule', 'mean')
+            return rule if rule in VIDEO_RULES else 'mean'
+    return 'mean'
+
+
+def _threshold(
+    given: float | None, calibration: Calibration | None, meta: Mapping
+) -> Threshold:
+    if given is not None:
+        if not 0 <= given <= 1:
+            raise DetectorError(f'threshold {given}: give one from 0 to 1')
+        return Threshold(given, 'as given')
+    if calibration:
+        return Threshold(
+            calibration.threshold,
+            f'equal error rate on {calibration.data}',
+        )
+    validation = meta.get(PROVENANCE, {}).get('validation') or {}
+    value = validation.get('metrics', {}).get('video/eer_threshold')
+    if value is None:
+        return Threshold(
+            0.5, 'the checkpoint was not validated, hence the middle'
+        )
+    clips = validation.get('num_clips')
+    some = f', at most {clips} a track' if clips else ''
+    return Threshold(
+        float(value),
+        'equal error rate of videos in the validation set of '
+        f'{validation.get("source") or "its own data"} '
+        f'({validation.get("clips")} clips{some})',
+    )
+
+
+def _options(training: Mapping[str, Any]) -> str:
+    """The options of a source in words, the manifest's hash behind them."""
+    options = training.get('source_options') or {}
+    texts = [
+        f'{key} {", ".join(map(str, v)) if isinstance(v, list) else v}'
+        for key, v in options.items()
+        if v not in (None, [], '')
+    ]
+    digest = str(training.get('manifest') or 'unknown')[:12]
+    return ', '.join([*texts, f'manifest {digest}'])
+
+
+def _nth(stride: int) -> str:
+    return {1: 'one', 2: '2nd', 3: '3rd'}.get(stride, f'{stride}th')

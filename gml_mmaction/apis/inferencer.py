@@ -1,0 +1,249 @@
+"""Many videos, one after the other, with their reports."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ..faces import VideoError
+from ..faces.video import ARCHIVES
+from ..host import HostError
+from ..sources.files import VIDEO_SUFFIXES, is_image
+from ..whole_files import write_json
+from .analysis import Analysis, Progress, Source, analyse
+from .detector import load_detector
+
+__all__ = ['ForgeryInferencer', 'InputError', 'list_inputs']
+
+Inputs = Source | Sequence[Source]
+
+
+class InputError(HostError, ValueError):
+    """Inputs among which there is nothing to analyse."""
+
+
+class ForgeryInferencer:
+    """Scores videos; to be called as MMAction2's inferencers are.
+
+    >>> inferencer = ForgeryInferencer('best_video_auc_iter_N.pth')
+    >>> inferencer('suspect.mp4', out_dir='verdict')['predictions'][0]['score']
+
+    It does not derive from ``mmengine.infer.BaseInferencer``, which runs the
+    config of a checkpoint as a program and holds all that it is given in
+    memory.
+
+    Args:
+        checkpoint: A file of ``tools/train.py``; nothing else is needed.
+        device: ``'cpu'``, ``'cuda:1'``; the best there is by default.
+        threshold: Instead of the checkpoint's.
+        heat: What the heat maps show: ``'auto'``, ``'clue'``, ``'cam'`` or
+            ``'none'``; see
+            :meth:`~gml_mmaction.apis.detector.Detector.score`.
+
+    Attributes:
+        detector: What a report says of it, fit for JSON.
+
+    Raises:
+        DetectorError: See :func:`~gml_mmaction.apis.load_detector`.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        device: str | None = None,
+        threshold: float | None = None,
+        heat: str = 'auto',
+    ) -> None:
+        self._detector = load_detector(checkpoint, device, threshold)
+        self._heat = self._detector.heat_kind(heat)
+        self.detector = dict(self._detector.facts, heat=self._heat)
+
+    def analyse(
+        self,
+        source: Source,
+        progress: Progress | None = None,
+        *,
+        name: str | None = None,
+        batch_size: int = 4,
+        heat: bool = True,
+    ) -> Analysis:
+        """Analyse one video.
+
+        Args:
+            source: A file, a folder or archive of images, or an array
+                (T, H, W, 3), RGB, uint8.
+            progress: Called with the number of frames that are done and that
+                there are; may raise, to stop.
+            name: Of the video in the result.
+            batch_size: Clips that the network takes at once.
+            heat: Whether to keep heat maps.
+
+        Returns:
+            The analysis; a video that cannot be read has one, too.
+        """
+        return analyse(
+            self._detector,
+            source,
+            name=name,
+            heat=self._heat if heat else 'none',
+            batch_size=batch_size,
+            progress=progress,
+        )
+
+    def __call__(
+        self,
+        inputs: Inputs,
+        batch_size: int = 4,
+        out_dir: str | Path | None = None,
+        overlay: bool = True,
+        show_progress: bool = True,
+    ) -> dict[str, list]:
+        """Analyse all inputs and write their reports.
+
+        Args:
+            inputs: A video file; a folder of videos; a folder or archive of
+                images, which is one video; an array; or a list of these.
+            batch_size: Clips that the network takes at once.
+            out_dir: Folder for reports, one folder a video with
+                ``prediction.json``, ``timeline.png`` and ``overlay.mp4``;
+                None writes nothing.
+            overlay: Whether to write overlay videos.
+            show_progress: Whether to draw a bar of each video's frames.
+
+        Returns:
+            ``predictions``, in the order of the inputs (see
+            :func:`~gml_mmaction.apis.analyse`), and ``visualization``, of
+            each the files written, by ``'prediction'``, ``'timeline'`` and
+            ``'overlay'``.
+
+        Raises:
+            InputError: A folder without a video.
+            OSError: A report cannot be written.
+        """
+        predictions, files = [], []
+        for analysis, written in self.iterate(
+            inputs, batch_size, out_dir, overlay, show_progress
+        ):
+            predictions.append(analysis.prediction)
+            files.append(written)
+        return dict(predictions=predictions, visualization=files)
+
+    def iterate(
+        self,
+        inputs: Inputs,
+        batch_size: int = 4,
+        out_dir: str | Path | None = None,
+        overlay: bool = True,
+        show_progress: bool = True,
+    ) -> Iterator[tuple[Analysis, dict[str, str]]]:
+        """Yield each input's analysis and files; arguments as in the call."""
+        sources = list_inputs(inputs)
+        names = _folder_names(sources)
+        for source, folder in zip(sources, names, strict=True):
+            with tqdm(
+                desc=folder, unit='frame', disable=not show_progress
+            ) as bar:
+                analysis = self.analyse(
+                    source,
+                    _shown_by(bar),
+                    batch_size=batch_size,
+                    heat=overlay and out_dir is not None,
+                )
+            written = {}
+            if out_dir is not None:
+                place = Path(out_dir, folder)
+                written = self._write(analysis, place, overlay)
+            yield analysis, written
+
+    def _write(
+        self, analysis: Analysis, folder: Path, overlay: bool
+    ) -> dict[str, str]:
+        folder.mkdir(parents=True, exist_ok=True)
+        files = dict(
+            prediction=folder / 'prediction.json',
+            timeline=folder / 'timeline.png',
+        )
+        for name in ('prediction.json', 'timeline.png', 'overlay.mp4'):
+            (folder / name).unlink(missing_ok=True)  # of another run
+        if analysis.prediction['video']:
+            analysis.draw_timeline(files['timeline'])
+        else:
+            del files['timeline']
+        if overlay and analysis.prediction['video']:
+            try:
+                files['overlay'] = folder / 'overlay.mp4'
+                analysis.write_overlay(files['overlay'])
+            except VideoError as error:  # changed since it was analysed
+                del files['overlay']
+                analysis.prediction['notes'].append(f'no overlay: {error}')
+        content = dict(analysis.prediction, detector=self.detector)
+        write_json(files['prediction'], content)
+        return {kind: str(path) for kind, path in files.items()}
+
+
+def list_inputs(inputs: Inputs) -> list[Source]:
+    """Return the videos that inputs name.
+
+    Args:
+        inputs: See :class:`ForgeryInferencer`. A folder with videos in it
+            stands for these, sorted by name, without those in folders below;
+            one with images in it is a video.
+
+    Raises:
+        InputError: A folder with neither, or no input at all.
+    """
+    if isinstance(inputs, (str, Path, np.ndarray)):
+        inputs = [inputs]
+    found: list[Source] = []
+    for item in inputs:
+        if not isinstance(item, np.ndarray) and Path(item).is_dir():
+            found += _in_folder(Path(item))
+        else:
+            found.append(item)
+    if not found:
+        raise InputError('no video was given')
+    return found
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    suffixes = (*VIDEO_SUFFIXES, *ARCHIVES)
+    videos = [
+        path
+        for path in files
+        if path.name.lower().endswith(suffixes)
+        and not path.name.startswith('.')
+    ]
+    if videos:
+        return videos
+    if any(is_image(path.name) for path in files):
+        return [folder]
+    raise InputError(f'{folder}: neither a video nor images in it')
+
+
+def _folder_names(sources: Sequence[Source]) -> list[str]:
+    """A folder's name for each source; those of equal names get a number."""
+    names: list[str] = []
+    for source in sources:
+        array = isinstance(source, np.ndarray)
+        stem = 'array' if array else Path(source).stem or 'video'
+        # file systems take 255 bytes
+        if len(stem.encode()) > 200:
+            digest = hashlib.sha256(stem.encode()).hexdigest()[:8]
+            stem = f'{stem.encode()[:150].decode(errors="ignore")}-{digest}'
+        name, count = stem, 1
+        while name in names:
+            count += 1
+            name = f'{stem}-{count}'
+        names.append(name)
+    return names
+
+
+def _shown_by(bar: tqdm) -> Progress:
+    def show(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return show

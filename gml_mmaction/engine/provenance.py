@@ -1,0 +1,94 @@
+"""What a checkpoint says of the data that it was trained on."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from mmaction.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ..whole_files import read_json
+
+PROVENANCE = 'provenance'  # key of a checkpoint's meta
+
+
+@HOOKS.register_module()
+class ProvenanceHook(Hook):
+    """Write into each checkpoint how its crops were made and how it validated.
+
+    With the config and the classes, which MMEngine saves, a checkpoint is then
+    enough to score a video (:mod:`gml_mmaction.apis`).
+    ``checkpoint['meta']['provenance']`` holds::
+
+        {"training": {...}, "validation": {...}}
+
+    ``training`` is the manifest of the training data without its list of
+    videos: ``source`` and its options, all crop options, rules and versions
+    (see :mod:`gml_mmaction.faces.prepare`); and, of the training split,
+    ``manifest`` (sha256), ``real_videos``, ``fake_videos`` and ``methods``.
+    Where there is no manifest it is the annotation's metainfo.
+
+    ``validation`` is there if this very checkpoint was validated, as the best
+    is: ``iter``, the metric's keys in ``metrics``, ``source``, ``manifest``,
+    number of ``clips`` and ``num_clips``, the most of a track.
+    """
+
+    def __init__(self) -> None:
+        self._training: dict[str, Any] | None = None
+        self._validation: dict[str, Any] | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Read the manifest of the training data."""
+        self._training = describe_training(runner.train_dataloader.dataset)
+
+    def before_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+        """Forget a validation: the weights are about to change."""
+        self._validation = None
+
+    def after_val_epoch(
+        self, runner: Runner, metrics: dict | None = None
+    ) -> None:
+        """Keep the scores; the best checkpoint is saved after this."""
+        dataset = runner.val_dataloader.dataset
+        meta = dataset.metainfo
+        self._validation = dict(
+            iter=runner.iter,
+            metrics=dict(metrics or {}),
+            source=meta.get('source'),
+            manifest=meta.get('manifest'),
+            clips=len(dataset),
+            num_clips=getattr(dataset, 'num_clips', None),
+        )
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add both to the checkpoint's meta."""
+        found = dict(training=self._training, validation=self._validation)
+        checkpoint['meta'][PROVENANCE] = {
+            key: value for key, value in found.items() if value is not None
+        }
+
+
+def describe_training(dataset: Any) -> dict[str, Any]:
+    """Say what a training set is, without its list of videos.
+
+    Args:
+        dataset: ``FaceClipDataset`` or another of MMEngine's.
+    """
+    meta = {**getattr(dataset, 'metainfo', {})}
+    meta = {k: v for k, v in meta.items() if k not in ('classes', 'root')}
+    path = Path(getattr(dataset, 'data_root', None) or '', 'manifest.json')
+    if not path.is_file():
+        return meta
+    manifest = read_json(path)
+    videos = [v for v in manifest.pop('videos') if v['split'] == 'train']
+    videos = [video for video in videos if 'reason' not in video]
+    labels = Counter(video['label'] for video in videos)
+    manifest.pop('root', None)
+    return dict(
+        meta,
+        **{key: value for key, value in manifest.items() if key not in meta},
+        real_videos=labels[0],
+        fake_videos=labels[1],
+        methods=sorted({v['method'] for v in videos if v['label']}),
+    )

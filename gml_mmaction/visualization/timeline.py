@@ -1,0 +1,145 @@
+"""The scores of a video's faces over time, as a picture."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = ['TRACK_COLOURS', 'draw_timeline', 'verdict_line']
+
+# Okabe and Ito's, which colour-blind people tell apart, without yellow; the
+# most suspicious face has the first.
+TRACK_COLOURS = (
+    *('#D55E00', '#0072B2', '#009E73', '#CC79A7', '#E69F00', '#56B4E9'),
+)
+MARKERS = 'osD^vP'
+OTHERS = '#999999'
+
+
+def verdict_line(prediction: Mapping[str, Any]) -> str:
+    """Verdict, score and threshold in a line; or why there is none."""
+    score = prediction['score']
+    if score is None:
+        detail = prediction['detail']
+        return prediction['status'] + (f': {detail}' if detail else '')
+    side = '<' if score < prediction['threshold'] else '≥'
+    text = (
+        f'{prediction["verdict"]}: video score {score:.3f} {side} '
+        f'threshold {prediction["threshold"]:.3f}'
+    )
+    if prediction['probability'] is not None:
+        text += f', calibrated probability {prediction["probability"]:.2f}'
+    return text
+
+
+def draw_timeline(
+    prediction: Mapping[str, Any], detector: Mapping[str, Any], out: str | Path
+) -> Path:
+    """Draw each track's clips over time, and where no face is.
+
+    Args:
+        prediction: See :func:`gml_mmaction.apis.analyse`.
+        detector: Its ``facts``.
+        out: The image to write.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout='constrained')
+    axis = figure.subplots()
+    length, unit = _length(prediction)
+    tracks = sorted(prediction['tracks'], key=lambda row: -row['score'])
+    for start, stop in _faceless(tracks, length, unit):
+        axis.axvspan(start, stop, color='#000000', alpha=0.08, linewidth=0)
+    for place, track in enumerate(tracks):
+        _draw_track(axis, track, place, len(tracks), unit)
+    axis.axhline(
+        prediction['threshold'],
+        color='#333333',
+        linestyle='--',
+        linewidth=1,
+        label=f'threshold {prediction["threshold"]:.3f}',
+    )
+    if not tracks:
+        axis.text(
+            *(0.5, 0.6, prediction['status']),
+            transform=axis.transAxes,
+            ha='center',
+            fontsize='x-large',
+        )
+    axis.set(
+        xlim=(0, length or 1),
+        ylim=(-0.03, 1.03),
+        xlabel='time in seconds' if unit == 'seconds' else 'frame',
+        ylabel='score of a clip, P(fake)',
+    )
+    axis.grid(alpha=0.3)
+    figure.legend(loc='outside right upper', fontsize='small')
+    figure.suptitle(
+        f'{_short(prediction["input"])}\n{verdict_line(prediction)}',
+        fontsize='medium',
+    )
+    figure.supxlabel(_caption(detector), fontsize='x-small', color='#555555')
+    figure.savefig(out, dpi=150)
+    return Path(out)
+
+
+def _draw_track(
+    axis: Any, track: Mapping, place: int, count: int, unit: str
+) -> None:
+    named = place < len(TRACK_COLOURS)
+    label = f'face {track["track"]}: {track["score"]:.3f}' if named else None
+    if place == len(TRACK_COLOURS):
+        label = f'{count - place} other faces'
+    centres, scores = [], []
+    for clip in track['clips']:
+        start, stop = _span(clip, unit)
+        centres.append((start + stop) / 2)
+        scores.append(clip['score'])
+    many = len(scores) > 150
+    axis.plot(
+        centres,
+        scores,
+        color=TRACK_COLOURS[place] if named else OTHERS,
+        marker=None if many else MARKERS[place] if named else '.',
+        markersize=4,
+        linewidth=0.8 if many else 1.2,
+        label=label,
+        clip_on=False,
+        zorder=count - place + 2,
+    )
+
+
+def _length(prediction: Mapping) -> tuple[float, str]:
+    video = prediction['video'] or {}
+    if video.get('seconds'):
+        return video['seconds'], 'seconds'
+    return video.get('num_frames', 0), 'frames'
+
+
+def _span(row: Mapping, unit: str) -> Sequence[float]:
+    return row['seconds'] if unit == 'seconds' else (row['start'], row['stop'])
+
+
+def _faceless(
+    tracks: Sequence[Mapping], length: float, unit: str
+) -> list[tuple[float, float]]:
+    """Stretches of the video where no face was scored."""
+    gaps, reached = [], 0.0
+    for start, stop in sorted(_span(track, unit) for track in tracks):
+        if start > reached:
+            gaps.append((reached, start))
+        reached = max(reached, stop)
+    return [*gaps, (reached, length)] if reached < length else gaps
+
+
+def _caption(detector: Mapping) -> str:
+    training = detector['training'].get('source') or 'unnamed data'
+    return (
+        f'{detector["checkpoint"]}, trained on {training}. Threshold: '
+        f'{detector["threshold"]["origin"]}. Grey: no face. '
+        'A score is not a proof.'
+    )
+
+
+def _short(name: str, limit: int = 70) -> str:
+    name = Path(name).name
+    return name if len(name) <= limit else f'…{name[-limit + 1 :]}'
