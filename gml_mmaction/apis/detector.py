@@ -83,7 +83,7 @@ class Detector:
     calibration: Calibration | None
 
     def __post_init__(self) -> None:
-        pipeline = self.cfg.test_dataloader.dataset.pipeline
+        pipeline = _dataset(self.cfg).pipeline
         self._pack = Compose([TRANSFORMS.build(step) for step in pipeline[1:]])
 
     def encode(self, crop: np.ndarray) -> np.ndarray:
@@ -324,8 +324,14 @@ def _load(path: Path) -> dict:
     return loaded
 
 
+def _dataset(cfg: Config) -> Mapping[str, Any]:
+    """The test set's settings; a run may have a validation set alone."""
+    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
+    return loader.get('dataset') or {}
+
+
 def _check_pipeline(path: Path, cfg: Config) -> None:
-    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    dataset = _dataset(cfg)
     steps = [step.get('type') for step in dataset.get('pipeline') or ()]
     if steps[:1] != ['ClipDecode'] or FaceCrop.__name__ not in steps:
         raise DetectorError(
@@ -364,8 +370,7 @@ def _crop_options(
     path: Path, cfg: Config, meta: Mapping
 ) -> tuple[CropOptions, int]:
     """Return how the training crops were made, and the frames of a clip."""
-    dataset = cfg.test_dataloader.dataset
-    clip_len = dataset.get('clip_len', 8)
+    clip_len = _dataset(cfg).get('clip_len', 8)
     told = dict(meta.get('dataset_meta') or {})
     if str(told.get('filename_tmpl', '')).endswith('.png'):
         told['image'] = 'png'

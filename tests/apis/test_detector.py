@@ -1,0 +1,205 @@
+"""A checkpoint alone is a detector."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from tiny import CONFIG, write_checkpoint, write_detector
+
+from gml_mmaction.apis import DetectorError, load_detector
+from gml_mmaction.evaluation.calibration import calibrate, write_calibration
+from gml_mmaction.host import UnsafeCheckpointError
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    return write_detector(tmp_path_factory.mktemp('detector') / 'best.pth')
+
+
+def clips_of(count, size=64, seed=0):
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (count, 8, size, size, 3)).astype(np.uint8)
+    return [list(clip) for clip in images]
+
+
+def rewrite(checkpoint, out, change):
+    """Copy a checkpoint, changed by ``change(loaded)``."""
+    loaded = torch.load(checkpoint, weights_only=True)
+    change(loaded)
+    torch.save(loaded, out)
+    return out
+
+
+def test_crops_are_made_as_those_of_the_training_but_of_every_face(checkpoint):
+    detector = load_detector(checkpoint)
+    assert detector.crop_options.size == 64
+    assert detector.crop_options.stride == 2
+    assert detector.crop_options.quality == 95
+    assert detector.crop_options.tracks == 'all'
+
+
+def test_scores_are_those_of_the_network_with_its_weights(checkpoint):
+    """The network by hand: normalise, run the backbone, run the head."""
+    detector = load_detector(checkpoint, 'cpu')
+    clips = clips_of(3)
+    scores, maps = detector.score(clips)
+    model = detector.model
+    pixels = torch.tensor(np.stack(clips)).permute(0, 4, 1, 2, 3).float()
+    with torch.no_grad():
+        feats = model.backbone((pixels - 127.5) / 127.5)
+        expected = [p.pred_score for p in predictions(model, feats, 3)]
+    np.testing.assert_allclose(
+        scores, [float(score[1]) for score in expected], atol=1e-5
+    )
+    assert maps is None
+    assert np.ptp(scores) > 0.01
+
+
+def predictions(model, feats, count):
+    from mmaction.structures import ActionDataSample
+
+    return model.cls_head.predict(
+        feats, [ActionDataSample() for _ in range(count)]
+    )
+
+
+@pytest.mark.parametrize('heat', ['clue', 'cam', 'auto'])
+def test_heat_maps_come_with_the_same_scores(checkpoint, heat):
+    detector = load_detector(checkpoint)
+    plain, _ = detector.score(clips_of(2))
+    scores, maps = detector.score(clips_of(2), heat)
+    np.testing.assert_allclose(scores, plain, atol=1e-5)
+    assert maps.shape[:2] == (2, 8)
+    assert (maps >= 0).all()
+
+
+def test_crops_go_through_jpeg_where_those_of_the_training_did(checkpoint):
+    detector = load_detector(checkpoint)
+    image = clips_of(1)[0][0]
+    _, data = cv2.imencode('.jpg', image[..., ::-1], [1, 95])
+    expected = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+    np.testing.assert_array_equal(detector.encode(image), expected)
+
+
+@pytest.mark.parametrize('made', [dict(store='boxes'), dict(image='png')])
+def test_crops_that_were_not_compressed_stay_as_they_are(tmp_path, made):
+    training = dict(size=64, stride=2, **made)
+    path = write_detector(tmp_path / 'a.pth', training=training)
+    image = clips_of(1)[0][0]
+    np.testing.assert_array_equal(load_detector(path).encode(image), image)
+
+
+def test_the_threshold_is_that_of_the_validation_and_says_so(checkpoint):
+    threshold = load_detector(checkpoint).threshold
+    assert threshold.value == 0.45
+    assert 'validation set of ffpp (80 clips)' in threshold.origin
+    given = load_detector(checkpoint, threshold=0.7).threshold
+    assert (given.value, given.origin) == (0.7, 'as given')
+
+
+def test_a_calibration_beside_the_checkpoint_gives_threshold_and_words(
+    tmp_path,
+):
+    path = write_detector(tmp_path / 'best.pth')
+    plain = load_detector(path)
+    assert 'not calibrated' in ' '.join(plain.words)
+    rows = [
+        dict(label=k, score=0.1 + 0.7 * k + i / 100)
+        for k in (0, 1)
+        for i in range(10)
+    ]
+    scores = dict(source='mine', videos=rows)
+    write_calibration(path, calibrate(scores, plain.sha256))
+    detector = load_detector(path)
+    # half way between the highest real, 0.19, and the lowest fake, 0.8
+    assert detector.threshold.value == pytest.approx(0.495)
+    assert '10 real and 10 fake videos of mine' in ' '.join(detector.words)
+    assert detector.facts['calibration']['method'] == 'sigmoid'
+
+
+def test_a_checkpoint_without_records_gets_defaults_and_says_what_it_lacks(
+    checkpoint, tmp_path
+):
+    def strip(loaded):
+        del loaded['meta']['provenance']
+
+    detector = load_detector(rewrite(checkpoint, tmp_path / 'a.pth', strip))
+    assert detector.crop_options.size == 224
+    assert detector.threshold.value == 0.5
+    assert 'not validated' in detector.threshold.origin
+    assert 'does not name' in ' '.join(detector.words)
+
+
+def no_config(loaded):
+    del loaded['meta']
+
+
+def code_in_config(loaded):
+    loaded['meta']['cfg'] += "\nimport os\nos.mkdir('ran')\n"
+
+
+def another_pipeline(loaded):
+    cfg = Config.fromfile(CONFIG)
+    cfg.test_dataloader.dataset.pipeline = [dict(type='DecordInit')]
+    loaded['meta']['cfg'] = cfg.pretty_text
+
+
+def unknown_network(loaded):
+    cfg = Config.fromfile(CONFIG)
+    cfg.model.backbone = dict(type='Unheard')
+    loaded['meta']['cfg'] = cfg.pretty_text
+
+
+def missing_weight(loaded):
+    loaded['state_dict'].popitem()
+
+
+def impossible_crops(loaded):
+    loaded['meta']['provenance']['training']['stride'] = 0
+
+
+@pytest.mark.parametrize(
+    ('change', 'why'),
+    [
+        (no_config, 'carries no config'),
+        (code_in_config, 'is no plain value: import os'),
+        (another_pipeline, 'no detector of face forgeries'),
+        (unknown_network, 'Unheard'),
+        (missing_weight, 'cannot be built'),
+        (impossible_crops, 'stride is 0'),
+    ],
+    ids=lambda value: getattr(value, '__name__', ''),
+)
+def test_a_checkpoint_of_another_kind_gives_one_line(
+    checkpoint, tmp_path, monkeypatch, change, why
+):
+    monkeypatch.chdir(tmp_path)
+    path = rewrite(checkpoint, tmp_path / 'other.pth', change)
+    with pytest.raises(DetectorError, match=why) as caught:
+        load_detector(path)
+    assert str(path) in str(caught.value)
+    assert '\n' not in str(caught.value)
+    assert not (tmp_path / 'ran').exists()
+
+
+@pytest.mark.parametrize('content', [b'', b'no checkpoint', b'PK\x03\x04ab'])
+def test_a_file_that_is_no_checkpoint_gives_one_line(tmp_path, content):
+    path = tmp_path / 'a.pth'
+    path.write_bytes(content)
+    with pytest.raises((DetectorError, UnsafeCheckpointError)) as caught:
+        load_detector(path)
+    assert str(path) in str(caught.value)
+    assert '\n' not in str(caught.value)
+
+
+def test_bare_weights_and_no_file_give_one_line(tmp_path):
+    with pytest.raises(DetectorError, match='no such checkpoint'):
+        load_detector(tmp_path / 'none.pth')
+    with pytest.raises(DetectorError, match='carries no config'):
+        load_detector(write_checkpoint(tmp_path / 'weights.pth'))
+
+
+def test_a_device_that_is_not_there_gives_one_line(checkpoint):
+    with pytest.raises(DetectorError, match='tpu'):
+        load_detector(checkpoint, 'tpu')

@@ -1,0 +1,338 @@
+"""Videos of one's own get a verdict."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import CONFIG, REPO, TINY, write_detector, write_prepared
+
+from gml_mmaction.apis import (
+    ForgeryInferencer,
+    analyse,
+    list_inputs,
+    load_detector,
+)
+from gml_mmaction.apis.analysis import VERDICTS
+from gml_mmaction.apis.inferencer import InputError
+from gml_mmaction.faces import open_video
+
+pytest.importorskip('dlib')
+pytest.importorskip('av')
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    return write_detector(tmp_path_factory.mktemp('detector') / 'best.pth')
+
+
+@pytest.fixture(scope='module')
+def inferencer(checkpoint):
+    return ForgeryInferencer(checkpoint, 'cpu')
+
+
+@pytest.fixture(scope='module')
+def talking(talking_head, tmp_path_factory):
+    """A face for 70 frames, which are 35 saved ones and 4 clips."""
+    return talking_head(tmp_path_factory.mktemp('talking') / 'a.mp4', 70)
+
+
+@pytest.fixture(scope='module')
+def empty_room(write_video, tmp_path_factory):
+    path = tmp_path_factory.mktemp('empty') / 'room.mp4'
+    rng = np.random.default_rng(0)
+    room = rng.integers(90, 110, (160, 200, 3)).astype(np.uint8)
+    return write_video(path, [room] * 40)
+
+
+def test_clips_are_eight_frames_each_every_second_of_the_video(
+    inferencer, talking
+):
+    prediction = inferencer.analyse(talking).prediction
+    (track,) = prediction['tracks']
+    assert [clip['start'] for clip in track['clips']] == [0, 16, 32, 48]
+    assert [clip['stop'] for clip in track['clips']] == [16, 32, 48, 64]
+    assert track['clips'][1]['seconds'] == [0.64, 1.28]
+    assert (track['start'], track['stop']) == (0, 70)
+
+
+def test_a_track_is_the_mean_of_its_clips_and_a_video_its_highest_track(
+    inferencer, draw_faces, write_video, tmp_path
+):
+    rng = np.random.default_rng(0)
+    frames = []
+    for dx, dy in rng.integers(-2, 3, (40, 2)):
+        frames.append(
+            draw_faces((20 + dx, 20, 120), (190, 20 + dy, 120), width=330)
+        )
+    path = write_video(tmp_path / 'two.mp4', frames)
+    prediction = inferencer.analyse(path).prediction
+    assert len(prediction['tracks']) == 2
+    means = [
+        sum(clip['score'] for clip in track['clips']) / len(track['clips'])
+        for track in prediction['tracks']
+    ]
+    scores = [track['score'] for track in prediction['tracks']]
+    assert scores == pytest.approx(means)
+    assert prediction['score'] == max(scores)
+    assert len(set(scores)) == 2
+
+
+def test_scores_are_those_of_tools_test_on_prepared_data(
+    checkpoint, talking, tmp_path, load_tool, monkeypatch
+):
+    """The same video through prepare_data.py and test.py, with its config."""
+    root = tmp_path / 'videos'
+    for label in ('real', 'fake'):
+        (root / 'test' / label).mkdir(parents=True)
+        shutil.copy(talking, root / 'test' / label / f'{label}.mp4')
+    data = tmp_path / 'data'
+    load_tool('prepare_data').main(
+        ['folder', str(root), str(data), '--size', '64']
+    )
+    options = [f'{key}={value}' for key, value in TINY.items()]
+    options += [
+        'test_dataloader.num_workers=0',
+        'test_dataloader.persistent_workers=False',
+    ]
+    monkeypatch.syspath_prepend(str(REPO / 'tools'))
+    load_tool('test').main(
+        [
+            *(str(CONFIG), str(checkpoint), '--data', str(data)),
+            *('--work-dir', str(tmp_path / 'run'), '--cfg-options', *options),
+        ]
+    )
+    scores = json.loads((tmp_path / 'run' / 'scores.json').read_text())
+    expected = [
+        clip['score'] for clip in scores['clips'] if clip['label'] == 0
+    ]
+    prediction = analyse(load_detector(checkpoint), talking).prediction
+    found = [clip['score'] for clip in prediction['tracks'][0]['clips']]
+    assert len(expected) == 4
+    assert found == pytest.approx(expected, abs=1e-6)
+    assert np.ptp(expected) > 1e-4
+
+
+def test_the_number_of_clips_at_once_changes_no_score(inferencer, talking):
+    one, many = (
+        inferencer.analyse(talking, batch_size=size).prediction['tracks']
+        for size in (1, 16)
+    )
+    for a, b in zip(one[0]['clips'], many[0]['clips'], strict=True):
+        assert a['score'] == pytest.approx(b['score'], abs=1e-6)
+
+
+def test_the_verdict_is_by_the_threshold(checkpoint, talking):
+    score = ForgeryInferencer(checkpoint).analyse(talking).prediction['score']
+    for threshold, verdict in ((score, 'suspicious'), (1, 'not suspicious')):
+        found = ForgeryInferencer(checkpoint, threshold=threshold)
+        prediction = found.analyse(talking).prediction
+        assert prediction['verdict'] == verdict
+        assert prediction['threshold'] == threshold
+
+
+def test_no_verdict_is_ever_real_or_genuine():
+    assert not {'real', 'genuine', 'authentic'} & set(VERDICTS)
+
+
+def test_a_video_without_a_face_says_no_face(inferencer, empty_room):
+    prediction = inferencer.analyse(empty_room).prediction
+    assert prediction['status'] == prediction['verdict'] == 'no face'
+    assert prediction['score'] is None
+    assert prediction['video']['num_frames'] == 40
+
+
+def test_bad_inputs_are_results_with_a_reason(
+    inferencer, talking_head, tmp_path
+):
+    (tmp_path / 'empty.mp4').touch()
+    (tmp_path / 'noise.mp4').write_bytes(bytes(range(256)) * 40)
+    short = talking_head(tmp_path / 'short.mp4', 14)
+    for name, status in (
+        ('none.mp4', 'missing'),
+        ('empty.mp4', 'empty'),
+        ('noise.mp4', 'unreadable'),
+        (short.name, 'too short'),
+    ):
+        prediction = inferencer.analyse(tmp_path / name).prediction
+        assert prediction['status'] == status, name
+        assert prediction['verdict'] == 'no verdict'
+        assert prediction['detail']
+
+
+def test_a_tiny_video_has_no_face(inferencer, write_video, tmp_path):
+    frames = [np.full((8, 8, 3), 90, np.uint8)] * 40
+    path = write_video(tmp_path / 'tiny.mp4', frames)
+    assert inferencer.analyse(path).prediction['status'] == 'no face'
+
+
+def test_a_huge_frame_is_not_doubled_and_a_note_says_so(
+    inferencer, draw_faces
+):
+    frame = draw_faces((300, 200, 400), width=3860, height=2180)
+    frames = np.broadcast_to(frame, (16, *frame.shape))
+    prediction = inferencer.analyse(frames).prediction
+    assert prediction['status'] == 'ok'
+    assert prediction['notes'] == [
+        '3860x2180: faces below 80 pixels are not looked for'
+    ]
+
+
+def test_a_cut_file_is_used_up_to_where_it_breaks(
+    inferencer, talking_head, tmp_path
+):
+    """An mp4 whose index comes first, as recorders write it, cut short."""
+    import av
+
+    whole = talking_head(tmp_path / 'whole.mp4', 120)
+    front = tmp_path / 'front.mp4'
+    options = {'movflags': 'faststart'}
+    with (
+        av.open(str(whole)) as old,
+        av.open(str(front), 'w', options=options) as new,
+    ):
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    cut = tmp_path / 'cut.mp4'
+    data = front.read_bytes()
+    cut.write_bytes(data[: len(data) * 3 // 4])
+    prediction = inferencer.analyse(cut).prediction
+    assert prediction['status'] == 'ok'
+    (note,) = prediction['notes']
+    assert note.startswith('broken tail at frame')
+    assert prediction['tracks'][-1]['stop'] <= int(note.split()[-1]) < 120
+
+
+def test_frames_in_an_array_give_the_scores_of_the_file(inferencer, talking):
+    with open_video(talking) as reader:
+        frames = np.stack(list(reader.frames()))
+    in_memory = inferencer.analyse(frames).prediction
+    on_disk = inferencer.analyse(talking).prediction
+    assert in_memory['score'] == on_disk['score']
+    assert in_memory['tracks'][0]['seconds'] is None
+    assert in_memory['input'] == 'array'
+
+
+def test_an_array_of_another_kind_is_a_result_with_a_reason(inferencer):
+    prediction = inferencer.analyse(np.zeros((3, 40, 40))).prediction
+    assert prediction['status'] == 'unreadable'
+    assert '(T, H, W, 3)' in prediction['detail']
+
+
+def test_reports_of_all_inputs_are_written_and_the_bad_do_not_stop_the_rest(
+    inferencer, talking, empty_room, tmp_path
+):
+    broken = tmp_path / 'broken.mp4'
+    broken.write_bytes(b'no video')
+    inputs = [broken, str(talking), empty_room]
+    results = inferencer(inputs, out_dir=tmp_path / 'out', show_progress=False)
+    found = [p['status'] for p in results['predictions']]
+    assert found == ['unreadable', 'ok', 'no face']
+    for prediction, files in zip(
+        results['predictions'], results['visualization'], strict=True
+    ):
+        report = json.loads(Path(files['prediction']).read_text())
+        assert report['status'] == prediction['status']
+        assert report['detector']['words'][0].startswith('A score is not')
+    with open_video(results['visualization'][1]['overlay']) as overlay:
+        assert overlay.num_frames == 70
+        assert overlay.fps == 25
+    assert set(results['visualization'][0]) == {'prediction'}
+
+
+def test_files_of_equal_names_get_folders_of_their_own(
+    inferencer, empty_room, tmp_path
+):
+    (tmp_path / 'b').mkdir()
+    other = shutil.copy(empty_room, tmp_path / 'b' / empty_room.name)
+    results = inferencer(
+        [empty_room, other],
+        out_dir=tmp_path / 'out',
+        overlay=False,
+        show_progress=False,
+    )
+    files = [files['prediction'] for files in results['visualization']]
+    assert len(set(files)) == 2
+
+
+def test_a_folder_stands_for_its_videos_or_for_one_of_images(tmp_path):
+    for name in ('b.mp4', 'a.MKV', 'notes.txt', '.hidden.mp4'):
+        (tmp_path / name).touch()
+    names = [path.name for path in list_inputs(tmp_path)]
+    assert names == ['a.MKV', 'b.mp4']
+    images = tmp_path / 'images'
+    images.mkdir()
+    (images / '0.png').touch()
+    assert list_inputs([images, 'c.mp4']) == [images, 'c.mp4']
+    (tmp_path / 'nothing').mkdir()
+    with pytest.raises(InputError, match='nothing'):
+        list_inputs(tmp_path / 'nothing')
+
+
+def test_progress_rises_to_the_number_of_frames_and_may_stop(
+    inferencer, talking
+):
+    seen = []
+    inferencer.analyse(talking, lambda done, total: seen.append((done, total)))
+    done = [d for d, _ in seen]
+    assert done == sorted(done)
+    assert seen[-1] == (70, 70)
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(done, total):
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        inferencer.analyse(talking, stop)
+
+
+def test_clips_from_when_a_face_was_gone_are_in_no_score(
+    inferencer, draw_faces, write_video, tmp_path
+):
+    """The face is away from frame 40 on; it is missed 100 frames later."""
+    face, wall = draw_faces((30, 20, 120)), draw_faces()
+    path = write_video(tmp_path / 'leaves.mp4', [face] * 60 + [wall] * 200)
+    prediction = inferencer.analyse(path).prediction
+    stops = [c['stop'] for t in prediction['tracks'] for c in t['clips']]
+    assert max(stops) <= 60
+
+
+def test_real_people_are_scored_one_track_each_at_least(
+    inferencer, real_people
+):
+    results = inferencer(real_people[:3], show_progress=False)
+    for prediction in results['predictions']:
+        assert prediction['status'] == 'ok'
+        assert 0 <= prediction['score'] <= 1
+
+
+def test_the_command_prints_a_line_each_and_tells_by_its_exit_code(
+    checkpoint, talking, empty_room, tmp_path, load_tool, monkeypatch, capsys
+):
+    monkeypatch.syspath_prepend(str(REPO / 'tools'))
+    main = load_tool('predict').main
+    common = ['--checkpoint', str(checkpoint), '--quiet', '--no-overlay']
+    common += ['--out', str(tmp_path / 'out')]
+    assert main([str(talking), *common]) == 0
+    assert main([str(talking), str(empty_room), *common]) == 1
+    printed = capsys.readouterr().out
+    assert f'{empty_room}: no face: none was found' in printed
+    assert 'A score is not a proof' in printed
+    assert 'Trained on ffpp' in printed
+
+
+def test_the_command_ends_with_one_line_without_a_detector(
+    tmp_path, load_tool, monkeypatch
+):
+    monkeypatch.syspath_prepend(str(REPO / 'tools'))
+    prepared = write_prepared(tmp_path / 'p', dict(test=[]))
+    weights = prepared / 'manifest.json'
+    with pytest.raises(SystemExit, match='was not loaded') as caught:
+        load_tool('predict').main(['a.mp4', '--checkpoint', str(weights)])
+    assert '\n' not in str(caught.value)

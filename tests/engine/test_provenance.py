@@ -1,0 +1,72 @@
+"""Checkpoints say what they were trained and validated on."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from tiny import REPO, TINY, write_prepared
+
+from gml_mmaction import host
+from gml_mmaction.apis import load_detector
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """A run of two iterations with a validation after each."""
+    folder = tmp_path_factory.mktemp('run')
+    people = [('r1', 'real', ['a'], 1), ('f1', 'Deepfakes', ['a'], 1)]
+    people += [('f2', 'FaceSwap', ['b'], 1)]
+    others = [('r3', 'real', ['c'], 1), ('f3', 'FaceSwap', ['c'], 1)]
+    data = write_prepared(
+        folder / 'data', dict(train=people, val=others), source='mine'
+    )
+    cfg = Config.fromfile(REPO / 'configs/gml_xception-small_demo.py')
+    loaders = ('train_dataloader', 'val_dataloader')
+    cfg.merge_from_dict(
+        {
+            **TINY,
+            **{f'{name}.num_workers': 0 for name in loaders},
+            **{f'{name}.persistent_workers': False for name in loaders},
+            **{f'{name}.dataset.data_root': str(data) for name in loaders},
+            'train_dataloader.batch_size': 2,
+            'train_cfg.max_iters': 3,
+            'train_cfg.val_interval': 2,
+            'default_hooks.checkpoint.interval': 1,
+            'default_hooks.checkpoint.max_keep_ckpts': 5,
+        }
+    )
+    cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
+    cfg.work_dir = str(folder / 'run')
+    host.build_runner(cfg).train()
+    return folder / 'run'
+
+
+def records(path):
+    with host.safe_loading(path):
+        return torch.load(path)['meta']['provenance']
+
+
+def test_the_training_data_are_described_without_their_list(run):
+    training = records(run / 'iter_1.pth')['training']
+    assert training['source'] == 'mine'
+    assert training['size'] == 32
+    assert training['lost'] == 100
+    assert (training['real_videos'], training['fake_videos']) == (1, 2)
+    assert training['methods'] == ['Deepfakes', 'FaceSwap']
+    assert 'videos' not in training
+
+
+def test_only_the_weights_that_were_validated_carry_the_validation(run):
+    best = next(run.glob('best_*.pth'))
+    validation = records(best)['validation']
+    assert best.stem.endswith(f'iter_{validation["iter"]}')
+    assert validation['source'] == 'mine'
+    assert 0 <= validation['metrics']['video/eer_threshold'] <= 1
+    for path in run.glob('iter_*.pth'):
+        assert 'validation' not in records(path), path
+
+
+def test_a_run_s_best_checkpoint_is_a_detector_without_a_test_set(run):
+    best = next(run.glob('best_*.pth'))
+    detector = load_detector(best)
+    assert detector.crop_options.size == 32
+    assert 'validation set of mine' in detector.threshold.origin
