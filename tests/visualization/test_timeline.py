@@ -1,0 +1,77 @@
+"""The plot of scores over time."""
+
+import cv2
+import pytest
+from test_overlay import prediction_of
+
+from gml_mmaction.visualization.timeline import (
+    _faceless,
+    draw_timeline,
+    verdict_line,
+)
+
+DETECTOR = dict(
+    checkpoint='best.pth',
+    training=dict(source='ffpp'),
+    threshold=dict(value=0.5, origin='as given'),
+)
+
+
+def read_image(figure_path):
+    image = cv2.imread(str(figure_path))
+    assert image is not None
+    return image
+
+
+def test_a_timeline_is_drawn_for_one_face_many_and_none(tmp_path):
+    for count in (0, 1, 9):
+        prediction = prediction_of(
+            *(((0, 0, 50), [0.1 * i, 0.5]) for i in range(count))
+        )
+        out = draw_timeline(prediction, DETECTOR, tmp_path / f'{count}.png')
+        assert read_image(out).shape[:2] == (600, 1350)
+
+
+def test_a_video_without_a_frame_rate_is_drawn_over_its_frames(tmp_path):
+    prediction = prediction_of(((0, 0, 50), [0.1, 0.9]))
+    prediction['video'].update(fps=None, seconds=None)
+    for row in prediction['tracks']:
+        row['seconds'] = None
+    assert draw_timeline(prediction, DETECTOR, tmp_path / 'a.png').exists()
+
+
+def test_stretches_without_a_face_are_those_that_no_track_covers():
+    tracks = [
+        dict(seconds=(1.0, 3.0)),
+        dict(seconds=(2.0, 4.0)),
+        dict(seconds=(6.0, 7.0)),
+    ]
+    found = _faceless(tracks, 10.0, 'seconds')
+    assert found == [(0.0, 1.0), (4.0, 6.0), (7.0, 10.0)]
+    assert _faceless([], 5.0, 'seconds') == [(0.0, 5.0)]
+    assert _faceless([dict(seconds=(0.0, 5.0))], 5.0, 'seconds') == []
+
+
+@pytest.mark.parametrize(
+    ('change', 'line'),
+    [
+        ({}, 'suspicious: video score 0.900 ≥ threshold 0.500'),
+        (
+            dict(probability=0.75),
+            'suspicious: video score 0.900 ≥ threshold 0.500, '
+            'calibrated probability 0.75',
+        ),
+        (
+            dict(verdict='not suspicious', threshold=0.95),
+            'not suspicious: video score 0.900 < threshold 0.950',
+        ),
+        (
+            dict(score=None, status='no face', detail='none in 40 frames'),
+            'no face: none in 40 frames',
+        ),
+    ],
+    ids=str,
+)
+def test_the_verdict_is_one_line_with_score_and_threshold(change, line):
+    prediction = prediction_of(((0, 0, 50), [0.9])) | change
+    assert verdict_line(prediction) == line
