@@ -1,0 +1,148 @@
+"""From tools/test.py's score files to figures and the table."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from tiny import CONFIG, REPO, TINY, write_checkpoint, write_prepared
+
+FIGURES = {'roc', 'precision_recall', 'histogram', 'methods'}
+QUICK = ['--replicates', '100']
+
+
+@pytest.fixture(scope='module')
+def tools(load_tool):
+    """Load a tool that imports its neighbours."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(REPO / 'tools')
+        yield load_tool
+
+
+@pytest.fixture(scope='module')
+def runs(tmp_path_factory, tools):
+    """Two detectors tested on five videos; a folder with their results."""
+    root = tmp_path_factory.mktemp('runs')
+    methods = ('real', 'real', 'real', 'Deepfakes', 'FaceSwap')
+    videos = [(f'v{i}', m, ('p',), 1) for i, m in enumerate(methods)]
+    data = write_prepared(root / 'data', dict(test=videos))
+    options = [
+        *(f'{key}={value}' for key, value in TINY.items()),
+        *('test_dataloader.num_workers=0', 'test_dataloader.batch_size=5'),
+        'test_dataloader.persistent_workers=False',
+    ]
+    for seed, name in enumerate(['first', 'second']):
+        checkpoint = write_checkpoint(root / f'{name}.pth', seed)
+        tools('test').main(
+            [
+                *(str(CONFIG), str(checkpoint), '--target', f'made={data}'),
+                *('--work-dir', str(root / name), '--threshold-from', 'none'),
+                *('--cfg-options', *options),
+            ]
+        )
+    return root
+
+
+def files_in(runs):
+    return [str(runs / n / 'scores_made.json') for n in ('first', 'second')]
+
+
+def test_a_tested_detectors_numbers_are_told_with_intervals(
+    runs, tools, tmp_path, capsys
+):
+    report = tools('plot_scores').main(
+        [*files_in(runs), '--out', str(tmp_path), *QUICK]
+    )
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {
+        *(f'{figure}.png' for figure in FIGURES),
+        *('intervals.json', 'intervals.md'),
+    }
+    for figure in FIGURES:
+        assert cv2.imread(str(tmp_path / f'{figure}.png')).std() > 5
+    for name in ('first', 'second'):
+        table = json.loads((runs / name / 'cross_table.json').read_text())
+        metrics = table['targets'][0]['metrics']
+        for row in report['rows']:
+            if row['name'] == f'{name}/made':
+                suffix = f'/{row["method"]}' if row['method'] else ''
+                for number in ('auc', 'ap', 'eer'):
+                    expected = metrics[f'video/{number}{suffix}']
+                    assert row[number][0] == pytest.approx(expected)
+    methods = [row['method'] for row in report['rows']]
+    assert methods == [None, 'Deepfakes', 'FaceSwap'] * 2
+    assert report['files'] == dict(
+        zip(['first/made', 'second/made'], files_in(runs))
+    )
+    (difference,) = report['differences']
+    assert difference['name'] == 'second/made minus first/made'
+    assert json.loads((tmp_path / 'intervals.json').read_text()) == json.loads(
+        json.dumps(report)
+    )
+    assert (tmp_path / 'intervals.md').read_text() in capsys.readouterr().out
+
+
+def test_the_score_file_stays_and_figures_lie_beside_it(runs, tools):
+    path = runs / 'first/scores_made.json'
+    before = path.read_bytes()
+    flags = ['--level', 'clip', '--format', 'pdf', '--names', 'GML', *QUICK]
+    report = tools('plot_scores').main([str(path), *flags])
+    assert path.read_bytes() == before
+    folder = runs / 'first/scores_made_clip'
+    assert {p.stem for p in folder.glob('*.pdf')} == FIGURES
+    assert report['level'] == 'clip'
+    assert report['rows'][0]['name'] == 'GML'
+
+
+def test_one_class_gives_a_histogram_and_a_line(runs, tools, tmp_path, capsys):
+    content = json.loads((runs / 'first/scores_made.json').read_text())
+    content['videos'] = [v for v in content['videos'] if not v['label']]
+    path = tmp_path / 'scores.json'
+    path.write_text(json.dumps(content))
+    tools('plot_scores').main([str(path), '--out', str(tmp_path / 'out')])
+    assert [p.name for p in tmp_path.glob('out/*.png')] == ['histogram.png']
+    assert 'all 3 videos are real' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('content', ['{}', 'none', None])
+def test_a_file_without_scores_ends_in_one_line(tools, tmp_path, content):
+    path = tmp_path / 'scores.json'
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SystemExit) as error:
+        tools('plot_scores').main([str(path)])
+    assert str(path) in str(error.value)
+    assert '\n' not in str(error.value)
+    assert not (tmp_path / 'scores_video').exists()
+
+
+@pytest.mark.parametrize(
+    ('flags', 'words'),
+    [
+        (['--names', 'a', 'b', 'c'], '2 files have 3 --names'),
+        (['--names', 'a', 'a'], 'are the same'),
+        (['--replicates', '99'], 'at least 100'),
+        (['--confidence', '95'], 'between 0 and 1'),
+        (['--confidence', 'nan'], 'between 0 and 1'),
+        (['--seed', '-1'], '0 or more'),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused(
+    runs, tools, capsys, flags, words
+):
+    with pytest.raises(SystemExit) as error:
+        tools('plot_scores').main([*files_in(runs), *flags])
+    assert error.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_the_confidence_widens_the_interval(runs, tools, tmp_path):
+    widths = []
+    for confidence in ('0.5', '0.99'):
+        flags = ['--out', str(tmp_path), '--confidence', confidence, *QUICK]
+        flags += ['--level', 'clip']
+        path = str(runs / 'first/scores_made.json')
+        report = tools('plot_scores').main([path, *flags])
+        _, low, high = report['rows'][0]['auc']
+        widths.append(high - low)
+    assert np.diff(widths) > 0
