@@ -450,6 +450,7 @@ def write_h264(
     crf: int,
     container: str = 'mp4',
     comment: str = '',
+    preset: str = 'medium',
 ) -> None:
     """Encode a video with x264, all else as ffmpeg has it.
 
@@ -463,6 +464,7 @@ def write_h264(
         crf: x264's constant rate factor, 0 (lossless) to 51.
         container: FFmpeg's name of the file format.
         comment: Text for the file's header.
+        preset: x264's; ``'veryfast'`` where size matters less than time.
 
     Raises:
         ValueError: No frames, or frames of several sizes.
@@ -481,7 +483,11 @@ def write_h264(
         stream.height, stream.width = first.shape[:2]
         odd = stream.height % 2 or stream.width % 2
         stream.pix_fmt = 'yuv444p' if odd else 'yuv420p'
-        stream.options = {'crf': str(crf), **_REPRODUCIBLE}
+        stream.options = {
+            'crf': str(crf),
+            'preset': preset,
+            **_REPRODUCIBLE,
+        }
         for frame in itertools.chain([first], frames):
             if frame.shape != first.shape:
                 raise ValueError(

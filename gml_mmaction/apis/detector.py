@@ -235,7 +235,7 @@ class Detector:
         source = training.get('source')
         if not source:
             return 'data that the checkpoint does not name'
-        text = f'{source} ({_options(training)})'
+        text = f'data of source {source} ({_options(training)})'
         if 'real_videos' in training:
             text += (
                 f', {training["real_videos"]} real and '
@@ -419,7 +419,7 @@ def _threshold(
     return Threshold(
         float(value),
         'equal error rate of videos in the validation set of '
-        f'{validation.get("source") or "its own data"} '
+        f'source {validation.get("source") or "unknown"} '
         f'({validation.get("clips")} clips{some})',
     )
 

@@ -128,6 +128,7 @@ class ForgeryCAM(GradCAM):
                 f'{default_layer(self.model)!r}'
             ) from None
 
+    @torch.enable_grad()
     def explain(self, data: dict) -> tuple[Tensor, Tensor]:
         """See :func:`cam_maps`."""
         with self._traced() as traced:
@@ -177,8 +178,7 @@ class ForgeryCAM(GradCAM):
                 parameter.requires_grad_(False)
             for lstm in lstms:
                 lstm.train()
-            with torch.enable_grad():
-                yield traced
+            yield traced
         finally:
             for hook in hooks:
                 hook.remove()

@@ -20,7 +20,7 @@ from ..models import CMM, CSTM
 __all__ = ['FeatureError', 'clue_maps', 'feature_maps', 'has_clue']
 
 
-ORDERS = ('motion F^M', 'consistency F^MM')
+COLUMNS = ('cstm', 'motion', 'consistency', 'clue')
 
 
 class FeatureError(HostError, LookupError):
@@ -78,9 +78,9 @@ def feature_maps(
             None.
 
     Returns:
-        Scores ``(N,)`` and maps ``(N, T, h, w)`` by the names of the
-        columns, those that the network has, in the paper's order; all
-        float32.
+        Scores ``(N,)`` and maps ``(N, T, h, w)``, those of ``'cstm'``,
+        ``'motion'``, ``'consistency'`` and ``'clue'`` that the network has,
+        in this order; all float32.
 
     Raises:
         FeatureError: The network has none of them, or no motion block in the
@@ -96,16 +96,15 @@ def feature_maps(
         )
     with _outputs(model, **modules) as seen:
         scores = _predict(model, data)
-    features = {}
-    if 'cstm' in seen:
-        features['CSTM'] = seen['cstm']
-    for name, order in zip(ORDERS, seen.get('motion', ())):
-        features[name] = order
-    if 'clue' in seen:
-        features['forgery clue F*'] = seen['clue'].flatten(0, 1)
+    features = (
+        seen.get('cstm'),
+        *(*seen.get('motion', ()), None, None)[:2],
+        seen['clue'].flatten(0, 1) if 'clue' in seen else None,
+    )
     return scores, {
         name: x.float().abs().mean(dim=1).unflatten(0, (len(scores), -1))
-        for name, x in features.items()
+        for name, x in zip(COLUMNS, features, strict=True)
+        if x is not None
     }
 
 

@@ -148,6 +148,7 @@ def write_overlay(
             pictures(),
             fps=reader.fps,
             crf=CRF,
+            preset='veryfast',
             comment=verdict_line(prediction).replace('≥', '>='),
         )
         os.replace(partial, out)
@@ -301,5 +302,5 @@ def _band(lines: Sequence[str], width: int) -> np.ndarray:
 
 
 def _text_size(width: int) -> tuple[float, int]:
-    size = max(0.4, width / 1400)
+    size = max(0.42, width / 1800)
     return size, max(1, round(1.6 * size))

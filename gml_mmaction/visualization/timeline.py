@@ -51,18 +51,21 @@ def draw_timeline(
         axis.axvspan(start, stop, color='#000000', alpha=0.08, linewidth=0)
     for place, track in enumerate(tracks):
         _draw_track(axis, track, place, len(tracks), unit)
-    axis.axhline(
-        prediction['threshold'],
-        color='#333333',
-        linestyle='--',
-        linewidth=1,
-        label=f'threshold {prediction["threshold"]:.3f}',
-    )
-    if not tracks:
+    if tracks:
+        axis.axhline(
+            prediction['threshold'],
+            color='#333333',
+            linestyle='--',
+            linewidth=1,
+            label=f'threshold {prediction["threshold"]:.3f}',
+        )
+        figure.legend(loc='outside right upper', fontsize='small')
+    else:
         axis.text(
-            *(0.5, 0.6, prediction['status']),
+            *(0.5, 0.5, prediction['status']),
             transform=axis.transAxes,
             ha='center',
+            va='center',
             fontsize='x-large',
         )
     axis.set(
@@ -72,7 +75,6 @@ def draw_timeline(
         ylabel='score of a clip, P(fake)',
     )
     axis.grid(alpha=0.3)
-    figure.legend(loc='outside right upper', fontsize='small')
     figure.suptitle(
         f'{_short(prediction["input"])}\n{verdict_line(prediction)}',
         fontsize='medium',

@@ -93,7 +93,7 @@ def test_crops_that_were_not_compressed_stay_as_they_are(tmp_path, made):
 def test_the_threshold_is_that_of_the_validation_and_says_so(checkpoint):
     threshold = load_detector(checkpoint).threshold
     assert threshold.value == 0.45
-    assert 'validation set of ffpp (80 clips)' in threshold.origin
+    assert 'validation set of source ffpp (80 clips)' in threshold.origin
     given = load_detector(checkpoint, threshold=0.7).threshold
     assert (given.value, given.origin) == (0.7, 'as given')
 

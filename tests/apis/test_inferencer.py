@@ -324,7 +324,7 @@ def test_the_command_prints_a_line_each_and_tells_by_its_exit_code(
     printed = capsys.readouterr().out
     assert f'{empty_room}: no face: none was found' in printed
     assert 'A score is not a proof' in printed
-    assert 'Trained on ffpp' in printed
+    assert 'Trained on data of source ffpp' in printed
 
 
 def test_the_command_ends_with_one_line_without_a_detector(

@@ -73,4 +73,4 @@ def test_a_run_s_best_checkpoint_is_a_detector_without_a_test_set(run):
     best = next(run.glob('best_*.pth'))
     detector = load_detector(best)
     assert detector.crop_options.size == 32
-    assert 'validation set of mine' in detector.threshold.origin
+    assert 'validation set of source mine' in detector.threshold.origin

@@ -1,0 +1,293 @@
+"""Figures of the paper, for videos of one's own, and of Grad-CAM.
+
+A row is a moment of a video, real or fake, a column what is seen there. All
+maps of a column have one colour scale, from 0 to their largest value, so that
+real and fake compare.
+
+Images are RGB, uint8, ``(H, W, 3)``; maps are ``(h, w)``, 0 or above.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ..faces import VideoError, crop, detect_faces, open_video, square_around
+from .flow import GAIN, draw_flow, optical_flow
+
+__all__ = ['FaceClip', 'draw_cam', 'draw_fig1', 'draw_fig3', 'face_clip']
+
+SEARCH_STRIDE = 10  # frames; as in preparing data
+ZOOM = 3  # of arrows' pictures
+# Okabe and Ito's blue and vermilion.
+LABELS = {
+    0: ('real\n', '#0072B2'),
+    1: ('fake\n', '#D55E00'),
+    None: ('', 'black'),
+}
+TITLES = {
+    'cstm': 'CSTM\n$|F^S|$',
+    'motion': 'motion\n$|F^M|$',
+    'consistency': 'consistency\n$|F^{MM}|$',
+    'clue': 'forgery clue\n$|F^*|$',
+}
+CELL = 1.7  # inches
+
+
+@dataclass(frozen=True)
+class FaceClip:
+    """Face crops of a video, of the same place in every frame.
+
+    Attributes:
+        name: Of the file.
+        label: 0 real, 1 fake, None unknown.
+        crops: ``(S, S, 3)`` RGB uint8 each.
+        frames: Numbers of their frames in the video.
+        fps: Of the video, 0 where unknown.
+    """
+
+    name: str
+    label: int | None
+    crops: Sequence[np.ndarray]
+    frames: Sequence[int]
+    fps: float
+
+    def caption(self, i: int) -> str:
+        """Video and moment of a crop, a line each."""
+        frame = self.frames[i]
+        when = f'{frame / self.fps:.2f} s' if self.fps else f'frame {frame}'
+        name = self.name if len(self.name) <= 16 else self.name[:15] + '…'
+        return f'{name}\n{when}'
+
+
+def face_clip(
+    path: str | Path,
+    label: int | None,
+    *,
+    size: int = 224,
+    stride: int = 2,
+    num_frames: int = 8,
+    start: float = 0.0,
+) -> FaceClip:
+    """Cut the largest face out of a video, from where it is seen first.
+
+    The square is that of the first frame with a face, as in prepared data.
+
+    Args:
+        path: A video, or a folder or archive of images.
+        label: 0 real, 1 fake, None unknown.
+        size: Side of the crops in pixels.
+        stride: From one frame to the next.
+        num_frames: Crops that are wanted.
+        start: Seconds from which on a face is looked for; frames where the
+            video has no rate.
+
+    Raises:
+        VideoError: The video cannot be read, has no face, or ends too soon.
+        FileNotFoundError: There is no such file.
+    """
+    try:
+        with open_video(path) as video:
+            first = round(start * (video.fps or 1))
+            for begin in range(first, video.num_frames, SEARCH_STRIDE):
+                faces = detect_faces(video.frames_at([begin])[0])
+                if faces:
+                    break
+            else:
+                raise VideoError('no face', f'none from frame {first} on')
+            frames = range(begin, begin + stride * num_frames, stride)
+            if frames[-1] >= video.num_frames:
+                raise VideoError(
+                    'too short',
+                    f'frames {begin} to {frames[-1]} are wanted, there are '
+                    f'{video.num_frames}',
+                )
+            square = square_around(faces[0].box)
+            crops = [crop(f, square, size) for f in video.frames_at(frames)]
+    except VideoError as error:
+        raise VideoError(error.reason, f'{path}: {error.detail}') from error
+    return FaceClip(Path(path).name, label, crops, frames, video.fps)
+
+
+def draw_fig1(
+    clips: Sequence[FaceClip],
+    out: str | Path,
+    *,
+    moments: Sequence[int],
+    spacing: int = 20,
+) -> Path:
+    """Draw optical flow and how it changes, as Fig. 1 does.
+
+    Paper: the first and third column are the flow of a fake and a real face;
+    the second and fourth show "motion inconsistency", with no word on how.
+    We show how far the flow of a pixel differs from the one before it,
+    |w_t - w_{t-1}|, which is what Eq. 2 does to features.
+
+    Args:
+        clips: Of consecutive frames, above all moments by one or more.
+        out: The image to write.
+        moments: Indices t of crops that are shown, 1 or above.
+        spacing: Pixels of the crop from one arrow to the next.
+
+    Returns:
+        ``out``.
+    """
+    captions, arrows, changes = [], [], []
+    for clip in clips:
+        flows = {t: _flow(clip, t) for m in moments for t in (m - 1, m)}
+        for t in moments:
+            now, later = clip.crops[t : t + 2]
+            captions.append((clip.label, clip.caption(t)))
+            arrows.append(draw_flow(now, later, spacing=spacing, zoom=ZOOM))
+            change = flows[t] - flows[t - 1]
+            changes.append(np.hypot(change[..., 0], change[..., 1]))
+    columns = {
+        f'optical flow\n(arrows {GAIN:g} times as long)': arrows,
+        'change of the flow\nin pixels': changes,
+    }
+    return _draw_grid(captions, columns, out)
+
+
+def draw_fig3(
+    clips: Sequence[FaceClip],
+    scores: Sequence[float],
+    maps: Mapping[str, np.ndarray],
+    out: str | Path,
+    *,
+    moments: Sequence[int],
+) -> Path:
+    """Draw what a network sees, beside the image, as Fig. 3 does.
+
+    Args:
+        clips: N of them, T crops each.
+        scores: P(fake) of each.
+        maps: ``(N, T, h, w)`` by name, as
+            :func:`~gml_mmaction.visualization.feature_maps.feature_maps`
+            gives them.
+        out: The image to write.
+        moments: Indices of the crops that are shown, 0 to T - 1.
+
+    Returns:
+        ``out``.
+    """
+    columns = {'image': _at(moments, [clip.crops for clip in clips])}
+    for name, values in maps.items():
+        columns[TITLES[name]] = _at(moments, values)
+    return _draw_grid(_captions(clips, scores, moments), columns, out)
+
+
+def draw_cam(
+    clips: Sequence[FaceClip],
+    scores: Sequence[float],
+    blended: Sequence[np.ndarray],
+    maps: Sequence[np.ndarray],
+    out: str | Path,
+    *,
+    moments: Sequence[int],
+) -> Path:
+    """Draw Grad-CAM of fake beside the image.
+
+    Over the image a map is shown as a share of its clip's maximum, which may
+    be next to nothing; by itself it has the scale of all clips.
+
+    Args:
+        clips: N of them, T crops each.
+        scores: P(fake) of each.
+        blended: ``(N, T, H, W, 3)``, RGB in [0, 1]: images under their maps.
+        maps: ``(N, T, h, w)``, 0 or above.
+        out: The image to write.
+        moments: Indices of the crops that are shown, 0 to T - 1.
+
+    Returns:
+        ``out``.
+    """
+    columns = {
+        'image': _at(moments, [clip.crops for clip in clips]),
+        "share of\nthe clip's maximum": _at(moments, blended),
+        'Grad-CAM\nof fake': _at(moments, maps),
+    }
+    return _draw_grid(_captions(clips, scores, moments), columns, out)
+
+
+def _at(
+    moments: Sequence[int], clips: Sequence[Sequence[np.ndarray]]
+) -> list[np.ndarray]:
+    return [clip[t] for clip in clips for t in moments]
+
+
+def _captions(
+    clips: Sequence[FaceClip], scores: Sequence[float], moments: Sequence[int]
+) -> list[tuple[int | None, str]]:
+    return [
+        (clip.label, f'{clip.caption(t)}\nclip score {score:.3f}')
+        for clip, score in zip(clips, scores, strict=True)
+        for t in moments
+    ]
+
+
+def _flow(clip: FaceClip, t: int) -> np.ndarray:
+    return optical_flow(*clip.crops[t : t + 2])
+
+
+def _draw_grid(
+    captions: Sequence[tuple[int | None, str]],
+    columns: Mapping[str, Sequence[np.ndarray]],
+    out: str | Path,
+) -> Path:
+    """Write a row for each caption, a column of images or maps for each name.
+
+    Args:
+        captions: Label and text.
+        columns: As many pictures each.
+        out: The image to write.
+    """
+    size = (CELL * (len(columns) + 0.8), CELL * (len(captions) + 0.5))
+    figure = Figure(figsize=size, layout='compressed')
+    axes = figure.subplots(len(captions), len(columns), squeeze=False)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+    for axis, (label, text) in zip(axes[:, 0], captions, strict=True):
+        word, colour = LABELS[label]
+        axis.set_ylabel(
+            f'{word}{text}', color=colour, rotation=0, fontsize='small'
+        )
+        axis.yaxis.label.set(ha='right', va='center')
+    for column, (name, pictures) in zip(axes.T, columns.items(), strict=True):
+        column[0].set_title(name, fontsize='medium')
+        _fill(figure, column, pictures)
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=150)
+    return out
+
+
+def _fill(
+    figure: Figure, column: Sequence[Axes], pictures: Sequence[np.ndarray]
+) -> None:
+    """Show pictures of one column, maps with one colour scale and its bar."""
+    if pictures[0].ndim == 3:
+        for axis, picture in zip(column, pictures, strict=True):
+            axis.imshow(picture)
+        return
+    highest = max(float(picture.max()) for picture in pictures)
+    for axis, picture in zip(column, pictures, strict=True):
+        image = axis.imshow(
+            picture,
+            cmap='inferno',
+            vmin=0,
+            vmax=highest or 1,
+            interpolation='bilinear',
+        )
+    bar = figure.colorbar(
+        image,
+        ax=list(column),
+        location='bottom',
+        aspect=15,
+        ticks=MaxNLocator(3),
+    )
+    bar.ax.tick_params(labelsize='x-small')
+    bar.ax.xaxis.get_offset_text().set_fontsize('x-small')
