@@ -9,6 +9,8 @@
 #   TORCH_INDEX=URL       a further package index to take PyTorch's build from,
 #                         for instance PyTorch's own index of CPU wheels
 #   DEMO_ARGS='...'       arguments of tools/demo.py
+#   CHECKPOINT=FILE       the detector of make web
+#   WEB_ARGS='...'        further arguments of tools/web.py
 #   TEST_ARGS='...'       arguments of pytest
 
 PYTHON ?= python3
@@ -16,16 +18,19 @@ VENV ?= .venv
 TORCH_INDEX ?=
 DEMO_ARGS ?=
 TEST_ARGS ?=
+CHECKPOINT ?=
+WEB_ARGS ?=
 
 LINTED := gml_mmaction configs tools tests setup.py
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 INSTALLED := $(VENV)/.installed
+WEB_INSTALLED := $(VENV)/.web-installed
 TEST_INSTALLED := $(VENV)/.test-installed
 ORACLES := $(VENV)/oracles
 
-.PHONY: help install demo test lint doctor clean
+.PHONY: help install demo web test lint doctor clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -36,6 +41,9 @@ install: $(INSTALLED) ## make the environment and install everything
 
 demo: $(INSTALLED) ## from made-up videos to a tested detector
 	$(BIN)/python tools/demo.py $(DEMO_ARGS)
+
+web: $(WEB_INSTALLED) ## a page for videos of one's own: CHECKPOINT=best.pth
+	$(BIN)/python tools/web.py $(CHECKPOINT) $(WEB_ARGS)
 
 test: export OMP_NUM_THREADS ?= 2
 test: export MPLBACKEND ?= Agg
@@ -70,7 +78,11 @@ $(INSTALLED): requirements/pinned.txt setup.py pyproject.toml | $(BIN)/python
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(TEST_INSTALLED): requirements/test.txt $(INSTALLED)
+$(WEB_INSTALLED): requirements/web.txt $(INSTALLED)
+	$(PIP) install $(INDEX) --no-deps -r requirements/web.txt
+	@touch $@
+
+$(TEST_INSTALLED): requirements/test.txt requirements/web.txt $(INSTALLED)
 	$(PIP) install $(INDEX) --no-deps -r requirements/test.txt
 	@touch $@
 

@@ -19,6 +19,8 @@ README = ROOT / 'README.md'
 
 LITE = ['mmcv-lite>=2.1.0,<2.2.0', 'dlib-bin>=19.24']
 VIDEO = ['av>=14']  # distortion by codec, writing H.264
+# a page on one's own machine; filelock tells a crashed server's left-overs
+WEB = ['nicegui>=3.18,<4', 'av>=14', 'filelock>=3.20.3']
 CLUSTER = ['dask', 'distributed']  # preparation on many machines
 DEMO = ['scikit-image>=0.22']  # carries the portrait of an astronaut
 TENSORBOARD = ['tensorboard']
@@ -28,6 +30,8 @@ TEST = [
     'ruff',
     'model-index',
     'efficientnet-pytorch',
+    'playwright',
+    'psutil',
 ]
 
 setup(
@@ -63,11 +67,12 @@ setup(
     extras_require={
         'lite': LITE,
         'video': VIDEO,
+        'web': WEB,
         'cluster': CLUSTER,
         'demo': DEMO,
         'tensorboard': TENSORBOARD,
         'test': TEST,
-        'all': LITE + VIDEO + CLUSTER + DEMO + TENSORBOARD + TEST,
+        'all': LITE + VIDEO + WEB + CLUSTER + DEMO + TENSORBOARD + TEST,
     },
     classifiers=[
         'Programming Language :: Python :: 3',

@@ -78,6 +78,7 @@ REMEDIES = {
     'pip install dlib',
     'cv2': 'pip install opencv-python-headless',
     'av': 'pip install "gml-mmaction[video]"',
+    'nicegui': 'pip install "gml-mmaction[web]"',
     'distributed': 'pip install "gml-mmaction[cluster]"',
 }
 CV2_LIBRARIES = (

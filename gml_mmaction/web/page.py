@@ -1,0 +1,142 @@
+"""The page: what a visitor may drop, what they wait for, what came of it.
+
+NiceGUI draws it. Every visitor has a page of their own, which looks at its
+visit a few times a second and shows what has changed.
+"""
+
+from collections.abc import Callable
+
+from fastapi import FastAPI
+from nicegui import context, ui
+
+from .parts import STYLE, ProgressBar, alert, text
+from .result import Result
+from .visits import Case, Visit, Visits
+
+__all__ = ['mount']
+
+TITLE = 'Face forgery detection'
+LOOK_EVERY = 0.3  # seconds
+RECONNECT = 5.0  # seconds; a visitor who is away for longer has left
+PRIMARY = '#0072B2'  # dark enough for text on white
+# The body is the file itself, so that the server can count what comes in.
+SEND = """(event) => {
+  const file = event.target.files[0];
+  if (!file) return;
+  const name = encodeURIComponent(file.name);
+  fetch('%s', {method: 'POST', body: file, headers: {'X-File-Name': name}})
+    .catch(() => {});
+  event.target.value = '';
+}"""
+
+
+def mount(app: FastAPI, visits: Visits) -> None:
+    """Put the page at the top of the application."""
+
+    @ui.page('/', title=TITLE, language='en-US')
+    def index() -> None:
+        visit = visits.open()
+        context.client.on_delete(lambda: visits.close(visit))
+        Page(visits, visit)
+
+    ui.run_with(
+        app,
+        reconnect_timeout=RECONNECT,
+        show_welcome_message=False,
+        tailwind=False,
+    )
+
+
+class Page:
+    """One visitor's page."""
+
+    def __init__(self, visits: Visits, visit: Visit) -> None:
+        self.visits = visits
+        self.visit = visit
+        self._shown: tuple | None = None
+        self._update: Callable[[], None] = _nothing
+        ui.add_css(STYLE)
+        ui.colors(primary=PRIMARY)
+        with ui.element('div').classes('page'):
+            text('h1', TITLE)
+            text(
+                'div',
+                'Detector: '
+                f'{visits.inferencer.detector["checkpoint"]}. It scores how '
+                'much the faces of a video look like the forgeries that it '
+                'was trained on. A score is not a proof.',
+            )
+            self._drop_zone()
+            self.error = alert()
+            self.body = ui.element('div').classes('stack')
+        ui.timer(LOOK_EVERY, self.look)
+
+    def _drop_zone(self) -> None:
+        limits = self.visits.limits
+        with ui.element('div').classes('drop'):
+            text('strong', 'Drop a video here, or click to choose one')
+            text(
+                'div',
+                f'At most {limits.megabytes:g} MB and {limits.minutes:g} '
+                'minutes. It goes to the machine that runs this page and '
+                'nowhere else, and is removed there when you leave, choose '
+                f'another, or do nothing for {limits.keep_minutes:g} minutes.',
+            )
+            ui.element('input').props(
+                'type=file accept="video/*,.mkv,.avi,.mov,.mp4,.webm,.ts" '
+                'aria-label="Video to analyse"'
+            ).on(
+                'change',
+                js_handler=SEND % self.visit.address('video'),
+            )
+
+    def look(self) -> None:
+        """Show what has changed."""
+        visit = self.visit
+        self.error.set_text(visit.message)
+        self.error.set_visibility(bool(visit.message))
+        stage, case = visit.stage, visit.case
+        shown = (case, stage if stage in ('done', 'failed') else 'waiting')
+        if shown != self._shown:
+            self._shown = shown
+            self.body.clear()
+            with self.body:
+                self._update = self._draw(case, stage)
+        self._update()
+
+    def _draw(self, case: Case | None, stage: str) -> Callable[[], None]:
+        """Draw the body; returns what keeps it up to date."""
+        if case is None:
+            return _nothing
+        if stage == 'failed':
+            alert(f'{case.name}: the analysis failed ({case.analysis.error})')
+            return _nothing
+        if stage == 'done':
+            return Result(self.visits, self.visit, case).update
+        return Waiting(self.visits, case).update
+
+
+class Waiting:
+    """What the visitor waits for, as a line and a bar."""
+
+    def __init__(self, visits: Visits, case: Case) -> None:
+        self.visits = visits
+        self.case = case
+        self.bar = ProgressBar()
+
+    def update(self) -> None:
+        """Show how far it is."""
+        case = self.case
+        if case.analysis is not None:
+            doing = f'Analysing {case.name}'
+            self.bar.show_job(self.visits.line, case.analysis, doing)
+            return
+        done, total = case.received
+        line = f'Receiving {case.name}: {done / 1e6:.1f} MB'
+        if done == total:
+            line = f'Looking at {case.name} ...'
+        self.bar.show(line, done, total)
+
+
+def _nothing() -> None:
+    pass

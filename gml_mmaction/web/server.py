@@ -1,0 +1,219 @@
+"""The server: uploads, downloads and the page, on one machine.
+
+    POST /visit/TOKEN/video     the bytes of a video, the body as it is
+    GET  /visit/TOKEN/NAME      a file that was made of it
+    GET  /                      the page, see :mod:`~gml_mmaction.web.page`
+
+The body is written to the visitor's folder as it comes in and counted: a
+declared length is believed only where it is too large already.
+"""
+
+import asyncio
+import socket
+import sys
+import warnings
+import webbrowser
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import unquote
+
+import uvicorn
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse, PlainTextResponse, Response
+from starlette.requests import ClientDisconnect
+
+from ..faces import VideoError
+from ..host import HostError
+from .guard import LOOPBACK, Guard
+from .page import mount
+from .visits import Case, Limits, UploadError, Visit, Visits
+
+__all__ = ['ServerError', 'build_app', 'listen', 'serve']
+
+GRACE = 2  # seconds that open connections have when the server ends
+
+
+class ServerError(HostError):
+    """The server cannot start; the message says why."""
+
+
+def serve(
+    inferencer: Any,
+    *,
+    host: str = '127.0.0.1',
+    port: int = 7860,
+    limits: Limits | None = None,
+    browser: bool = False,
+) -> None:
+    """Serve the page until the process is told to end.
+
+    Args:
+        inferencer: A ``ForgeryInferencer``.
+        host: Address to listen on.
+        port: Port to listen on; 0 for any that is free.
+        limits: Of what may be uploaded; the usual ones if not given.
+        browser: Open the page in the system's browser.
+
+    Raises:
+        ServerError: The address cannot be listened on.
+    """
+    # NiceGUI looks through all live objects, PyTorch's deprecated ones, too
+    warnings.filterwarnings('ignore', category=FutureWarning, module='nicegui')
+    with listen(host, port) as sock:
+        if host not in LOOPBACK:
+            print(
+                f'Warning: {host} lets others reach this page; whoever can '
+                'may upload videos to this machine.',
+                file=sys.stderr,
+            )
+        visits = Visits(inferencer, limits or Limits())
+        url = _url(host, sock.getsockname()[1])
+
+        def started() -> None:
+            print(f'{url}  (Ctrl+C ends the server)', flush=True)
+            if browser:
+                webbrowser.open(url)
+
+        app = build_app(visits, host, started=started)
+        mount(app, visits)
+        config = uvicorn.Config(
+            app,
+            log_level='warning',
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE,
+        )
+        uvicorn.Server(config).run(sockets=[sock])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        ServerError: The address is in use or not this machine's.
+    """
+    family = socket.AF_INET6 if ':' in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        raise ServerError(
+            f'{host}, port {port}: {error}; choose others with --host and '
+            '--port'
+        ) from None
+
+
+def _url(host: str, port: int) -> str:
+    return (
+        f'http://[{host}]:{port}/' if ':' in host else f'http://{host}:{port}/'
+    )
+
+
+def build_app(
+    visits: Visits,
+    host: str = '127.0.0.1',
+    *,
+    started: Callable[[], None] = lambda: None,
+) -> FastAPI:
+    """Build the application without its page.
+
+    Args:
+        visits: Shut down with the application.
+        host: Address that it listens on. On loopback it answers to the
+            loopback's names only.
+        started: Called when the server listens.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        sweeping = asyncio.create_task(_sweep(visits))
+        started()
+        yield
+        sweeping.cancel()
+        await run_in_threadpool(visits.shut_down)
+
+    app = FastAPI(
+        lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
+    )
+    app.add_middleware(Guard, hosts=LOOPBACK if host in LOOPBACK else None)
+
+    @app.post('/visit/{token}/video')
+    async def upload(token: str, request: Request) -> Response:
+        return await _receive(visits, _find(visits, token), request)
+
+    @app.get('/visit/{token}/{name}')
+    async def download(token: str, name: str) -> FileResponse:
+        case = _find(visits, token).case
+        path = case.files.get(name) if case is not None else None
+        if path is None or not path.is_file():
+            raise HTTPException(404)
+        return FileResponse(path, headers={'cache-control': 'no-store'})
+
+    return app
+
+
+async def _sweep(visits: Visits) -> None:
+    while True:
+        await asyncio.sleep(min(60, 15 * visits.limits.keep_minutes))
+        await run_in_threadpool(visits.sweep)
+
+
+def _find(visits: Visits, token: str) -> Visit:
+    visit = visits.find(token)
+    if visit is None:
+        raise HTTPException(404)
+    return visit
+
+
+async def _receive(visits: Visits, visit: Visit, request: Request) -> Response:
+    """Take a video in and put it into the line, or say what is wrong."""
+    name = _shown_name(request.headers.get('x-file-name', ''))
+    case = visits.begin(visit, name)
+    try:
+        await _store(request, case, visits.limits)
+        await run_in_threadpool(visits.limits.check_length, case.video)
+    except ClientDisconnect:
+        visit.drop(f'{name}: the upload was broken off', case)
+        raise
+    except (UploadError, VideoError, OSError) as error:
+        line = _one_line(name, error)
+        visit.drop(line, case)
+        return PlainTextResponse(line, 422, headers={'connection': 'close'})
+    if visit.case is case:
+        visits.analyse(case)
+    return PlainTextResponse('received', 202)
+
+
+async def _store(request: Request, case: Case, limits: Limits) -> None:
+    """Write the body to the case's file.
+
+    Raises:
+        UploadError: The file is too large.
+        ClientDisconnect: The visitor has gone.
+        OSError: The disk is full.
+    """
+    declared = request.headers.get('content-length', '')
+    total = int(declared) if declared.isdecimal() else 0
+    limits.check_size(total)
+    received = 0
+    with case.video.open('wb') as file:
+        async for chunk in request.stream():
+            received += len(chunk)
+            limits.check_size(received)
+            file.write(chunk)
+            case.received = (received, total)
+
+
+def _shown_name(header: str) -> str:
+    """Return the visitor's name of the file, for display, one short line."""
+    name = unquote(header).replace('\\', '/').rsplit('/')[-1]
+    name = ''.join(char for char in name if char.isprintable()).strip()
+    return name[:100] or 'video'
+
+
+def _one_line(name: str, error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f'{name}: cannot be stored ({error.strerror or error})'
+    return f'{name}: {error}'

@@ -1,0 +1,76 @@
+"""The timeline that can be clicked."""
+
+import numpy as np
+import pytest
+
+from gml_mmaction.web.chart import describe, faceless, timeline_options
+
+
+def track(index, start, stop, *scores):
+    edges = np.linspace(start, stop, len(scores) + 1)
+    spans = zip(edges[:-1].tolist(), edges[1:].tolist())
+    clips = [
+        dict(seconds=list(span), score=score)
+        for span, score in zip(spans, scores)
+    ]
+    return dict(
+        track=index, seconds=[start, stop], score=max(scores), clips=clips
+    )
+
+
+def prediction(*tracks, seconds=10.0):
+    return dict(
+        video=dict(seconds=seconds, fps=25),
+        threshold=0.4,
+        tracks=[track(i, *one) for i, one in enumerate(tracks)],
+    )
+
+
+@pytest.mark.parametrize(
+    'spans',
+    [
+        [(0, 10)],
+        [(2, 5)],
+        [(0, 4), (6, 10)],
+        [(1, 8), (2, 3), (9, 10)],
+        [(5, 6), (1, 5.5)],
+    ],
+)
+def test_faceless_spans_are_where_no_track_is(spans):
+    found = faceless(prediction(*[(*span, 0.5) for span in spans]))
+    times = np.arange(0.05, 10, 0.1)
+    seen = [any(a <= t <= b for a, b in spans) for t in times]
+    grey = [any(a < t < b for a, b in found) for t in times]
+    assert grey == [not one for one in seen]
+
+
+def test_a_line_of_the_chart_is_at_a_clips_score_all_through_it():
+    options = timeline_options(prediction((2, 6, 0.1, 0.9)))
+    points = [point['value'] for point in options['series'][0]['data']]
+    x, y = zip(*points)
+    assert list(np.interp([2.5, 3.5, 4.5, 5.5], x, y)) == [0.1, 0.1, 0.9, 0.9]
+
+
+def test_tracks_differ_in_dash_or_symbol_and_not_in_colour_alone():
+    options = timeline_options(prediction(*[(0, 1, 0.5)] * 5))
+    signs = {
+        (one['lineStyle']['type'], one['symbol'])
+        for one in options['series'][:-1]
+    }
+    assert len(signs) == 5
+
+
+def test_threshold_and_moment_are_marked():
+    options = timeline_options(prediction((0, 1, 0.5)), moment=0.7)
+    marks = options['series'][-1]['markLine']['data']
+    assert [mark.get('yAxis', mark.get('xAxis')) for mark in marks] == [
+        0.4,
+        0.7,
+    ]
+
+
+def test_the_chart_is_told_in_words_too():
+    words = describe(prediction((2, 6, 0.1, 0.9), (0, 1, 0.25)))
+    assert 'threshold 0.40' in words
+    assert 'face 0: score 0.90, 2.0 to 6.0 seconds' in words
+    assert 'face 1: score 0.25, 0.0 to 1.0 seconds' in words

@@ -1,0 +1,284 @@
+"""The server without a browser: what it takes, gives and refuses."""
+
+import http.client
+import json
+import re
+import signal
+import socket
+from contextlib import suppress
+from types import SimpleNamespace
+from urllib.parse import quote, urlsplit
+
+import psutil
+import pytest
+
+pytest.importorskip('nicegui')
+
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from gml_mmaction.web.guard import Guard
+from gml_mmaction.web.server import ServerError, build_app, listen
+from gml_mmaction.web.visits import Limits, Visits
+
+HOME = 'http://127.0.0.1:7860'
+
+
+@pytest.fixture
+def site(inferencer, tmp_path):
+    """A server in this process: its visits and a client of it."""
+    limits = Limits(megabytes=2, minutes=0.1)
+    visits = Visits(inferencer, limits, tmp_path / 'temp')
+    with TestClient(build_app(visits), base_url=HOME) as client:
+        yield SimpleNamespace(visits=visits, client=client)
+
+
+@pytest.fixture(autouse=True)
+def _temp(tmp_path):
+    (tmp_path / 'temp').mkdir()
+
+
+@pytest.fixture(scope='module')
+def talking(talking_head, tmp_path_factory):
+    return talking_head(tmp_path_factory.mktemp('talking') / 'a.mp4', 48)
+
+
+def send(site, visit, content, name='a.mp4', **headers):
+    return site.client.post(
+        visit.address('video'),
+        content=content,
+        headers={'x-file-name': quote(name), **headers},
+    )
+
+
+def folders(site):
+    return [path for path in site.visits.folder.iterdir() if path.is_dir()]
+
+
+def test_a_video_gets_the_scores_that_the_inferencer_gives(
+    site, inferencer, talking, wait_for
+):
+    visit = site.visits.open()
+    assert (
+        send(site, visit, talking.read_bytes(), 'Ü 1.mp4').status_code == 202
+    )
+    wait_for(lambda: visit.stage == 'done')
+    told = site.client.get(visit.address('prediction.json')).json()
+    expected = inferencer.analyse(talking).prediction
+    assert len(expected['tracks'][0]['clips']) == 3
+    assert told['tracks'] == expected['tracks']
+    assert told['score'] == expected['score']
+    assert told['input'] == 'Ü 1.mp4'
+    assert told['detector']['words'] == inferencer.detector['words']
+
+
+def test_the_timeline_is_a_png_file(site, talking, wait_for):
+    visit = site.visits.open()
+    send(site, visit, talking.read_bytes())
+    wait_for(lambda: visit.stage == 'done')
+    picture = site.client.get(visit.address('timeline.png'))
+    assert picture.content.startswith(b'\x89PNG')
+    assert picture.headers['cache-control'] == 'no-store'
+
+
+def test_a_file_that_is_said_to_be_too_large_is_refused_unread(site):
+    visit = site.visits.open()
+    reply = send(site, visit, b'x', **{'content-length': '2000001'})
+    assert reply.status_code == 422
+    assert reply.text == visit.message == 'a.mp4: larger than 2 MB'
+    assert folders(site) == []
+
+
+def test_bytes_are_counted_where_no_length_is_said(site):
+    visit = site.visits.open()
+    reply = send(site, visit, (bytes(100_000) for _ in range(21)))
+    assert reply.text == 'a.mp4: larger than 2 MB'
+    assert folders(site) == []
+
+
+def test_a_body_without_end_is_cut_off_soon_after_the_limit(server):
+    address = urlsplit(server.url)
+    page = http.client.HTTPConnection(address.netloc, timeout=30)
+    page.request('GET', '/')
+    path = re.search(
+        r'/visit/[\w-]+/video', page.getresponse().read().decode()
+    )
+    head = f'POST {path[0]} HTTP/1.1\r\nHost: {address.netloc}\r\n'
+    chunk = b'10000\r\n' + bytes(0x10000) + b'\r\n'
+    sent = 0
+    with socket.create_connection((address.hostname, address.port)) as sock:
+        sock.settimeout(30)
+        sock.sendall(f'{head}Transfer-Encoding: chunked\r\n\r\n'.encode())
+        with suppress(ConnectionError):
+            while sent < 300e6:
+                sock.sendall(chunk)
+                sent += len(chunk)
+    assert 3e6 < sent < 60e6  # what buffers hold comes on top of 3 MB
+
+
+def test_a_video_that_is_too_long_is_refused(site, write_video, draw_faces):
+    visit = site.visits.open()
+    frames = [draw_faces((30, 20, 120))] * 151
+    path = write_video(site.visits.folder.parent / 'long.mp4', frames)
+    reply = send(site, visit, path.read_bytes(), 'long.mp4')
+    assert reply.status_code == 422
+    assert reply.text == (
+        'long.mp4: 0.1 minutes long; 0.1 minutes are the limit'
+    )
+    assert visit.message == reply.text
+    assert folders(site) == []
+
+
+@pytest.mark.parametrize(
+    ('content', 'line'),
+    [
+        (b'', 'a.mp4: empty: the file has no bytes'),
+        (b'no video at all', 'a.mp4: unreadable: no video file'),
+        (b'#EXTM3U\nhttp://example.org/a.ts', 'a.mp4: a list of videos'),
+    ],
+)
+def test_what_is_no_video_gets_one_line_and_leaves_nothing(
+    site, content, line
+):
+    visit = site.visits.open()
+    reply = send(site, visit, content)
+    assert reply.text.startswith(line)
+    assert '\n' not in reply.text
+    assert (visit.stage, visit.message) == ('empty', reply.text)
+    assert folders(site) == []
+
+
+def test_a_name_is_shown_and_never_becomes_a_path(site, talking):
+    visit = site.visits.open()
+    send(site, visit, talking.read_bytes(), '../../..\\evil\n.mp4')
+    assert visit.case.name == 'evil.mp4'
+    temp = site.visits.folder.parent
+    names = {path.name for path in temp.rglob('*') if path.is_file()}
+    assert names <= {'lock', 'video', 'prediction.json', 'timeline.png'}
+
+
+def test_another_visitor_cannot_fetch_the_files(site, talking, wait_for):
+    owner, other = site.visits.open(), site.visits.open()
+    send(site, owner, talking.read_bytes())
+    wait_for(lambda: owner.stage == 'done')
+    get = site.client.get
+    assert get(owner.address('prediction.json')).status_code == 200
+    assert get(other.address('prediction.json')).status_code == 404
+    assert get('/visit/guess/prediction.json').status_code == 404
+    token = owner.token
+    for name in ('video', 'lock', '..%2Flock', '%2e%2e/lock', '../../lock'):
+        assert get(f'/visit/{token}/{name}').status_code == 404
+
+
+def test_files_of_a_visit_that_ended_are_gone(site, talking, wait_for):
+    visit = site.visits.open()
+    send(site, visit, talking.read_bytes())
+    wait_for(lambda: visit.stage == 'done')
+    site.visits.close(visit)
+    assert site.client.get(visit.address('timeline.png')).status_code == 404
+    assert folders(site) == []
+
+
+@pytest.mark.parametrize(
+    ('headers', 'status'),
+    [
+        ({}, 404),
+        ({'host': 'localhost:7860'}, 404),
+        ({'host': '[::1]:7860'}, 404),
+        ({'origin': HOME}, 404),
+        ({'host': 'rebound.example:7860'}, 403),
+        ({'host': '127.0.0.1.example'}, 403),
+        ({'origin': 'https://example.org'}, 403),
+        ({'origin': 'http://127.0.0.1:8000'}, 403),
+        ({'origin': 'null'}, 403),
+    ],
+)
+def test_other_sites_are_refused_before_they_reach_a_visit(
+    site, headers, status
+):
+    reply = site.client.get('/visit/guess/video.mp4', headers=headers)
+    assert reply.status_code == status
+
+
+def test_other_sites_cannot_open_a_web_socket():
+    app = Guard(FastAPI(), hosts=('127.0.0.1',))
+    client = TestClient(app, base_url=HOME)
+    with (
+        pytest.raises(WebSocketDisconnect) as refused,
+        client.websocket_connect('/', headers={'origin': 'http://a.example'}),
+    ):
+        pass
+    assert refused.value.code == 1008
+
+
+def test_a_server_for_others_answers_under_any_name(inferencer, tmp_path):
+    visits = Visits(inferencer, Limits(), tmp_path / 'temp')
+    app = build_app(visits, '0.0.0.0')
+    with TestClient(app, base_url='http://lab.example') as client:
+        assert client.get('/visit/x/y').status_code == 404
+
+
+def test_a_browser_is_told_to_load_from_this_server_alone(site):
+    policy = site.client.get('/').headers['content-security-policy']
+    rules = dict(rule.split(' ', 1) for rule in policy.split('; '))
+    assert rules['default-src'] == "'self'"
+    assert 'connect-src' not in rules  # so the default is for it, too
+    assert not re.search(r'\*|https?:|wss?:', policy)
+
+
+def test_a_port_in_use_gets_one_line():
+    with (
+        listen('127.0.0.1', 0) as taken,
+        pytest.raises(ServerError, match='--port'),
+    ):
+        listen('127.0.0.1', taken.getsockname()[1])
+
+
+def test_only_this_machine_can_reach_the_server(server):
+    process = psutil.Process(server.process.pid)
+    listening = [
+        place.laddr.ip
+        for place in process.net_connections('inet')
+        if place.status == psutil.CONN_LISTEN
+    ]
+    assert listening == ['127.0.0.1']
+    assert 'Warning' not in server.log()
+
+
+def test_a_wider_host_is_warned_of(start_server, stop):
+    wide = start_server('--host=0.0.0.0')
+    stop(wide)
+    (line,) = [one for one in wide.log().splitlines() if 'Warning' in one]
+    assert '0.0.0.0 lets others reach this page' in line
+
+
+def upload_and_wait(server, path, wait_for):
+    """Upload without a browser; return the prediction."""
+    netloc = urlsplit(server.url).netloc
+
+    def ask(method, path, body=None):
+        connection = http.client.HTTPConnection(netloc, timeout=60)
+        connection.request(method, path, body)
+        reply = connection.getresponse()
+        return reply.status, reply.read()
+
+    page = ask('GET', '/')[1].decode()
+    address = re.search(r'/visit/[\w-]+/', page)[0]
+    assert ask('POST', f'{address}video', path.read_bytes())[0] == 202
+    name = f'{address}prediction.json'
+    wait_for(lambda: ask('GET', name)[0] == 200)
+    return json.loads(ask('GET', name)[1])
+
+
+@pytest.mark.parametrize('by', [signal.SIGINT, signal.SIGTERM])
+def test_a_server_connects_to_nothing_and_ends_without_files(
+    start_server, stop, talking, wait_for, by
+):
+    server = start_server()
+    told = upload_and_wait(server, talking, wait_for)
+    assert told['tracks']
+    assert list(server.temp.glob('gml-web-*/*/video'))
+    stop(server, by)
+    assert list(server.temp.glob('gml-web-*')) == []
+    assert server.connections() == "socket.bind ('127.0.0.1', 0)\n"
