@@ -1,0 +1,58 @@
+"""The tutorial is run from top to bottom, as it stands."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny import REPO
+
+pytest.importorskip('av')
+pytest.importorskip('dlib')
+TUTORIAL = REPO / 'docs' / 'tutorial.md'
+
+
+def cells():
+    """(language, code) of each cell, in order."""
+    text = TUTORIAL.read_text(encoding='utf-8')
+    return re.findall(r'```(bash|python)\n(.*?)```', text, re.DOTALL)
+
+
+def run_bash(code):
+    """Run a cell in a shell in which ``python`` is this one."""
+    folder = str(Path(sys.executable).parent)
+    path = os.pathsep.join([folder, os.environ['PATH']])
+    done = subprocess.run(
+        ['bash', '-e', '-c', code],
+        env={**os.environ, 'PATH': path, 'PYTHONPATH': str(REPO)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f'{code}\n{done.stdout}\n{done.stderr}'
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_every_cell_runs(tmp_path, monkeypatch):
+    for name in ('tools', 'configs'):
+        (tmp_path / name).symlink_to(REPO / name)
+    monkeypatch.chdir(tmp_path)
+    session = {}
+    for language, code in cells():
+        if language == 'bash':
+            run_bash(code)
+        else:
+            exec(compile(code, str(TUTORIAL), 'exec'), session)
+    for made in ('verdicts', 'moment.png', 'flow.png', 'figures'):
+        assert (tmp_path / made).exists(), made
+
+
+def test_the_pictures_of_the_tutorial_are_there():
+    text = TUTORIAL.read_text(encoding='utf-8')
+    pictures = re.findall(r'!\[[^]]+\]\((.+?)\)', text)
+    assert pictures
+    for picture in pictures:
+        assert (TUTORIAL.parent / picture).is_file(), picture
