@@ -4,7 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ['TRACK_COLOURS', 'draw_timeline', 'verdict_line']
+__all__ = [
+    'TRACK_COLOURS',
+    'draw_timeline',
+    'probability_text',
+    'verdict_line',
+]
 
 # Okabe and Ito's, which colour-blind people tell apart, without yellow; the
 # most suspicious face has the first.
@@ -27,8 +32,16 @@ def verdict_line(prediction: Mapping[str, Any]) -> str:
         f'threshold {prediction["threshold"]:.3f}'
     )
     if prediction['probability'] is not None:
-        text += f', calibrated probability {prediction["probability"]:.2f}'
+        shown = probability_text(prediction['probability'])
+        text += f', calibrated probability {shown}'
     return text
+
+
+def probability_text(probability: float) -> str:
+    """Two digits; never 0 or 1, which no video of a few hundred can show."""
+    if 0.01 <= probability <= 0.99:
+        return f'{probability:.2f}'
+    return 'above 0.99' if probability > 0.5 else 'below 0.01'
 
 
 def draw_timeline(

@@ -8,6 +8,7 @@ from typing import Any
 from nicegui import ui
 
 from ..faces import VideoError
+from ..visualization.timeline import probability_text
 from .chart import describe, timeline_options
 from .parts import ProgressBar, alert, text
 from .visits import Case, Visit, Visits
@@ -215,9 +216,8 @@ def verdict_lines(prediction: Mapping[str, Any]) -> list[str]:
             f'threshold {prediction["threshold"]:.2f}.'
         )
     if prediction['probability'] is not None:
-        lines.append(
-            f'Calibrated probability: {prediction["probability"]:.2f}.'
-        )
+        shown = probability_text(prediction['probability'])
+        lines.append(f'Calibrated probability: {shown}.')
     worst = prediction['most_suspicious']
     if worst is not None and worst['seconds']:
         start, stop = worst['seconds']

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -301,6 +302,29 @@ def test_clips_from_when_a_face_was_gone_are_in_no_score(
     prediction = inferencer.analyse(path).prediction
     stops = [c['stop'] for t in prediction['tracks'] for c in t['clips']]
     assert max(stops) <= 60
+
+
+def test_a_video_ten_times_as_long_holds_no_more_frames_in_memory(
+    inferencer, talking_head, tmp_path
+):
+    """Traced are all arrays of NumPy: frames, crops, clips, maps.
+
+    Up to 32 frames may be decoded ahead, as chance has it; the crops alone
+    would be as large as 50.
+    """
+
+    def peak(frames):
+        path = talking_head(tmp_path / f'{frames}.mp4', frames)
+        tracemalloc.start()
+        inferencer.analyse(path)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(80)  # what is loaded once
+    short, long = peak(80), peak(800)
+    frame = 200 * 160 * 3
+    assert long < short + 32 * frame
 
 
 def test_real_people_are_scored_one_track_each_at_least(

@@ -7,6 +7,7 @@ from test_overlay import prediction_of
 from gml_mmaction.visualization.timeline import (
     _faceless,
     draw_timeline,
+    probability_text,
     verdict_line,
 )
 
@@ -75,3 +76,8 @@ def test_stretches_without_a_face_are_those_that_no_track_covers():
 def test_the_verdict_is_one_line_with_score_and_threshold(change, line):
     prediction = prediction_of(((0, 0, 50), [0.9])) | change
     assert verdict_line(prediction) == line
+
+
+def test_a_probability_is_never_shown_as_none_or_certain():
+    shown = [probability_text(p) for p in (0.0, 0.004, 0.5, 0.996, 1.0)]
+    assert shown == ['below 0.01', 'below 0.01', '0.50', *['above 0.99'] * 2]
