@@ -445,6 +445,39 @@ def resume_without_reading() -> None:
     IterBasedTrainLoop.run = run
 
 
+def write_files_whole() -> None:
+    """Let checkpoints appear whole or not at all.
+
+    Upstream: ``LocalBackend.put`` of MMEngine writes into the file itself; a
+    run that is killed meanwhile, or a full disk, leaves a part of one under
+    the name of the newest checkpoint, and nothing of what had that name. No
+    report upstream is known to us.
+    """
+    from mmengine.fileio import LocalBackend
+
+    given = LocalBackend.put
+    if hasattr(given, 'repaired_by'):
+        return
+
+    @functools.wraps(given)
+    def put(self: Any, obj: bytes, filepath: str | os.PathLike) -> None:
+        path = Path(filepath)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f'.{path.name}.{os.getpid()}')
+        try:
+            with open(partial, 'wb') as file:
+                file.write(obj)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+    put.repaired_by = __name__
+    LocalBackend.put = put
+
+
 def skip_batches(batches: Any, count: int) -> None:
     """Take ``count`` batches from a loop's iterator, by the sampler alone.
 
@@ -714,6 +747,12 @@ def _why_reading() -> str:
     return 'the installed MMEngine reads all that it skips' if reads else ''
 
 
+def _why_whole_files() -> str:
+    backend = _folder_of('mmengine') / 'fileio/backends/local_backend.py'
+    in_place = "open(filepath, 'wb')" in backend.read_text(encoding='utf-8')
+    return 'the installed MMEngine writes files in place' if in_place else ''
+
+
 def _why_safe_loading() -> str:
     version = importlib.metadata.version('torch')
     if [int(part) for part in re.findall(r'\d+', version)[:2]] < [2, 6]:
@@ -764,6 +803,12 @@ WORKAROUNDS = (
         'mmengine/runner/loops.py, IterBasedTrainLoop.run',
         _why_reading,
         resume_without_reading,
+    ),
+    Workaround(
+        'checkpoints that are written in place',
+        'mmengine/fileio/backends/local_backend.py, LocalBackend.put',
+        _why_whole_files,
+        write_files_whole,
     ),
     Workaround(
         'safe loading of checkpoints',

@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
+from mmengine.runner.checkpoint import CheckpointLoader
 
+from gml_mmaction.engine import newest_checkpoint
 from gml_mmaction.faces import VideoError
 from gml_mmaction.host import HostError, build_runner
 
@@ -117,8 +119,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        resume(cfg, args)
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
     given = dict(
@@ -129,6 +130,27 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     cfg.randomness = {
         **(cfg.get('randomness') or dict(seed=None)),
         **{key: value for key, value in given.items() if value is not None},
+    }
+
+
+def resume(cfg: Config, args: argparse.Namespace) -> None:
+    """Go on from a checkpoint, with the seed that it was trained with.
+
+    MMEngine takes the seed over when the data have been shuffled already.
+    """
+    path = args.resume
+    if path == 'auto':
+        path = newest_checkpoint(cfg.work_dir)
+    cfg.resume = True
+    cfg.load_from = path and str(path)
+    if path is None or args.seed is not None:
+        return
+    loaded = CheckpointLoader.load_checkpoint(
+        str(path), 'cpu', logger='silent'
+    )
+    cfg.randomness = {
+        **(cfg.get('randomness') or {}),
+        'seed': loaded['meta'].get('seed'),
     }
 
 

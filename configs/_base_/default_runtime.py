@@ -26,7 +26,13 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     sync_buffers=dict(type='SyncBuffersHook'),
 )
-custom_hooks = [dict(type='ProvenanceHook'), dict(type='RunSummaryHook')]
+custom_hooks = [
+    dict(type='UnbrokenHook'),
+    dict(type='FiniteHook'),
+    dict(type='ProvenanceHook'),
+    dict(type='PreemptionHook'),
+    dict(type='RunSummaryHook'),
+]
 
 env_cfg = dict(
     cudnn_benchmark=True,  # every batch has the same size

@@ -29,7 +29,7 @@ train_dataloader = dict(
     persistent_workers=True,
     # Paper: silent on class balance; the natural 1:4. The alternative is
     # dict(type='BalancedSampler').
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='ClipSampler', shuffle=True),
     dataset=dict(
         type='FaceClipDataset',
         data_root=data_root,

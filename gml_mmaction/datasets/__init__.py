@@ -8,12 +8,13 @@ from .clip_transforms import (
     RandomDistortClip,
 )
 from .face_clips import FaceClipDataset
-from .samplers import BalancedSampler
+from .samplers import BalancedSampler, ClipSampler
 
 __all__ = [
     'BalancedSampler',
     'ClipAugment',
     'ClipDecode',
+    'ClipSampler',
     'DistortClip',
     'FaceClipDataset',
     'FaceCrop',

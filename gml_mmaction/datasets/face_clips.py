@@ -10,6 +10,8 @@ from mmengine.logging import print_log
 
 from gml_mmaction.host import HostError
 
+from .samplers import Draw, seeded
+
 
 class DataError(HostError, ValueError):
     """Prepared data that cannot be used."""
@@ -191,6 +193,13 @@ class FaceClipDataset(BaseDataset):
             parts = (np.arange(self.num_clips) + 0.5) / self.num_clips
             indices = (parts * len(indices)).astype(int)
         return [dict(track, clip_index=int(i)) for i in indices]
+
+    def __getitem__(self, idx: int) -> dict:
+        """The item that the pipeline makes; a numbered draw is seeded."""
+        if isinstance(idx, Draw):
+            with seeded(idx.seed, idx.number):
+                return super().__getitem__(idx)
+        return super().__getitem__(idx)
 
     def get_data_info(self, idx: int) -> dict:
         """The entry of item ``idx`` with ``frame_inds``, ``(clip_len,)``.

@@ -1,17 +1,99 @@
-"""Sampling that balances real and fake."""
+"""Endless sampling for training: which clip comes next, and its random draws.
 
-from collections.abc import Iterator
+A sampler numbers what it draws, and the dataset seeds each draw by its number
+(:func:`seeded`): a clip's start and augmentation depend on the seed of the run
+and on nothing else, neither on the number of worker processes nor on whether
+the run was interrupted.
+"""
 
+import random
+from collections.abc import Iterator, Sized
+from contextlib import contextmanager
+
+import numpy as np
 import torch
 from mmaction.registry import DATA_SAMPLERS
 from mmengine.dataset import InfiniteSampler
 
+__all__ = ['BalancedSampler', 'ClipSampler', 'Draw', 'seeded']
+
+
+class Draw(int):
+    """An index into a dataset, drawn in training.
+
+    Attributes:
+        seed: Of the run.
+        number: Of the draw in the run, from 0, over all processes.
+    """
+
+    seed: int
+    number: int
+
+    def __new__(cls, index: int, seed: int, number: int) -> 'Draw':
+        draw = super().__new__(cls, index)
+        draw.seed, draw.number = seed, number
+        return draw
+
+    def __getnewargs__(self) -> tuple[int, int, int]:
+        return int(self), self.seed, self.number
+
+
+@contextmanager
+def seeded(*entropy: int) -> Iterator[None]:
+    """Let NumPy, Python and PyTorch (CPU) draw from a seed of their own.
+
+    Their states are put back at the end.
+
+    Args:
+        entropy: Numbers from 0 on, all of which count.
+    """
+    states = np.random.get_state(), random.getstate(), torch.get_rng_state()
+    set_seeds(*entropy)
+    try:
+        yield
+    finally:
+        np.random.set_state(states[0])
+        random.setstate(states[1])
+        torch.set_rng_state(states[2])
+
+
+def set_seeds(*entropy: int) -> None:
+    """Seed NumPy, Python and PyTorch (CPU); all numbers count."""
+    words = np.random.SeedSequence(entropy).generate_state(4)
+    np.random.seed(words[0])
+    random.seed(int(words[1]))
+    torch.default_generator.manual_seed(int(words[2]) << 32 | int(words[3]))
+
 
 @DATA_SAMPLERS.register_module()
-class BalancedSampler(InfiniteSampler):
+class ClipSampler(InfiniteSampler):
+    """MMEngine's ``InfiniteSampler``, whose indices are numbered draws.
+
+    Args:
+        dataset: The dataset.
+        shuffle: Whether to shuffle.
+        seed: Of the shuffling and the draws; None shares a random one between
+            processes.
+    """
+
+    def __init__(
+        self, dataset: Sized, shuffle: bool = True, seed: int | None = None
+    ) -> None:
+        super().__init__(dataset, shuffle, seed)
+        self._number = self.rank
+
+    def __iter__(self) -> Iterator[Draw]:
+        """Yield the draws of this process."""
+        for index in self.indices:
+            yield Draw(index, self.seed, self._number)
+            self._number += self.world_size
+
+
+@DATA_SAMPLERS.register_module()
+class BalancedSampler(ClipSampler):
     """Endless indices, real and fake in turn, each class shuffled anew.
 
-    For iteration-based training, in place of MMEngine's ``InfiniteSampler``;
+    For iteration-based training, in place of :class:`ClipSampler`;
     every batch of even size is half real, in each of several processes too.
     The smaller class is repeated.
 

@@ -3,5 +3,21 @@
 from .best_checkpoint import LatestBestCheckpointHook
 from .provenance import ProvenanceHook
 from .run_summary import RunSummaryHook
+from .unbroken import (
+    DivergedError,
+    FiniteHook,
+    PreemptionHook,
+    UnbrokenHook,
+    newest_checkpoint,
+)
 
-__all__ = ['LatestBestCheckpointHook', 'ProvenanceHook', 'RunSummaryHook']
+__all__ = [
+    'DivergedError',
+    'FiniteHook',
+    'LatestBestCheckpointHook',
+    'PreemptionHook',
+    'ProvenanceHook',
+    'RunSummaryHook',
+    'UnbrokenHook',
+    'newest_checkpoint',
+]

@@ -1,0 +1,190 @@
+"""A training that is stopped and resumed ends as an unbroken one.
+
+What is needed for it: the order and the draws of the data
+(:mod:`gml_mmaction.datasets.samplers`), the random numbers of each iteration,
+a validation that was due when the run was stopped, and checkpoints that are
+whole (:class:`~gml_mmaction.engine.LatestBestCheckpointHook`).
+"""
+
+import signal
+import threading
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import mmengine.dist as dist
+import torch
+from mmaction.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from ..datasets.samplers import set_seeds
+from ..host import HostError
+from ..whole_files import write_text
+from .provenance import PROVENANCE
+
+__all__ = [
+    'DivergedError',
+    'FiniteHook',
+    'PreemptionHook',
+    'UnbrokenHook',
+    'newest_checkpoint',
+]
+
+
+class DivergedError(HostError, ArithmeticError):
+    """A training whose loss or weights are not finite any more."""
+
+
+@HOOKS.register_module()
+class UnbrokenHook(Hook):
+    """Seed each iteration, and make up for a validation that was not done.
+
+    Dropout and the like of iteration i depend on the seed of the run, the
+    process and i only. A run that was stopped between a checkpoint and its
+    validation begins with that validation.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self._validated = True
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Note whether the weights to go on with have been validated."""
+        records = checkpoint.get('meta', {}).get(PROVENANCE, {})
+        self._validated = 'validation' in records
+
+    def before_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+        """Validate first if that is due; then seed."""
+        if not self._validated:
+            self._validated = True
+            if self._is_due(runner):
+                runner.val_loop.run()
+                runner.model.train()
+        set_seeds(runner.seed, dist.get_rank(), runner.iter)
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed(torch.initial_seed() % 2**63)
+
+    def _is_due(self, runner: Runner) -> bool:
+        loop = runner.train_loop
+        return (
+            runner.val_loop is not None
+            and runner.iter > 0
+            and runner.iter >= loop.val_begin
+            and runner.iter % loop.val_interval == 0
+        )
+
+
+@HOOKS.register_module()
+class FiniteHook(Hook):
+    """End a training that has diverged, before it spoils a checkpoint.
+
+    Args:
+        interval: Iterations from one look at the loss to the next.
+
+    Raises:
+        DivergedError: When the loss or, at a checkpoint, a weight is not
+            finite.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, interval: int = 10) -> None:
+        self.interval = interval
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Look at the loss."""
+        if self.every_n_train_iters(runner, self.interval):
+            loss = float((outputs or {}).get('loss', 0.0))
+            if not torch.tensor(loss).isfinite():
+                raise self._error(runner, f'the loss is {loss}')
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Look at the weights."""
+        for name, value in checkpoint['state_dict'].items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise self._error(runner, f'{name} is not finite')
+
+    def _error(self, runner: Runner, what: str) -> DivergedError:
+        last = runner.message_hub.runtime_info.get('last_ckpt', 'none')
+        return DivergedError(
+            f'iteration {runner.iter + 1}: {what}; the training has diverged. '
+            f'Last checkpoint: {last}. Remedy: a lower learning rate, or '
+            'optim_wrapper.clip_grad.max_norm=1'
+        )
+
+
+@HOOKS.register_module()
+class PreemptionHook(Hook):
+    """On SIGTERM save a checkpoint and exit with 143, as clusters expect.
+
+    The signal is for the training process (``kill PID``, ``scancel --signal``
+    to the step); of several processes each may get it, or one. ``--resume``
+    goes on from there.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: Any = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Listen, unless the runner lives in a thread of another program."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGTERM, self._ask)
+
+    def after_train(self, runner: Runner) -> None:
+        """Listen no more."""
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+        """Save and leave, if any of the processes was asked to."""
+        if not self._agreed():
+            return
+        name = f'iter_{runner.iter + 1}.pth'
+        runner.save_checkpoint(runner.work_dir, name, by_epoch=False)
+        if dist.is_main_process():
+            path = Path(runner.work_dir, name)
+            write_text(Path(runner.work_dir, 'last_checkpoint'), str(path))
+            runner.logger.info(
+                f'SIGTERM: {path} was saved; --resume goes on from there'
+            )
+        raise SystemExit(128 + signal.SIGTERM)
+
+    def _ask(self, *_: Any) -> None:
+        self._asked = True
+
+    def _agreed(self) -> bool:
+        if dist.get_world_size() == 1:
+            return self._asked
+        asked = torch.tensor(float(self._asked)).to(dist.get_comm_device())
+        dist.all_reduce(asked, 'max')
+        return bool(asked)
+
+
+def newest_checkpoint(work_dir: str | Path) -> Path | None:
+    """The checkpoint of the latest iteration that is whole; None without.
+
+    One that is cut short, as a full disk leaves it, is passed over with a
+    line.
+    """
+    found = {
+        int(path.stem.split('_')[1]): path
+        for path in Path(work_dir).glob('iter_*.pth')
+        if path.stem.split('_')[1].isdigit()
+    }
+    for _, path in sorted(found.items(), reverse=True):
+        if zipfile.is_zipfile(path):
+            return path
+        print_log(f'{path} is cut short: passed over', logger='current')
+    return None
