@@ -546,6 +546,7 @@ def safe_loading(filename: str | os.PathLike) -> Iterator[None]:
     users = serialization.get_safe_globals()
     ours = allowed_globals()
     paths = {path for _, path in ours}
+    HistoryBuffer()  # the first to be made fills the table, no loaded one does
     statistics = dict(HistoryBuffer._statistics_methods)
     forced = ('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     banned = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'

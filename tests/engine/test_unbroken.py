@@ -25,6 +25,27 @@ def test_a_training_killed_at_random_ends_as_an_unbroken_one(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_validation_that_was_due_is_made_up_for_after_a_kill(tmp_path):
+    """Checkpoint 4 is there, its validation is not: as if killed between."""
+    data, config = drill.prepare(tmp_path)
+    short = ['train_cfg.max_iters=4', 'train_cfg.val_interval=99']
+    arguments = drill.command(data, config, tmp_path / 'run', *short)
+    drill.train_to_the_end(arguments)
+    for path in (tmp_path / 'run').glob('best_*'):
+        path.unlink()
+    last = tmp_path / 'run' / 'iter_4.pth'
+    loaded = drill.load(last)
+    loaded['meta']['provenance'].pop('validation', None)
+    torch.save(loaded, last)
+    longer = ['train_cfg.max_iters=6', 'train_cfg.val_interval=4']
+    output = drill.train_to_the_end(
+        drill.command(data, config, tmp_path / 'run', *longer)
+    )
+    assert output.count('Iter(val) [1/1]') == 2  # of iterations 4 and 6
+    assert 'at 4 iter is saved' in output
+
+
+@pytest.mark.slow
 def test_sigterm_saves_exits_with_143_and_the_run_goes_on(tmp_path):
     data, config = drill.prepare(tmp_path)
     arguments = drill.command(data, config, tmp_path / 'run')
