@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import zlib
@@ -86,7 +87,9 @@ def talking_head(draw_faces, write_video):
     """Write a video of a moving portrait, another one for each name."""
 
     def make(path, num_frames=20):
-        seed = zlib.crc32(Path(path).as_posix()[-40:].encode())
+        # pytest numbers its folders; the same test gets the same video
+        name = re.sub(r'.*/pytest-\d+/', '', Path(path).as_posix())
+        seed = zlib.crc32(name.encode())
         rng = np.random.default_rng(seed)
         x, y = np.cumsum(rng.integers(-2, 3, (2, num_frames)), axis=1)
         shade = int(rng.integers(40, 160))
