@@ -10,7 +10,6 @@ validation set must hold none of the videos that will be judged.
 """
 
 import argparse
-from pathlib import Path
 
 from train import one_line_errors
 
@@ -44,6 +43,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def read(path: str) -> dict:
+    """Read a scores file; what is no JSON gets the remedy of what is none."""
+    try:
+        return read_json(path)
+    except ValueError:
+        raise CalibrationError(
+            'no JSON; give a scores file of tools/test.py'
+        ) from None
+
+
 def main(argv: list[str] | None = None) -> Calibration:
     """Calibrate; returns what the side file holds."""
     args = parse_args(argv)
@@ -52,9 +61,7 @@ def main(argv: list[str] | None = None) -> Calibration:
         if sha256 is None:
             raise CalibrationError(f'{args.checkpoint}: no such checkpoint')
         try:
-            calibration = calibrate(
-                read_json(Path(args.scores)), sha256, args.method
-            )
+            calibration = calibrate(read(args.scores), sha256, args.method)
         except ValueError as error:
             raise CalibrationError(f'{args.scores}: {error}') from None
         path = write_calibration(args.checkpoint, calibration)

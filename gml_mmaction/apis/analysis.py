@@ -8,7 +8,7 @@ place, its score and a small map.
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +242,7 @@ class _Run:
                 f'{reader.width}x{reader.height}: faces below 80 pixels are '
                 'not looked for'
             )
-            return _replace(options, upsample=0)
+            return replace(options, upsample=0)
         return options
 
     def _decoded(self, reader: Frames, stride: int) -> Iterator[np.ndarray]:
@@ -309,10 +309,6 @@ class _Run:
         broken = reader.broken_at
         if broken is not None and broken <= reached:
             self.notes.append(f'broken tail at frame {broken}')
-
-
-def _replace(options: CropOptions, **changes: Any) -> CropOptions:
-    return CropOptions(**{**vars(options), **changes})
 
 
 def _failure(

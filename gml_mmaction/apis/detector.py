@@ -1,7 +1,6 @@
 """A detector out of a checkpoint alone: network, crops, threshold, words."""
 
 import dataclasses
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -253,9 +252,9 @@ def load_detector(
     """Load a detector that ``tools/train.py`` saved.
 
     The config is read from the checkpoint as values; no code in it is run
-    (:func:`~gml_mmaction.apis.config_text.parse_config`). Checkpoints of
-    before 0.2, which do not say how their crops were made, get what their
-    annotations tell and the defaults. A side file ``NAME.calibration.json``
+    (:func:`~gml_mmaction.apis.config_text.parse_config`). A checkpoint
+    that does not say how its crops were made gets what its annotations told
+    and the defaults. A side file ``NAME.calibration.json``
     beside the checkpoint is used (``tools/calibrate.py``).
 
     Args:
@@ -311,8 +310,6 @@ def _load(path: Path) -> dict:
             f'{path}: no checkpoint, or a broken one ({why[:120]}); give a '
             '.pth file of tools/train.py'
         ) from None
-    except pickle.UnpicklingError:
-        raise DetectorError(f'{path}: no checkpoint') from None
     meta = loaded.get('meta') if isinstance(loaded, dict) else None
     if not isinstance(meta, dict) or not isinstance(meta.get('cfg'), str):
         raise DetectorError(

@@ -6,6 +6,7 @@ a validation that was due when the run was stopped, and checkpoints that are
 whole (:class:`~gml_mmaction.engine.LatestBestCheckpointHook`).
 """
 
+import math
 import signal
 import threading
 import zipfile
@@ -104,7 +105,7 @@ class FiniteHook(Hook):
         """Look at the loss."""
         if self.every_n_train_iters(runner, self.interval):
             loss = float((outputs or {}).get('loss', 0.0))
-            if not torch.tensor(loss).isfinite():
+            if not math.isfinite(loss):
                 raise self._error(runner, f'the loss is {loss}')
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

@@ -20,7 +20,7 @@ Heat = Mapping[int, np.ndarray]
 
 WIDEST, NARROWEST = 1920, 480  # pixels of the longer side of the picture
 CRF = 23  # x264's own default
-# RGB; a box is also dashed by its text, for those who do not see colours
+# RGB; a box's text says it, too, for those who do not see colours
 SUSPICIOUS, OTHER = (213, 94, 0), (86, 180, 233)
 BAND = (32, 32, 32)
 FONT = cv2.FONT_HERSHEY_SIMPLEX

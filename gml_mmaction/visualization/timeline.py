@@ -1,12 +1,13 @@
 """The scores of a video's faces over time, as a picture."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 __all__ = [
     'TRACK_COLOURS',
     'draw_timeline',
+    'faceless',
     'probability_text',
     'verdict_line',
 ]
@@ -60,7 +61,9 @@ def draw_timeline(
     axis = figure.subplots()
     length, unit = _length(prediction)
     tracks = sorted(prediction['tracks'], key=lambda row: -row['score'])
-    for start, stop in _faceless(tracks, length, unit):
+    for start, stop in faceless(
+        (_span(track, unit) for track in tracks), length
+    ):
         axis.axvspan(start, stop, color='#000000', alpha=0.08, linewidth=0)
     for place, track in enumerate(tracks):
         _draw_track(axis, track, place, len(tracks), unit)
@@ -134,16 +137,21 @@ def _span(row: Mapping, unit: str) -> Sequence[float]:
     return row['seconds'] if unit == 'seconds' else (row['start'], row['stop'])
 
 
-def _faceless(
-    tracks: Sequence[Mapping], length: float, unit: str
+def faceless(
+    spans: Iterable[Sequence[float]], length: float
 ) -> list[tuple[float, float]]:
-    """Stretches of the video where no face was scored."""
+    """Stretches from 0 to ``length`` that none of the spans covers, in order.
+
+    Args:
+        spans: Start and stop of the faces, in any order; may overlap.
+        length: Of the video, in their unit.
+    """
     gaps, reached = [], 0.0
-    for start, stop in sorted(_span(track, unit) for track in tracks):
+    for start, stop in [*sorted(map(tuple, spans)), (length, length)]:
         if start > reached:
             gaps.append((reached, start))
         reached = max(reached, stop)
-    return [*gaps, (reached, length)] if reached < length else gaps
+    return gaps
 
 
 def _caption(detector: Mapping) -> str:

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ['describe', 'faceless', 'timeline_options']
+from ..visualization.timeline import faceless
+
+__all__ = ['describe', 'timeline_options']
 
 # Okabe and Ito's colours, as in the robustness plot, that are dark enough on
 # white; each with a dash and a symbol, so that colour is not the only sign.
@@ -28,7 +30,8 @@ def timeline_options(
     """
     seconds = prediction['video']['seconds']
     series = [_track(track) for track in prediction['tracks']]
-    series[0]['markArea'] = _areas(faceless(prediction))
+    spans = [track['seconds'] for track in prediction['tracks']]
+    series[0]['markArea'] = _areas(faceless(spans, seconds))
     series.append(_lines(prediction['threshold'], moment))
     return dict(
         animation=False,
@@ -46,17 +49,6 @@ def timeline_options(
         yAxis=_axis('score, P(fake)', 1, 34),
         series=series,
     )
-
-
-def faceless(prediction: Mapping[str, Any]) -> list[tuple[float, float]]:
-    """Return the spans without a face, in seconds, in order."""
-    spans, end = [], 0.0
-    rows = sorted(track['seconds'] for track in prediction['tracks'])
-    for start, stop in [*rows, [prediction['video']['seconds']] * 2]:
-        if start > end:
-            spans.append((end, start))
-        end = max(end, stop)
-    return spans
 
 
 def describe(prediction: Mapping[str, Any]) -> str:

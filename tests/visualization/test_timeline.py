@@ -5,8 +5,8 @@ import pytest
 from test_overlay import prediction_of
 
 from gml_mmaction.visualization.timeline import (
-    _faceless,
     draw_timeline,
+    faceless,
     probability_text,
     verdict_line,
 )
@@ -42,15 +42,10 @@ def test_a_video_without_a_frame_rate_is_drawn_over_its_frames(tmp_path):
 
 
 def test_stretches_without_a_face_are_those_that_no_track_covers():
-    tracks = [
-        dict(seconds=(1.0, 3.0)),
-        dict(seconds=(2.0, 4.0)),
-        dict(seconds=(6.0, 7.0)),
-    ]
-    found = _faceless(tracks, 10.0, 'seconds')
+    found = faceless([(1.0, 3.0), (2.0, 4.0), (6.0, 7.0)], 10.0)
     assert found == [(0.0, 1.0), (4.0, 6.0), (7.0, 10.0)]
-    assert _faceless([], 5.0, 'seconds') == [(0.0, 5.0)]
-    assert _faceless([dict(seconds=(0.0, 5.0))], 5.0, 'seconds') == []
+    assert faceless([], 5.0) == [(0.0, 5.0)]
+    assert faceless([(0.0, 5.0)], 5.0) == []
 
 
 @pytest.mark.parametrize(

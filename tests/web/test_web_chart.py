@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from gml_mmaction.web.chart import describe, faceless, timeline_options
+from gml_mmaction.visualization.timeline import faceless
+from gml_mmaction.web.chart import describe, timeline_options
 
 
 def track(index, start, stop, *scores):
@@ -37,7 +38,7 @@ def prediction(*tracks, seconds=10.0):
     ],
 )
 def test_faceless_spans_are_where_no_track_is(spans):
-    found = faceless(prediction(*[(*span, 0.5) for span in spans]))
+    found = faceless(spans, 10.0)
     times = np.arange(0.05, 10, 0.1)
     seen = [any(a <= t <= b for a, b in spans) for t in times]
     grey = [any(a < t < b for a, b in found) for t in times]
