@@ -25,7 +25,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, addmm_flop
 from tqdm import tqdm
 
 from .host import HostError
@@ -245,7 +245,10 @@ def count_macs(model: BaseModel, setting: Setting) -> int:
     setting = Setting(1, setting.frames, setting.size)
     counter = FlopCounterMode(
         display=False,
-        custom_mapping={torch.ops.aten.mkldnn_rnn_layer: rnn_flops},
+        custom_mapping={
+            torch.ops.aten.mkldnn_rnn_layer: rnn_flops,
+            torch.ops.aten.addmm_: addmm_flop,  # PyTorch counts addmm alone
+        },
     )
     with counter:
         predict(model, setting.clips(), setting)

@@ -10,6 +10,7 @@ from torch import nn
 
 from gml_mmaction import cost
 from gml_mmaction.cost import LiveTensors, Setting
+from gml_mmaction.models import MCB
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 SMALL = CONFIGS / 'baselines/xception-small_demo.py'
@@ -85,6 +86,16 @@ def test_macs_of_an_lstm_are_its_matrices_at_every_step():
     macs = cost.count_macs(Toy(lstm), TINY)
     first, second = 4 * 5 * (3 + 5), 4 * 5 * (10 + 5)
     assert macs == 4 * 2 * (first + second)
+
+
+def test_the_fast_path_of_motion_blocks_is_counted_like_the_plain_one():
+    model = cost.build_detector(MOVING, 4)
+    blocks = [m for m in model.modules() if isinstance(m, MCB)]
+    assert {b.motion.out_channels for b in blocks} <= set(range(17))
+    fast = cost.count_macs(model, Setting(frames=4, size=64))
+    for block in blocks:
+        block.fast = False
+    assert cost.count_macs(model, Setting(frames=4, size=64)) == fast
 
 
 def test_parameters_are_those_trained():
