@@ -25,7 +25,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, addmm_flop
+from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from .host import HostError
@@ -247,12 +247,23 @@ def count_macs(model: BaseModel, setting: Setting) -> int:
         display=False,
         custom_mapping={
             torch.ops.aten.mkldnn_rnn_layer: rnn_flops,
-            torch.ops.aten.addmm_: addmm_flop,  # PyTorch counts addmm alone
+            torch.ops.aten.addmm_: addmm_flops,
         },
     )
     with counter:
         predict(model, setting.clips(), setting)
     return counter.get_total_flops() // 2
+
+
+def addmm_flops(
+    _: Sequence[int],
+    left: Sequence[int],
+    right: Sequence[int],
+    out_shape: object = None,
+    **__: object,
+) -> int:
+    """Count products added in place; PyTorch's counter leaves them out."""
+    return 2 * left[0] * left[1] * right[1]
 
 
 def rnn_flops(
