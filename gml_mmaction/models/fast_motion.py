@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-__all__ = ['applies', 'expand_onto', 'look']
+from . import native
+
+__all__ = ['applies', 'forward']
 
 PLAIN = {nn.Conv2d, nn.Linear}
-VECTOR = 16  # numbers of float32 in the widest registers of a CPU
+VECTOR = 8  # columns that matrix products take at a time
 
 
 def applies(block: nn.Module, x: Tensor) -> bool:
@@ -58,40 +60,34 @@ def _has_hooks(module: nn.Module) -> bool:
     )
 
 
-def look(
-    x: Tensor, temporal: Tensor, spatial: Tensor, reduce: Tensor, length: int
-) -> tuple[Tensor, Tensor]:
-    """F^S and the reduced features, from the block's input.
-
-    Args:
-        x: ``(N*T, C, H, W)``.
-        temporal: CSTM's weight over time, ``(C, 1, 3, 1)``.
-        spatial: CSTM's weight over space, ``(C, 1, 3, 3)``.
-        reduce: ``(C/16, C)``.
-        length: T.
-
-    Returns:
-        F^S, ``(N*T, C, H, W)``, and ``(N*T*H*W, C/16)``.
-    """
+def forward(block: nn.Module, x: Tensor) -> Tensor:
+    """What ``block`` computes, where :func:`applies` holds."""
+    motion, cstm = block.motion, block.cstm
     x = x.contiguous(memory_format=torch.channels_last)
-    width = len(reduce)
-    if width > VECTOR and width % VECTOR:
-        # 45 columns take longer than 48, of which three are zero.
-        reduce = F.pad(reduce, (0, 0, 0, -width % VECTOR))
-    f_s, reduced = _Look.apply(x, temporal, spatial, reduce, length)
-    return f_s, reduced[:, :width]
+    f_s, reduced = _Look.apply(
+        x,
+        cstm.temporal.weight,
+        cstm.spatial.weight,
+        _pad(motion.reduce.weight, 0),
+        cstm.num_segments,
+    )
+    if _native_motion(block, x):
+        rows = native_motion(motion, reduced, x)
+    else:
+        f_d = motion.norm(reduced[:, : motion.out_channels])
+        frames, _, height, width = x.shape
+        f_d = f_d.reshape(frames, height, width, -1).permute(0, 3, 1, 2)
+        rows = _pad(_rows(block.together(motion.orders(f_d))), 1)
+    weight = _pad(block.expand.weight.t(), 0).contiguous()
+    return _ExpandOnto.apply(f_s, rows, weight)
 
 
-def expand_onto(f_s: Tensor, motion: Tensor, weight: Tensor) -> Tensor:
-    """F^S + E(motion), written over F^S.
-
-    Args:
-        f_s: ``(N*T, C, H, W)``, lost.
-        motion: ``(N*T, c, H, W)``.
-        weight: E, ``(C, c)``.
-    """
-    rows = motion.permute(0, 2, 3, 1).reshape(-1, motion.shape[1])
-    return _ExpandOnto.apply(f_s, rows, weight.t().contiguous())
+def _pad(x: Tensor, dim: int) -> Tensor:
+    """Zeros at the end of a dimension; 45 columns take longer than 48."""
+    size = x.shape[dim]
+    if size <= VECTOR or size % VECTOR == 0:
+        return x
+    return F.pad(x, (*(0, 0) * (x.dim() - 1 - dim), 0, -size % VECTOR))
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -138,52 +134,113 @@ def _convolve_back(
     )[:2]
 
 
+def _cstm(x: Tensor, temporal: Tensor, spatial: Tensor, length: int) -> Tensor:
+    """F^S without a thought of gradients."""
+    if _native_for(x):
+        f_s = torch.empty_like(x)
+        kernels = _taps(temporal), _taps(spatial)
+        native.call('cstm_forward', x, f_s, *kernels, *_sizes(x, length))
+        return f_s
+    return F.conv2d(
+        _mix(x, temporal, length), spatial, padding=1, groups=x.shape[1]
+    )
+
+
+def _cstm_back(
+    grad: Tensor,
+    x: Tensor,
+    kernels: tuple[Tensor, Tensor],
+    length: int,
+    needs: tuple[bool, bool, bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients of CSTM's input and of its kernels over time and space."""
+    temporal, spatial = kernels
+    grad = grad.contiguous(memory_format=torch.channels_last)
+    if _native_for(x):
+        g_x = torch.empty_like(x)
+        taps = [_taps(kernel) for kernel in kernels]
+        g_taps = [torch.empty_like(tap) for tap in taps]
+        native.call(
+            'cstm_backward', x, grad, g_x, *taps, *g_taps, *_sizes(x, length)
+        )
+        return g_x, *(
+            tap[:, : x.shape[1]].t().reshape(kernel.shape)
+            for tap, kernel in zip(g_taps, kernels)
+        )
+    before = needs[0] or needs[1]
+    g_mixed, g_spatial = _convolve_back(
+        *(grad, _mix(x, temporal, length), spatial),
+        padding=(1, 1),
+        needs=(before, needs[2]),
+    )
+    if not before:
+        return None, None, g_spatial
+    g_images, g_temporal = _convolve_back(
+        _over_time(g_mixed, length),
+        _over_time(x, length),
+        temporal,
+        padding=(1, 0),
+        needs=needs[:2],
+    )
+    g_x = _over_space(g_images, x) if needs[0] else None
+    return g_x, g_temporal, g_spatial
+
+
+def _native_for(x: Tensor) -> bool:
+    return x.dtype == torch.float32 and native.ready()
+
+
+def _taps(kernel: Tensor) -> Tensor:
+    """``(C, ...)`` as ``(taps, C)``, C rounded up to 16."""
+    taps = kernel.flatten(1).t()
+    return F.pad(taps, (0, -taps.shape[1] % 16)).contiguous()
+
+
+def _sizes(x: Tensor, length: int) -> tuple[int, ...]:
+    """N, T, H, W, C and the number of threads."""
+    frames, channels, height, width = x.shape
+    threads = torch.get_num_threads()
+    return frames // length, length, height, width, channels, threads
+
+
 class _Look(Function):
-    """:func:`look`, of which only the input is kept."""
+    """F^S and the reduced features of a block's input, which alone is kept.
+
+    The arguments are x, CSTM's kernels over time and space, the reduction
+    ``(c, C)`` and T; the results are ``(N*T, C, H, W)`` and
+    ``(N*T*H*W, c)``.
+    """
 
     @staticmethod
     def forward(ctx, x, temporal, spatial, reduce, length):
         ctx.save_for_backward(x, temporal, spatial, reduce)
         ctx.length = length
-        f_s = F.conv2d(
-            _mix(x, temporal, length), spatial, padding=1, groups=x.shape[1]
-        )
+        f_s = _cstm(x, temporal, spatial, length)
         return f_s, F.linear(_rows(x), reduce)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, g_s, g_reduced):
         x, temporal, spatial, reduce = ctx.saved_tensors
-        for_x, for_temporal, for_spatial, for_reduce, _ = ctx.needs_input_grad
+        needs = ctx.needs_input_grad[:3]
         g_x = g_temporal = g_spatial = g_reduce = None
-        if for_reduce:
+        if ctx.needs_input_grad[3]:
             g_reduce = g_reduced.t() @ _rows(x)
-        before = for_x or for_temporal
-        if before or for_spatial:
-            g_s = g_s.contiguous(memory_format=torch.channels_last)
-            g_mixed, g_spatial = _convolve_back(
-                g_s,
-                _mix(x, temporal, ctx.length),
-                spatial,
-                (1, 1),
-                (before, for_spatial),
+        if any(needs):
+            g_x, g_temporal, g_spatial = _cstm_back(
+                g_s, x, (temporal, spatial), ctx.length, needs
             )
-        if before:
-            g_images, g_temporal = _convolve_back(
-                _over_time(g_mixed, ctx.length),
-                _over_time(x, ctx.length),
-                temporal,
-                (1, 0),
-                (for_x, for_temporal),
-            )
-        if for_x:
-            g_x = _over_space(g_images, x)
+        if needs[0]:
             _rows(g_x).addmm_(g_reduced, reduce)
         return g_x, g_temporal, g_spatial, g_reduce, None
 
 
 class _ExpandOnto(Function):
-    """:func:`expand_onto`, in rows: ``f_s += motion @ weight``."""
+    """F^S + E(motion), written over F^S.
+
+    The arguments are F^S, the motion in rows, ``(N*T*H*W, c)``, and E,
+    ``(c, C)``.
+    """
 
     @staticmethod
     def forward(ctx, f_s, motion, weight):
@@ -200,3 +257,116 @@ class _ExpandOnto(Function):
         rows = _rows(grad)
         g_motion = F.linear(rows, weight) if for_motion else None
         return grad, g_motion, motion.t() @ rows if for_weight else None
+
+
+def _native_motion(block: nn.Module, x: Tensor) -> bool:
+    """Whether motion.c knows the block's motion features: the defaults."""
+    motion = block.motion
+    norm = motion.norm
+    return (
+        _native_for(x)
+        and motion.boundary == 'zero'
+        and (block.shared or motion.num_orders == 1)
+        and type(norm) is nn.BatchNorm1d
+        and norm.affine
+        and norm.track_running_stats
+        and norm.weight.dtype == x.dtype
+        and type(motion.k_pm) is nn.Conv2d
+        and x.numel() > x.shape[1]
+    )
+
+
+def native_motion(motion: nn.Module, reduced: Tensor, x: Tensor) -> Tensor:
+    """F^M, or F^M + F^MM, from what batch normalisation is to read.
+
+    Args:
+        motion: A ``CMM`` or ``MCM``.
+        reduced: ``(N*T*H*W, c)``, c at least the module's C/16.
+        x: The block's input, for its shape.
+    """
+    norm, c = motion.norm, reduced.shape[1]
+    sizes = *_sizes(x, motion.num_segments)[:4], c
+    mean, variance = _moments(norm, reduced, sizes)
+    taps = motion.k_pm.weight.flatten(1).t()
+    weight, bias, taps = (
+        F.pad(each, (0, c - motion.out_channels))
+        for each in (norm.weight, norm.bias, taps)
+    )
+    return _Motion.apply(
+        reduced,
+        weight,
+        bias,
+        taps,
+        mean,
+        (variance + norm.eps).rsqrt(),
+        norm.training,
+        (*sizes, motion.num_orders),
+    )
+
+
+@torch.no_grad()
+def _moments(
+    norm: nn.BatchNorm1d, rows: Tensor, sizes: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance that ``norm`` would take, its own or the batch's."""
+    channels, c = norm.num_features, sizes[-1]
+    if not norm.training:
+        padding = (0, c - channels)
+        return F.pad(norm.running_mean, padding), F.pad(
+            norm.running_var, padding
+        )
+    mean, variance = rows.new_empty(c), rows.new_empty(c)
+    frames, height, width = sizes[0] * sizes[1], sizes[2], sizes[3]
+    native.call(
+        'moments', rows.detach(), mean, variance, frames * height, width, c
+    )
+    norm.num_batches_tracked.add_(1)
+    share = norm.momentum
+    if share is None:
+        share = 1 / norm.num_batches_tracked.item()
+    unbiased = variance * (len(rows) / (len(rows) - 1))
+    norm.running_mean.lerp_(mean[:channels], share)
+    norm.running_var.lerp_(unbiased[:channels], share)
+    return mean, variance
+
+
+class _Motion(Function):
+    """:func:`native_motion`; what stands between is made again."""
+
+    @staticmethod
+    def forward(ctx, rows, weight, bias, taps, mean, inverse, training, sizes):
+        taps = taps.contiguous()
+        ctx.save_for_backward(rows, weight, bias, taps, mean, inverse)
+        ctx.training, ctx.sizes = training, sizes
+        scale = weight * inverse
+        out = torch.empty_like(rows)
+        native.call(
+            *('motion_forward', rows, out, scale, bias - mean * scale, taps),
+            *(*sizes, torch.get_num_threads()),
+        )
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        rows, weight, bias, taps, mean, inverse = ctx.saved_tensors
+        scale = weight * inverse
+        g_rows, g_taps = torch.empty_like(rows), torch.empty_like(taps)
+        total, total_x = torch.empty_like(mean), torch.empty_like(mean)
+        native.call(
+            *('motion_backward', rows, grad.contiguous(), g_rows),
+            *(scale, bias - mean * scale, taps, mean, g_taps, total, total_x),
+            *(*ctx.sizes, torch.get_num_threads()),
+        )
+        *_, width, c, _ = ctx.sizes
+        if ctx.training:  # through the mean and the variance of the batch
+            for_x = -scale * inverse**2 * total_x / len(rows)
+            const = -scale * total / len(rows) - for_x * mean
+        else:
+            for_x = const = torch.zeros_like(mean)
+        native.call(
+            *('combine', g_rows, rows, scale, for_x, const),
+            *(len(rows) // width, width, c),
+        )
+        g_weight = total_x * inverse
+        return g_rows, g_weight, total, g_taps, None, None, None, None

@@ -271,7 +271,7 @@ class _MotionBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.fast and fast_motion.applies(self, x):
-            return self.forward_fast(x)
+            return fast_motion.forward(self, x)
         f_s = self.cstm(x)
         motion = self.together(self.motion(x))
         # F^S + E(motion) in one pass over the C channels.
@@ -283,21 +283,6 @@ class _MotionBlock(nn.Module):
     def together(self, orders: tuple[Tensor, ...]) -> Tensor:
         """What E expands: the sum, or both orders for an E of its own."""
         return sum(orders) if self.shared else torch.cat(orders, dim=1)
-
-    def forward_fast(self, x: Tensor) -> Tensor:
-        """The same by :mod:`.fast_motion`."""
-        motion = self.motion
-        f_s, reduced = fast_motion.look(
-            x,
-            self.cstm.temporal.weight,
-            self.cstm.spatial.weight,
-            motion.reduce.weight,
-            self.cstm.num_segments,
-        )
-        orders = motion.orders(_like(motion.norm(reduced), x))
-        return fast_motion.expand_onto(
-            f_s, self.together(orders), self.expand.weight
-        )
 
 
 @MODELS.register_module()
