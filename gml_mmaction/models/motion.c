@@ -43,7 +43,7 @@ static sizes measure(long n_count, long t_count, long height, long width,
     s.blocks = (channels + LANES - 1) / LANES;
     s.padded = s.blocks * LANES;
     s.line = width + 2;
-    s.row = t_count * s.line;
+    s.row = t_count * s.line + 1; /* rows of 2^n bytes would share lines */
     s.pixels = width * channels;
     s.frame = height * s.pixels;
     s.chunk = CACHE / (long)(rows * s.row * sizeof(vec));
@@ -59,7 +59,10 @@ static inline vec load(const float *from, long lanes)
     vec v = {0};
     if (lanes >= LANES)
         return *(const vec *)from;
-    memcpy(&v, from, lanes * sizeof(float));
+    if (lanes == LANES / 2)
+        memcpy(&v, from, LANES / 2 * sizeof(float));
+    else
+        memcpy(&v, from, lanes * sizeof(float));
     return v;
 }
 
@@ -67,6 +70,8 @@ static inline void store(float *to, vec v, long lanes)
 {
     if (lanes >= LANES)
         *(vec *)to = v;
+    else if (lanes == LANES / 2)
+        memcpy(to, &v, LANES / 2 * sizeof(float));
     else
         memcpy(to, &v, lanes * sizeof(float));
 }
@@ -339,57 +344,73 @@ static void gather(float *to, const float *from, const grid *s)
     }
 }
 
-/* to = a x + b; both per channel. */
-static void fill(float *restrict to, const float *restrict x,
-                 const float *restrict a, const float *restrict b,
-                 const grid *s)
+/* The loops over a row, whose arguments the compiler knows to be apart. */
+
+static void fill_row(float *restrict to, const float *restrict x,
+                     const float *restrict a, const float *restrict b,
+                     long count)
 {
-#pragma omp parallel for num_threads(s->threads)
-    for (long h = 0; h < s->height; h++) {
-        float *o = to + (h + 1) * s->line + s->c;
-        const float *p = x + h * s->pixels;
-        for (long j = 0; j < s->pixels; j++)
-            o[j] = a[j] * p[j] + b[j];
+    for (long j = 0; j < count; j++)
+        to[j] = a[j] * x[j] + b[j];
+}
+
+static void subtract_row(float *restrict to, float times,
+                         const float *restrict a, const float *restrict p,
+                         const float *restrict k, long line, long c,
+                         long count)
+{
+    const float *q = p + line, *r = q + line;
+    for (long j = 0; j < count; j++) {
+        float top = k[j] * p[j] + k[count + j] * p[j + c] +
+                    k[2 * count + j] * p[j + 2 * c];
+        float mid = k[3 * count + j] * q[j] + k[4 * count + j] * q[j + c] +
+                    k[5 * count + j] * q[j + 2 * c];
+        float low = k[6 * count + j] * r[j] + k[7 * count + j] * r[j + c] +
+                    k[8 * count + j] * r[j + 2 * c];
+        to[j] = times * a[j] - (top + mid + low);
     }
 }
 
-/* to = times a - k * from; k[9][pixels]. */
-static void subtract(float *restrict to, float times,
-                     const float *restrict a, const float *restrict from,
-                     const float *restrict k, const grid *s)
+static void correlate_row(float *restrict sum, const float *restrict g,
+                          const float *restrict x, long count)
 {
-    const long c = s->c, m = s->pixels;
+    for (long j = 0; j < count; j++)
+        sum[j] -= g[j] * x[j];
+}
+
+/* to = a x + b; both per channel. */
+static void fill(float *to, const float *x, const float *a, const float *b,
+                 const grid *s)
+{
+#pragma omp parallel for num_threads(s->threads)
+    for (long h = 0; h < s->height; h++)
+        fill_row(to + (h + 1) * s->line + s->c, x + h * s->pixels, a, b,
+                 s->pixels);
+}
+
+/* to = times a - k * from; k[9][pixels]. */
+static void subtract(float *to, float times, const float *a,
+                     const float *from, const float *k, const grid *s)
+{
 #pragma omp parallel for num_threads(s->threads)
     for (long h = 0; h < s->height; h++) {
-        const long at = (h + 1) * s->line + c;
-        const float *p = from + h * s->line, *q = p + s->line;
-        const float *r = q + s->line;
-        for (long j = 0; j < m; j++) {
-            float top = k[j] * p[j] + k[m + j] * p[j + c] +
-                        k[2 * m + j] * p[j + 2 * c];
-            float mid = k[3 * m + j] * q[j] + k[4 * m + j] * q[j + c] +
-                        k[5 * m + j] * q[j + 2 * c];
-            float low = k[6 * m + j] * r[j] + k[7 * m + j] * r[j + c] +
-                        k[8 * m + j] * r[j + 2 * c];
-            to[at + j] = times * a[at + j] - (top + mid + low);
-        }
+        const long at = (h + 1) * s->line + s->c;
+        subtract_row(to + at, times, a + at, from + h * s->line, k, s->line,
+                     s->c, s->pixels);
     }
 }
 
 /* sums[9][pixels] -= g x, x shifted as k's taps shift it. */
-static void correlate(float *restrict sums, const float *restrict g,
-                      const float *restrict x, const grid *s)
+static void correlate(float *sums, const float *g, const float *x,
+                      const grid *s)
 {
 #pragma omp parallel for num_threads(s->threads)
-    for (long i = 0; i < 9; i++) {
-        float *sum = sums + i * s->pixels;
-        for (long h = 0; h < s->height; h++) {
-            const float *o = g + (h + 1) * s->line + s->c;
-            const float *p = x + (h + i / 3) * s->line + i % 3 * s->c;
-            for (long j = 0; j < s->pixels; j++)
-                sum[j] -= o[j] * p[j];
-        }
-    }
+    for (long i = 0; i < 9; i++)
+        for (long h = 0; h < s->height; h++)
+            correlate_row(sums + i * s->pixels,
+                          g + (h + 1) * s->line + s->c,
+                          x + (h + i / 3) * s->line + i % 3 * s->c,
+                          s->pixels);
 }
 
 static void copy_out(float *to, const float *plane, const grid *s)
