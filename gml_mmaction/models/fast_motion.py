@@ -4,7 +4,12 @@ Most of what a motion block adds to a depth-wise convolution is traffic of
 maps of all C channels. Here F^S is written once and the expanded motion is
 added in place; the map between CSTM's two convolutions is not kept for the
 backward pass, which computes it again; and matrix products are written in
-the order that reads rows of ``H*W*C`` in memory.
+the order that reads rows of ``H*W*C`` in memory. Where motion.c has been
+built (:mod:`.native`), CSTM's two convolutions and what lies between the
+reduction and the expansion take one pass each.
+
+First derivatives only: what asks for second ones, for forward-mode
+derivatives or for ``vmap`` sets ``fast = False`` on the blocks.
 
 Shapes: as in motion.py. Maps are channels-last and x is ``(N*T, C, H, W)``.
 """
@@ -27,7 +32,7 @@ def applies(block: nn.Module, x: Tensor) -> bool:
     """Whether the fast path computes what ``block`` would.
 
     It does on a CPU, unless something needs to see or to change what passes
-    between the block's modules: hooks, autocast, tracing, compilation, or
+    between the block's modules: hooks, autocast, tracing, export, or
     layers of other types in place of the block's own.
 
     Args:
@@ -39,7 +44,7 @@ def applies(block: nn.Module, x: Tensor) -> bool:
     return (
         x.device.type == 'cpu'
         and not torch.is_autocast_enabled('cpu')
-        and not torch.compiler.is_compiling()
+        and not _is_exporting()
         and not torch.jit.is_tracing()
         and all(
             type(layer) in PLAIN and layer.weight.dtype == x.dtype
@@ -51,6 +56,12 @@ def applies(block: nn.Module, x: Tensor) -> bool:
     )
 
 
+def _is_exporting() -> bool:
+    # PyTorch 2.6 tells no difference between export and compilation.
+    compiler = torch.compiler
+    return getattr(compiler, 'is_exporting', compiler.is_compiling)()
+
+
 def _has_hooks(module: nn.Module) -> bool:
     return bool(
         module._forward_hooks
@@ -60,6 +71,7 @@ def _has_hooks(module: nn.Module) -> bool:
     )
 
 
+@torch.compiler.disable  # the compiler keeps out, and takes the rest
 def forward(block: nn.Module, x: Tensor) -> Tensor:
     """What ``block`` computes, where :func:`applies` holds."""
     motion, cstm = block.motion, block.cstm

@@ -72,7 +72,6 @@ def build() -> Path:
             text=True,
         )
         new.replace(path)
-    _library.cache_clear()
     return path
 
 

@@ -1,19 +1,40 @@
 """The fast path of the motion blocks against their definition."""
 
 import copy
+import ctypes
 
 import pytest
 import torch
 from torch import nn
 
-from gml_mmaction.models import MCB, STMBlock, fast_motion
+from gml_mmaction import build_native
+from gml_mmaction.models import MCB, STMBlock, fast_motion, native
 
 N, T = 2, 4
 
 
-@pytest.fixture(autouse=True)
-def _seed():
+@pytest.fixture(scope='module')
+def library(tmp_path_factory):
+    """The compiled kernel, built anew; None without a compiler."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('XDG_CACHE_HOME', str(tmp_path_factory.mktemp('cache')))
+        patch.delenv('GML_NATIVE', raising=False)
+        try:
+            return ctypes.CDLL(str(native.build()))
+        except OSError:
+            return None
+
+
+@pytest.fixture(autouse=True, params=['operators', 'kernel'])
+def _seed(request, library, monkeypatch):
+    """Each test runs by PyTorch's operators and by the compiled kernel."""
     torch.manual_seed(0)
+    if request.param == 'operators':
+        monkeypatch.setattr(native, '_library', lambda: None)
+    elif library is None:
+        pytest.skip('no C compiler')
+    else:
+        monkeypatch.setattr(native, '_library', lambda: library)
 
 
 def build(block=MCB, channels=32, **kwargs):
@@ -195,3 +216,62 @@ def test_it_keeps_fewer_numbers_for_the_backward_pass():
 
     # The map between CSTM's two convolutions, of all channels.
     assert kept(False) - kept(True) >= x.nbytes
+
+
+def test_momentum_none_averages_over_all_batches():
+    block = build()
+    block.motion.norm.momentum = None
+    assert_same(block, frames())
+
+
+@pytest.mark.parametrize('threads', [2, 3])
+def test_threads_change_nothing_but_the_rounding(threads):
+    block, x = build(channels=280), frames(280)
+    alone = run(block, x, True)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        shared = run(block, x, True)
+    finally:
+        torch.set_num_threads(before)
+    for name, expected in alone.items():
+        if expected.is_floating_point():
+            limit = 1e-5 * expected.abs().max().item()
+            assert (shared[name] - expected).abs().max() <= limit, name
+
+
+def test_torch_compile_leaves_it_alone():
+    block, x = build().eval(), frames()
+    compiled = torch.compile(block, backend='eager')
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x), block(x))
+
+
+def test_gradients_equal_numerical_ones():
+    block = build(channels=16).double().eval()
+    x = frames(16, 2, 3).double().requires_grad_()
+    assert torch.autograd.gradcheck(block, (x,), fast_mode=True)
+
+
+def test_the_kernel_is_not_loaded_where_it_is_switched_off(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setenv('GML_NATIVE', '0')
+    native._library.cache_clear()
+    assert not native.ready()
+    native._library.cache_clear()
+
+
+def test_another_source_has_another_library(monkeypatch, tmp_path):
+    before = native.library_path()
+    changed = tmp_path / 'motion.c'
+    changed.write_text(native.SOURCE.read_text() + '\n')
+    monkeypatch.setattr(native, 'SOURCE', changed)
+    assert native.library_path() != before
+
+
+def test_without_a_compiler_the_command_says_so(monkeypatch, tmp_path):
+    monkeypatch.setenv('CC', str(tmp_path / 'none'))
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    with pytest.raises(SystemExit, match='no C compiler'):
+        build_native.main()
+    assert not native.library_path().exists()
