@@ -9,6 +9,7 @@ each, as the pipelines pack them.
 
 import contextlib
 import dataclasses
+import itertools
 import statistics
 import time
 import weakref
@@ -31,6 +32,7 @@ from tqdm import tqdm
 from .host import HostError
 
 __all__ = [
+    'WAYS',
     'CostError',
     'LiveTensors',
     'Setting',
@@ -38,6 +40,7 @@ __all__ = [
     'compare',
     'count_macs',
     'count_parameters',
+    'fastest',
     'pack_clips',
     'peak_memory',
     'predict',
@@ -77,8 +80,44 @@ class Setting:
         return torch.autocast(self.device, enabled=self.amp)
 
 
+def as_is(model: nn.Module) -> None:
+    """Leave the model as its config builds it."""
+
+
+def channels_last(model: nn.Module) -> None:
+    """Lay weights out with the channels last; features follow them."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for p in model.parameters():
+        if p.dim() in formats:
+            p.data = p.data.contiguous(memory_format=formats[p.dim()])
+
+
+def compiled(model: nn.Module) -> None:
+    """Let torch.compile have the backbone; it needs a C++ compiler."""
+    model.backbone.compile()
+
+
+def definition(model: nn.Module) -> None:
+    """Take motion blocks by their definition, without the fast path."""
+    for module in model.modules():
+        if hasattr(module, 'fast'):
+            module.fast = False
+
+
+# Ways to run the same model.
+WAYS = {
+    'as-is': as_is,
+    'channels-last': channels_last,
+    'compile': compiled,
+    'definition': definition,
+}
+
+
 def compare(
-    configs: Sequence[str | Path], setting: Setting, rounds: int
+    configs: Sequence[str | Path],
+    setting: Setting,
+    rounds: int,
+    ways: Sequence[str] = ('as-is',),
 ) -> list[dict[str, Any]]:
     """Measure detectors side by side.
 
@@ -86,25 +125,33 @@ def compare(
     hits all alike; a round before the first warms up. All are in memory at
     once.
 
+    Args:
+        configs: Config files.
+        setting: What they are measured on.
+        rounds: How often.
+        ways: Of running each, keys of ``WAYS``.
+
     Returns:
-        For each config its path, ``parameters``, ``macs`` of a clip,
-        ``forward_s`` and ``train_step_s``, the seconds of each round, and
-        ``peak_bytes``.
+        For each config and way its path, ``way``, ``parameters``, ``macs`` of
+        a clip, ``forward_s`` and ``train_step_s``, the seconds of each round,
+        and ``peak_bytes``, None where a compiled model hides its tensors.
 
     Raises:
         CostError: A config cannot be built or run.
     """
     models, rows = [], []
-    for config in map(str, configs):
+    for config, way in itertools.product(map(str, configs), ways):
         with naming(config):
             model = build_detector(config, setting.frames)
             row = dict(
                 config=config,
+                way=way,
                 parameters=count_parameters(model),
                 macs=count_macs(model, setting),
                 **{f'{name}_s': [] for name in STEPS},
             )
-            models.append(model.to(setting.device))
+            WAYS[way](model.to(setting.device))
+            models.append(model)
             rows.append(row)
     for round_ in tqdm(
         range(rounds + 1), unit='round', leave=False, disable=None
@@ -116,8 +163,33 @@ def compare(
                 if round_:  # the first warms up
                     row[f'{name}_s'].append(taken)
     for model, row in zip(models, rows):
-        row['peak_bytes'] = peak_memory(model, setting)
+        hidden = row['way'] == 'compile' and setting.device == 'cpu'
+        row['peak_bytes'] = None if hidden else peak_memory(model, setting)
     return rows
+
+
+def fastest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row a config, each step by the way that took it the least.
+
+    Args:
+        rows: Of :func:`compare`.
+
+    Returns:
+        Rows with ``forward_way`` and ``train_step_way`` in place of ``way``;
+        ``peak_bytes`` is that of the training step's way.
+    """
+    best = []
+    for config in dict.fromkeys(row['config'] for row in rows):
+        own = [row for row in rows if row['config'] == config]
+        row = dict(own[0])
+        del row['way']
+        for name in STEPS:
+            quick = min(own, key=lambda r: statistics.median(r[f'{name}_s']))
+            row[f'{name}_s'] = quick[f'{name}_s']
+            row[f'{name}_way'] = quick['way']
+        row['peak_bytes'] = quick['peak_bytes']
+        best.append(row)
+    return best
 
 
 def summarise(
@@ -126,7 +198,7 @@ def summarise(
     """Add medians and their ratios to those of the reference.
 
     Args:
-        rows: Of :func:`compare`.
+        rows: Of :func:`compare` with one way, or of :func:`fastest`.
         reference: The config whose ratios are 1.
     """
     (base,) = (row for row in rows if row['config'] == reference)
@@ -240,16 +312,30 @@ def count_macs(model: BaseModel, setting: Setting) -> int:
     whole detector as they are run, in float32 on the CPU, where the model
     must be. MMEngine's ``get_model_complexity_info`` traces the backbone
     alone and adds one operation for each output of a batch norm, half a
-    percent of Xception.
+    percent of Xception. Motion blocks are counted by their definition,
+    whatever faster way there is to compute it.
     """
     setting = Setting(1, setting.frames, setting.size)
     counter = FlopCounterMode(
         display=False,
-        custom_mapping={torch.ops.aten.mkldnn_rnn_layer: rnn_flops},
+        custom_mapping={
+            torch.ops.aten.mkldnn_rnn_layer: rnn_flops,
+        },
     )
-    with counter:
+    with counter, by_definition(model):
         predict(model, setting.clips(), setting)
     return counter.get_total_flops() // 2
+
+
+@contextlib.contextmanager
+def by_definition(model: nn.Module) -> Iterator[None]:
+    """Let motion blocks leave their fast path, whose kernels hide work."""
+    blocks = [m for m in model.modules() if getattr(m, 'fast', False)]
+    for block in blocks:
+        block.fast = False
+    yield
+    for block in blocks:
+        block.fast = True
 
 
 def rnn_flops(

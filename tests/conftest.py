@@ -16,6 +16,9 @@ from mmengine.registry import init_default_scope
 
 import gml_mmaction  # noqa: F401
 
+# Numbers must not depend on a kernel that someone has built here.
+os.environ['GML_NATIVE'] = '0'
+
 REPO = Path(__file__).parents[1]
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from gml_mmaction import cost
 from gml_mmaction.cost import LiveTensors, Setting
+from gml_mmaction.models import MCB
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 SMALL = CONFIGS / 'baselines/xception-small_demo.py'
@@ -85,6 +86,15 @@ def test_macs_of_an_lstm_are_its_matrices_at_every_step():
     macs = cost.count_macs(Toy(lstm), TINY)
     first, second = 4 * 5 * (3 + 5), 4 * 5 * (10 + 5)
     assert macs == 4 * 2 * (first + second)
+
+
+def test_the_fast_path_of_motion_blocks_is_counted_like_the_plain_one():
+    model = cost.build_detector(MOVING, 4)
+    blocks = [m for m in model.modules() if isinstance(m, MCB)]
+    fast = cost.count_macs(model, Setting(frames=4, size=64))
+    for block in blocks:
+        block.fast = False
+    assert cost.count_macs(model, Setting(frames=4, size=64)) == fast
 
 
 def test_parameters_are_those_trained():
@@ -194,6 +204,34 @@ def test_each_round_runs_every_detector_once(monkeypatch):
     # the first of the three warms up
     assert first['forward_s'] == [5, 9]
     assert second['train_step_s'] == [8, 12]
+
+
+def test_the_fastest_way_is_found_for_each_step_of_each_config():
+    def row(config, way, forward, step, peak):
+        times = dict(forward_s=forward, train_step_s=step)
+        return dict(config=config, way=way, peak_bytes=peak, **times)
+
+    rows = [
+        row('a', 'as-is', [9, 2, 3], [5, 5, 5], 1),
+        row('a', 'compile', [4, 4, 1], [3, 4, 9], None),
+        row('b', 'as-is', [1, 1, 1], [2, 2, 2], 7),
+        row('b', 'compile', [2, 2, 2], [3, 3, 3], None),
+    ]
+    a, b = cost.fastest(rows)
+    assert (a['forward_way'], a['train_step_way']) == ('as-is', 'compile')
+    assert (a['forward_s'], a['train_step_s']) == ([9, 2, 3], [3, 4, 9])
+    assert a['peak_bytes'] is None
+    assert (b['forward_way'], b['train_step_way']) == ('as-is', 'as-is')
+    assert b['peak_bytes'] == 7
+
+
+def test_every_way_but_the_compiled_one_is_measured_whole():
+    ways = [way for way in cost.WAYS if way != 'compile']
+    rows = cost.compare([MOVING], TINY, 1, ways)
+    assert [row['way'] for row in rows] == ways
+    assert len({row['macs'] for row in rows}) == 1
+    peaks = {row['way']: row['peak_bytes'] for row in rows}
+    assert peaks['as-is'] < peaks['definition']
 
 
 def test_ratios_are_those_of_medians():

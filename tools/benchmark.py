@@ -11,6 +11,10 @@ Usage::
     python tools/benchmark.py
     python tools/benchmark.py configs/baselines/*_ffpp.py --batch 2
     python tools/benchmark.py CONFIG --reference CONFIG --device cuda --amp
+    python tools/benchmark.py ablation/xception-mcb_ffpp --ways as-is compile
+
+Configs are files, or their names in configs/. With several ways to run them
+each detector's fastest counts, for either step.
 """
 
 import argparse
@@ -22,8 +26,9 @@ from typing import Any
 import torch
 from train import one_line_errors
 
-from gml_mmaction.cost import Setting, compare, summarise
+from gml_mmaction.cost import WAYS, Setting, compare, fastest, summarise
 from gml_mmaction.evaluation.cross_data import markdown_table
+from gml_mmaction.models import native
 from gml_mmaction.whole_files import write_json, write_text
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
@@ -45,6 +50,7 @@ layers when the whole detector predicts one clip.
 medians to {reference}. Forward: preprocessing and prediction. Training \
 step: preprocessing, losses, backward pass, without the optimiser.
 * Peak memory of a training step: {memory}, without the optimiser's state.
+* {how}
 """
 MEMORY = {
     'cpu': 'all tensors alive at once (parameters, activations, gradients), '
@@ -64,18 +70,25 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         'configs',
         nargs='*',
-        type=Path,
+        type=find_config,
         default=BLOCKS,
         metavar='CONFIG',
         help='config files',
     )
-    add('--reference', type=Path, default=REFERENCE, metavar='CONFIG')
+    add('--reference', type=find_config, default=REFERENCE, metavar='CONFIG')
     add('--batch', type=int, default=1, help='clips; 2 have both labels')
     add('--frames', type=int, default=8, help='of a clip')
     add('--size', type=int, default=224, help='pixels')
     add('--rounds', type=int, default=7, help='after one that warms up')
     add('--threads', type=int, help="instead of PyTorch's")
     add('--device', choices=MEMORY, default='cpu')
+    add(
+        '--ways',
+        nargs='+',
+        choices=WAYS,
+        default=['as-is'],
+        help='to run each; of several, the fastest counts',
+    )
     add('--amp', action='store_true', help='mixed precision (bf16 on a CPU)')
     add('--json', type=Path, help='file to write the numbers to')
     add('--markdown', type=Path, help='file to write the table to')
@@ -86,6 +99,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if args.device == 'cuda' and not torch.cuda.is_available():
         parser.error('--device cuda: PyTorch sees no GPU')
     return args
+
+
+def find_config(text: str) -> Path:
+    """Take a file, or the name of one of ours: baselines/xception_ffpp."""
+    named = CONFIGS / f'{text}.py'
+    return named if not Path(text).exists() and named.exists() else Path(text)
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
@@ -101,14 +120,17 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     others = [path for path in args.configs if path.resolve() != reference]
     configs = [args.reference, *others]
     with one_line_errors():
-        rows = compare(configs, setting, args.rounds)
+        rows = compare(configs, setting, args.rounds, args.ways)
         result = {
             **vars(setting),
             'rounds': args.rounds,
             'machine': machine(args.device),
             'torch': torch.__version__,
             'reference': str(args.reference),
-            'rows': summarise(rows, str(args.reference)),
+            'ways': args.ways,
+            'native': native.ready(),
+            'rows': summarise(fastest(rows), str(args.reference)),
+            'all_rows': rows,
         }
         text = format_result(result)
         print(text)
@@ -134,8 +156,23 @@ def format_result(result: dict[str, Any]) -> str:
         **{**result, 'reference': f'`{short_name(result["reference"])}`'},
         precision=half[result['device']] if result['amp'] else 'float32',
         memory=MEMORY[result['device']],
+        how=describe_ways(result),
     )
     return f'{caption}\n{format_rows(result["rows"])}'
+
+
+def describe_ways(result: dict[str, Any]) -> str:
+    """How the detectors were run, and which way was whose fastest."""
+    kernel = 'with' if result['native'] else 'without'
+    text = f'Motion blocks {kernel} the compiled CPU kernel.'
+    if len(result['ways']) == 1:
+        return f'{text} Run {result["ways"][0]}.'
+    fastest_of = '; '.join(
+        f'`{short_name(row["config"])}` {row["forward_way"]} (forward), '
+        f'{row["train_step_way"]} (training step)'
+        for row in result['rows']
+    )
+    return f'{text} The fastest way of each: {fastest_of}.'
 
 
 def format_rows(rows: Sequence[dict[str, Any]]) -> str:
@@ -152,7 +189,7 @@ def format_rows(rows: Sequence[dict[str, Any]]) -> str:
             f'{row["forward_ratio"]:.2f}',
             f'{row["train_step_median_s"]:.3f}',
             f'{row["train_step_ratio"]:.2f}',
-            f'{row["peak_bytes"] / 2**20:.0f}',
+            f'{row["peak_bytes"] / 2**20:.0f}' if row['peak_bytes'] else '',
         ]
         for row in rows
     ]

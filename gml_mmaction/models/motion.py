@@ -14,6 +14,8 @@ import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
+from . import fast_motion
+
 
 def _pixels(x: Tensor) -> Tensor:
     """``(M, C, H, W)`` seen as ``(M*H*W, C)``."""
@@ -202,8 +204,12 @@ class CMM(nn.Module):
         rest = now[:, known:] - f_pm[:, known - 1 : -1]
         return _like(torch.cat([first, rest], dim=1), f)
 
+    def orders(self, f_d: Tensor) -> tuple[Tensor, ...]:
+        """F^M, and F^MM where there is a second order, from F^D."""
+        return (self.difference(f_d, order=1),)
+
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return (self.difference(self.embed(x), order=1),)
+        return self.orders(self.embed(x))
 
 
 class MCM(CMM):
@@ -216,8 +222,9 @@ class MCM(CMM):
 
     num_orders = 2
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        f_m = self.difference(self.embed(x), order=1)
+    def orders(self, f_d: Tensor) -> tuple[Tensor, ...]:
+        """F^M (Eq. 1) and F^MM (Eq. 2)."""
+        f_m = self.difference(f_d, order=1)
         f_mm = self.difference(f_m, order=2)
         return f_m, f_mm
 
@@ -229,9 +236,14 @@ class _MotionBlock(nn.Module):
     expansion without bias or normalisation. ``expand='shared'``, the default,
     uses one for both orders, which is E(F^M + F^MM); ``'separate'`` gives
     each order its own. It starts at random, as STM's does, in PyTorch's way.
+
+    What ``forward`` says is the definition. Where nothing can tell the
+    difference it is computed by :mod:`.fast_motion`, which needs less time
+    and memory; ``fast = False``, on a block or on the class, forbids it.
     """
 
     Motion: type[CMM]
+    fast = True
 
     def __init__(
         self,
@@ -258,14 +270,19 @@ class _MotionBlock(nn.Module):
         _load_renamed(self, 'weight', 'cstm.weight')
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.fast and fast_motion.applies(self, x):
+            return fast_motion.forward(self, x)
         f_s = self.cstm(x)
-        orders = self.motion(x)
-        motion = sum(orders) if self.shared else torch.cat(orders, dim=1)
+        motion = self.together(self.motion(x))
         # F^S + E(motion) in one pass over the C channels.
         summed = torch.addmm(
             _pixels(f_s), _pixels(motion), self.expand.weight.t()
         )
         return _like(summed, x)
+
+    def together(self, orders: tuple[Tensor, ...]) -> Tensor:
+        """What E expands: the sum, or both orders for an E of its own."""
+        return sum(orders) if self.shared else torch.cat(orders, dim=1)
 
 
 @MODELS.register_module()

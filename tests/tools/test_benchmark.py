@@ -100,3 +100,30 @@ def test_nothing_is_measured_on_nothing(tool, flag, capsys):
     with pytest.raises(SystemExit):
         tool.parse_args([flag, '0'])
     assert f'{flag} must be at least 1' in capsys.readouterr().err
+
+
+def test_configs_may_be_named(tool):
+    args = tool.parse_args(
+        ['baselines/xception-small_demo', '--reference', 'gml_xception_ffpp']
+    )
+    assert [path.resolve() for path in args.configs] == [SMALL.resolve()]
+    assert args.reference == REPO / 'configs/gml_xception_ffpp.py'
+    assert tool.find_config('no/such') == tool.Path('no/such')
+
+
+def test_of_several_ways_the_fastest_is_told(tool, capsys):
+    result = tool.main(
+        [
+            *(str(MOVING), '--reference', str(SMALL), *FEW),
+            *('--ways', 'as-is', 'definition'),
+        ]
+    )
+    rows = [(row['config'], row['way']) for row in result['all_rows']]
+    assert rows == [
+        (str(config), way)
+        for config in (SMALL, MOVING)
+        for way in ('as-is', 'definition')
+    ]
+    _, moving = result['rows']
+    told = f'{moving["forward_way"]} (forward), {moving["train_step_way"]} '
+    assert told in capsys.readouterr().out

@@ -1,0 +1,277 @@
+"""The fast path of the motion blocks against their definition."""
+
+import copy
+import ctypes
+
+import pytest
+import torch
+from torch import nn
+
+from gml_mmaction import build_native
+from gml_mmaction.models import MCB, STMBlock, fast_motion, native
+
+N, T = 2, 4
+
+
+@pytest.fixture(scope='module')
+def library(tmp_path_factory):
+    """The compiled kernel, built anew; None without a compiler."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('XDG_CACHE_HOME', str(tmp_path_factory.mktemp('cache')))
+        patch.delenv('GML_NATIVE', raising=False)
+        try:
+            return ctypes.CDLL(str(native.build()))
+        except OSError:
+            return None
+
+
+@pytest.fixture(autouse=True, params=['operators', 'kernel'])
+def _seed(request, library, monkeypatch):
+    """Each test runs by PyTorch's operators and by the compiled kernel."""
+    torch.manual_seed(0)
+    if request.param == 'operators':
+        monkeypatch.setattr(native, '_library', lambda: None)
+    elif library is None:
+        pytest.skip('no C compiler')
+    else:
+        monkeypatch.setattr(native, '_library', lambda: library)
+
+
+def build(block=MCB, channels=32, **kwargs):
+    """A block with random weights, in channels-last as in the backbone."""
+    module = block(channels, num_segments=T, **kwargs)
+    with torch.no_grad():
+        for p in module.parameters():
+            p.add_(0.2 * torch.randn_like(p))
+    return module.to(memory_format=torch.channels_last)
+
+
+def frames(channels=32, height=6, width=5):
+    x = torch.randn(N * T, channels, height, width)
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def run(block, x, fast):
+    """Output, buffers and all gradients of a copy of the block."""
+    block = copy.deepcopy(block)
+    block.fast = fast
+    x = x.clone().requires_grad_()
+    y = block(x)
+    weight = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)
+    (y * weight).sum().backward()
+    found = dict(output=y.detach(), x=x.grad)
+    found.update({k: p.grad for k, p in block.named_parameters()})
+    found.update(block.named_buffers())
+    return found
+
+
+def assert_same(block, x, tolerance=1e-5):
+    """To 1e-5 of the largest number of each tensor."""
+    fast, plain = run(block, x, True), run(block, x, False)
+    assert list(fast) == list(plain)
+    for name, expected in plain.items():
+        if expected is None or not expected.is_floating_point():
+            assert (fast[name] is None) == (expected is None), name
+            continue
+        limit = tolerance * expected.abs().max().item()
+        torch.testing.assert_close(
+            fast[name], expected, rtol=0, atol=limit, msg=name
+        )
+
+
+@pytest.mark.parametrize('mode', ['train', 'eval'])
+@pytest.mark.parametrize('block', [STMBlock, MCB])
+@pytest.mark.parametrize('expand', ['shared', 'separate'])
+@pytest.mark.parametrize('boundary', MCB.Motion.BOUNDARIES)
+def test_every_option_equals_its_definition(block, expand, boundary, mode):
+    module = build(block, expand=expand, boundary=boundary)
+    assert_same(module.train(mode == 'train'), frames())
+
+
+@pytest.mark.parametrize('channels', [2, 3, 8, 64, 280, 728])
+@pytest.mark.parametrize(('height', 'width'), [(1, 1), (7, 1), (5, 8)])
+def test_every_shape_equals_its_definition(channels, height, width):
+    assert_same(build(channels=channels), frames(channels, height, width))
+
+
+def test_float64_equals_its_definition_to_its_own_precision():
+    assert_same(build().double(), frames().double(), tolerance=1e-12)
+
+
+def test_other_memory_formats_are_taken_too():
+    assert_same(build(), frames().contiguous())
+    assert_same(build(), frames(height=5, width=6).transpose(2, 3))
+
+
+@pytest.mark.parametrize(
+    'frozen',
+    ['x', 'cstm.temporal', 'cstm.spatial', 'motion', 'expand', 'cstm'],
+)
+def test_what_is_frozen_gets_no_gradient_and_the_rest_its_own(frozen):
+    block, x = build(), frames()
+    for name, p in block.named_parameters():
+        p.requires_grad_(not name.startswith(frozen))
+    if frozen != 'x':
+        return assert_same(block, x)
+    y = block(x)
+    y.sum().backward()
+    fast = [p.grad for p in block.parameters()]
+    block.zero_grad()
+    block.fast = False
+    block(x).sum().backward()
+    for mine, p in zip(fast, block.parameters()):
+        torch.testing.assert_close(mine, p.grad, rtol=1e-4, atol=1e-4)
+
+
+def test_without_gradients_it_is_the_same_too():
+    block, x = build().eval(), frames()
+    expected = run(block, x, False)['output']
+    for context in (torch.no_grad(), torch.inference_mode()):
+        with context:
+            torch.testing.assert_close(block(x), expected)
+
+
+def test_the_input_is_left_as_it_was():
+    block, x = build(), frames()
+    before = x.clone()
+    block(x).sum().backward()
+    assert torch.equal(x, before)
+
+
+def is_fast(block, x, monkeypatch):
+    """Whether the fast path ran in a forward pass."""
+    calls = []
+    forward = fast_motion.forward
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            fast_motion, 'forward', lambda *a: calls.append(1) or forward(*a)
+        )
+        block(x)
+    return bool(calls)
+
+
+def test_it_is_what_runs_on_a_cpu(monkeypatch):
+    assert is_fast(build(), frames(), monkeypatch)
+
+
+@pytest.mark.parametrize(
+    'name', ['cstm', 'motion', 'motion.norm', 'motion.k_pm', 'expand']
+)
+def test_hooks_see_what_they_would(name, monkeypatch):
+    block, seen = build(), []
+    hook = block.get_submodule(name).register_forward_hook(
+        lambda *args: seen.append(args[-1])
+    )
+    if name != 'expand':  # read as a matrix, never called
+        block(frames())
+        assert len(seen) >= 1
+    assert not is_fast(block, frames(), monkeypatch)
+    hook.remove()
+    assert is_fast(block, frames(), monkeypatch)
+
+
+def test_other_hooks_forbid_it_too(monkeypatch):
+    for register in (
+        'register_forward_pre_hook',
+        'register_full_backward_hook',
+        'register_full_backward_pre_hook',
+    ):
+        block = build()
+        getattr(block.cstm, register)(lambda *_: None)
+        assert not is_fast(block, frames(), monkeypatch), register
+
+
+def test_autocast_and_other_layers_take_the_definition(monkeypatch):
+    block, x = build(), frames()
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert not is_fast(block, x, monkeypatch)
+    block.motion.reduce = nn.Sequential(block.motion.reduce)
+    block.fast = True
+    assert not is_fast(block, x, monkeypatch)
+
+
+def test_the_checkpoint_knows_nothing_of_it():
+    fast, plain = build(), build()
+    plain.fast = False
+    assert list(fast.state_dict()) == list(plain.state_dict())
+    assert not any('fast' in name for name in fast.state_dict())
+
+
+def test_it_keeps_fewer_numbers_for_the_backward_pass():
+    block, x = build(channels=64), frames(64, 16, 16)
+
+    def kept(fast):
+        block.fast, sizes = fast, {}
+
+        def keep(tensor):
+            storage = tensor.untyped_storage()
+            sizes[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        hooks = torch.autograd.graph.saved_tensors_hooks
+        with hooks(keep, lambda tensor: tensor):
+            y = block(x.clone().requires_grad_())
+        del y
+        return sum(sizes.values())
+
+    # The map between CSTM's two convolutions, of all channels.
+    assert kept(False) - kept(True) >= x.nbytes
+
+
+def test_momentum_none_averages_over_all_batches():
+    block = build()
+    block.motion.norm.momentum = None
+    assert_same(block, frames())
+
+
+@pytest.mark.parametrize('threads', [2, 3])
+def test_threads_change_nothing_but_the_rounding(threads):
+    block, x = build(channels=280), frames(280)
+    alone = run(block, x, True)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        shared = run(block, x, True)
+    finally:
+        torch.set_num_threads(before)
+    for name, expected in alone.items():
+        if expected.is_floating_point():
+            limit = 1e-5 * expected.abs().max().item()
+            assert (shared[name] - expected).abs().max() <= limit, name
+
+
+def test_torch_compile_leaves_it_alone():
+    block, x = build().eval(), frames()
+    compiled = torch.compile(block, backend='eager')
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x), block(x))
+
+
+def test_gradients_equal_numerical_ones():
+    block = build(channels=16).double().eval()
+    x = frames(16, 2, 3).double().requires_grad_()
+    assert torch.autograd.gradcheck(block, (x,), fast_mode=True)
+
+
+def test_the_kernel_is_not_loaded_where_it_is_switched_off(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setenv('GML_NATIVE', '0')
+    native._library.cache_clear()
+    assert not native.ready()
+    native._library.cache_clear()
+
+
+def test_another_source_has_another_library(monkeypatch, tmp_path):
+    before = native.library_path()
+    changed = tmp_path / 'motion.c'
+    changed.write_text(native.SOURCE.read_text() + '\n')
+    monkeypatch.setattr(native, 'SOURCE', changed)
+    assert native.library_path() != before
+
+
+def test_without_a_compiler_the_command_says_so(monkeypatch, tmp_path):
+    monkeypatch.setenv('CC', str(tmp_path / 'none'))
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    with pytest.raises(SystemExit, match='no C compiler'):
+        build_native.main()
+    assert not native.library_path().exists()
