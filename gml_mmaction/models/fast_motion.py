@@ -51,7 +51,8 @@ def applies(block: nn.Module, x: Tensor) -> bool:
             for layer in layers
         )
         and not any(
-            _has_hooks(part) for part in block.modules() if part is not block
+            _has_hooks(part)
+            for part in (*layers, cstm, motion, motion.norm, motion.k_pm)
         )
     )
 
@@ -76,30 +77,21 @@ def forward(block: nn.Module, x: Tensor) -> Tensor:
     """What ``block`` computes, where :func:`applies` holds."""
     motion, cstm = block.motion, block.cstm
     x = x.contiguous(memory_format=torch.channels_last)
-    f_s, reduced = _Look.apply(
-        x,
-        cstm.temporal.weight,
-        cstm.spatial.weight,
-        _pad(motion.reduce.weight, 0),
-        cstm.num_segments,
-    )
+    x, reduced = _Reduce.apply(x, motion.reduce.weight)
     if _native_motion(block, x):
         rows = native_motion(motion, reduced, x)
     else:
-        f_d = motion.norm(reduced[:, : motion.out_channels])
         frames, _, height, width = x.shape
-        f_d = f_d.reshape(frames, height, width, -1).permute(0, 3, 1, 2)
-        rows = _pad(_rows(block.together(motion.orders(f_d))), 1)
-    weight = _pad(block.expand.weight.t(), 0).contiguous()
-    return _ExpandOnto.apply(f_s, rows, weight)
-
-
-def _pad(x: Tensor, dim: int) -> Tensor:
-    """Zeros at the end of a dimension; 45 columns take longer than 48."""
-    size = x.shape[dim]
-    if size <= VECTOR or size % VECTOR == 0:
-        return x
-    return F.pad(x, (*(0, 0) * (x.dim() - 1 - dim), 0, -size % VECTOR))
+        f_d = motion.norm(reduced).reshape(frames, height, width, -1)
+        rows = _rows(block.together(motion.orders(f_d.permute(0, 3, 1, 2))))
+    return _Sum.apply(
+        x,
+        cstm.temporal.weight,
+        cstm.spatial.weight,
+        rows,
+        block.expand.weight,
+        cstm.num_segments,
+    )
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -146,18 +138,6 @@ def _convolve_back(
     )[:2]
 
 
-def _cstm(x: Tensor, temporal: Tensor, spatial: Tensor, length: int) -> Tensor:
-    """F^S without a thought of gradients."""
-    if _native_for(x):
-        f_s = torch.empty_like(x)
-        kernels = _taps(temporal), _taps(spatial)
-        native.call('cstm_forward', x, f_s, *kernels, *_sizes(x, length))
-        return f_s
-    return F.conv2d(
-        _mix(x, temporal, length), spatial, padding=1, groups=x.shape[1]
-    )
-
-
 def _cstm_back(
     grad: Tensor,
     x: Tensor,
@@ -167,18 +147,15 @@ def _cstm_back(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Gradients of CSTM's input and of its kernels over time and space."""
     temporal, spatial = kernels
-    grad = grad.contiguous(memory_format=torch.channels_last)
     if _native_for(x):
-        g_x = torch.empty_like(x)
-        taps = [_taps(kernel) for kernel in kernels]
-        g_taps = [torch.empty_like(tap) for tap in taps]
+        kernels = [kernel.contiguous() for kernel in kernels]
+        grads = [torch.empty_like(each) for each in (x, *kernels)]
+        g_x, *g_kernels = grads
         native.call(
-            'cstm_backward', x, grad, g_x, *taps, *g_taps, *_sizes(x, length)
+            'cstm_backward',
+            *(x, grad, g_x, *kernels, *g_kernels, *_sizes(x, length)),
         )
-        return g_x, *(
-            tap[:, : x.shape[1]].t().reshape(kernel.shape)
-            for tap, kernel in zip(g_taps, kernels)
-        )
+        return tuple(grads)
     before = needs[0] or needs[1]
     g_mixed, g_spatial = _convolve_back(
         *(grad, _mix(x, temporal, length), spatial),
@@ -202,12 +179,6 @@ def _native_for(x: Tensor) -> bool:
     return x.dtype == torch.float32 and native.ready()
 
 
-def _taps(kernel: Tensor) -> Tensor:
-    """``(C, ...)`` as ``(taps, C)``, C rounded up to 16."""
-    taps = kernel.flatten(1).t()
-    return F.pad(taps, (0, -taps.shape[1] % 16)).contiguous()
-
-
 def _sizes(x: Tensor, length: int) -> tuple[int, ...]:
     """N, T, H, W, C and the number of threads."""
     frames, channels, height, width = x.shape
@@ -215,60 +186,97 @@ def _sizes(x: Tensor, length: int) -> tuple[int, ...]:
     return frames // length, length, height, width, channels, threads
 
 
-class _Look(Function):
-    """F^S and the reduced features of a block's input, which alone is kept.
+def _narrow(rows: Tensor, weight: Tensor) -> Tensor:
+    """``rows @ weight.t()``, ``(M, c)``; weight is ``(c, C)``, c small."""
+    columns, channels = weight.shape
+    if _native_for(rows):
+        out = rows.new_empty(len(rows), columns)
+        sizes = len(rows), channels, columns, *weight.stride()[::-1]
+        native.call(
+            *('narrow', rows, weight, out, *sizes, torch.get_num_threads())
+        )
+        return out
+    padding = -columns % VECTOR if columns > VECTOR else 0
+    return F.linear(rows, F.pad(weight, (0, 0, 0, padding)))[:, :columns]
 
-    The arguments are x, CSTM's kernels over time and space, the reduction
-    ``(c, C)`` and T; the results are ``(N*T, C, H, W)`` and
-    ``(N*T*H*W, c)``.
+
+class _Reduce(Function):
+    """A block's input, and its reduction.
+
+    The arguments are x and the reduction ``(c, C)``; the results are x, for
+    :class:`_Sum`, and ``(N*T*H*W, c)``. The gradient of the reduction is
+    added to what comes back through the first of them, in place.
     """
 
     @staticmethod
-    def forward(ctx, x, temporal, spatial, reduce, length):
-        ctx.save_for_backward(x, temporal, spatial, reduce)
-        ctx.length = length
-        f_s = _cstm(x, temporal, spatial, length)
-        return f_s, F.linear(_rows(x), reduce)
+    def forward(ctx, x, weight):
+        ctx.save_for_backward(x, weight)
+        return x.view_as(x), _narrow(_rows(x), weight)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, g_s, g_reduced):
-        x, temporal, spatial, reduce = ctx.saved_tensors
-        needs = ctx.needs_input_grad[:3]
-        g_x = g_temporal = g_spatial = g_reduce = None
-        if ctx.needs_input_grad[3]:
-            g_reduce = g_reduced.t() @ _rows(x)
-        if any(needs):
-            g_x, g_temporal, g_spatial = _cstm_back(
-                g_s, x, (temporal, spatial), ctx.length, needs
-            )
-        if needs[0]:
-            _rows(g_x).addmm_(g_reduced, reduce)
-        return g_x, g_temporal, g_spatial, g_reduce, None
+    def backward(ctx, g_x, g_reduced):
+        x, weight = ctx.saved_tensors
+        for_x, for_weight = ctx.needs_input_grad
+        if for_x:
+            _rows(g_x).addmm_(g_reduced, weight)
+        return g_x, g_reduced.t() @ _rows(x) if for_weight else None
 
 
-class _ExpandOnto(Function):
-    """F^S + E(motion), written over F^S.
+class _Sum(Function):
+    """F^S + E(motion), written once; its input and the motion are kept.
 
-    The arguments are F^S, the motion in rows, ``(N*T*H*W, c)``, and E,
-    ``(c, C)``.
+    The arguments are x, CSTM's kernels over time and space, the motion in
+    rows ``(N*T*H*W, c)``, E's weight ``(C, c)`` and T.
     """
 
     @staticmethod
-    def forward(ctx, f_s, motion, weight):
-        ctx.save_for_backward(motion, weight)
-        ctx.mark_dirty(f_s)
-        _rows(f_s).addmm_(motion, weight)
+    def forward(ctx, x, temporal, spatial, motion, expand, length):
+        motion = motion.contiguous()
+        ctx.save_for_backward(x, temporal, spatial, motion, expand)
+        ctx.length = length
+        if _native_for(x):
+            weights = [
+                weight.contiguous() for weight in (temporal, spatial, expand)
+            ]
+            return _native_sum(x, *weights, motion, length)
+        f_s = F.conv2d(
+            _mix(x, temporal, length), spatial, padding=1, groups=x.shape[1]
+        )
+        _rows(f_s).addmm_(motion, expand.t())
         return f_s
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        motion, weight = ctx.saved_tensors
-        _, for_motion, for_weight = ctx.needs_input_grad
+        x, temporal, spatial, motion, expand = ctx.saved_tensors
+        needs = ctx.needs_input_grad
+        grad = grad.contiguous(memory_format=torch.channels_last)
         rows = _rows(grad)
-        g_motion = F.linear(rows, weight) if for_motion else None
-        return grad, g_motion, motion.t() @ rows if for_weight else None
+        grads = [None] * 3
+        if any(needs[:3]):
+            grads = _cstm_back(
+                grad, x, (temporal, spatial), ctx.length, needs[:3]
+            )
+        g_motion = _narrow(rows, expand.t()) if needs[3] else None
+        g_expand = (motion.t() @ rows).t() if needs[4] else None
+        return *grads, g_motion, g_expand, None
+
+
+def _native_sum(
+    x: Tensor,
+    temporal: Tensor,
+    spatial: Tensor,
+    expand: Tensor,
+    motion: Tensor,
+    length: int,
+) -> Tensor:
+    out = torch.empty_like(x)
+    native.call(
+        *('block_forward', x, out, temporal, spatial, motion, expand),
+        *(motion.shape[1], *_sizes(x, length)),
+    )
+    return out
 
 
 def _native_motion(block: nn.Module, x: Tensor) -> bool:
@@ -293,22 +301,17 @@ def native_motion(motion: nn.Module, reduced: Tensor, x: Tensor) -> Tensor:
 
     Args:
         motion: A ``CMM`` or ``MCM``.
-        reduced: ``(N*T*H*W, c)``, c at least the module's C/16.
+        reduced: ``(N*T*H*W, c)``, c the module's C/16.
         x: The block's input, for its shape.
     """
-    norm, c = motion.norm, reduced.shape[1]
-    sizes = *_sizes(x, motion.num_segments)[:4], c
+    norm = motion.norm
+    sizes = *_sizes(x, motion.num_segments)[:4], motion.out_channels
     mean, variance = _moments(norm, reduced, sizes)
-    taps = motion.k_pm.weight.flatten(1).t()
-    weight, bias, taps = (
-        F.pad(each, (0, c - motion.out_channels))
-        for each in (norm.weight, norm.bias, taps)
-    )
     return _Motion.apply(
         reduced,
-        weight,
-        bias,
-        taps,
+        norm.weight,
+        norm.bias,
+        motion.k_pm.weight.flatten(1).t(),
         mean,
         (variance + norm.eps).rsqrt(),
         norm.training,
@@ -321,24 +324,20 @@ def _moments(
     norm: nn.BatchNorm1d, rows: Tensor, sizes: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
     """Mean and variance that ``norm`` would take, its own or the batch's."""
-    channels, c = norm.num_features, sizes[-1]
     if not norm.training:
-        padding = (0, c - channels)
-        return F.pad(norm.running_mean, padding), F.pad(
-            norm.running_var, padding
-        )
-    mean, variance = rows.new_empty(c), rows.new_empty(c)
+        return norm.running_mean, norm.running_var
+    mean, variance = (torch.empty_like(norm.running_mean) for _ in range(2))
     frames, height, width = sizes[0] * sizes[1], sizes[2], sizes[3]
     native.call(
-        'moments', rows.detach(), mean, variance, frames * height, width, c
+        *('moments', rows.detach(), mean, variance),
+        *(frames * height, width, norm.num_features),
     )
     norm.num_batches_tracked.add_(1)
     share = norm.momentum
     if share is None:
         share = 1 / norm.num_batches_tracked.item()
-    unbiased = variance * (len(rows) / (len(rows) - 1))
-    norm.running_mean.lerp_(mean[:channels], share)
-    norm.running_var.lerp_(unbiased[:channels], share)
+    norm.running_mean.lerp_(mean, share)
+    norm.running_var.lerp_(variance * (len(rows) / (len(rows) - 1)), share)
     return mean, variance
 
 

@@ -1,11 +1,12 @@
-/* The channel-wise convolutions of CSTM (Sec. 2.1) in one pass, and back.
+/* The fast path of fast_motion.py on a CPU: CSTM (Sec. 2.1) and the expansion
+ * of motion in one pass, the reduction, F^M and F^MM (Eq. 1 and 2), and back.
  *
- * Maps are float32 and channels-last: x[n][t][h][w][c]. Work is done for 16
- * channels at a time; rows that a 3x3 window needs wait in a ring of three,
- * each with a zero pixel at both ends, so that nothing of the size of a map
- * is written but the result.
+ * Maps are float32 and channels-last: x[n][t][h][w][c]; weights are as
+ * PyTorch has them. CSTM takes 16 channels at a time; rows that a 3x3 window
+ * needs wait in a ring of three, each with a pixel more at both ends, so that
+ * nothing of the size of a map is written but the result.
  *
- * Weights come as wt[3][blocks * 16] and ws[9][blocks * 16], zero beyond C.
+ * Functions return 0, or 1 without memory.
  */
 
 #include <stdlib.h>
@@ -15,17 +16,29 @@ enum { LANES = 16 };
 
 typedef float vec __attribute__((vector_size(64), aligned(4)));
 
-/* What does not change: sizes of a map, and of a task's share of channels. */
+#define INLINE static inline __attribute__((always_inline))
+
+/* A map, and how much of it is at work at a time. */
 typedef struct {
     long n_count, t_count, height, width, channels;
-    long blocks, padded; /* of 16 channels; channels of the weights */
-    long chunk;          /* blocks that one task takes at a time */
-    long line, row;      /* vectors of a row of one frame, of all frames */
-    long pixels, frame;  /* floats of a row of pixels, of a frame */
+    long blocks;        /* of 16 channels */
+    long chunk, tile;   /* blocks, and pixels of a row, at work */
+    long line, row;     /* vectors of a tile's row: of a frame, of all */
+    long pixels, frame; /* floats of a row of pixels, of a frame */
 } sizes;
 
-/* A task's rows should stay in a core's second cache. */
-enum { CACHE = 384 * 1024 };
+/* What is at work: blocks b to b + blocks, pixels w to w + width of a row. */
+typedef struct {
+    long b, blocks, w, width;
+} part;
+
+/* The rows at work should stay in a core's second cache; shorter runs of
+ * pixels than TILE read too many of their neighbours'. */
+enum { CACHE = 384 * 1024, TILE = 14 };
+
+static long least(long a, long b) { return a < b ? a : b; }
+static long most(long a, long b) { return a > b ? a : b; }
+static long parts(long all, long one) { return (all + one - 1) / one; }
 
 /* Zeros that begin with a cache line; NULL without memory. */
 static vec *zeros(long count)
@@ -40,21 +53,26 @@ static sizes measure(long n_count, long t_count, long height, long width,
                      long channels, long rows, long tasks)
 {
     sizes s = {n_count, t_count, height, width, channels};
-    s.blocks = (channels + LANES - 1) / LANES;
-    s.padded = s.blocks * LANES;
-    s.line = width + 2;
+    long room = CACHE / (rows * t_count * (long)sizeof(vec));
+    s.blocks = parts(channels, LANES);
+    s.tile = least(most(room / s.blocks - 2, TILE), width);
+    s.tile = parts(width, parts(width, s.tile)); /* tiles of equal width */
+    s.line = s.tile + 2;
     s.row = t_count * s.line + 1; /* rows of 2^n bytes would share lines */
+    s.chunk = most(least(room / s.line, s.blocks / tasks), 1);
     s.pixels = width * channels;
     s.frame = height * s.pixels;
-    s.chunk = CACHE / (long)(rows * s.row * sizeof(vec));
-    if (s.chunk > s.blocks / tasks)
-        s.chunk = s.blocks / tasks;
-    if (s.chunk < 1)
-        s.chunk = 1;
     return s;
 }
 
-static inline vec load(const float *from, long lanes)
+static part part_at(const sizes *s, long b, long w)
+{
+    part p = {b, least(s->chunk, s->blocks - b), w,
+              least(s->tile, s->width - w)};
+    return p;
+}
+
+INLINE vec load(const float *from, long lanes)
 {
     vec v = {0};
     if (lanes >= LANES)
@@ -66,7 +84,7 @@ static inline vec load(const float *from, long lanes)
     return v;
 }
 
-static inline void store(float *to, vec v, long lanes)
+INLINE void store(float *to, vec v, long lanes)
 {
     if (lanes >= LANES)
         *(vec *)to = v;
@@ -76,126 +94,190 @@ static inline void store(float *to, vec v, long lanes)
         memcpy(to, &v, lanes * sizeof(float));
 }
 
-/* Blocks of the chunk that begins at block b. */
-static inline long blocks_of(const sizes *s, long b)
+/* Weights [channels][taps] as [blocks][taps] vectors, zero beyond channels. */
+static vec *packed(const float *from, long taps, const sizes *s)
 {
-    return s->blocks - b < s->chunk ? s->blocks - b : s->chunk;
+    vec *v = zeros(s->blocks * taps);
+    for (long c = 0; v && c < s->channels; c++)
+        for (long k = 0; k < taps; k++)
+            v[c / LANES * taps + k][c % LANES] = from[c * taps + k];
+    return v;
 }
 
-/* A row of all frames: to[i][t][w + 1] = from[t][w], block b + i. */
-static void read_row(vec *to, const float *from, const sizes *s, long b)
+/* The first and the last pixel of a part, with the neighbours that exist. */
+static long first(const part *p) { return p->w ? -1 : 0; }
+
+static long last(const part *p, const sizes *s)
 {
-    long count = blocks_of(s, b);
+    return p->w + p->width < s->width ? p->width + 1 : p->width;
+}
+
+/* A row of all frames: to[block][t][w + 1] = from[t][w]. */
+static void read_row(vec *to, const float *from, const sizes *s,
+                     const part *p)
+{
     for (long t = 0; t < s->t_count; t++)
-        for (long w = 0; w < s->width; w++) {
-            const float *p = from + t * s->frame + w * s->channels;
+        for (long w = first(p); w < last(p, s); w++) {
+            const float *x = from + t * s->frame + (p->w + w) * s->channels;
             vec *v = to + t * s->line + w + 1;
-            for (long i = 0; i < count; i++)
-                v[i * s->row] = load(p + (b + i) * LANES,
-                                     s->channels - (b + i) * LANES);
+            for (long i = 0; i < p->blocks; i++) {
+                long c = (p->b + i) * LANES;
+                v[i * s->row] = load(x + c, s->channels - c);
+            }
         }
 }
 
 /* The same of wt * x. */
-static void mix_row(vec *to, const float *from, const float *wt,
-                    const sizes *s, long b)
+static void mix_row(vec *to, const float *from, const vec *wt, const sizes *s,
+                    const part *p)
 {
-    long count = blocks_of(s, b);
-    for (long w = 0; w < s->width; w++)
-        for (long i = 0; i < count; i++) {
-            long c = (b + i) * LANES, lanes = s->channels - c;
-            const float *p = from + w * s->channels + c;
-            const vec k0 = *(const vec *)(wt + c);
-            const vec k1 = *(const vec *)(wt + s->padded + c);
-            const vec k2 = *(const vec *)(wt + 2 * s->padded + c);
+    for (long w = first(p); w < last(p, s); w++)
+        for (long i = 0; i < p->blocks; i++) {
+            long c = (p->b + i) * LANES, lanes = s->channels - c;
+            const float *x = from + (p->w + w) * s->channels + c;
+            const vec *k = wt + 3 * (p->b + i);
             vec *v = to + i * s->row + w + 1;
-            vec before = {0}, now = load(p, lanes);
+            vec before = {0}, now = load(x, lanes);
             for (long t = 1; t < s->t_count; t++) {
-                vec after = load(p + t * s->frame, lanes);
-                *v = k0 * before + k1 * now + k2 * after;
+                vec after = load(x + t * s->frame, lanes);
+                *v = k[0] * before + k[1] * now + k[2] * after;
                 v += s->line;
                 before = now;
                 now = after;
             }
-            *v = k0 * before + k1 * now;
+            *v = k[0] * before + k[1] * now;
         }
 }
 
-/* One row of F^S from three of wt * x, 16 channels. */
+/* Motion m[pixel][c] and its expansion e[c], 16 channels. */
+typedef struct {
+    const float *m;
+    const vec *e;
+    long c;
+} motion;
+
+/* A few pixels of F^S + E m from three rows of wt * x, 16 channels. */
+INLINE void space_pixels(float *to, const vec *a, const vec *b, const vec *d,
+                         const vec *k, const float *m, const motion *expand,
+                         long channels, long lanes, const int count)
+{
+    vec sum[8];
+    for (int i = 0; i < count; i++) {
+        vec top = k[0] * a[i] + k[1] * a[i + 1] + k[2] * a[i + 2];
+        vec mid = k[3] * b[i] + k[4] * b[i + 1] + k[5] * b[i + 2];
+        vec low = k[6] * d[i] + k[7] * d[i + 1] + k[8] * d[i + 2];
+        sum[i] = top + mid + low;
+    }
+    for (long c = 0; c < expand->c; c++)
+        for (int i = 0; i < count; i++)
+            sum[i] += m[i * expand->c + c] * expand->e[c];
+    for (int i = 0; i < count; i++)
+        store(to + i * channels, sum[i], lanes);
+}
+
+/* A row of all frames. */
 static void space_row(float *to, const vec *above, const vec *own,
-                      const vec *below, const float *ws, const sizes *s,
-                      long lanes)
+                      const vec *below, const vec *ws, const motion *expand,
+                      const sizes *s, const part *p, long lanes)
 {
     vec k[9];
-    for (int i = 0; i < 9; i++)
-        k[i] = *(const vec *)(ws + i * s->padded);
-    for (long t = 0; t < s->t_count; t++) {
-        const vec *a = above + t * s->line, *c = own + t * s->line;
-        const vec *d = below + t * s->line;
-        for (long w = 0; w < s->width; w++) {
-            vec top = k[0] * a[w] + k[1] * a[w + 1] + k[2] * a[w + 2];
-            vec mid = k[3] * c[w] + k[4] * c[w + 1] + k[5] * c[w + 2];
-            vec low = k[6] * d[w] + k[7] * d[w + 1] + k[8] * d[w + 2];
-            store(to + t * s->frame + w * s->channels, top + mid + low,
-                  lanes);
+    long groups = parts(p->width, 8), plane = s->height * s->width;
+    memcpy(k, ws, sizeof k);
+    for (long t = 0; t < s->t_count; t++)
+        for (long g = 0; g < groups; g++) {
+            long w = g * p->width / groups;
+            long next = (g + 1) * p->width / groups;
+            long at = t * s->line + w;
+            float *y = to + t * s->frame + w * s->channels;
+            const float *m = expand->m + (t * plane + w) * expand->c;
+#define PIXELS(count)                                                         \
+    case count:                                                               \
+        space_pixels(y, above + at, own + at, below + at, k, m, expand,       \
+                     s->channels, lanes, count);                              \
+        break;
+            switch (next - w) {
+                PIXELS(1)
+                PIXELS(2)
+                PIXELS(3)
+                PIXELS(4)
+                PIXELS(5)
+                PIXELS(6)
+                PIXELS(7)
+                PIXELS(8)
+            }
+#undef PIXELS
         }
-    }
 }
 
-/* F^S = ws * (wt * x). Returns 0, or 1 without memory. */
-int cstm_forward(const float *x, float *y, const float *wt, const float *ws,
-                 long n_count, long t_count, long height, long width,
-                 long channels, long threads)
+/* All rows of a part of clip n. */
+static int space_part(const float *x, float *y, const vec *wt, const vec *ws,
+                      const float *m, const vec *e, long c, const sizes *s,
+                      const part *p, long n)
+{
+    long third = s->chunk * s->row, clip = n * s->t_count * s->frame;
+    vec *ring = zeros(3 * third);
+    if (!ring)
+        return 1;
+    for (long h = 0; h <= s->height; h++) {
+        vec *next = ring + h % 3 * third;
+        vec *own = ring + (h + 2) % 3 * third;
+        vec *above = ring + (h + 1) % 3 * third;
+        if (h < s->height)
+            mix_row(next, x + clip + h * s->pixels, wt, s, p);
+        else
+            memset(next, 0, third * sizeof(vec));
+        for (long i = 0; h && i < p->blocks; i++) {
+            long b = p->b + i, pixel = (h - 1) * s->width + p->w;
+            long plane = n * s->t_count * s->height * s->width;
+            motion expand = {m + (plane + pixel) * c, e + b * c, c};
+            space_row(y + clip + pixel * s->channels + b * LANES,
+                      above + i * s->row, own + i * s->row, next + i * s->row,
+                      ws + 9 * b, &expand, s, p, s->channels - b * LANES);
+        }
+    }
+    free(ring);
+    return 0;
+}
+
+/* y = ws * (wt * x) + E m: F^S and the motion m, expanded from c channels. */
+int block_forward(const float *x, float *y, const float *wt, const float *ws,
+                  const float *m, const float *e, long c, long n_count,
+                  long t_count, long height, long width, long channels,
+                  long threads)
 {
     const sizes s = measure(n_count, t_count, height, width, channels, 3,
-                            (threads + n_count - 1) / n_count);
-    long third = s.chunk * s.row;
-    int failed = 0;
-#pragma omp parallel for collapse(2) num_threads(threads) reduction(| : failed)
-    for (long n = 0; n < s.n_count; n++)
-        for (long b = 0; b < s.blocks; b += s.chunk) {
-            const float *from = x + n * s.t_count * s.frame;
-            float *to = y + n * s.t_count * s.frame;
-            vec *ring = zeros(3 * third);
-            if (!ring) {
-                failed = 1;
-                continue;
-            }
-            for (long h = 0; h <= s.height; h++) {
-                vec *next = ring + h % 3 * third;
-                vec *own = ring + (h + 2) % 3 * third;
-                vec *last = ring + (h + 1) % 3 * third;
-                if (h < s.height)
-                    mix_row(next, from + h * s.pixels, wt, &s, b);
-                else
-                    memset(next, 0, third * sizeof(vec));
-                for (long i = 0; h && i < blocks_of(&s, b); i++) {
-                    long c = (b + i) * LANES;
-                    space_row(to + (h - 1) * s.pixels + c, last + i * s.row,
-                              own + i * s.row, next + i * s.row, ws + c, &s,
-                              s.channels - c);
-                }
-            }
-            free(ring);
-        }
+                            parts(threads, n_count));
+    vec *time = packed(wt, 3, &s), *space = packed(ws, 9, &s);
+    vec *expand = packed(e, c, &s);
+    int failed = !time || !space || !expand;
+    long tiles = parts(width, s.tile), chunks = parts(s.blocks, s.chunk);
+    long tasks = failed ? 0 : n_count * tiles * chunks;
+#pragma omp parallel for num_threads(threads) reduction(| : failed)
+    for (long i = 0; i < tasks; i++) {
+        part p = part_at(&s, i % chunks * s.chunk,
+                         i / chunks % tiles * s.tile);
+        failed |= space_part(x, y, time, space, m, expand, c, &s, &p,
+                             i / chunks / tiles);
+    }
+    free(time);
+    free(space);
+    free(expand);
     return failed;
 }
 
 /* A row's gradient of wt * x, and its part of that of ws, 16 channels.
  * The row below met the kernel's first row, and so on. */
 static void space_back(vec *to, vec *sums, const vec *x, const vec *above,
-                       const vec *own, const vec *below, const float *wt,
-                       const float *ws, const sizes *s)
+                       const vec *own, const vec *below, const vec *wt,
+                       const vec *ws, const sizes *s, const part *p)
 {
-    vec k[9], part[9] = {{0}};
-    const vec k0 = *(const vec *)wt, k1 = *(const vec *)(wt + s->padded);
-    const vec k2 = *(const vec *)(wt + 2 * s->padded);
-    for (int i = 0; i < 9; i++)
-        k[i] = *(const vec *)(ws + i * s->padded);
+    vec k[9], all[9] = {{0}};
+    const vec k0 = wt[0], k1 = wt[1], k2 = wt[2];
+    memcpy(k, ws, sizeof k);
     for (long t = 0; t < s->t_count; t++) {
         const vec *a = below + t * s->line, *c = own + t * s->line;
         const vec *d = above + t * s->line, *now = x + t * s->line + 1;
-        for (long w = 0; w < s->width; w++) {
+        for (long w = 0; w < p->width; w++) {
             vec mixed = k1 * now[w];
             if (t)
                 mixed += k0 * now[w - s->line];
@@ -205,47 +287,76 @@ static void space_back(vec *to, vec *sums, const vec *x, const vec *above,
                 k[0] * a[w + 2] + k[1] * a[w + 1] + k[2] * a[w] +
                 (k[3] * c[w + 2] + k[4] * c[w + 1] + k[5] * c[w]) +
                 (k[6] * d[w + 2] + k[7] * d[w + 1] + k[8] * d[w]);
-            part[0] += mixed * a[w + 2];
-            part[1] += mixed * a[w + 1];
-            part[2] += mixed * a[w];
-            part[3] += mixed * c[w + 2];
-            part[4] += mixed * c[w + 1];
-            part[5] += mixed * c[w];
-            part[6] += mixed * d[w + 2];
-            part[7] += mixed * d[w + 1];
-            part[8] += mixed * d[w];
+            all[0] += mixed * a[w + 2];
+            all[1] += mixed * a[w + 1];
+            all[2] += mixed * a[w];
+            all[3] += mixed * c[w + 2];
+            all[4] += mixed * c[w + 1];
+            all[5] += mixed * c[w];
+            all[6] += mixed * d[w + 2];
+            all[7] += mixed * d[w + 1];
+            all[8] += mixed * d[w];
         }
     }
     for (int i = 0; i < 9; i++)
-        sums[i] += part[i];
+        sums[i] += all[i];
 }
 
 /* A row's gradient of x, and its part of that of wt, 16 channels. */
 static void time_back(float *to, vec *sums, const vec *x, const vec *g,
-                      const float *wt, const sizes *s, long lanes)
+                      const vec *wt, const sizes *s, const part *p,
+                      long lanes)
 {
-    vec part0 = {0}, part1 = {0}, part2 = {0};
-    const vec k0 = *(const vec *)wt, k1 = *(const vec *)(wt + s->padded);
-    const vec k2 = *(const vec *)(wt + 2 * s->padded);
+    vec all0 = {0}, all1 = {0}, all2 = {0};
+    const vec k0 = wt[0], k1 = wt[1], k2 = wt[2];
     for (long t = 0; t < s->t_count; t++) {
         const vec *gm = g + t * s->line + 1, *now = x + t * s->line + 1;
-        for (long w = 0; w < s->width; w++) {
+        for (long w = 0; w < p->width; w++) {
             vec sum = k1 * gm[w];
-            part1 += gm[w] * now[w];
+            all1 += gm[w] * now[w];
             if (t) {
                 sum += k2 * gm[w - s->line];
-                part0 += gm[w] * now[w - s->line];
+                all0 += gm[w] * now[w - s->line];
             }
             if (t + 1 < s->t_count) {
                 sum += k0 * gm[w + s->line];
-                part2 += gm[w] * now[w + s->line];
+                all2 += gm[w] * now[w + s->line];
             }
             store(to + t * s->frame + w * s->channels, sum, lanes);
         }
     }
-    sums[0] += part0;
-    sums[1] += part1;
-    sums[2] += part2;
+    sums[0] += all0;
+    sums[1] += all1;
+    sums[2] += all2;
+}
+
+/* All rows of a part of clip n; adds to sums, 3 of wt and 9 of ws a block. */
+static void part_back(const float *x, const float *g, float *gx,
+                      const vec *wt, const vec *ws, vec *ring, vec *sums,
+                      const sizes *s, const part *p, long n)
+{
+    long fifth = s->chunk * s->row, start = n * s->t_count * s->frame;
+    vec *row = ring + 3 * fifth, *mixed = ring + 4 * fifth;
+    memset(ring, 0, 5 * fifth * sizeof(vec));
+    read_row(ring, g + start, s, p);
+    for (long h = 0; h < s->height; h++) {
+        long here = start + h * s->pixels;
+        vec *next = ring + (h + 1) % 3 * fifth;
+        vec *own = ring + h % 3 * fifth, *above = ring + (h + 2) % 3 * fifth;
+        if (h + 1 < s->height)
+            read_row(next, g + here + s->pixels, s, p);
+        else
+            memset(next, 0, fifth * sizeof(vec));
+        read_row(row, x + here, s, p);
+        for (long i = 0; i < p->blocks; i++) {
+            long b = p->b + i, c = b * LANES, at = i * s->row;
+            space_back(mixed + at, sums + 12 * i + 3, row + at, above + at,
+                       own + at, next + at, wt + 3 * b, ws + 9 * b, s, p);
+            time_back(gx + here + p->w * s->channels + c, sums + 12 * i,
+                      row + at, mixed + at, wt + 3 * b, s, p,
+                      s->channels - c);
+        }
+    }
 }
 
 /* Gradients of x, wt and ws from g, that of F^S; wt * x is made again. */
@@ -256,51 +367,93 @@ int cstm_backward(const float *x, const float *g, float *gx, const float *wt,
 {
     const sizes s =
         measure(n_count, t_count, height, width, channels, 5, threads);
-    long fifth = s.chunk * s.row;
-    int failed = 0;
+    vec *time = packed(wt, 3, &s), *space = packed(ws, 9, &s);
+    int failed = !time || !space;
+    long blocks = failed ? 0 : s.blocks;
 #pragma omp parallel for num_threads(threads) reduction(| : failed)
-    for (long b = 0; b < s.blocks; b += s.chunk) {
-        vec *ring = zeros(5 * fifth + 12 * s.chunk);
+    for (long b = 0; b < blocks; b += s.chunk) {
+        long rows = 5 * s.chunk * s.row;
+        vec *ring = zeros(rows + 12 * s.chunk), *sums = ring + rows;
         if (!ring) {
             failed = 1;
             continue;
         }
-        vec *row = ring + 3 * fifth, *mixed = ring + 4 * fifth;
-        vec *sums = ring + 5 * fifth; /* 3 of wt and 9 of ws each block */
-        for (long n = 0; n < s.n_count; n++) {
-            long start = n * s.t_count * s.frame;
-            memset(ring, 0, 3 * fifth * sizeof(vec));
-            read_row(ring, g + start, &s, b);
-            for (long h = 0; h < s.height; h++) {
-                long here = start + h * s.pixels;
-                vec *next = ring + (h + 1) % 3 * fifth;
-                vec *own = ring + h % 3 * fifth;
-                vec *last = ring + (h + 2) % 3 * fifth;
-                if (h + 1 < s.height)
-                    read_row(next, g + here + s.pixels, &s, b);
-                else
-                    memset(next, 0, fifth * sizeof(vec));
-                read_row(row, x + here, &s, b);
-                for (long i = 0; i < blocks_of(&s, b); i++) {
-                    long c = (b + i) * LANES, at = i * s.row;
-                    space_back(mixed + at, sums + 12 * i + 3, row + at,
-                               last + at, own + at, next + at, wt + c, ws + c,
-                               &s);
-                    time_back(gx + here + c, sums + 12 * i, row + at,
-                              mixed + at, wt + c, &s, s.channels - c);
-                }
+        for (long n = 0; n < n_count; n++)
+            for (long w = 0; w < width; w += s.tile) {
+                part p = part_at(&s, b, w);
+                part_back(x, g, gx, time, space, ring, sums, &s, &p, n);
             }
-        }
-        for (long i = 0; i < blocks_of(&s, b); i++) {
-            long c = (b + i) * LANES;
+        long c_end = least(channels, (b + s.chunk) * LANES);
+        for (long c = b * LANES; c < c_end; c++) {
+            vec *own = sums + 12 * (c / LANES - b);
             for (int k = 0; k < 3; k++)
-                *(vec *)(gwt + k * s.padded + c) = sums[12 * i + k];
+                gwt[3 * c + k] = own[k][c % LANES];
             for (int k = 0; k < 9; k++)
-                *(vec *)(gws + k * s.padded + c) = sums[12 * i + 3 + k];
+                gws[9 * c + k] = own[3 + k][c % LANES];
         }
         free(ring);
     }
+    free(time);
+    free(space);
     return failed;
+}
+
+/* Rows of x that one step of a narrow product takes; vectors of its result. */
+enum { ROWS = 8, WIDE = 3 };
+
+/* Some columns of y = x w for ROWS rows, of which the first few are kept. */
+INLINE void narrow_rows(float *y, const float *const *x, const vec *w,
+                        long channels, long c, long stride, long kept,
+                        long columns, const int count)
+{
+    vec sum[ROWS][WIDE] = {{{0}}};
+    for (long i = 0; i < channels; i++)
+        for (int r = 0; r < ROWS; r++)
+            for (int v = 0; v < count; v++)
+                sum[r][v] += x[r][i] * w[i * stride + v];
+    for (long r = 0; r < kept; r++)
+        for (int v = 0; v < count; v++)
+            store(y + r * c + v * LANES, sum[r][v], columns - v * LANES);
+}
+
+/* y[rows][c] = x[rows][channels] w, c much smaller than channels; w[k][j]
+ * is found at k * w_channel + j * w_column. */
+int narrow(const float *x, const float *w, float *y, long rows, long channels,
+           long c, long w_channel, long w_column, long threads)
+{
+    long stride = parts(c, LANES);
+    vec *all = zeros(channels * stride);
+    if (!all)
+        return 1;
+    for (long k = 0; k < channels; k++)
+        for (long j = 0; j < c; j++)
+            all[k * stride + j / LANES][j % LANES] =
+                w[k * w_channel + j * w_column];
+#pragma omp parallel for num_threads(threads)
+    for (long i = 0; i < rows; i += ROWS) {
+        const float *own[ROWS];
+        for (long r = 0; r < ROWS; r++)
+            own[r] = x + least(i + r, rows - 1) * channels;
+        for (long k = 0; k < ROWS * channels; k += LANES) /* a step ahead */
+            __builtin_prefetch(own[0] + 2 * ROWS * channels + k);
+        long kept = least(ROWS, rows - i), passes = parts(stride, WIDE);
+        for (long j = 0; j < passes; j++) {
+            long v = j * stride / passes, next = (j + 1) * stride / passes;
+            float *to = y + i * c + v * LANES;
+            long columns = c - v * LANES;
+            if (next - v == 1)
+                narrow_rows(to, own, all + v, channels, c, stride, kept,
+                            columns, 1);
+            else if (next - v == 2)
+                narrow_rows(to, own, all + v, channels, c, stride, kept,
+                            columns, 2);
+            else
+                narrow_rows(to, own, all + v, channels, c, stride, kept,
+                            columns, 3);
+        }
+    }
+    free(all);
+    return 0;
 }
 
 /* F^M and F^MM (Eq. 1 and 2), no motion at t = 0, and back.

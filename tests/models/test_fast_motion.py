@@ -94,6 +94,12 @@ def test_every_shape_equals_its_definition(channels, height, width):
     assert_same(build(channels=channels), frames(channels, height, width))
 
 
+@pytest.mark.parametrize('width', [109, 110, 127])
+def test_maps_wider_than_the_cache_equal_their_definition(width):
+    """280 channels: 18 blocks of 16, tiles of less than 20 pixels."""
+    assert_same(build(channels=280), frames(280, 3, width))
+
+
 def test_float64_equals_its_definition_to_its_own_precision():
     assert_same(build().double(), frames().double(), tolerance=1e-12)
 
