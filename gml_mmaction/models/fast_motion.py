@@ -5,8 +5,8 @@ maps of all C channels. Here F^S is written once and the expanded motion is
 added in place; the map between CSTM's two convolutions is not kept for the
 backward pass, which computes it again; and matrix products are written in
 the order that reads rows of ``H*W*C`` in memory. Where motion.c has been
-built (:mod:`.native`), CSTM's two convolutions and what lies between the
-reduction and the expansion take one pass each.
+built (:mod:`.native`), a block is three passes: the reduction, the motion in
+its C/16 channels, and F^S with the expansion, which is all that is written.
 
 First derivatives only: what asks for second ones, for forward-mode
 derivatives or for ``vmap`` sets ``fast = False`` on the blocks.

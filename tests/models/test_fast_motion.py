@@ -104,6 +104,21 @@ def test_float64_equals_its_definition_to_its_own_precision():
     assert_same(build().double(), frames().double(), tolerance=1e-12)
 
 
+def test_on_the_largest_maps_it_is_as_near_to_float64_as_the_definition():
+    """There batch normalisation of the definition is off by 1e-5 itself."""
+    block, x = build(channels=64), frames(64, 109, 109)
+    exact = run(copy.deepcopy(block).double(), x.double(), False)
+    fast, plain = run(block, x, True), run(block, x, False)
+    for name, expected in exact.items():
+        if expected.is_floating_point():
+            unit = expected.abs().max()
+            off, allowed = (
+                ((found[name] - expected).abs().max() / unit).item()
+                for found in (fast, plain)
+            )
+            assert off <= max(1.1 * allowed, 1e-5), name
+
+
 def test_other_memory_formats_are_taken_too():
     assert_same(build(), frames().contiguous())
     assert_same(build(), frames(height=5, width=6).transpose(2, 3))
