@@ -76,6 +76,8 @@ $(INSTALLED): requirements/pinned.txt setup.py pyproject.toml | $(BIN)/python
 	$(PIP) install $(INDEX) -c requirements/pinned.txt torch
 	$(PIP) install $(INDEX) --no-deps -r requirements/pinned.txt
 	$(PIP) install --no-deps --no-build-isolation -e .
+	$(BIN)/python -m gml_mmaction.build_native || \
+	    echo 'The CPU kernel is left out: the same results, more slowly.'
 	@touch $@
 
 $(WEB_INSTALLED): requirements/web.txt $(INSTALLED)

@@ -239,10 +239,29 @@ def main() -> int:
     for item, reason in host.status():
         state = f'active: {reason}' if reason else 'not needed'
         print(f'  {item.name} ({item.upstream})\n    {state}')
+    if not problems:
+        print(f'CPU kernel of the motion blocks\n  {_kernel()}')
     print(f'Problems: {len(problems) or "none"}')
     for problem in problems:
         print(f'  {problem.what}\n    remedy: {problem.remedy}')
     return int(bool(problems))
+
+
+def _kernel() -> str:
+    """Whether the optional kernel is there, and how to have it."""
+    code = (
+        'from gml_mmaction.models import native; '
+        'print(native.library_path() if native.ready() else "")'
+    )
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', code],
+        capture_output=True,
+        text=True,
+        env=environ | {'PYTHONPATH': pathsep.join(filter(None, sys.path))},
+    )
+    return done.stdout.strip().split('\n')[-1] or (
+        'not used: python -m gml_mmaction.build_native compiles it'
+    )
 
 
 def _import_names(dist: metadata.Distribution) -> set[str]:
