@@ -27,6 +27,7 @@ train_dataloader = dict(
     batch_size=16,  # Sec. 3
     num_workers=8,
     persistent_workers=True,
+    worker_init_fn=dict(type='outlive_preemption'),
     # Paper: silent on class balance; the natural 1:4. The alternative is
     # dict(type='BalancedSampler').
     sampler=dict(type='ClipSampler', shuffle=True),
@@ -42,6 +43,7 @@ val_dataloader = dict(
     batch_size=16,
     num_workers=8,
     persistent_workers=True,
+    worker_init_fn=dict(type='outlive_preemption'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='FaceClipDataset',
@@ -57,6 +59,7 @@ test_dataloader = dict(
     batch_size=16,
     num_workers=8,
     persistent_workers=True,
+    worker_init_fn=dict(type='outlive_preemption'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='FaceClipDataset',

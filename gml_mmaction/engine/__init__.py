@@ -9,6 +9,7 @@ from .unbroken import (
     PreemptionHook,
     UnbrokenHook,
     newest_checkpoint,
+    outlive_preemption,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     'RunSummaryHook',
     'UnbrokenHook',
     'newest_checkpoint',
+    'outlive_preemption',
 ]

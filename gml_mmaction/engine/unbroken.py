@@ -7,6 +7,7 @@ whole (:class:`~gml_mmaction.engine.LatestBestCheckpointHook`).
 """
 
 import math
+import os
 import signal
 import threading
 import zipfile
@@ -18,6 +19,7 @@ import torch
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
 
 from ..datasets.samplers import set_seeds
@@ -31,6 +33,7 @@ __all__ = [
     'PreemptionHook',
     'UnbrokenHook',
     'newest_checkpoint',
+    'outlive_preemption',
 ]
 
 
@@ -127,9 +130,8 @@ class FiniteHook(Hook):
 class PreemptionHook(Hook):
     """On SIGTERM save a checkpoint and exit with 143, as clusters expect.
 
-    The signal is for the training process (``kill PID``, ``scancel --signal``
-    to the step); of several processes each may get it, or one. ``--resume``
-    goes on from there.
+    All processes of the run may get the signal, or one, and the loaders'
+    workers too (:func:`outlive_preemption`). ``--resume`` goes on from there.
     """
 
     priority = 'LOWEST'
@@ -171,6 +173,29 @@ class PreemptionHook(Hook):
         asked = torch.tensor(float(self._asked)).to(dist.get_comm_device())
         dist.all_reduce(asked, 'max')
         return bool(asked)
+
+
+@FUNCTIONS.register_module()
+def outlive_preemption(worker_id: int) -> None:
+    """A loader's ``worker_init_fn``: end when the training says so.
+
+    A cluster sends SIGTERM to all processes of a job, but the training needs
+    its workers to the end of the iteration. They end by a SIGTERM of their
+    parent and, by PyTorch's watch, with it. Linux only; elsewhere nothing
+    changes.
+
+    Args:
+        worker_id: Not used.
+    """
+    if hasattr(signal, 'sigwaitinfo'):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(128 + signal.SIGTERM)
 
 
 def newest_checkpoint(work_dir: str | Path) -> Path | None:

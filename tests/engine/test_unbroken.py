@@ -1,5 +1,6 @@
 """A training that is stopped goes on as if it had not been."""
 
+import os
 import signal
 import time
 
@@ -46,14 +47,18 @@ def test_a_validation_that_was_due_is_made_up_for_after_a_kill(tmp_path):
 
 
 @pytest.mark.slow
-def test_sigterm_saves_exits_with_143_and_the_run_goes_on(tmp_path):
+@pytest.mark.parametrize('receiver', ['training', 'training and workers'])
+def test_sigterm_saves_exits_with_143_and_the_run_goes_on(tmp_path, receiver):
     data, config = drill.prepare(tmp_path)
     arguments = drill.command(data, config, tmp_path / 'run')
     process = drill.start(arguments)
     while not list((tmp_path / 'run').glob('iter_*.pth')):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    if receiver == 'training':
+        process.send_signal(signal.SIGTERM)
+    else:
+        os.killpg(process.pid, signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 143, output
     assert 'SIGTERM' in output
