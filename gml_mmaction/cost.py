@@ -195,7 +195,10 @@ def fastest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def summarise(
     rows: Sequence[dict[str, Any]], reference: str
 ) -> list[dict[str, Any]]:
-    """Add medians and their ratios to those of the reference.
+    """Add medians, and the median of the ratios to the reference in a round.
+
+    A machine that others use is slow for seconds at a time, which a ratio
+    within a round feels least.
 
     Args:
         rows: Of :func:`compare` with one way, or of :func:`fastest`.
@@ -203,11 +206,12 @@ def summarise(
     """
     (base,) = (row for row in rows if row['config'] == reference)
     rows = [dict(row) for row in rows]
-    for name in STEPS:
-        unit = statistics.median(base[f'{name}_s'])
-        for row in rows:
-            row[f'{name}_median_s'] = statistics.median(row[f'{name}_s'])
-            row[f'{name}_ratio'] = row[f'{name}_median_s'] / unit
+    for name, row in itertools.product(STEPS, rows):
+        taken, units = row[f'{name}_s'], base[f'{name}_s']
+        row[f'{name}_median_s'] = statistics.median(taken)
+        row[f'{name}_ratio'] = statistics.median(
+            own / unit for own, unit in zip(taken, units, strict=True)
+        )
     return rows
 
 

@@ -46,9 +46,9 @@ labels real and fake in turn; {precision} on {machine}, PyTorch {torch}.
 * Parameters: trainable, backbone and head.
 * GMACs: multiplications of convolutions, matrix products and recurrent \
 layers when the whole detector predicts one clip.
-* Seconds: medians of {rounds} interleaved rounds; ratios are those of the \
-medians to {reference}. Forward: preprocessing and prediction. Training \
-step: preprocessing, losses, backward pass, without the optimiser.
+* Seconds: medians of {rounds} interleaved rounds; ratios: medians of those \
+to {reference} in the same round. Forward: preprocessing and prediction. \
+Training step: preprocessing, losses, backward pass, without the optimiser.
 * Peak memory of a training step: {memory}, without the optimiser's state.
 * {how}
 """
