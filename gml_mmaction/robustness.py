@@ -30,10 +30,10 @@ from .evaluation.cross_data import (
     Target,
     TargetError,
     file_sha256,
-    read_manifest,
     score_target,
 )
 from .faces import CropOptions, prepare_videos
+from .manifest import read_manifest
 from .sources import Video
 from .visualization.robustness import (
     mean_scores,

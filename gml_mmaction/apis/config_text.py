@@ -38,7 +38,10 @@ def parse_config(text: str) -> Config:
             raise
         raise ConfigTextError(f'no config: {error}') from None
     _check_types(values)
-    return Config(values)
+    try:
+        return Config(values)
+    except KeyError as error:  # names that MMEngine keeps for itself
+        raise ConfigTextError(f'no config: {error.args[0]}') from None
 
 
 def _assignment(node: ast.stmt) -> tuple[str, Any]:

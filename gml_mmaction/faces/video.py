@@ -167,6 +167,8 @@ class VideoReader(_Frames):
         self.path = Path(path)
         if self.path.stat().st_size == 0:
             raise VideoError('empty', 'the file has no bytes')
+        if _is_text(self.path):
+            raise VideoError('unreadable', 'a text, such as a list of files')
         self._decoder, fault = self._open()
         self.num_frames = self._decoder.num_frames
         fps = self._decoder.fps
@@ -375,6 +377,19 @@ def _is_mpeg_stream(path: Path) -> bool:
         head[at : at + 1] == b'\x47' == head[at + step : at + step + 1]
         for at, step in ((0, 188), (4, 192))
     )
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a file is a text, as lists that send FFmpeg elsewhere are.
+
+    A playlist (m3u8) or a list of files to be joined would make it open
+    whatever file it names. No video begins with two hundred letters.
+    """
+    with path.open('rb') as file:
+        head = file.read(200)
+    if head.startswith((b'#EXTM3U', b'ffconcat')):
+        return True
+    return not any(byte < 9 or 13 < byte < 32 or byte > 126 for byte in head)
 
 
 def _reason(error: Exception) -> str:

@@ -14,8 +14,10 @@ split file, of the same repository, is a list of pairs of ids, ``[["071",
 from collections.abc import Sequence
 from pathlib import Path
 
+from gml_mmaction.whole_files import read_json
+
 from . import SPLITS, Video, register_source
-from .files import check_folder, read_listing
+from .files import check_folder, check_listed
 
 __all__ = [
     'COMPRESSIONS',
@@ -161,11 +163,14 @@ def read_splits(
 def _read_pairs(path: Path) -> list[tuple[str, str]]:
     if not path.is_file():
         raise ValueError(f'{path}: no such split file; {_SPLITS_ORIGIN}')
-    pairs = read_listing(path)
+    pairs = read_json(path)
     if not isinstance(pairs, list) or not all(map(_is_pair, pairs)):
         raise ValueError(
             f'{path}: expected a list of pairs of ids, [["071", "054"], ...]'
         )
+    for name in (name for pair in pairs for name in pair):
+        if '/' in check_listed(name, path):
+            raise ValueError(f'{path}: {name!r:.80} is no id')
     return [tuple(pair) for pair in pairs]
 
 
@@ -173,7 +178,7 @@ def _is_pair(pair: object) -> bool:
     return (
         isinstance(pair, list)
         and len(pair) == 2
-        and all(isinstance(n, str) and Path(n).name == n for n in pair)
+        and all(isinstance(n, str) for n in pair)
     )
 
 

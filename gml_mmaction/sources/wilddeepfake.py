@@ -115,6 +115,6 @@ def _list_archive(path: Path) -> list[str]:
                     folders.add(str(name.parent))
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ValueError(
-            f'{path}: not a whole archive ({error}); fetch it again'
+            f'{path}: not a whole archive; fetch it again'
         ) from error
     return sorted(folders)
