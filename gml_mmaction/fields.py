@@ -38,7 +38,8 @@ class Rule(NamedTuple):
 def is_place(name: Any) -> bool:
     """Whether a string is a path that stays below the folder it is joined to.
 
-    It is relative, without ``..``, and has printable characters only.
+    It is relative, without ``..``, has printable characters only, and its
+    parts leave room for a suffix within the 255 bytes of file systems.
     """
     return (
         isinstance(name, str)
@@ -46,7 +47,7 @@ def is_place(name: Any) -> bool:
         and bool(parts := PurePosixPath(name).parts)
         and not PurePosixPath(name).is_absolute()
         and '..' not in parts
-        and all(len(part.encode()) <= 255 for part in parts)
+        and all(len(part.encode()) <= 240 for part in parts)
     )
 
 

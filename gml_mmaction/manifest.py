@@ -21,10 +21,10 @@ from .fields import (
 )
 from .whole_files import FileError, read_json
 
-__all__ = ['read_manifest', 'read_report']
+__all__ = ['OBJECT', 'read_manifest', 'read_report']
 
 _LIST = Rule('a list', lambda value: isinstance(value, list))
-_OBJECT = Rule('an object', lambda value: isinstance(value, dict))
+OBJECT = Rule('an object', lambda value: isinstance(value, dict))
 _TRUTH = one_of(True, False)
 _LIMIT = Rule(
     'a whole number, or null', lambda v: v is None or whole(0).holds(v)
@@ -37,7 +37,7 @@ _LIMITS = Rule(
 )
 _MANIFEST = dict(
     source=TEXT,
-    source_options=_OBJECT,
+    source_options=OBJECT,
     root=TEXT,
     max_frames=_LIMITS,
     **dict.fromkeys(('store', 'image', 'tracks'), TEXT),
@@ -55,7 +55,7 @@ _VIDEO_MAY_HAVE = dict(
     cropped=_TRUTH,
     width=whole(0),
     height=whole(0),
-    tracks=list_of(_OBJECT),
+    tracks=list_of(OBJECT),
     distortions=TEXT,
 )
 

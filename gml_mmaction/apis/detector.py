@@ -264,8 +264,9 @@ def load_detector(
         threshold: Instead of the checkpoint's.
 
     Raises:
-        DetectorError: There is no such file, or it is no checkpoint, or one
-            of another kind; the message says what it lacks.
+        DetectorError: There is no such file, or it is a checkpoint of another
+            kind; the message says what it lacks.
+        BrokenCheckpointError: It is no checkpoint, or a damaged one.
         UnsafeCheckpointError: The file asks for more than tensors.
     """
     path = Path(checkpoint)
@@ -317,18 +318,9 @@ def _load(path: Path) -> dict:
         raise DetectorError(
             f'{path}: no such checkpoint; give a .pth file of tools/train.py'
         )
-    try:
-        loaded = CheckpointLoader.load_checkpoint(
-            str(path), 'cpu', logger='silent'
-        )
-    except HostError:
-        raise
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        why = _in_a_line(error)[:120] or type(error).__name__
-        raise DetectorError(
-            f'{path}: no checkpoint, or a broken one ({why}); give a '
-            '.pth file of tools/train.py'
-        ) from None
+    loaded = CheckpointLoader.load_checkpoint(
+        str(path), 'cpu', logger='silent'
+    )
     meta = loaded.get('meta') if isinstance(loaded, dict) else None
     if not isinstance(meta, dict) or not isinstance(meta.get('cfg'), str):
         raise DetectorError(

@@ -1,15 +1,15 @@
 """Annotations of prepared data, checked before they are believed.
 
-What they name is read as follows. Crops lie below the folder of the
-annotation. Videos, of which crops are cut on the fly, lie below the
-annotation's ``root``, wherever that is; only a file with a video's suffix may
-lie beside it (the reals of DeeperForensics are FaceForensics++'s). A link that
-lies in a folder is its owner's will, and followed.
+Crops lie below the folder of the annotation; a name that leads out of it is
+refused. Videos, of which crops are cut on the fly, lie where the annotation's
+``root`` and their own names say, as preparation found them: the reals of
+DeeperForensics are in another tree. They are only read, and only if their
+suffix is that of a video or an archive, or if they are folders of images. A
+link in a folder is its owner's will, and followed.
 """
 
 import os
 import re
-from pathlib import PurePosixPath
 from typing import Any
 
 from gml_mmaction.distortions import parse_distortions
@@ -23,7 +23,6 @@ from gml_mmaction.fields import (
     whole,
 )
 from gml_mmaction.host import HostError
-from gml_mmaction.sources.files import VIDEO_SUFFIXES
 from gml_mmaction.whole_files import read_json
 
 __all__ = ['DataError', 'read_annotation']
@@ -46,7 +45,9 @@ def read_annotation(path: str | os.PathLike) -> dict[str, Any]:
         check_fields(content, dict(metainfo=_OBJECT, data_list=_LIST))
         boxes = content['metainfo'].get('store') == 'boxes'
         check_fields(
-            content['metainfo'], dict(root=_ROOT) if boxes else {}, _METAINFO
+            content['metainfo'],
+            dict(root=_RELATIVE) if boxes else {},
+            _METAINFO,
         )
         needed, optional = _BOXES if boxes else _CROPS
         for number, entry in enumerate(content['data_list']):
@@ -74,18 +75,9 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) and bool(re.fullmatch(pattern, value))
 
 
-def _is_video(value: Any) -> bool:
-    if is_place(value):
-        return True
-    return (
-        isinstance(value, str)
-        and value.isprintable()
-        and not os.path.isabs(value)
-        and PurePosixPath(value).suffix.lower() in VIDEO_SUFFIXES
-    )
-
-
 def _is_square(value: Any) -> bool:
+    if value is None:  # images that are crops already
+        return True
     place = whole(-(2**15), 2**15)
     return (
         isinstance(value, list)
@@ -97,8 +89,8 @@ def _is_square(value: Any) -> bool:
 
 _OBJECT = Rule('an object', lambda value: isinstance(value, dict))
 _LIST = Rule('a list', lambda value: isinstance(value, list))
-_ROOT = Rule(
-    'a path as seen from here',
+_RELATIVE = Rule(
+    'a relative path',
     lambda value: TEXT.holds(value) and not os.path.isabs(value),
 )
 _METAINFO = dict(
@@ -112,8 +104,8 @@ _COUNTS = dict(track=whole(0), start=whole(0))
 _CROPS = dict(frame_dir=PLACE), _COUNTS
 _BOXES = (
     dict(
-        video=Rule('a video below the root, or a file beside it', _is_video),
-        square=Rule('a square [left, top, side]', _is_square),
+        video=_RELATIVE,
+        square=Rule('a square [left, top, side], or null', _is_square),
     ),
     dict(
         _COUNTS,

@@ -8,6 +8,8 @@ from mmaction.registry import DATASETS
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from gml_mmaction.faces.video import is_video
+
 from .annotation import DataError, read_annotation
 from .samplers import Draw, seeded
 
@@ -166,7 +168,7 @@ class FaceClipDataset(BaseDataset):
 
     def _check_videos(self, tracks: list[dict]) -> None:
         paths = dict.fromkeys(track['video'] for track in tracks)
-        missing = [path for path in paths if not os.path.exists(path)]
+        missing = [path for path in paths if not is_video(path)]
         if missing:
             names = [os.path.relpath(p, self._videos_at) for p in missing]
             raise FileNotFoundError(

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 from sklearn.model_selection import StratifiedKFold
 
-from ..fields import TEXT, Rule, check_fields, one_of, whole
+from ..fields import NUMBER, TEXT, Rule, check_fields, list_of, one_of, whole
 from ..host import HostError
 from ..whole_files import read_json, write_json
 from .forgery_metric import equal_error_rate
@@ -47,8 +47,16 @@ _SHARES = Rule(
         and all(map(_SHARE.holds, value.values()))
     ),
 )
+_PARAMETERS = Rule(
+    'two numbers, or two lists of numbers',
+    lambda value: (
+        list_of(NUMBER, 2).holds(value)
+        or list_of(list_of(NUMBER), 2).holds(value)
+    ),
+)
 _FACTS = dict(
     method=one_of(*METHODS),
+    parameters=_PARAMETERS,
     threshold=_SHARE,
     data=TEXT,
     source=_TOLD,

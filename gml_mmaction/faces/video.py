@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from gml_mmaction import host
-from gml_mmaction.sources.files import is_image
+from gml_mmaction.sources.files import VIDEO_SUFFIXES, is_image
 
 from .mp4 import is_cut, starts_clean
 
@@ -35,6 +35,7 @@ __all__ = [
     'ImageSequence',
     'VideoError',
     'VideoReader',
+    'is_video',
     'open_video',
     'prefetch',
 ]
@@ -55,8 +56,9 @@ class VideoError(ValueError):
         detail: The particulars, one line.
     """
 
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f'{reason}: {detail}')
+    def __init__(self, reason: str, detail: str = '') -> None:
+        # a loader's process is rebuilt with its message alone
+        super().__init__(f'{reason}: {detail}' if detail else reason)
         self.reason = reason
         self.detail = detail
 
@@ -505,9 +507,9 @@ def _read_archive(path: Path, folder: PurePosixPath) -> dict[str, bytes]:
                 if entry.isfile() and wanted(entry.name):
                     image = archive.extractfile(entry).read()
                     images[PurePosixPath(entry.name).name] = image
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
+    except FileNotFoundError:
+        raise
+    except Exception:  # of a damaged archive, also those of its compression
         raise VideoError('unreadable', 'no archive, or a broken one') from None
     return images
 
@@ -539,6 +541,17 @@ class ArrayFrames(_Frames):
 
     def _read(self, index: int) -> np.ndarray:
         return self._array[index]
+
+
+def is_video(path: str | Path) -> bool:
+    """Tell by its suffix whether a file is a video or an archive.
+
+    A folder may be one of images. What is not there is none.
+    """
+    path = Path(path)
+    suffixes = (*VIDEO_SUFFIXES, *ARCHIVES)
+    named = path.name.lower().endswith(suffixes)
+    return path.is_dir() or (named and path.is_file())
 
 
 def open_video(path: str | Path, member: str = '') -> _Frames:

@@ -71,8 +71,9 @@ class Video:
     distortions: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
-        for name in (self.video_id, self.member or '.'):
-            if name != '.' and not is_place(name):
+        members = [] if self.member in ('', '.') else [self.member]
+        for name in (self.video_id, *members):
+            if not is_place(name):
                 raise ValueError(
                     f'{str(self.path)!r:.200}: {name!r:.80} can be no path of '
                     "crops ('..', control characters, or too long); rename it"

@@ -14,10 +14,11 @@ split file, of the same repository, is a list of pairs of ids, ``[["071",
 from collections.abc import Sequence
 from pathlib import Path
 
+from gml_mmaction.fields import is_place
 from gml_mmaction.whole_files import read_json
 
 from . import SPLITS, Video, register_source
-from .files import check_folder, check_listed
+from .files import check_folder
 
 __all__ = [
     'COMPRESSIONS',
@@ -168,9 +169,6 @@ def _read_pairs(path: Path) -> list[tuple[str, str]]:
         raise ValueError(
             f'{path}: expected a list of pairs of ids, [["071", "054"], ...]'
         )
-    for name in (name for pair in pairs for name in pair):
-        if '/' in check_listed(name, path):
-            raise ValueError(f'{path}: {name!r:.80} is no id')
     return [tuple(pair) for pair in pairs]
 
 
@@ -178,7 +176,7 @@ def _is_pair(pair: object) -> bool:
     return (
         isinstance(pair, list)
         and len(pair) == 2
-        and all(isinstance(n, str) for n in pair)
+        and all(is_place(n) and '/' not in n for n in pair)
     )
 
 

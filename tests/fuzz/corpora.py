@@ -35,6 +35,7 @@ class Target(NamedTuple):
         damage: How they are damaged, ``(rng, path)``.
         named: Whether an error must name the file.
         share: Of all inputs.
+        reads: Folders that may be read beside the data.
     """
 
     make: Callable[[Path], None]
@@ -44,6 +45,7 @@ class Target(NamedTuple):
     damage: Callable = mutate.damage
     named: bool = True
     share: float = 1.0
+    reads: tuple[str, ...] = ()
 
 
 def write_files(root, **files):
@@ -226,6 +228,7 @@ PART = 'train/dfdc_train_part_0'
 make_dfdc = tree(
     *(f'{PART}/{name}.mp4' for name in ('aa', 'bb')),
     'test/cc.mp4',
+    'test/dd.mp4',
     **{
         f'{PART}/metadata.json': {
             'aa.mp4': dict(label='REAL', split='train'),
@@ -641,7 +644,12 @@ def targets():
         'annotation': Target(
             make_prepared, read_clips, 'test.json', host, share=2
         ),
-        'boxes': Target(make_boxes, read_clips, 'test.json', host, share=2),
+        # videos may be anywhere, see gml_mmaction.datasets.annotation
+        'boxes': Target(
+            *(make_boxes, read_clips, 'test.json', host),
+            share=2,
+            reads=('/',),
+        ),
         'manifest': Target(
             *(make_manifest, read_manifests, '[mr]*.json', host), share=2
         ),

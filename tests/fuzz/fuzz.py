@@ -66,8 +66,8 @@ class Guard:
         self.allowed, self.found = None, []
         sys.addaudithook(self._see)
 
-    def watch(self, *allowed):
-        self.allowed, self.found = allowed, []
+    def watch(self, allowed, reads):
+        self.allowed, self.reads, self.found = allowed, reads, []
 
     def stop(self):
         self.allowed = None
@@ -81,8 +81,15 @@ class Guard:
         for path in arguments[: PATHS.get(event, 0)]:
             if isinstance(path, (str, bytes, os.PathLike)):
                 place = os.path.abspath(os.fsdecode(path))
-                if not place.startswith((*self.allowed, *CODE)):
+                reads = self.reads if _only_reads(event, arguments) else ()
+                if not place.startswith((*self.allowed, *reads, *CODE)):
                     self.found.append(f'{event} {place[:100]!r}')
+
+
+def _only_reads(event, arguments):
+    writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+    listed = event in ('os.listdir', 'os.scandir')
+    return listed or (event == 'open' and not arguments[2] & writes)
 
 
 class Worker:
@@ -105,7 +112,8 @@ class Worker:
         rng = np.random.default_rng([seed, zlib.crc32(name.encode()), number])
         damaged = self._write(root, target, rng)
         outcome, text = 'read', ''
-        self.guard.watch(str(root / 'data'), str(root / 'out'))
+        inside = str(root / 'data'), str(root / 'out')
+        self.guard.watch(inside, target.reads)
         try:
             target.read(root)
         except target.errors as error:
@@ -157,7 +165,8 @@ def unclear(error, names):
 
 def serve(pipe):
     """Try what is asked for; runs in a process of its own."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # of decoders
+    for descriptor in (1, 2):  # decoders and loggers have much to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
     worker = Worker()
     with tempfile.TemporaryDirectory() as folder:
         pipe.send('ready')
