@@ -163,11 +163,11 @@ def unclear(error, names):
     return ''
 
 
-def serve(pipe):
+def serve(pipe, kind):
     """Try what is asked for; runs in a process of its own."""
     for descriptor in (1, 2):  # decoders and loggers have much to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
-    worker = Worker()
+    worker = kind()
     with tempfile.TemporaryDirectory() as folder:
         pipe.send('ready')
         while (question := pipe.recv()) is not None:
@@ -177,8 +177,8 @@ def serve(pipe):
 class Tries:
     """Asks a worker, and starts another when it dies or hangs."""
 
-    def __init__(self, limit=20.0):
-        self.limit = limit
+    def __init__(self, limit=20.0, worker=Worker):
+        self.limit, self.worker = limit, worker
         self.process = None
 
     def __enter__(self):
@@ -206,7 +206,7 @@ class Tries:
         context = multiprocessing.get_context('spawn')
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(
-            target=serve, args=(theirs,), daemon=True
+            target=serve, args=(theirs, self.worker), daemon=True
         )
         self.process.start()
         theirs.close()
