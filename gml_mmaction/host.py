@@ -569,9 +569,11 @@ def safe_loading(filename: str | os.PathLike) -> Iterator[None]:
             "hold tensors, numbers, text and MMEngine's records only. Remedy: "
             'get the weights from a source that you trust'
         ) from None
-    except (HostError, OSError, ImportError):
+    except (HostError, ImportError, FileNotFoundError):
         raise
     except Exception as error:  # a damaged file may raise anything
+        if getattr(error, 'filename', None):  # named in the message
+            raise
         what = f'{type(error).__name__}: {_one_line(error)}'
         raise BrokenCheckpointError(
             f'{filename}: no checkpoint, or a broken one ({what:.120}). '

@@ -75,6 +75,14 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) and bool(re.fullmatch(pattern, value))
 
 
+def _is_relative(value: Any) -> bool:
+    return (
+        TEXT.holds(value)
+        and not os.path.isabs(value)
+        and all(len(part.encode()) <= 255 for part in value.split('/'))
+    )
+
+
 def _is_square(value: Any) -> bool:
     if value is None:  # images that are crops already
         return True
@@ -89,10 +97,7 @@ def _is_square(value: Any) -> bool:
 
 _OBJECT = Rule('an object', lambda value: isinstance(value, dict))
 _LIST = Rule('a list', lambda value: isinstance(value, list))
-_RELATIVE = Rule(
-    'a relative path',
-    lambda value: TEXT.holds(value) and not os.path.isabs(value),
-)
+_RELATIVE = Rule('a relative path', _is_relative)
 _METAINFO = dict(
     stride=whole(1, 1000),
     filename_tmpl=Rule("a name such as '{:06}.jpg'", _is_name),

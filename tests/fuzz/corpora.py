@@ -416,7 +416,7 @@ def _payloads():
         _Runs(open, '/tmp/outside', 'w'),
         _Runs(torch.load, '/tmp/outside'),
         _Runs(torch.hub.load_state_dict_from_url, 'http://127.0.0.1:9/x'),
-        _Runs(getattr, torch, 'load'),
+        _Runs(getattr, dict, 'pop'),
         _Runs(bytearray, 10**12),
     )
 
@@ -647,6 +647,7 @@ def targets():
         # videos may be anywhere, see gml_mmaction.datasets.annotation
         'boxes': Target(
             *(make_boxes, read_clips, 'test.json', host),
+            named=False,  # or the video
             share=2,
             reads=('/',),
         ),

@@ -1,15 +1,13 @@
 """What the fuzz found once: each is one clear line now."""
 
-import io
 import json
 import os
-import tarfile
 import zipfile
 
 import fuzz
 import pytest
 import torch
-from corpora import PART, TARGETS, write_files
+from corpora import PART, TARGETS, pack_zip, write_files
 from videos import numbered, write
 
 from gml_mmaction.faces import VideoError, open_video
@@ -64,10 +62,6 @@ FOUND = {
         *('ffpp', 'splits/val.json', content(b'[' * 10**5)),
         'nested too deeply',
     ),
-    'a number of 5000 digits': (
-        *('scores', 'scores.json', content(b'1' * 5000)),
-        'scores.json',
-    ),
     'a split file whose ids lead out': (
         *('ffpp', 'splits/val.json', field(0, to=['..', '672'])),
         'expected a list of pairs',
@@ -92,27 +86,10 @@ FOUND = {
         *('dfdc', f'{PART}/metadata.json', field('bb.mp4', 'original', to=7)),
         'no path below',
     ),
-    'a label that is a list': (
-        *('dfdcp', 'dataset.json'),
-        field('method_A/1/1/b.mp4', 'label', to=[]),
-        'real or fake',
-    ),
     'a table with a quote that never ends': (
         *('dfdc', 'test/labels.csv'),
         content(b'filename,label\n"' + b'x' * 200_000),
         'no CSV',
-    ),
-    'a test list that leads out': (
-        *('cdf', 'List_of_testing_videos.txt'),
-        content(b'1 Celeb-real/../../x.mp4\n'),
-        'expected "1 YouTube-real',
-    ),
-    'an archive whose compression is broken': (
-        *('wilddeepfake', 'fake_train/1.tar.gz'),
-        lambda path: path.write_bytes(
-            path.read_bytes()[:100] + bytes(50) + path.read_bytes()[150:]
-        ),
-        'not a whole archive',
     ),
     'crops that lie elsewhere': (
         *('annotation', 'test.json'),
@@ -216,7 +193,6 @@ META = {
     ),
     'a name that MMEngine keeps for itself': dict(cfg='filename = 1'),
     'a list as a key': dict(cfg='x = {[]: 1}'),
-    'a model that is a number': dict(cfg='model = 1'),
     'a loader that is a number': dict(cfg='test_dataloader = 1'),
 }
 
@@ -247,6 +223,28 @@ def test_a_checkpoint_without_one_of_its_tensors_is_one_line(tmp_path):
     with pytest.raises(BrokenCheckpointError) as caught:
         target.read(tmp_path)
     assert fuzz.unclear(caught.value, [path.name]) == ''
+
+
+# place of a byte after the signature of a header, and its value
+ZIP = {
+    'compression': (b'PK\x03\x04', 30 + len('s/0.png'), 0xFF),
+    'unknown method': (b'PK\x01\x02', 10, 99),
+    'name': (b'PK\x01\x02', 46, 0xFF),
+}
+
+
+@pytest.mark.parametrize(('header', 'at', 'value'), ZIP.values(), ids=ZIP)
+def test_an_archive_of_damaged_bytes_is_unreadable(
+    tmp_path, header, at, value
+):
+    data = bytearray(pack_zip(['s/0.png']))
+    start = data.index(header)
+    data[start + at] = value
+    if header == b'PK\x01\x02':
+        data[start + 9] |= 8  # names are UTF-8
+    (tmp_path / 'a.zip').write_bytes(data)
+    with pytest.raises(VideoError, match='no archive'):
+        open_video(tmp_path / 'a.zip', 's')
 
 
 def test_a_checkpoint_that_asks_for_all_memory_is_one_line(tmp_path):
@@ -289,28 +287,6 @@ def test_a_playlist_is_not_followed(tmp_path, name, text):
     path.write_text(text.format('../other/b.ts'))
     with pytest.raises(VideoError, match='a text, such as a list'):
         open_video(path)
-
-
-@pytest.mark.parametrize('damage', ['compression', 'member'])
-def test_an_archive_that_breaks_in_the_middle_is_unreadable(tmp_path, damage):
-    TARGETS['archive'].make(tmp_path)
-    path = tmp_path / 'data/c.tar.gz'
-    data = bytearray(path.read_bytes())
-    if damage == 'compression':
-        data[60:90] = bytes(30)
-        path.write_bytes(data)
-    else:
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode='w') as archive:
-            entry = tarfile.TarInfo('s/0.png')
-            entry.size = 0
-            archive.addfile(entry)
-        raw = bytearray(packed.getvalue())
-        raw[124:136] = b'77777777777\0'  # its size, in octal
-        path = tmp_path / 'data/b.tar'
-        path.write_bytes(raw)
-    with pytest.raises(VideoError):
-        list(open_video(path, 's').frames())
 
 
 @pytest.mark.parametrize(
