@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 
 from gml_mmaction import host
-from gml_mmaction.whole_files import write_text
+from gml_mmaction.whole_files import read_text, write_text
 
 __all__ = [
     'BLOCKS_FROM',
@@ -395,7 +395,7 @@ def parse_distortions(text: str) -> tuple[Distortion, ...]:
     pairs = [re.fullmatch(r'(\w+):(\d)', word) for word in text.split()]
     if None in pairs:
         raise ValueError(
-            f'{text!r} is no list of distortions; write it as in CS:3 GB:1'
+            f'{text!r:.80} is no list of distortions; write it as in CS:3 GB:1'
         )
     return check_distortions((pair[1], int(pair[2])) for pair in pairs)
 
@@ -419,7 +419,7 @@ def read_meta(path: str | Path) -> dict[str, tuple[Distortion, ...]]:
         ValueError: A line is not of this form.
     """
     distortions = {}
-    lines = Path(path).read_text(encoding='utf-8').splitlines()
+    lines = read_text(path).splitlines()
     for number, line in enumerate(lines, 1):
         # from the right: a path may have blanks
         name, words = re.fullmatch(r'(.*?)((?:\s+\S+:\S+)*)\s*', line).groups()

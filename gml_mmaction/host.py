@@ -107,6 +107,10 @@ class LauncherError(HostError, ValueError):
     """A launcher cannot start its processes here."""
 
 
+class BrokenCheckpointError(HostError, ValueError):
+    """A file that is no checkpoint, or a damaged one."""
+
+
 class UnsafeCheckpointError(HostError, ValueError):
     """A checkpoint asks for more than tensors and MMEngine's own records."""
 
@@ -539,6 +543,7 @@ def safe_loading(filename: str | os.PathLike) -> Iterator[None]:
     Raises:
         UnsafeCheckpointError: The file asks for anything else; nothing of it
             has been run.
+        BrokenCheckpointError: It cannot be read.
     """
     from mmengine.logging import HistoryBuffer
     from torch import serialization
@@ -564,6 +569,16 @@ def safe_loading(filename: str | os.PathLike) -> Iterator[None]:
             "hold tensors, numbers, text and MMEngine's records only. Remedy: "
             'get the weights from a source that you trust'
         ) from None
+    except (HostError, ImportError, FileNotFoundError):
+        raise
+    except Exception as error:  # a damaged file may raise anything
+        if getattr(error, 'filename', None):  # named in the message
+            raise
+        what = f'{type(error).__name__}: {_one_line(error)}'
+        raise BrokenCheckpointError(
+            f'{filename}: no checkpoint, or a broken one ({what:.120}). '
+            'Remedy: give a .pth file of tools/train.py'
+        ) from error
     finally:
         os.environ.pop(forced[0])
         os.environ.update({k: v for k, v in variables.items() if v})
@@ -679,7 +694,8 @@ def _refusal(error: Exception) -> str:
     if found:
         return f'it asks for {found[1]}'
     line = re.search(r'WeightsUnpickler error:\s*(.+)', text)
-    return (line[1] if line else text.splitlines()[0]).strip().rstrip('.')
+    first = line[1] if line else (text.splitlines() or ['a broken pickle'])[0]
+    return ''.join(filter(str.isprintable, first)).strip().rstrip('.')[:200]
 
 
 def _name_of(item: Any) -> str:
@@ -687,7 +703,8 @@ def _name_of(item: Any) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    return ' '.join(str(error).split()) or type(error).__name__
+    text = ' '.join(str(error).split()) or type(error).__name__
+    return ''.join(filter(str.isprintable, text))
 
 
 def _reason_or_error(workaround: Workaround) -> str:

@@ -30,10 +30,11 @@ from .evaluation.cross_data import (
     Target,
     TargetError,
     file_sha256,
-    read_manifest,
     score_target,
 )
 from .faces import CropOptions, prepare_videos
+from .fields import TEXT, check_fields, whole
+from .manifest import OBJECT, read_manifest
 from .sources import Video
 from .visualization.robustness import (
     mean_scores,
@@ -49,6 +50,14 @@ __all__ = [
     'distorted_videos',
     'write_results',
 ]
+
+_NEEDED = {
+    'source': TEXT,
+    'root': TEXT,
+    'store': TEXT,
+    'max_frames': OBJECT,
+}
+_NEEDED_OF_VIDEO = {'path': TEXT, 'width': whole(1), 'height': whole(1)}
 
 
 @dataclasses.dataclass
@@ -212,6 +221,15 @@ def test_manifest(folder: Path) -> dict[str, Any]:
             f'{folder}/manifest.json has no prepared test video: choose '
             'another target'
         )
+    try:
+        check_fields(manifest, _NEEDED)
+        for video in videos:
+            check_fields(video, _NEEDED_OF_VIDEO)
+    except ValueError as error:
+        raise TargetError(
+            f'{folder}/manifest.json does not say how to prepare the target '
+            f'again ({error}): run tools/prepare_data.py again'
+        ) from None
     return manifest | {'videos': videos}
 
 

@@ -10,7 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ['read_json', 'write_json', 'write_text']
+from .host import HostError
+
+__all__ = ['FileError', 'read_json', 'read_text', 'write_json', 'write_text']
+
+
+class FileError(HostError, ValueError):
+    """A file that does not hold what it should; the message names it."""
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -49,14 +55,38 @@ def write_json(
     return data
 
 
+def read_text(path: str | Path) -> str:
+    """Read a text file in UTF-8, with or without a mark of byte order.
+
+    Raises:
+        OSError: The file cannot be read.
+        FileError: It is no UTF-8.
+    """
+    try:
+        return Path(path).read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise FileError(
+            f'{path}: no text in UTF-8 ({error.reason} at byte {error.start})'
+        ) from None
+
+
 def read_json(path: str | Path) -> Any:
     """Read a JSON file in UTF-8.
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is no JSON.
+        FileError: It is no JSON.
     """
-    return json.loads(Path(path).read_text(encoding='utf-8'))
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise FileError(f'{path}: not JSON ({error})') from None
+    except RecursionError:
+        raise FileError(f'{path}: not JSON (nested too deeply)') from None
+    except FileError:
+        raise
+    except ValueError as error:  # a number of thousands of digits
+        raise FileError(f'{path}: not JSON ({error})') from None
 
 
 def _write(path: Path, data: bytes, scratch: Path) -> None:

@@ -33,12 +33,18 @@ def parse_config(text: str) -> Config:
     try:
         tree = ast.parse(text)
         values = dict(_assignment(node) for node in tree.body)
-    except (SyntaxError, RecursionError, MemoryError, ValueError) as error:
-        if isinstance(error, ConfigTextError):
-            raise
+    except ConfigTextError:
+        raise
+    except (
+        *(SyntaxError, RecursionError, MemoryError, ValueError),
+        TypeError,  # a list as a key
+    ) as error:
         raise ConfigTextError(f'no config: {error}') from None
     _check_types(values)
-    return Config(values)
+    try:
+        return Config(values)
+    except KeyError as error:  # names that MMEngine keeps for itself
+        raise ConfigTextError(f'no config: {error.args[0]}') from None
 
 
 def _assignment(node: ast.stmt) -> tuple[str, Any]:

@@ -1,6 +1,7 @@
 """A detector out of a checkpoint alone: network, crops, threshold, words."""
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -263,18 +264,37 @@ def load_detector(
         threshold: Instead of the checkpoint's.
 
     Raises:
-        DetectorError: There is no such file, or it is no checkpoint, or one
-            of another kind; the message says what it lacks.
+        DetectorError: There is no such file, or it is a checkpoint of another
+            kind; the message says what it lacks.
+        BrokenCheckpointError: It is no checkpoint, or a damaged one.
         UnsafeCheckpointError: The file asks for more than tensors.
     """
     path = Path(checkpoint)
     loaded = _load(path)
     try:
-        cfg = parse_config(loaded['meta']['cfg'])
+        detector = _make(path, loaded, device, threshold)
+        json.dumps(detector.facts, allow_nan=False)  # as each report has them
     except ConfigTextError as error:
         raise DetectorError(f'{path}: its config was not read: {error}') from (
             None
         )
+    except HostError:
+        raise
+    except Exception as error:  # what a config asks for may raise anything
+        raise DetectorError(
+            f'{path}: its config or its records cannot be used by this '
+            f'version: {type(error).__name__}: {_in_a_line(error)}'
+        ) from error
+    return detector
+
+
+def _make(
+    path: Path,
+    loaded: Mapping[str, Any],
+    device: str | None,
+    threshold: float | None,
+) -> Detector:
+    cfg = parse_config(loaded['meta']['cfg'])
     _check_pipeline(path, cfg)
     sha256 = file_sha256(path)
     calibration = read_calibration(path, sha256)
@@ -298,18 +318,9 @@ def _load(path: Path) -> dict:
         raise DetectorError(
             f'{path}: no such checkpoint; give a .pth file of tools/train.py'
         )
-    try:
-        loaded = CheckpointLoader.load_checkpoint(
-            str(path), 'cpu', logger='silent'
-        )
-    except HostError:
-        raise
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DetectorError(
-            f'{path}: no checkpoint, or a broken one ({why[:120]}); give a '
-            '.pth file of tools/train.py'
-        ) from None
+    loaded = CheckpointLoader.load_checkpoint(
+        str(path), 'cpu', logger='silent'
+    )
     meta = loaded.get('meta') if isinstance(loaded, dict) else None
     if not isinstance(meta, dict) or not isinstance(meta.get('cfg'), str):
         raise DetectorError(
@@ -344,13 +355,18 @@ def _build(path: Path, cfg: Config, loaded: Mapping) -> nn.Module:
     try:
         model = MODELS.build(cfg.model)
         model.load_state_dict(loaded['state_dict'])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        lines = str(error.args[0] if error.args else error).splitlines()
+    except Exception as error:  # what a config asks for may raise anything
         raise DetectorError(
             f'{path}: its network cannot be built by this version: '
-            + ' '.join(line.strip() for line in lines)[:300]
+            + _in_a_line(error)
         ) from None
     return model
+
+
+def _in_a_line(error: Exception) -> str:
+    """What an error says, without its line breaks and what is no text."""
+    text = ' '.join(str(error.args[0] if error.args else error).split())
+    return ''.join(filter(str.isprintable, text))[:300]
 
 
 def _device(device: str | None) -> torch.device:

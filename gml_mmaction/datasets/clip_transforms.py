@@ -14,6 +14,7 @@ Images are RGB, uint8, (H, W, 3); a clip is a list of them.
 
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -35,7 +36,10 @@ from gml_mmaction.faces.video import (
     open_video,
 )
 
+from .annotation import DataError
+
 VideoFrames = VideoReader | ImageSequence
+_AGAIN = 'run tools/prepare_data.py again, which completes what is not there'
 
 
 @TRANSFORMS.register_module()
@@ -56,7 +60,8 @@ class ClipDecode(BaseTransform):
     the video.
 
     Raises:
-        FileNotFoundError: A saved crop is missing or no image.
+        FileNotFoundError: A saved crop is missing.
+        DataError: It is no image.
         VideoError: The decoder does not give a frame; the message names the
             video.
     """
@@ -251,9 +256,11 @@ def _distort(
 
 
 def _read_image(path: str) -> np.ndarray:
-    image = cv2.imread(path, cv2.IMREAD_COLOR)
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f'{path} is missing; {_AGAIN}') from None
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), 1) if data else None
     if image is None:
-        raise FileNotFoundError(
-            f'{path} is missing or no image; run tools/prepare_data.py again'
-        )
+        raise DataError(f'{path} is no image; {_AGAIN}')
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -8,13 +8,10 @@ from mmaction.registry import DATASETS
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from gml_mmaction.host import HostError
+from gml_mmaction.faces.video import is_video
 
+from .annotation import DataError, read_annotation
 from .samplers import Draw, seeded
-
-
-class DataError(HostError, ValueError):
-    """Prepared data that cannot be used."""
 
 
 @DATASETS.register_module()
@@ -105,14 +102,9 @@ class FaceClipDataset(BaseDataset):
         return [clip for t in long_enough for clip in self._test_clips(t)]
 
     def _read_annotation(self) -> list[dict]:
-        try:
-            return super().load_data_list()
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f'{self.ann_file} is no annotation of '
-                f'tools/prepare_data.py ({type(error).__name__}: {error}); '
-                'run it again'
-            ) from error
+        content = read_annotation(self.ann_file)
+        self._metainfo = {**content['metainfo'], **self._metainfo}
+        return [self.parse_data_info(entry) for entry in content['data_list']]
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """Complete a track's entry with what the pipeline reads."""
@@ -142,7 +134,7 @@ class FaceClipDataset(BaseDataset):
         store = self.metainfo.get('store', 'crops')
         if store not in ('boxes', 'crops'):
             raise DataError(
-                f'{self.ann_file}: store {store!r} is neither boxes nor '
+                f'{self.ann_file}: store {store!r:.60} is neither boxes nor '
                 'crops; prepare the data with this version of '
                 'tools/prepare_data.py'
             )
@@ -176,7 +168,7 @@ class FaceClipDataset(BaseDataset):
 
     def _check_videos(self, tracks: list[dict]) -> None:
         paths = dict.fromkeys(track['video'] for track in tracks)
-        missing = [path for path in paths if not os.path.exists(path)]
+        missing = [path for path in paths if not is_video(path)]
         if missing:
             names = [os.path.relpath(p, self._videos_at) for p in missing]
             raise FileNotFoundError(

@@ -1,14 +1,13 @@
 """What a checkpoint says of the data that it was trained on."""
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ..whole_files import read_json
+from ..manifest import read_manifest
 
 PROVENANCE = 'provenance'  # key of a checkpoint's meta
 
@@ -77,10 +76,10 @@ def describe_training(dataset: Any) -> dict[str, Any]:
     """
     meta = {**getattr(dataset, 'metainfo', {})}
     meta = {k: v for k, v in meta.items() if k not in ('classes', 'root')}
-    path = Path(getattr(dataset, 'data_root', None) or '', 'manifest.json')
-    if not path.is_file():
+    folder = getattr(dataset, 'data_root', None)
+    manifest = read_manifest(folder or '')
+    if manifest is None:
         return meta
-    manifest = read_json(path)
     videos = [v for v in manifest.pop('videos') if v['split'] == 'train']
     videos = [video for video in videos if 'reason' not in video]
     labels = Counter(video['label'] for video in videos)

@@ -201,8 +201,8 @@ def _wait_for_parent() -> None:
 def newest_checkpoint(work_dir: str | Path) -> Path | None:
     """The checkpoint of the latest iteration that is whole; None without.
 
-    One that is cut short, as a full disk leaves it, is passed over with a
-    line.
+    One that is cut short, as a full disk leaves it, or has other bytes than
+    were written, is passed over with a line.
     """
     found = {
         int(path.stem.split('_')[1]): path
@@ -210,7 +210,16 @@ def newest_checkpoint(work_dir: str | Path) -> Path | None:
         if path.stem.split('_')[1].isdigit()
     }
     for _, path in sorted(found.items(), reverse=True):
-        if zipfile.is_zipfile(path):
+        if _is_whole(path):
             return path
-        print_log(f'{path} is cut short: passed over', logger='current')
+        print_log(f'{path} is damaged: passed over', logger='current')
     return None
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether every part of a checkpoint has the sum that is noted of it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except Exception:  # zipfile raises what it meets in a damaged file
+        return False

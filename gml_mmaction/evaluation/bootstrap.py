@@ -214,7 +214,10 @@ def read_scores(
             manifest=content.get('manifest'),
             threshold=(content.get('thresholds') or {}).get(level),
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (
+        *(ValueError, LookupError, TypeError),
+        *(AttributeError, OverflowError),
+    ):
         raise ScoreFileError(
             f'{path} is no file of scores: give the scores.json or '
             'scores_<target>.json of tools/test.py'

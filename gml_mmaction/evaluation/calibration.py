@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 from sklearn.model_selection import StratifiedKFold
 
+from ..fields import NUMBER, TEXT, Rule, check_fields, list_of, one_of, whole
 from ..host import HostError
 from ..whole_files import read_json, write_json
 from .forgery_metric import equal_error_rate
@@ -33,6 +34,38 @@ __all__ = [
 METHODS = ('sigmoid', 'isotonic')
 LEAST = 10  # videos of each class
 FOLDS = 5
+_SHARE = Rule(
+    'a number from 0 to 1',
+    lambda value: type(value) in (int, float) and 0 <= value <= 1,
+)
+_TOLD = Rule('text, or null', lambda v: v is None or TEXT.holds(v))
+_SHARES = Rule(
+    'numbers from 0 to 1, before and after',
+    lambda value: (
+        isinstance(value, dict)
+        and value.keys() == {'before', 'after'}
+        and all(map(_SHARE.holds, value.values()))
+    ),
+)
+_PARAMETERS = Rule(
+    'two numbers, or two lists of numbers',
+    lambda value: (
+        list_of(NUMBER, 2).holds(value)
+        or list_of(list_of(NUMBER), 2).holds(value)
+    ),
+)
+_FACTS = dict(
+    method=one_of(*METHODS),
+    parameters=_PARAMETERS,
+    threshold=_SHARE,
+    data=TEXT,
+    source=_TOLD,
+    manifest=_TOLD,
+    real_videos=whole(1),
+    fake_videos=whole(1),
+    brier=_SHARES,
+    expected_error=_SHARES,
+)
 
 
 class CalibrationError(HostError, ValueError):
@@ -176,10 +209,15 @@ def read_calibration(
     if not path.is_file():
         return None
     try:
-        calibration = Calibration(**read_json(path))
+        facts = read_json(path)
+        check_fields(facts, _FACTS)
+        calibration = Calibration(**facts)
         low, middle, high = calibration([0.0, 0.5, 1.0])
         sound = 0 <= low <= middle <= high <= 1
-    except (ValueError, TypeError, LookupError, OSError) as error:
+    except (
+        *(ValueError, TypeError, LookupError, OverflowError),
+        OSError,
+    ) as error:
         raise CalibrationError(
             f'{path}: no calibration ({type(error).__name__}); remove it or '
             'run tools/calibrate.py again'
@@ -206,7 +244,7 @@ def _videos(scores: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         rows = scores['videos']
         labels = np.asarray([int(row['label']) for row in rows], int)
         values = np.asarray([float(row['score']) for row in rows], float)
-    except (LookupError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError, OverflowError):
         raise CalibrationError(
             'no scores of videos; give a scores file of tools/test.py'
         ) from None

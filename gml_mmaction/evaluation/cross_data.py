@@ -20,6 +20,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from ..host import HostError, build_runner
+from ..manifest import read_manifest, read_report
 from ..whole_files import read_json, write_json, write_text
 from .forgery_metric import LEVELS
 
@@ -32,7 +33,6 @@ __all__ = [
     'find_target',
     'leaked_videos',
     'markdown_table',
-    'read_manifest',
     'score_target',
     'set_metric',
     'target_facts',
@@ -254,10 +254,9 @@ def unscored_videos(folder: Path) -> dict[str, int]:
 
     They are in no score. Nothing is known without ``report.json``.
     """
-    path = folder / 'report.json'
-    rows = read_json(path)['rows'] if path.is_file() else []
+    report = read_report(folder) or {'rows': []}
     counts = Counter()
-    for row in rows:
+    for row in report['rows']:
         if row['split'] == 'test':
             counts.update(row['failed'])
             counts['missing'] += row['missing']
@@ -361,12 +360,6 @@ def _train_folder(cfg: Config) -> Path | None:
     dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
     folder = dataset.get('data_root')
     return Path(folder) if folder else None
-
-
-def read_manifest(folder: str | Path) -> dict[str, Any] | None:
-    """Read ``manifest.json`` of a prepared folder; None if there is none."""
-    path = Path(folder, 'manifest.json')
-    return read_json(path) if path.is_file() else None
 
 
 def file_sha256(path: str | Path) -> str | None:

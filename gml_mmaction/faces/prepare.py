@@ -127,7 +127,12 @@ def prepare_videos(
     options = options or CropOptions()
     limits = dict(max_frames or {})
     found = [_absolute(video) for video in videos if _is_found(video)]
-    _check_videos(videos, found, root)
+    check_videos(videos)
+    if not found:
+        example = f', e.g. {videos[0].path}' if videos else ''
+        raise ValueError(
+            f'none of the {len(videos)} videos is in {root}{example}'
+        )
     _check_store(found, options)
     parameters = _parameters(source, source_options or {}, options, limits)
     scratch, parameters = begin(out, parameters)
@@ -211,13 +216,17 @@ def _absolute(video: Video) -> Video:
     return dataclasses.replace(video, **paths)
 
 
-def _check_videos(
-    videos: Sequence[Video], found: Sequence[Video], root: Path
-) -> None:
+def check_videos(videos: Sequence[Video]) -> None:
+    """Make sure that no two videos would write to one place.
+
+    Raises:
+        ValueError: Two share an id, or one's id is a folder in another's.
+    """
     counts = Counter(video.video_id for video in videos)
     twice = [video_id for video_id, count in counts.items() if count > 1]
     if twice:
-        raise ValueError(f'two videos share the id {twice[0]}')
+        path = next(v.path for v in videos if v.video_id == twice[0])
+        raise ValueError(f'two videos share the id {twice[0]}: {path}')
     for video in videos:
         for folder in map(str, PurePosixPath(video.video_id).parents):
             if folder in counts:
@@ -226,11 +235,6 @@ def _check_videos(
                     f'{video.video_id} of another, whose crops would lie '
                     'among its own; rename one of the files'
                 )
-    if not found:
-        example = f', e.g. {videos[0].path}' if videos else ''
-        raise ValueError(
-            f'none of the {len(videos)} videos is in {root}{example}'
-        )
 
 
 def _check_store(videos: Sequence[Video], options: CropOptions) -> None:

@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from gml_mmaction import host
-from gml_mmaction.sources.files import is_image
+from gml_mmaction.sources.files import VIDEO_SUFFIXES, is_image
 
 from .mp4 import is_cut, starts_clean
 
@@ -35,6 +35,7 @@ __all__ = [
     'ImageSequence',
     'VideoError',
     'VideoReader',
+    'is_video',
     'open_video',
     'prefetch',
 ]
@@ -55,8 +56,9 @@ class VideoError(ValueError):
         detail: The particulars, one line.
     """
 
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f'{reason}: {detail}')
+    def __init__(self, reason: str, detail: str = '') -> None:
+        # a loader's process is rebuilt with its message alone
+        super().__init__(f'{reason}: {detail}' if detail else reason)
         self.reason = reason
         self.detail = detail
 
@@ -167,6 +169,8 @@ class VideoReader(_Frames):
         self.path = Path(path)
         if self.path.stat().st_size == 0:
             raise VideoError('empty', 'the file has no bytes')
+        if _is_text(self.path):
+            raise VideoError('unreadable', 'a text, such as a list of files')
         self._decoder, fault = self._open()
         self.num_frames = self._decoder.num_frames
         fps = self._decoder.fps
@@ -377,6 +381,19 @@ def _is_mpeg_stream(path: Path) -> bool:
     )
 
 
+def _is_text(path: Path) -> bool:
+    """Whether a file is a text, as lists that send FFmpeg elsewhere are.
+
+    A playlist (m3u8) or a list of files to be joined would make it open
+    whatever file it names. No video begins with two hundred letters.
+    """
+    with path.open('rb') as file:
+        head = file.read(200)
+    if head.startswith((b'#EXTM3U', b'ffconcat')):
+        return True
+    return not any(byte < 9 or 13 < byte < 32 or byte > 126 for byte in head)
+
+
 def _reason(error: Exception) -> str:
     """Say in one line why decord cannot open a file."""
     if 'video stream' in str(error):
@@ -490,9 +507,9 @@ def _read_archive(path: Path, folder: PurePosixPath) -> dict[str, bytes]:
                 if entry.isfile() and wanted(entry.name):
                     image = archive.extractfile(entry).read()
                     images[PurePosixPath(entry.name).name] = image
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
+    except FileNotFoundError:
+        raise
+    except Exception:  # of a damaged archive, also those of its compression
         raise VideoError('unreadable', 'no archive, or a broken one') from None
     return images
 
@@ -524,6 +541,17 @@ class ArrayFrames(_Frames):
 
     def _read(self, index: int) -> np.ndarray:
         return self._array[index]
+
+
+def is_video(path: str | Path) -> bool:
+    """Tell by its suffix whether a file is a video or an archive.
+
+    A folder may be one of images. What is not there is none.
+    """
+    path = Path(path)
+    suffixes = (*VIDEO_SUFFIXES, *ARCHIVES)
+    named = path.name.lower().endswith(suffixes)
+    return path.is_dir() or (named and path.is_file())
 
 
 def open_video(path: str | Path, member: str = '') -> _Frames:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from gml_mmaction.fields import is_place
+
 __all__ = [
     'LABELS',
     'SPLITS',
@@ -51,6 +53,9 @@ class Video:
             is; of several faces the one it covers most is followed.
         distortions: Types and levels of :mod:`gml_mmaction.distortions`
             that the full frames undergo before the crop, in order.
+
+    Raises:
+        ValueError: The id or the member leads out of its folder.
     """
 
     video_id: str
@@ -64,6 +69,15 @@ class Video:
     boxes_from: Path | None = None
     mask: Path | None = None
     distortions: tuple[tuple[str, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        members = [] if self.member in ('', '.') else [self.member]
+        for name in (self.video_id, *members):
+            if not is_place(name):
+                raise ValueError(
+                    f'{str(self.path)!r:.200}: {name!r:.80} can be no path of '
+                    "crops ('..', control characters, or too long); rename it"
+                )
 
     @property
     def exists(self) -> bool:

@@ -37,6 +37,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from gml_mmaction.fields import is_place
+from gml_mmaction.whole_files import read_text
+
 from . import Notes, Video, register_source
 from .files import check_folder, video_files, video_id
 
@@ -171,7 +174,7 @@ def read_test_list(path: str | Path) -> dict[str, PurePosixPath]:
             f'{path}: no such list; it is part of the official download'
         )
     videos = {}
-    lines = path.read_text(encoding='utf-8-sig').splitlines()
+    lines = read_text(path).splitlines()
     for number, line in enumerate(lines, 1):
         if line.strip():
             name, listed = _read_line(line, f'{path}, line {number}')
@@ -183,14 +186,14 @@ def _read_line(line: str, where: str) -> tuple[str, PurePosixPath]:
     match = _LINE.fullmatch(line.strip())
     path = PurePosixPath(match[2]) if match else PurePosixPath()
     name = _name(path)
-    if name is None or '..' in path.parts:
+    if name is None or not is_place(str(path)):
         raise ValueError(
-            f'{where}: {line!r}; expected "1 YouTube-real/00170.mp4", with 0 '
-            f'for fakes and one of the folders {", ".join(_FOLDERS)}'
+            f'{where}: {line!r:.80}; expected "1 YouTube-real/00170.mp4", '
+            f'with 0 for fakes and one of the folders {", ".join(_FOLDERS)}'
         )
     if (match[1] == '1') == name.startswith(_SYNTHESIS):
         raise ValueError(
-            f"{where}: {line!r} contradicts its folder; this list's 1 is "
+            f"{where}: {line!r:.80} contradicts its folder; this list's 1 is "
             'real and its 0 fake'
         )
     return name, path

@@ -80,8 +80,9 @@ def _video(
     match = names.fullmatch(path.stem)
     if not match:
         raise ValueError(
-            f'{path}: not a name of DeepFakeDetection, <actor>__<scene>.mp4 '
-            'or <target>_<source>__<scene>__<8 characters>.mp4; move it away'
+            f'{path.parent}: {path.name!r} is no name of DeepFakeDetection, '
+            '<actor>__<scene>.mp4 or <target>_<source>__<scene>__'
+            '<8 characters>.mp4; move it away'
         )
     mask = masks / path.name if masks else None
     return Video(

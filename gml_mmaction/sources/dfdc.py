@@ -12,12 +12,15 @@ beside their list.
 """
 
 import csv
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from gml_mmaction.whole_files import read_json, read_text
+
 from . import Video, register_source
-from .files import check_folder, locate, read_listing
+from .files import check_folder, check_listed, locate
 
 __all__ = ['list_videos']
 
@@ -75,19 +78,20 @@ def _numbers(name: str) -> list[int]:
 
 
 def _read_metadata(path: Path) -> list[Video]:
-    entries = read_listing(path)
+    entries = read_json(path)
     if not isinstance(entries, dict):
         raise ValueError(f'{path}: expected {{"x.mp4": {{"label": ...}}}}')
     videos = []
     for name, entry in entries.items():
         entry = entry if isinstance(entry, dict) else {}
         label = entry.get('label')
-        if label not in _LABELS:
+        check_listed(name, path)
+        if label not in [*_LABELS]:
             raise ValueError(
-                f'{path}: {name} has the label {label!r}; expected REAL or '
-                'FAKE'
+                f'{path}: {name} has the label {label!r:.60}; expected REAL '
+                'or FAKE'
             )
-        seen = Path(entry.get('original') or name).stem
+        seen = Path(check_listed(entry.get('original') or name, path)).stem
         videos.append(
             _video(
                 f'train/{path.parent.name}/{Path(name).stem}',
@@ -101,8 +105,8 @@ def _read_metadata(path: Path) -> list[Video]:
 
 def _read_labels(path: Path) -> list[Video]:
     videos = []
-    with path.open(encoding='utf-8-sig', newline='') as file:
-        rows = csv.DictReader(file)
+    rows = csv.DictReader(io.StringIO(read_text(path), newline=''))
+    try:
         for row in rows:
             name, label = row.get('filename'), row.get('label')
             if not name or label not in ('0', '1'):
@@ -113,10 +117,12 @@ def _read_labels(path: Path) -> list[Video]:
             videos.append(
                 _video(
                     f'test/{Path(name).stem}',
-                    locate(path.parent, name),
+                    locate(path.parent, check_listed(name, path)),
                     int(label),
                 )
             )
+    except csv.Error as error:
+        raise ValueError(f'{path}: no CSV ({error})') from None
     return videos
 
 

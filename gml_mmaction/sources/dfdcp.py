@@ -13,8 +13,10 @@ dfdc.ai). Each of the three folders may have a level ``videos`` in it.
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from gml_mmaction.whole_files import read_json
+
 from . import LABELS, Video, register_source
-from .files import check_folder, locate, read_listing, video_id
+from .files import check_folder, check_listed, locate, video_id
 
 __all__ = ['list_videos']
 
@@ -41,20 +43,24 @@ def list_videos(root: str | Path) -> list[Video]:
     path = check_folder(root) / 'dataset.json'
     if not path.is_file():
         raise ValueError(f'{path}: no such file; it is part of the download')
-    entries = read_listing(path)
+    entries = read_json(path)
     if not isinstance(entries, dict):
         raise ValueError(f'{path}: expected videos by their path, {{...}}')
     return [_video(path, name, entry) for name, entry in entries.items()]
 
 
 def _video(path: Path, name: str, entry: object) -> Video:
-    listed = PurePosixPath(name)
+    listed = PurePosixPath(check_listed(name, path))
     entry = entry if isinstance(entry, dict) else {}
     label, split = entry.get('label'), entry.get('set')
-    if label not in [*LABELS] or split not in _SETS or len(listed.parts) < 2:
+    if (
+        label not in [*LABELS]
+        or split not in [*_SETS]
+        or len(listed.parts) < 2
+    ):
         raise ValueError(
             f'{path}: {name}: expected a path with "label" real or fake and '
-            f'"set" train or test, not {label!r} and {split!r}'
+            f'"set" train or test, not {label!r:.60} and {split!r:.60}'
         )
     top, *rest = listed.parts
     return Video(

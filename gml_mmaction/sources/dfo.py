@@ -44,6 +44,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 from gml_mmaction.distortions import read_meta
+from gml_mmaction.whole_files import read_text
 
 from . import SPLITS, Video, register_source
 from .ffpp import read_splits, real_path
@@ -230,7 +231,7 @@ def _read_splits(root: Path) -> dict[_Fake, str]:
             raise ValueError(
                 f"{path}: no such list; it comes with the data set's lists"
             )
-        for line in path.read_text(encoding='utf-8').splitlines():
+        for line in read_text(path).splitlines():
             if line.strip():
                 fake = _parse(line, path)
                 if splits.setdefault(fake, split) != split:
@@ -246,7 +247,7 @@ def _parse(line: str, where: Path) -> _Fake:
     match = _NAME.fullmatch(stem)
     if not match:
         raise ValueError(
-            f'{where}: {line} is not named as <target>_<actor>.mp4, '
+            f'{where}: {line!r:.80} is not named as <target>_<actor>.mp4, '
             'e.g. 000_M101.mp4'
         )
     return _Fake(*match.groups())

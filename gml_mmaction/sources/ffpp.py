@@ -14,8 +14,11 @@ split file, of the same repository, is a list of pairs of ids, ``[["071",
 from collections.abc import Sequence
 from pathlib import Path
 
+from gml_mmaction.fields import is_place
+from gml_mmaction.whole_files import read_json
+
 from . import SPLITS, Video, register_source
-from .files import check_folder, read_listing
+from .files import check_folder
 
 __all__ = [
     'COMPRESSIONS',
@@ -161,7 +164,7 @@ def read_splits(
 def _read_pairs(path: Path) -> list[tuple[str, str]]:
     if not path.is_file():
         raise ValueError(f'{path}: no such split file; {_SPLITS_ORIGIN}')
-    pairs = read_listing(path)
+    pairs = read_json(path)
     if not isinstance(pairs, list) or not all(map(_is_pair, pairs)):
         raise ValueError(
             f'{path}: expected a list of pairs of ids, [["071", "054"], ...]'
@@ -173,7 +176,7 @@ def _is_pair(pair: object) -> bool:
     return (
         isinstance(pair, list)
         and len(pair) == 2
-        and all(isinstance(n, str) and Path(n).name == n for n in pair)
+        and all(is_place(n) and '/' not in n for n in pair)
     )
 
 

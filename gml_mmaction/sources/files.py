@@ -8,18 +8,17 @@ reads both, and names a video the same in both.
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePath
-from typing import Any
 
-from gml_mmaction.whole_files import read_json
+from gml_mmaction.fields import is_place
 
 __all__ = [
     'IMAGE_SUFFIXES',
     'VIDEO_SUFFIXES',
     'check_folder',
+    'check_listed',
     'image_folders',
     'is_image',
     'locate',
-    'read_listing',
     'video_files',
     'video_id',
 ]
@@ -47,17 +46,22 @@ def check_folder(root: str | Path) -> Path:
     return root
 
 
-def read_listing(path: Path) -> Any:
-    """Return what a data set's own JSON file holds.
+def check_listed(name: str, where: str | Path) -> str:
+    """Return the path of a file as a list has it.
+
+    Args:
+        name: What the list says.
+        where: The list, for the message.
 
     Raises:
-        ValueError: It is no JSON; the message names it.
-        OSError: It cannot be read.
+        ValueError: It leads out of the data set's folder, or is no path.
     """
-    try:
-        return read_json(path)
-    except ValueError as error:
-        raise ValueError(f'{path}: not JSON ({error})') from error
+    if not is_place(name):
+        raise ValueError(
+            f'{where}: {name!r:.80} is no path below the folder of the data '
+            "set; take the data set's own list"
+        )
+    return name
 
 
 def video_files(folder: Path) -> list[Path]:
@@ -120,6 +124,16 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
         folders[:] = [
             name
             for name in folders
-            if name != 'masks' and not name.startswith('.')
+            if name != 'masks'
+            and not name.startswith('.')
+            and not _leads_back(os.path.join(path, name), folder)
         ]
         yield Path(path), names
+
+
+def _leads_back(path: str, folder: Path) -> bool:
+    """Whether a folder is a link to one that it lies in, below ``folder``."""
+    if not os.path.islink(path):
+        return False
+    above = [p for p in Path(path).parents if p.is_relative_to(folder)]
+    return os.path.realpath(path) in map(os.path.realpath, above)

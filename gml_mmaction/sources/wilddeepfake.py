@@ -113,8 +113,8 @@ def _list_archive(path: Path) -> list[str]:
                 name = PurePosixPath(member.name)
                 if member.isfile() and is_image(name.name):
                     folders.add(str(name.parent))
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except Exception as error:  # also those of its compression
         raise ValueError(
-            f'{path}: not a whole archive ({error}); fetch it again'
+            f'{path}: not a whole archive; fetch it again'
         ) from error
     return sorted(folders)

@@ -9,12 +9,14 @@ import cv2
 import numpy as np
 import pytest
 from mmaction.registry import DATASETS, TRANSFORMS
+from torch.utils.data import DataLoader
 
 from gml_mmaction.datasets import (
     BalancedSampler,
     ClipAugment,
     FaceClipDataset,
 )
+from gml_mmaction.faces import VideoError
 from gml_mmaction.host import HostError
 
 KEYS = ('video_id', 'track', 'clip_index', 'method')
@@ -291,3 +293,9 @@ def test_an_annotation_that_is_none_is_named_with_the_remedy(tmp_path, text):
     (tmp_path / 'test.json').write_text(text)
     with pytest.raises(HostError, match=r'test\.json is no annotation.*again'):
         FaceClipDataset(ann_file='test.json', data_root=str(tmp_path))
+
+
+def test_a_video_that_is_none_is_named_by_a_loaders_process_too(boxes):
+    loader = DataLoader(build(boxes), num_workers=1, batch_size=None)
+    with pytest.raises(VideoError, match=r'empty: .*a\.mp4'):
+        next(iter(loader))

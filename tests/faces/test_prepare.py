@@ -13,7 +13,12 @@ import cv2
 import numpy as np
 import pytest
 
-from gml_mmaction.faces import CropOptions, format_report, prepare_videos
+from gml_mmaction.faces import (
+    CropOptions,
+    format_report,
+    prepare_videos,
+    records,
+)
 from gml_mmaction.faces.records import Job, prepare_video, record_if_done
 from gml_mmaction.sources import SPLITS, Video
 from gml_mmaction.sources.ffpp import list_videos
@@ -147,6 +152,10 @@ def test_an_id_that_is_a_folder_in_another_is_refused(videos, prepare):
         prepare([videos[0], nested])
 
 
+def full(*_, **__):
+    raise OSError(28, 'full')
+
+
 def test_a_kill_before_the_record_leaves_no_older_one(
     ffpp_tree, videos, tmp_path
 ):
@@ -161,12 +170,12 @@ def test_a_kill_before_the_record_leaves_no_older_one(
     _, record = prepare_video(job)
     before = contents(job.frame_dir)
     assert record_if_done(job) == record
-    # crops are made, but bytes cannot be written as JSON
-    other = dataclasses.replace(
-        videos[0], distortions=(('CS', 5),), member=b'x'
-    )
-    with pytest.raises(TypeError):
-        prepare_video(job._replace(video=other))
+    # crops are made, but the record cannot be written
+    other = dataclasses.replace(videos[0], distortions=(('CS', 5),))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, 'write_json', full)
+        with pytest.raises(OSError, match='full'):
+            prepare_video(job._replace(video=other))
     after = contents(job.frame_dir)
     assert after.keys() == before.keys()
     assert after != before

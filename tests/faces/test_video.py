@@ -283,7 +283,7 @@ def cut_before_index(path):
         (lambda path: path.write_bytes(b''), 'empty: the file has no bytes'),
         (
             lambda path: path.write_text('not a video\n' * 99),
-            'unreadable: no video file, or its index is missing',
+            'unreadable: a text, such as a list of files',
         ),
         (
             cut_before_index,

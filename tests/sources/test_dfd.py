@@ -95,5 +95,5 @@ def test_a_file_of_another_name_is_an_error(tree):
     (folder / '._01__exit_phone_room.mp4').touch()  # of an archive program
     assert len(list_videos(root)) == 4
     (folder / '071.mp4').touch()
-    with pytest.raises(ValueError, match=r'071\.mp4: not a name of DeepFake'):
+    with pytest.raises(ValueError, match=r"'071\.mp4' is no name of DeepFake"):
         list_videos(root)

@@ -289,7 +289,7 @@ def test_published_counts_follow_the_test():
     ('name', 'change', 'message'),
     [
         ('lists/splits/val.txt', None, r'val\.txt: no such list'),
-        ('lists/splits/val.txt', 'M005_081\n', r'val\.txt: M005_081 is not'),
+        ('lists/splits/val.txt', 'M005_081\n', r"val\.txt: 'M005_081' is not"),
         ('lists/splits/val.txt', '054_W001\n', r'054_W001 stands in train'),
         (meta_file, None, "no such file; .* reals='clean'"),
         (meta_file, '953_W001.mp4 XX:5\n', 'line 1: unknown distortion XX:5'),

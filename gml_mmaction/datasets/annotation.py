@@ -1,0 +1,122 @@
+"""Annotations of prepared data, checked before they are believed.
+
+Crops lie below the folder of the annotation; a name that leads out of it is
+refused. Videos, of which crops are cut on the fly, lie where the annotation's
+``root`` and their own names say, as preparation found them: the reals of
+DeeperForensics are in another tree. They are only read, and only if their
+suffix is that of a video or an archive, or if they are folders of images. A
+link in a folder is its owner's will, and followed.
+"""
+
+import os
+import re
+from typing import Any
+
+from gml_mmaction.distortions import parse_distortions
+from gml_mmaction.fields import (
+    LABEL,
+    PLACE,
+    TEXT,
+    Rule,
+    check_fields,
+    is_place,
+    whole,
+)
+from gml_mmaction.host import HostError
+from gml_mmaction.whole_files import read_json
+
+__all__ = ['DataError', 'read_annotation']
+
+
+class DataError(HostError, ValueError):
+    """Prepared data that cannot be used."""
+
+
+def read_annotation(path: str | os.PathLike) -> dict[str, Any]:
+    """Read an annotation in MMEngine's format, ``metainfo`` and ``data_list``.
+
+    Raises:
+        DataError: It is none of ``tools/prepare_data.py``, or names what it
+            must not; the message says which entry.
+        OSError: It cannot be read.
+    """
+    try:
+        content = read_json(path)
+        check_fields(content, dict(metainfo=_OBJECT, data_list=_LIST))
+        boxes = content['metainfo'].get('store') == 'boxes'
+        check_fields(
+            content['metainfo'],
+            dict(root=_RELATIVE) if boxes else {},
+            _METAINFO,
+        )
+        needed, optional = _BOXES if boxes else _CROPS
+        for number, entry in enumerate(content['data_list']):
+            _check_entry(entry, number, needed, optional)
+    except ValueError as error:
+        raise DataError(
+            f'{path} is no annotation of tools/prepare_data.py ({error}); '
+            'run it again'
+        ) from None
+    return content
+
+
+def _check_entry(
+    entry: Any, number: int, needed: dict[str, Rule], optional: dict[str, Rule]
+) -> None:
+    try:
+        check_fields(entry, _TRACK | needed, optional)
+        parse_distortions(entry.get('distortions', ''))
+    except ValueError as error:
+        raise ValueError(f'entry {number}: {error}') from None
+
+
+def _is_name(value: Any) -> bool:
+    pattern = r'[\w-]*\{:(0?\d)?d?\}\.\w+'
+    return isinstance(value, str) and bool(re.fullmatch(pattern, value))
+
+
+def _is_relative(value: Any) -> bool:
+    return (
+        TEXT.holds(value)
+        and not os.path.isabs(value)
+        and all(len(part.encode()) <= 255 for part in value.split('/'))
+    )
+
+
+def _is_square(value: Any) -> bool:
+    if value is None:  # images that are crops already
+        return True
+    place = whole(-(2**15), 2**15)
+    return (
+        isinstance(value, list)
+        and len(value) == 3
+        and all(map(place.holds, value))
+        and value[2] > 0
+    )
+
+
+_OBJECT = Rule('an object', lambda value: isinstance(value, dict))
+_LIST = Rule('a list', lambda value: isinstance(value, list))
+_RELATIVE = Rule('a relative path', _is_relative)
+_METAINFO = dict(
+    stride=whole(1, 1000),
+    filename_tmpl=Rule("a name such as '{:06}.jpg'", _is_name),
+)
+_TRACK = dict(
+    video_id=TEXT, num_frames=whole(0, 2_000_000), label=LABEL, method=TEXT
+)
+_COUNTS = dict(track=whole(0), start=whole(0))
+_CROPS = dict(frame_dir=PLACE), _COUNTS
+_BOXES = (
+    dict(
+        video=_RELATIVE,
+        square=Rule('a square [left, top, side], or null', _is_square),
+    ),
+    dict(
+        _COUNTS,
+        distortions=TEXT,
+        member=Rule(
+            'a path in an archive', lambda v: v in ('', '.') or is_place(v)
+        ),
+    ),
+)

@@ -1,0 +1,119 @@
+"""What a file from someone else must hold before it is believed.
+
+Lists, manifests and the like are JSON, which anybody may write. A rule says
+what a field must be; where it is something else, one line says so.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+__all__ = [
+    'LABEL',
+    'NUMBER',
+    'PLACE',
+    'TEXT',
+    'Rule',
+    'check_fields',
+    'is_place',
+    'list_of',
+    'one_of',
+    'whole',
+]
+
+
+class Rule(NamedTuple):
+    """What a value must be.
+
+    Attributes:
+        words: For the message: 'expected ...'.
+        holds: Whether a value is that.
+    """
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+def is_place(name: Any) -> bool:
+    """Whether a string is a path that stays below the folder it is joined to.
+
+    It is relative, without ``..``, has printable characters only, and its
+    parts leave room for a suffix within the 255 bytes of file systems.
+    """
+    return (
+        isinstance(name, str)
+        and name.isprintable()
+        and bool(parts := PurePosixPath(name).parts)
+        and not PurePosixPath(name).is_absolute()
+        and '..' not in parts
+        and all(len(part.encode()) <= 240 for part in parts)
+    )
+
+
+def whole(low: int, high: int = 2**31 - 1) -> Rule:
+    """A whole number from ``low`` to ``high``."""
+    return Rule(
+        f'a whole number from {low} to {high}',
+        lambda value: type(value) is int and low <= value <= high,
+    )
+
+
+def one_of(*values: Any) -> Rule:
+    """One of some values, of the same type."""
+    return Rule(
+        ' or '.join(map(repr, values)),
+        lambda value: any(
+            type(value) is type(one) and value == one for one in values
+        ),
+    )
+
+
+def list_of(rule: Rule, count: int | None = None) -> Rule:
+    """A list, of ``count`` items if that is given."""
+    number = '' if count is None else f'{count} in '
+    return Rule(
+        f'{number}a list, each {rule.words}',
+        lambda value: (
+            isinstance(value, list)
+            and count in (None, len(value))
+            and all(map(rule.holds, value))
+        ),
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and (
+        abs(value) <= 2**63 and math.isfinite(value)
+    )
+
+
+TEXT = Rule(
+    'text in a line',
+    lambda value: isinstance(value, str) and (value.isprintable()),
+)
+PLACE = Rule('a path below its folder', is_place)
+NUMBER = Rule('a number', _is_number)
+LABEL = one_of(0, 1)
+
+
+def check_fields(
+    row: Any,
+    needed: Mapping[str, Rule],
+    optional: Mapping[str, Rule] | None = None,
+) -> None:
+    """Make sure that an object has what is needed; other fields may be.
+
+    Raises:
+        ValueError: What is wrong, in a line.
+    """
+    if not isinstance(row, Mapping):
+        raise ValueError(f'{row!r:.60} where an object was expected')
+    for name, rule in {**needed, **(optional or {})}.items():
+        if name not in row:
+            if name in needed:
+                raise ValueError(f'{name!r} is missing')
+        elif not rule.holds(row[name]):
+            raise ValueError(
+                f'{name!r} is {row[name]!r:.60}, expected {rule.words}'
+            )

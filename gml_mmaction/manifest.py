@@ -1,0 +1,106 @@
+"""``manifest.json`` and ``report.json`` of prepared data, read with care.
+
+They may have come from somebody else together with the crops. Nothing that
+they say is used before :mod:`gml_mmaction.fields` has looked at it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .distortions import parse_distortions
+from .fields import (
+    LABEL,
+    PLACE,
+    TEXT,
+    Rule,
+    check_fields,
+    list_of,
+    one_of,
+    whole,
+)
+from .whole_files import FileError, read_json
+
+__all__ = ['OBJECT', 'read_manifest', 'read_report']
+
+_LIST = Rule('a list', lambda value: isinstance(value, list))
+OBJECT = Rule('an object', lambda value: isinstance(value, dict))
+_TRUTH = one_of(True, False)
+_LIMIT = Rule(
+    'a whole number, or null', lambda v: v is None or whole(0).holds(v)
+)
+_LIMITS = Rule(
+    'an object of whole numbers',
+    lambda value: (
+        isinstance(value, dict) and all(map(_LIMIT.holds, value.values()))
+    ),
+)
+_MANIFEST = dict(
+    source=TEXT,
+    source_options=OBJECT,
+    root=TEXT,
+    max_frames=_LIMITS,
+    **dict.fromkeys(('store', 'image', 'tracks'), TEXT),
+    **dict.fromkeys(('size', 'stride', 'quality', 'min_frames'), whole(0)),
+    **dict.fromkeys(('upsample', 'search_stride'), whole(0)),
+    **dict.fromkeys(('check_stride', 'lost'), whole(0)),
+)
+_SPLIT = one_of('train', 'val', 'test')
+_VIDEO = dict(video_id=PLACE, split=_SPLIT, label=LABEL, method=TEXT)
+_VIDEO_MAY_HAVE = dict(
+    path=TEXT,
+    people=list_of(TEXT),
+    reason=TEXT,
+    member=TEXT,
+    cropped=_TRUTH,
+    width=whole(0),
+    height=whole(0),
+    tracks=list_of(OBJECT),
+    distortions=TEXT,
+)
+
+
+def read_manifest(folder: str | Path) -> dict[str, Any] | None:
+    """Read ``manifest.json`` of a prepared folder; None if there is none.
+
+    Raises:
+        FileError: It is none of ``tools/prepare_data.py``.
+        OSError: It cannot be read.
+    """
+    return _read(Path(folder, 'manifest.json'), _check_manifest)
+
+
+def read_report(folder: str | Path) -> dict[str, Any] | None:
+    """Read ``report.json`` likewise.
+
+    Raises:
+        FileError: It is none of ``tools/prepare_data.py``.
+        OSError: It cannot be read.
+    """
+    return _read(Path(folder, 'report.json'), _check_report)
+
+
+def _read(path: Path, check: Callable[[Any], None]) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    content = read_json(path)
+    try:
+        check(content)
+    except ValueError as error:
+        raise FileError(
+            f'{path}: none of tools/prepare_data.py ({error}); run it again'
+        ) from None
+    return content
+
+
+def _check_manifest(manifest: Any) -> None:
+    check_fields(manifest, dict(videos=_LIST), _MANIFEST)
+    for video in manifest['videos']:
+        check_fields(video, _VIDEO, _VIDEO_MAY_HAVE)
+        parse_distortions(video.get('distortions', ''))
+
+
+def _check_report(report: Any) -> None:
+    check_fields(report, dict(rows=_LIST))
+    for row in report['rows']:
+        check_fields(row, dict(split=TEXT, failed=_LIMITS, missing=whole(0)))

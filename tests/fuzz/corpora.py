@@ -1,0 +1,704 @@
+"""What is damaged, and what then reads it: one table, ``TARGETS``.
+
+A target writes whole files into a folder; ``data`` in it is the root that a
+user names, ``out`` is where results go. ``read`` does what a tool does with
+the damaged files, and raises no other errors than ``errors``.
+"""
+
+import contextlib
+import io
+import json
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import mutate
+import videos  # first: see its docstring
+
+from gml_mmaction.host import HostError
+
+REPO = Path(__file__).parents[2]
+
+
+class Target(NamedTuple):
+    """Files of a kind, and their reader.
+
+    Attributes:
+        make: Writes them into a folder.
+        read: Reads them from it.
+        files: Which may be damaged, a pattern.
+        errors: Those that are meant for people.
+        damage: How they are damaged, ``(rng, path)``.
+        named: Whether an error must name the file.
+        share: Of all inputs.
+        reads: Folders that may be read beside the data.
+    """
+
+    make: Callable[[Path], None]
+    read: Callable[[Path], object]
+    files: str
+    errors: tuple[type[BaseException], ...]
+    damage: Callable = mutate.damage
+    named: bool = True
+    share: float = 1.0
+    reads: tuple[str, ...] = ()
+
+
+def write_files(root, **files):
+    """``{'a/b.json': content}``; JSON for what is neither text nor bytes."""
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not isinstance(content, (str, bytes)):
+            content = json.dumps(content)
+        data = content.encode() if isinstance(content, str) else content
+        path.write_bytes(data)
+
+
+# --- prepared data -------------------------------------------------------
+
+
+def make_prepared(root):
+    from tiny import write_prepared
+
+    write_prepared(
+        root / 'data',
+        dict(
+            test=[('a/1', 'real', ['p'], 1), ('b/2', 'swap', ['q'], 2)],
+            train=[('a/3', 'real', ['r'], 1)],
+        ),
+        frames=10,
+    )
+    rows = [
+        dict(split=s, method='real', failed={'no face': 1}, missing=1)
+        for s in ('train', 'test')
+    ]
+    write_files(root / 'data', **{'report.json': dict(rows=rows)})
+
+
+def read_clips(root):
+    """As training and testing read them, without the network."""
+    import numpy as np
+
+    from gml_mmaction.datasets import FaceClipDataset
+
+    for test_mode in (True, False):
+        np.random.seed(0)
+        dataset = FaceClipDataset(
+            'test.json',
+            data_root=str(root / 'data'),
+            pipeline=[dict(type='ClipDecode'), dict(type='FaceCrop', size=8)],
+            test_mode=test_mode,
+        )
+        for index in range(min(3, len(dataset))):
+            dataset[index]
+
+
+def make_boxes(root):
+    path = root / 'data/videos/a/1.mp4'
+    videos.write(path, videos.numbered(20))
+    entry = dict(
+        video_id='a/1',
+        track=0,
+        start=1,
+        num_frames=9,
+        label=1,
+        method='swap',
+        video='a/1.mp4',
+        member='',
+        square=[4, 4, 40],
+        distortions='GB:1',
+    )
+    metainfo = dict(source='x', store='boxes', size=8, stride=2, root='videos')
+    content = dict(metainfo=metainfo, data_list=[entry, dict(entry, track=1)])
+    write_files(root / 'data', **{'test.json': content})
+
+
+def make_manifest(root):
+    make_prepared(root)
+    path = root / 'data/manifest.json'
+    manifest = json.loads(path.read_text())
+    for video in manifest['videos']:
+        video['path'] = f'{video["video_id"]}.mp4'
+        video |= dict(width=64, height=64)
+        write_files(root / 'data', **{video['path']: b''})
+    path.write_text(json.dumps(dict(manifest, root='.')))
+
+
+def read_manifests(root):
+    from gml_mmaction import robustness
+    from gml_mmaction.engine.provenance import describe_training
+    from gml_mmaction.evaluation import cross_data
+
+    data = root / 'data'
+    cross_data.unscored_videos(data)
+    manifest = cross_data.read_manifest(data)
+    if manifest is not None:
+        cross_data.leaked_videos(manifest, manifest)
+    describe_training(SimpleNamespace(metainfo={}, data_root=str(data)))
+    tested = robustness.test_manifest(data)
+    robustness.blocks_note(tested)
+    robustness.crops_note(tested)
+    robustness.distorted_videos(tested, data, (('GB', 1),))
+
+
+# --- the lists of data sets ----------------------------------------------
+
+
+def tree(*empty, **files):
+    """Write a data set: empty videos, and lists."""
+
+    def make(root):
+        write_files(root / 'data', **dict.fromkeys(empty, b''), **files)
+
+    return make
+
+
+def source(name, **options):
+    """List, check and prepare what a data set's lists name."""
+
+    def read(root):
+        from gml_mmaction.faces import CropOptions, records
+        from gml_mmaction.faces.prepare import check_videos
+        from gml_mmaction.sources import check, get_source
+
+        data, out = root / 'data', root / 'out'
+        chosen = {
+            key: data / value if key in ('ffpp', 'reals') else value
+            for key, value in options.items()
+        }
+        found = get_source(name)(data, **chosen)
+        check.format_check(check.check_source(name, data, chosen))
+        check_videos(found)
+        (out / 'scratch').mkdir(parents=True)
+        for video in [video for video in found if video.exists][:4]:
+            job = records.Job(
+                video,
+                out=out,
+                root=data,
+                scratch=out / 'scratch',
+                options=CropOptions(),
+            )
+            records.prepare_video(job)
+
+    return read
+
+
+REAL = 'original_sequences/youtube/c23/videos/{}.mp4'
+FAKE = 'manipulated_sequences/Deepfakes/c23/videos/{}.mp4'
+PAIRS = dict(train=('071', '054'), val=('720', '672'), test=('953', '974'))
+make_ffpp = tree(
+    *(REAL.format(name) for pair in PAIRS.values() for name in pair),
+    *(FAKE.format('_'.join(pair)) for pair in PAIRS.values()),
+    **{f'splits/{split}.json': [pair] for split, pair in PAIRS.items()},
+)
+VARIANT = 'end_to_end_level_5'
+META = 'lists/manipulated_videos_distortions_meta/'
+META += f'manipulated_videos_{VARIANT}_meta.txt'
+DFO_NAMES = dict(train='071_M101', val='720_M102', test='953_W101')
+make_dfo = tree(
+    *(f'manipulated_videos/{VARIANT}/{n}.mp4' for n in DFO_NAMES.values()),
+    *(REAL.format(name[:3]) for name in DFO_NAMES.values()),
+    **{f'lists/splits/{s}.txt': f'{n}.mp4\n' for s, n in DFO_NAMES.items()},
+    **{
+        META: ''.join(
+            f'{VARIANT}/{name}.mp4 GB:5 JPEG:{i + 1}\n'
+            for i, name in enumerate(DFO_NAMES.values())
+        )
+    },
+)
+CDF = (
+    *('Celeb-real/id0_0000.mp4', 'Celeb-real/id1_0001.mp4'),
+    *('YouTube-real/00170.mp4', 'Celeb-synthesis/id0_id1_0000.mp4'),
+)
+make_cdf = tree(
+    *CDF,
+    *(f'Celeb-real/id{i}_0003.mp4' for i in range(2, 8)),
+    **{
+        'List_of_testing_videos.txt': ''.join(
+            f'{int("real" in path)} {path}\n' for path in CDF
+        )
+    },
+)
+PART = 'train/dfdc_train_part_0'
+make_dfdc = tree(
+    *(f'{PART}/{name}.mp4' for name in ('aa', 'bb')),
+    'test/cc.mp4',
+    'test/dd.mp4',
+    **{
+        f'{PART}/metadata.json': {
+            'aa.mp4': dict(label='REAL', split='train'),
+            'bb.mp4': dict(label='FAKE', original='aa.mp4'),
+        },
+        'test/labels.csv': 'filename,label\ncc.mp4,1\ndd.mp4,0\n',
+    },
+)
+DFDCP = ('original_videos/1/a.mp4', 'method_A/1/1/b.mp4')
+make_dfdcp = tree(
+    *DFDCP,
+    **{
+        'dataset.json': {
+            path: dict(label=label, set=split, augmentations=[])
+            for path, label, split in zip(
+                DFDCP, ('real', 'fake'), ('train', 'test')
+            )
+        }
+    },
+)
+# sets without lists: only names and archives
+FOLDERS = dict(
+    folder=('real/a.mp4', 'fake/swap/b.mp4', 'fake/swap/b.avi'),
+    uadfv=('real/0000.mp4', 'fake/0000_fake.mp4'),
+    ffiw=(
+        *('source/train/a.mp4', 'target/val/b.mp4', 'source/val/c.mp4'),
+        'target_mask/val/b.mp4',
+    ),
+    dfd=(
+        'original_sequences/actors/c23/videos/01__exit.mp4',
+        'manipulated_sequences/DeepFakeDetection/c23/videos/'
+        '01_02__exit__ABCDEFGH.mp4',
+    ),
+    df40=('swap/ff/frames/071_054/000.png', 'real/x/071/000.png'),
+)
+
+
+def picture(shade, suffix='.png', size=16):
+    import cv2
+    import numpy as np
+
+    image = np.full((size, size, 3), shade, np.uint8)
+    image[::3] = 255 - shade
+    return cv2.imencode(suffix, image)[1].tobytes()
+
+
+def pack_tar(kind, names):
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode=f'w:{kind}') as archive:
+        for i, name in enumerate(names):
+            image = picture(40 * i)
+            entry = tarfile.TarInfo(name)
+            entry.size = len(image)
+            archive.addfile(entry, io.BytesIO(image))
+    return data.getvalue()
+
+
+def pack_zip(names):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, 'w', zipfile.ZIP_DEFLATED) as archive:
+        for i, name in enumerate(names):
+            archive.writestr(name, picture(40 * i))
+    return data.getvalue()
+
+
+SEQUENCE = [f'1/fake/131/{i}.png' for i in range(4)]
+
+
+def make_wilddeepfake(root):
+    tar = pack_tar('gz', SEQUENCE)
+    files = {
+        'fake_train/1.tar.gz': tar,
+        'real_test/2.tar': pack_tar('', SEQUENCE),
+    }
+    write_files(root / 'data', **files)
+
+
+# --- scores, calibration -------------------------------------------------
+
+
+def make_scores(root):
+
+    rows = [
+        dict(
+            video_id=f'{label}/{i}',
+            method='swap' if label else 'real',
+            label=label,
+            score=(0.3 * label + i / 20),
+            tracks=[],
+        )
+        for label in (0, 1)
+        for i in range(12)
+    ]
+    clips = [
+        dict(row, track=0, clip_index=0, frame_scores=[row['score']] * 2)
+        for row in rows
+    ]
+    content = dict(
+        source='x',
+        manifest='01ab',
+        thresholds=dict(video=0.5, clip=0.4),
+        videos=rows,
+        clips=clips,
+        tracks=clips,
+    )
+    write_files(root / 'data', **{'scores.json': content, 'best.pth': b'x'})
+
+
+def read_scores(root):
+    from gml_mmaction.evaluation.bootstrap import (
+        ScoreFileError,
+        read_scores,
+    )
+
+    path = root / 'data/scores.json'
+    for level in ('clip', 'frame', 'video'):
+        with contextlib.suppress(ScoreFileError):  # the last one's is judged
+            read_scores(path, level)
+    read_scores(path, 'video')
+    sys.path.insert(0, str(REPO / 'tools'))
+    import calibrate
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        calibrate.main([str(root / 'data/best.pth'), str(path)])
+
+
+def make_calibration(root):
+    from gml_mmaction.evaluation.calibration import calibrate
+
+    make_scores(root)
+    scores = json.loads((root / 'data/scores.json').read_text())
+    for name, method in (('a', 'sigmoid'), ('b', 'isotonic')):
+        facts = calibrate(scores, '01', method).facts
+        write_files(root / 'data', **{f'{name}.calibration.json': facts})
+
+
+def read_calibrations(root):
+    from gml_mmaction.evaluation.calibration import read_calibration
+
+    for name in 'ab':
+        found = read_calibration(root / f'data/{name}.pth', '01')
+        if found is not None:
+            f'{found.words} {found.threshold:.4f}'
+            json.dumps(found.facts, allow_nan=False)
+            found([0.2, 0.9])
+
+
+# --- checkpoints ---------------------------------------------------------
+
+
+def make_checkpoint(root):
+    from tiny import write_detector
+
+    (root / 'data').mkdir(parents=True)
+    write_detector(root / 'data/best.pth')
+
+
+def read_checkpoint(root):
+    from gml_mmaction.apis import load_detector
+
+    detector = load_detector(root / 'data/best.pth', 'cpu')
+    json.dumps(detector.facts)
+
+
+class _Runs:
+    """Pickles as a call; to be loaded it must be called."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def _payloads():
+    import os
+    import subprocess
+
+    import torch
+
+    return (
+        _Runs(os.system, 'touch /tmp/outside'),
+        _Runs(subprocess.Popen, ['true']),
+        _Runs(eval, '__import__("os").mkdir("/tmp/outside")'),
+        _Runs(open, '/tmp/outside', 'w'),
+        _Runs(torch.load, '/tmp/outside'),
+        _Runs(torch.hub.load_state_dict_from_url, 'http://127.0.0.1:9/x'),
+        _Runs(getattr, dict, 'pop'),
+        _Runs(bytearray, 10**12),
+    )
+
+
+def damage_checkpoint(rng, path):
+    """The file, its archive's members, its tree, its config, its pickle."""
+    import torch
+
+    chance = rng.random()
+    if chance < 0.35:
+        mutate.damage(rng, path)
+    elif chance < 0.5:
+        damage_members(rng, path)
+    else:
+        content = torch.load(path, weights_only=True)
+        if chance < 0.6:
+            content['meta']['extra'] = mutate.pick(rng, _payloads())
+        elif chance < 0.75:
+            content['meta']['cfg'] = damage_config(rng, content['meta']['cfg'])
+        elif chance < 0.95:
+            content['meta'] = mutate.damage_tree(rng, content['meta'])
+        else:
+            content = mutate.damage_tree(rng, content)
+        torch.save(content, path)
+
+
+def damage_members(rng, path):
+    """Damage, rename or leave out one member of a zip archive."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    name = mutate.pick(rng, list(members))
+    data, way = members.pop(name), int(rng.integers(3))
+    if way == 0:
+        members[name] = mutate.damage_bytes(rng, data)
+    elif way == 1:
+        members[mutate.pick(rng, ('../x', '/x', 'x', name + 'x'))] = data
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+
+
+CODE = (
+    'import os',
+    'x = open("/etc/passwd")',
+    'model = __import__("os").system("true")',
+    '_base_ = "/etc/passwd"',
+    'custom_imports = dict(imports=["antigravity"])',
+    'model = {**{}}',
+    'x = {[]: 1}',
+    'x = {{}}',
+    'x = ' + '(' * 500 + ')' * 500,
+    'x = ' + '-' * 5000 + '1',
+    'x = 1' + '0' * 5000,
+    'x = -"a"',
+    'x = -True',
+    'x = "\\ud800"',
+    'x = f"{1}"',
+    "model = dict(type='os.system')",
+    "model = dict(type='Recognizer3D', backbone=dict(type='print'))",
+    'x = y = 1',
+    'keys = 1',
+    'items = 1',
+    '_cfg_dict = 1',
+    'filename = "x"',
+)
+
+
+def damage_config(rng, text):
+    """Other values and other statements in the text of a config."""
+    lines = text.splitlines()
+    way = int(rng.integers(4))
+    if way == 0:
+        data = mutate.damage_bytes(rng, text.encode())
+        return data.decode(errors='replace')
+    if way == 1:
+        lines.insert(int(rng.integers(len(lines) + 1)), mutate.pick(rng, CODE))
+        return '\n'.join(lines)
+    if way == 2:
+        return mutate.damage_lines(rng, text.encode()).decode(errors='replace')
+    at = int(rng.integers(len(lines)))
+    key, equals, _ = lines[at].partition('=')
+    if equals:
+        lines[at] = f'{key}={mutate.pick(rng, mutate.VALUES)!r},'
+    return '\n'.join(lines)
+
+
+def make_config(root):
+    from mmengine.config import Config
+    from tiny import CONFIG
+
+    text = Config.fromfile(CONFIG).pretty_text
+    write_files(root / 'data', **{'config.py': text})
+
+
+def damage_config_file(rng, path):
+    text = damage_config(rng, path.read_text())
+    path.write_text(text, errors='replace')
+
+
+def read_config(root):
+    from gml_mmaction.apis.config_text import parse_config
+
+    parse_config((root / 'data/config.py').read_text()).pretty_text  # noqa: B018
+
+
+def make_resumed(root):
+    make_checkpoint(root)
+    whole = (root / 'data/best.pth').read_bytes()
+    (root / 'data/best.pth').unlink()
+    write_files(root / 'data', **{'iter_2.pth': whole, 'iter_4.pth': whole})
+
+
+def read_resumed(root):
+    """A damaged newest checkpoint is passed over, or names itself."""
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    from gml_mmaction.engine import newest_checkpoint
+
+    path = newest_checkpoint(root / 'data')
+    if path is not None:
+        CheckpointLoader.load_checkpoint(str(path), 'cpu', logger='silent')
+
+
+# --- pictures and videos -------------------------------------------------
+
+
+def make_crops(root):
+    files = {f'crops/{i:06}.jpg': picture(30 * i, '.jpg') for i in range(3)}
+    write_files(root / 'data', **files)
+
+
+def read_crops(root):
+    from gml_mmaction.datasets import ClipDecode
+
+    ClipDecode()(
+        dict(
+            frame_dir=str(root / 'data/crops'),
+            filename_tmpl='{:06}.jpg',
+            frame_inds=[0, 1, 2],
+            start=0,
+            stride=1,
+        )
+    )
+
+
+FORMATS = {
+    'a.mp4': dict(options={'g': '5'}),
+    'b.mp4': dict(codec='mpeg4'),
+    'c.avi': dict(codec='mpeg4'),
+    'd.mkv': dict(),
+    'e.ts': dict(codec='mpeg2video'),
+    'f.mp4': dict(container_options={'movflags': 'faststart'}),
+}
+
+
+def make_videos(root):
+    for name, options in FORMATS.items():
+        frames = videos.numbered(16, width=64, height=48)
+        videos.write(root / 'data' / name, frames, **options)
+
+
+def read_videos(root):
+    from gml_mmaction.faces import VideoError, open_video
+
+    failure = None
+    for path in sorted((root / 'data').iterdir()):
+        try:
+            with open_video(path) as reader:
+                assert reader.width > 0
+                count = sum(1 for _ in reader.frames(stop=100))
+                reader.frames_at(range(0, count, 4))
+        except VideoError as error:
+            failure = error
+        except FileNotFoundError:
+            pass
+    if failure:
+        raise failure
+
+
+def make_archives(root):
+    names = [f's/{i}.png' for i in range(4)]
+    write_files(
+        root / 'data',
+        **{
+            'a.zip': pack_zip(names),
+            'b.tar': pack_tar('', names),
+            'c.tar.gz': pack_tar('gz', names),
+            'd.tar.xz': pack_tar('xz', names),
+        },
+    )
+
+
+def read_archives(root):
+    from gml_mmaction.faces import open_video
+
+    for path in sorted((root / 'data').iterdir()):
+        if path.is_file():
+            with open_video(path, 's') as reader:
+                list(reader.frames())
+
+
+def targets():
+    from gml_mmaction.faces import VideoError
+    from gml_mmaction.sources import get_source  # noqa: F401
+
+    refused = (ValueError, OSError)  # what a tool prints as one line
+    host = (HostError, OSError, VideoError)
+    ffpp = dict(ffpp='.', variant=VARIANT)
+    lists = {
+        'ffpp': (make_ffpp, source('ffpp'), '**/*.json'),
+        'dfo': (
+            make_dfo,
+            source('dfo', protocol='official', **ffpp),
+            '**/*.txt',
+        ),
+        'cdf': (make_cdf, source('cdf'), '*.txt'),
+        'dfdc': (make_dfdc, source('dfdc'), '**/*.[jc]s*'),
+        'dfdcp': (make_dfdcp, source('dfdcp'), '*.json'),
+        'wilddeepfake': (
+            *(make_wilddeepfake, source('wilddeepfake')),
+            '**/*.tar*',
+        ),
+    }
+    return {
+        'annotation': Target(
+            make_prepared, read_clips, 'test.json', host, share=2
+        ),
+        # videos may be anywhere, see gml_mmaction.datasets.annotation
+        'boxes': Target(
+            *(make_boxes, read_clips, 'test.json', host),
+            named=False,  # or the video
+            share=2,
+            reads=('/',),
+        ),
+        'manifest': Target(
+            *(make_manifest, read_manifests, '[mr]*.json', host), share=2
+        ),
+        **{
+            name: Target(*parts, refused, share=1.5)
+            for name, parts in lists.items()
+        },
+        **{
+            f'{name} names': Target(
+                tree(*files),
+                source(name, **({'reals': 'real'} if name == 'df40' else {})),
+                '**/*.*',
+                refused,
+                mutate.rename,
+                named=False,
+                share=0.3,
+            )
+            for name, files in FOLDERS.items()
+        },
+        'scores': Target(
+            make_scores, read_scores, 'scores.json', (*host, SystemExit)
+        ),
+        'calibration': Target(
+            make_calibration, read_calibrations, '*.json', host
+        ),
+        'checkpoint': Target(
+            *(make_checkpoint, read_checkpoint, '*.pth', host),
+            damage_checkpoint,
+        ),
+        'resume': Target(
+            *(make_resumed, read_resumed, 'iter_4.pth', host),
+            damage_checkpoint,
+            share=0.5,
+        ),
+        'config': Target(
+            *(make_config, read_config, '*.py', host),
+            damage_config_file,
+            named=False,
+            share=2,
+        ),
+        'crop': Target(make_crops, read_crops, '**/*.jpg', host),
+        'video': Target(
+            make_videos, read_videos, '*', host, named=False, share=2
+        ),
+        'archive': Target(
+            make_archives, read_archives, '*', host, named=False
+        ),
+    }
+
+
+TARGETS = targets()

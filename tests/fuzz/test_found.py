@@ -1,0 +1,308 @@
+"""What the fuzz found once: each is one clear line now."""
+
+import json
+import os
+import zipfile
+
+import fuzz
+import pytest
+import torch
+from corpora import PART, TARGETS, pack_zip, write_files
+from videos import numbered, write
+
+from gml_mmaction.faces import VideoError, open_video
+from gml_mmaction.host import BrokenCheckpointError, HostError
+from gml_mmaction.sources import Video, get_source
+
+
+def changed(change):
+    """Change the tree of a JSON file."""
+
+    def edit(path):
+        tree = json.loads(path.read_text())
+        change(tree)
+        path.write_text(json.dumps(tree))
+
+    return edit
+
+
+def field(*keys, to):
+    """Set a field, by its path in the tree."""
+
+    def change(tree):
+        *inner, last = keys
+        for key in inner:
+            tree = tree[key]
+        tree[last] = to
+
+    return changed(change)
+
+
+def content(data):
+    return lambda path: path.write_bytes(data)
+
+
+def renamed(name):
+    """Let the first key of an object be another."""
+
+    def change(tree):
+        key = next(iter(tree))
+        tree[name] = tree.pop(key)
+
+    return changed(change)
+
+
+ENTRY = 'data_list', 0
+FOUND = {
+    'a file that is no UTF-8': (
+        *('manifest', 'manifest.json', content(b'{"a": "\xff"}')),
+        'no text in UTF-8',
+    ),
+    'brackets without end': (
+        *('ffpp', 'splits/val.json', content(b'[' * 10**5)),
+        'nested too deeply',
+    ),
+    'a split file whose ids lead out': (
+        *('ffpp', 'splits/val.json', field(0, to=['..', '672'])),
+        'expected a list of pairs',
+    ),
+    'a list of another encoding': (
+        *('dfo', 'lists/splits/val.txt', content(b'\xff\xfe')),
+        'no text in UTF-8',
+    ),
+    'metadata that lead out of the data set': (
+        *('dfdc', f'{PART}/metadata.json', renamed('../../../x.mp4')),
+        'no path below',
+    ),
+    'metadata with an absolute path': (
+        *('dfdcp', 'dataset.json', renamed('/tmp/outside/x.mp4')),
+        'no path below',
+    ),
+    'a name with a line break': (
+        *('dfdc', f'{PART}/metadata.json', renamed('a\nb.mp4')),
+        'no path below',
+    ),
+    'an original that is no text': (
+        *('dfdc', f'{PART}/metadata.json', field('bb.mp4', 'original', to=7)),
+        'no path below',
+    ),
+    'a table with a quote that never ends': (
+        *('dfdc', 'test/labels.csv'),
+        content(b'filename,label\n"' + b'x' * 200_000),
+        'no CSV',
+    ),
+    'crops that lie elsewhere': (
+        *('annotation', 'test.json'),
+        field(*ENTRY, 'frame_dir', to='frames/../../outside'),
+        'a path below its folder',
+    ),
+    'crops at an absolute path': (
+        *('annotation', 'test.json', field(*ENTRY, 'frame_dir', to='/etc')),
+        'a path below its folder',
+    ),
+    'a template that formats an object': (
+        *('annotation', 'test.json'),
+        field('metainfo', 'filename_tmpl', to='{0.__class__}.jpg'),
+        'a name such as',
+    ),
+    'a template that fills the memory': (
+        *('annotation', 'test.json'),
+        field('metainfo', 'filename_tmpl', to='{:999999999}.jpg'),
+        'a name such as',
+    ),
+    'a stride that is text': (
+        *('annotation', 'test.json', field('metainfo', 'stride', to='2')),
+        'a whole number',
+    ),
+    'a label of another class': (
+        *('annotation', 'test.json', field(*ENTRY, 'label', to=2)),
+        'expected 0 or 1',
+    ),
+    'a square without a side': (
+        *('boxes', 'test.json', field(*ENTRY, 'square', to=[1, 2])),
+        'expected a square',
+    ),
+    'a box of a file that is no video': (
+        *('boxes', 'test.json', field(*ENTRY, 'video', to='../test.json')),
+        'are not in',
+    ),
+    'boxes without a root': (
+        *('boxes', 'test.json', changed(lambda t: t['metainfo'].pop('root'))),
+        "'root' is missing",
+    ),
+    'a manifest whose videos are a number': (
+        *('manifest', 'manifest.json', field('videos', to=3)),
+        'expected a list',
+    ),
+    'a manifest with a video of no split': (
+        *('manifest', 'manifest.json', field('videos', 0, 'split', to=None)),
+        "expected 'train' or",
+    ),
+    'a manifest with an id that leads out': (
+        *('manifest', 'manifest.json'),
+        field('videos', 0, 'video_id', to='../x'),
+        'a path below its folder',
+    ),
+    'a report whose counts are text': (
+        *('manifest', 'report.json', field('rows', 1, 'missing', to='x')),
+        'a whole number',
+    ),
+    'a label too large for a number': (
+        *('scores', 'scores.json', field('videos', 0, 'label', to=10**30)),
+        'no file of scores',
+    ),
+    'a calibration with a threshold of text': (
+        *('calibration', 'a.calibration.json', field('threshold', to='x')),
+        'no calibration',
+    ),
+    'a calibration of no videos': (
+        *('calibration', 'a.calibration.json'),
+        lambda path: [
+            field(f'{kind}_videos', to=0)(path) for kind in ('real', 'fake')
+        ],
+        'no calibration',
+    ),
+    'a calibration beyond all numbers': (
+        *('calibration', 'a.calibration.json'),
+        field('parameters', to=[10**400, 0]),
+        'no calibration',
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ('name', 'file', 'damage', 'message'), FOUND.values(), ids=FOUND
+)
+def test_a_damaged_file_is_one_line(tmp_path, name, file, damage, message):
+    target = TARGETS[name]
+    target.make(tmp_path)
+    damage(tmp_path / 'data' / file)
+    with pytest.raises(target.errors, match=message) as caught:
+        target.read(tmp_path)
+    assert fuzz.unclear(caught.value, [os.path.basename(file)]) == ''
+
+
+META = {
+    'records that are text': dict(provenance='x'),
+    'data that are a list': dict(dataset_meta=[1]),
+    'a threshold that is a list': dict(
+        provenance=dict(validation=dict(metrics={'video/eer_threshold': []}))
+    ),
+    'numbers that JSON does not know': dict(
+        provenance=dict(training=dict(source='x', levels=[float('nan')]))
+    ),
+    'a name that MMEngine keeps for itself': dict(cfg='filename = 1'),
+    'a list as a key': dict(cfg='x = {[]: 1}'),
+    'a loader that is a number': dict(cfg='test_dataloader = 1'),
+}
+
+
+@pytest.mark.parametrize('meta', META.values(), ids=META)
+def test_a_checkpoint_with_other_records_is_one_line(tmp_path, meta):
+    target = TARGETS['checkpoint']
+    target.make(tmp_path)
+    path = tmp_path / 'data/best.pth'
+    loaded = torch.load(path, weights_only=True)
+    loaded['meta'] |= meta
+    torch.save(loaded, path)
+    with pytest.raises(HostError) as caught:
+        target.read(tmp_path)
+    assert fuzz.unclear(caught.value, [path.name]) == ''
+
+
+def test_a_checkpoint_without_one_of_its_tensors_is_one_line(tmp_path):
+    target = TARGETS['resume']
+    target.make(tmp_path)
+    path = tmp_path / 'data/iter_4.pth'
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    del members['best/data/3']
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(BrokenCheckpointError) as caught:
+        target.read(tmp_path)
+    assert fuzz.unclear(caught.value, [path.name]) == ''
+
+
+# place of a byte after the signature of a header, and its value
+ZIP = {
+    'compression': (b'PK\x03\x04', 30 + len('s/0.png'), 0xFF),
+    'unknown method': (b'PK\x01\x02', 10, 99),
+    'name': (b'PK\x01\x02', 46, 0xFF),
+}
+
+
+@pytest.mark.parametrize(('header', 'at', 'value'), ZIP.values(), ids=ZIP)
+def test_an_archive_of_damaged_bytes_is_unreadable(
+    tmp_path, header, at, value
+):
+    data = bytearray(pack_zip(['s/0.png']))
+    start = data.index(header)
+    data[start + at] = value
+    if header == b'PK\x01\x02':
+        data[start + 9] |= 8  # names are UTF-8
+    (tmp_path / 'a.zip').write_bytes(data)
+    with pytest.raises(VideoError, match='no archive'):
+        open_video(tmp_path / 'a.zip', 's')
+
+
+def test_a_checkpoint_that_asks_for_all_memory_is_one_line(tmp_path):
+    class Asks:
+        def __reduce__(self):
+            return bytearray, (2**62,)
+
+    torch.save(dict(a=Asks()), tmp_path / 'a.pth')
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'a.pth').rename(tmp_path / 'data/iter_1.pth')
+    with pytest.raises(BrokenCheckpointError, match='MemoryError'):
+        TARGETS['resume'].read(tmp_path)
+
+
+def test_a_newest_checkpoint_with_a_changed_byte_is_passed_over(tmp_path):
+    from gml_mmaction.engine import newest_checkpoint
+
+    TARGETS['resume'].make(tmp_path)
+    path = tmp_path / 'data/iter_4.pth'
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert newest_checkpoint(tmp_path / 'data').name == 'iter_2.pth'
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '#EXTM3U\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n',
+        '#EXTM3U\n#\0\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n',
+        'ffconcat version 1.0\nfile {}\n',
+    ],
+)
+@pytest.mark.parametrize('name', ['a.m3u8', 'a.mp4'])
+def test_a_playlist_is_not_followed(tmp_path, name, text):
+    """FFmpeg would read the other file, wherever it is."""
+    write(tmp_path / 'other/b.ts', numbered(20))
+    path = tmp_path / 'in' / name
+    path.parent.mkdir()
+    path.write_text(text.format('../other/b.ts'))
+    with pytest.raises(VideoError, match='a text, such as a list'):
+        open_video(path)
+
+
+@pytest.mark.parametrize(
+    'name', ['../x', '/x', 'a/../b', '', '.', 'a\nb', 'x' * 250, '\ud800']
+)
+def test_no_video_has_an_id_that_leads_out_of_its_folder(name, tmp_path):
+    with pytest.raises(ValueError, match='can be no path of crops'):
+        Video(name, tmp_path / 'x.mp4', 0, 'real', 'test')
+
+
+def test_a_link_that_leads_back_is_not_followed_for_ever(tmp_path):
+    files = dict.fromkeys(['real/a.mp4', 'fake/x/b.mp4'], b'')
+    write_files(tmp_path, **files)
+    for name in 'pq':
+        (tmp_path / 'fake/x' / name).symlink_to(tmp_path / 'fake')
+    linked = tmp_path / 'fake/linked'
+    linked.symlink_to(tmp_path / 'real')  # a user's own choice
+    found = {video.video_id for video in get_source('folder')(tmp_path)}
+    assert found == {'real/a', 'fake/x/b', 'fake/linked/a'}
