@@ -59,7 +59,7 @@ def dump_predictions(cfg: Config, path: str) -> None:
     evaluators = cfg.test_evaluator
     if not isinstance(evaluators, list):
         evaluators = [evaluators]
-    dump = dict(type='DumpResults', out_file_path=path)
+    dump = dict(type='DumpResults', out_file_path=path, collect_device='gpu')
     cfg.test_evaluator = [*evaluators, dump]
 
 

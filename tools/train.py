@@ -17,7 +17,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from gml_mmaction.engine import newest_checkpoint
 from gml_mmaction.faces import VideoError
-from gml_mmaction.host import HostError, build_runner
+from gml_mmaction.host import HostError, build_runner, lost_processes
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -158,7 +158,8 @@ def resume(cfg: Config, args: argparse.Namespace) -> None:
 def one_line_errors() -> Iterator[None]:
     """End with the message alone where the message says what to mend."""
     try:
-        yield
+        with lost_processes():
+            yield
     except (OSError, HostError, VideoError, json.JSONDecodeError) as error:
         # a loader's process hands its traceback over within the message
         lines = str(error).strip().splitlines() or [type(error).__name__]

@@ -27,6 +27,7 @@ default_hooks = dict(
     sync_buffers=dict(type='SyncBuffersHook'),
 )
 custom_hooks = [
+    dict(type='ProcessesHook'),
     dict(type='UnbrokenHook'),
     dict(type='FiniteHook'),
     dict(type='ProvenanceHook'),

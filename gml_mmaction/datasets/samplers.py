@@ -3,11 +3,12 @@
 A sampler numbers what it draws, and the dataset seeds each draw by its number
 (:func:`seeded`): a clip's start and augmentation depend on the seed of the run
 and on nothing else, neither on the number of worker processes nor on whether
-the run was interrupted.
+the run was interrupted. Several training processes share the draws of one:
+together they see the same batches.
 """
 
 import random
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -76,17 +77,13 @@ class ClipSampler(InfiniteSampler):
             processes.
     """
 
-    def __init__(
-        self, dataset: Sized, shuffle: bool = True, seed: int | None = None
-    ) -> None:
-        super().__init__(dataset, shuffle, seed)
-        self._number = self.rank
+    together = 1  # consecutive draws that go to the same process
 
-    def __iter__(self) -> Iterator[Draw]:
+    def _indices_of_rank(self) -> Iterator[Draw]:
         """Yield the draws of this process."""
-        for index in self.indices:
-            yield Draw(index, self.seed, self._number)
-            self._number += self.world_size
+        for number, index in enumerate(self._infinite_indices()):
+            if number // self.together % self.world_size == self.rank:
+                yield Draw(index, self.seed, number)
 
 
 @DATA_SAMPLERS.register_module()
@@ -94,8 +91,8 @@ class BalancedSampler(ClipSampler):
     """Endless indices, real and fake in turn, each class shuffled anew.
 
     For iteration-based training, in place of :class:`ClipSampler`;
-    every batch of even size is half real, in each of several processes too.
-    The smaller class is repeated.
+    every batch of even size is half real, in each of several processes too,
+    which take a real and a fake in turn. The smaller class is repeated.
 
     Paper: silent on the 1:4 imbalance of FaceForensics++; the configs keep
     the natural ratio, and this sampler is an option.
@@ -109,8 +106,10 @@ class BalancedSampler(ClipSampler):
         ValueError: If one class is absent.
     """
 
+    together = 2
+
     def _infinite_indices(self) -> Iterator[int]:
-        """Yield indices, alternating ``world_size`` reals and fakes."""
+        """Yield indices, a real and a fake in turn."""
         labels = torch.tensor(
             [self.dataset.get_data_info(i)['label'] for i in range(self.size)]
         )
@@ -125,10 +124,7 @@ class BalancedSampler(ClipSampler):
                 )
             classes.append(self._cycle(members, generator))
         while True:
-            for members in classes:
-                # Ranks take every world_size-th index.
-                for _ in range(self.world_size):
-                    yield next(members)
+            yield from map(next, classes)
 
     def _cycle(
         self, members: torch.Tensor, generator: torch.Generator

@@ -1,6 +1,7 @@
 """What runs beside the network: hooks of MMEngine's runner."""
 
 from .best_checkpoint import LatestBestCheckpointHook
+from .processes import ProcessesError, ProcessesHook
 from .provenance import ProvenanceHook
 from .run_summary import RunSummaryHook
 from .unbroken import (
@@ -17,6 +18,8 @@ __all__ = [
     'FiniteHook',
     'LatestBestCheckpointHook',
     'PreemptionHook',
+    'ProcessesError',
+    'ProcessesHook',
     'ProvenanceHook',
     'RunSummaryHook',
     'UnbrokenHook',

@@ -8,6 +8,8 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from .processes import share_buffers
+
 
 @HOOKS.register_module()
 class LatestBestCheckpointHook(CheckpointHook):
@@ -18,9 +20,17 @@ class LatestBestCheckpointHook(CheckpointHook):
 
     MMEngine removes the best checkpoint before it saves its successor; here it
     stays until that is there.
+
+    MMEngine averages the statistics of batch norms over several processes
+    before a validation; here before each checkpoint too, or it held those of
+    the first process.
     """
 
     rule_map = {'greater': ge, 'less': le}
+
+    def _save_checkpoint(self, runner: Runner) -> None:
+        share_buffers(runner)
+        super()._save_checkpoint(runner)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         before = getattr(self, 'best_ckpt_path', None)

@@ -25,6 +25,7 @@ from mmengine.runner import Runner
 from ..datasets.samplers import set_seeds
 from ..host import HostError
 from ..whole_files import write_text
+from .processes import share_buffers
 from .provenance import PROVENANCE
 
 __all__ = [
@@ -151,10 +152,15 @@ class PreemptionHook(Hook):
             signal.signal(signal.SIGTERM, self._before)
 
     def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
-        """Save and leave, if any of the processes was asked to."""
-        if not self._agreed():
+        """Save and leave, if any of the processes was asked to.
+
+        Gradients that are being accumulated are in no checkpoint: their sum is
+        waited for.
+        """
+        if not self._agreed() or not runner.optim_wrapper.should_update():
             return
         name = f'iter_{runner.iter + 1}.pth'
+        share_buffers(runner)
         runner.save_checkpoint(runner.work_dir, name, by_epoch=False)
         if dist.is_main_process():
             path = Path(runner.work_dir, name)
@@ -162,6 +168,7 @@ class PreemptionHook(Hook):
             runner.logger.info(
                 f'SIGTERM: {path} was saved; --resume goes on from there'
             )
+        dist.barrier()  # launchers end all processes when one has ended
         raise SystemExit(128 + signal.SIGTERM)
 
     def _ask(self, *_: Any) -> None:

@@ -194,7 +194,9 @@ class ForgeryMetric(BaseMetric):
             [0, 1], from the source's validation set; adds ``video/acc_val``,
             ``video/bacc_val`` and those of ``clip``.
         scores_file: JSON to write with the score of each video and clip.
-        collect_device: See MMEngine's ``BaseMetric``.
+        collect_device: How processes hand their rows to the first: ``'gpu'``
+            by NCCL or, on a CPU, gloo; ``'cpu'`` by files in ``.dist_test``,
+            a folder that all machines must share.
         prefix: See MMEngine's ``BaseMetric``.
 
     Raises:
@@ -210,7 +212,7 @@ class ForgeryMetric(BaseMetric):
         video_rule: str = 'mean',
         thresholds: Mapping[str, float] | None = None,
         scores_file: str | Path | None = None,
-        collect_device: str = 'cpu',
+        collect_device: str = 'gpu',
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)

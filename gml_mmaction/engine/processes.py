@@ -1,0 +1,79 @@
+"""What several processes that train together have to agree on."""
+
+from typing import Any
+
+import mmengine.dist as dist
+import torch
+from mmaction.registry import HOOKS
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import Runner
+
+from ..host import HostError
+
+__all__ = ['ProcessesError', 'ProcessesHook', 'share_buffers']
+
+
+class ProcessesError(HostError, ValueError):
+    """Processes, or the steps of an accumulation, that would not fit."""
+
+
+@HOOKS.register_module()
+class ProcessesHook(Hook):
+    """Let the log tell the loss of all processes; check what they start with.
+
+    MMEngine logs the first process's loss. Here it is the mean of all, which
+    is the loss of their whole batch; so a loss that is not finite is seen by
+    all in the same iteration.
+
+    Raises:
+        ProcessesError: Before training, if the processes do not go on at the
+            same iteration, or a checkpoint would fall between the steps of
+            accumulated gradients, which it does not hold.
+    """
+
+    priority = 'HIGHEST'  # before RuntimeInfoHook, which keeps the losses
+
+    def before_train(self, runner: Runner) -> None:
+        """Compare the iterations; look at the checkpoints."""
+        place = torch.tensor([float(runner.iter), -float(runner.iter)])
+        dist.all_reduce(place, op='max')
+        last, first = int(place[0]), -int(place[1])
+        if first != last:
+            raise ProcessesError(
+                f'one process begins at iteration {first}, another at {last}: '
+                'the work directory must be a folder that all machines '
+                f'share, with the checkpoints; here it is {runner.work_dir}'
+            )
+        _check_accumulation(runner)
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Replace the losses by their means over the processes."""
+        if dist.get_world_size() == 1 or not outputs:
+            return
+        values = [torch.as_tensor(outputs[key]).float() for key in outputs]
+        means = torch.stack([value.detach() for value in values])
+        dist.all_reduce(means, op='mean')
+        outputs.update(zip(outputs, means))
+
+
+def _check_accumulation(runner: Runner) -> None:
+    steps = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook) and hook.interval % steps:
+            raise ProcessesError(
+                f'a checkpoint every {hook.interval} iterations would fall '
+                f'between the {steps} steps whose gradients are summed, which '
+                'it does not hold: set default_hooks.checkpoint.interval to a '
+                f'multiple of optim_wrapper.accumulative_counts={steps}'
+            )
+
+
+def share_buffers(runner: Runner) -> None:
+    """Give all processes the mean of their buffers, as for a validation."""
+    dist.all_reduce_params(runner.model.buffers(), op='mean')
