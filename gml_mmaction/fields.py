@@ -13,6 +13,7 @@ __all__ = [
     'LABEL',
     'NUMBER',
     'PLACE',
+    'RELATIVE',
     'TEXT',
     'Rule',
     'check_fields',
@@ -48,6 +49,14 @@ def is_place(name: Any) -> bool:
         and not PurePosixPath(name).is_absolute()
         and '..' not in parts
         and all(len(part.encode()) <= 240 for part in parts)
+    )
+
+
+def _is_relative(value: Any) -> bool:
+    return (
+        TEXT.holds(value)
+        and not PurePosixPath(value).is_absolute()
+        and all(len(part.encode()) <= 255 for part in value.split('/'))
     )
 
 
@@ -94,7 +103,11 @@ TEXT = Rule(
 )
 PLACE = Rule('a path below its folder', is_place)
 NUMBER = Rule('a number', _is_number)
-LABEL = one_of(0, 1)
+LABEL = Rule(
+    '0 (real) or 1 (fake)',
+    lambda value: isinstance(value, int) and value in (0, 1),
+)
+RELATIVE = Rule('a relative path', _is_relative)
 
 
 def check_fields(

@@ -12,6 +12,7 @@ from .distortions import parse_distortions
 from .fields import (
     LABEL,
     PLACE,
+    RELATIVE,
     TEXT,
     Rule,
     check_fields,
@@ -48,7 +49,7 @@ _MANIFEST = dict(
 _SPLIT = one_of('train', 'val', 'test')
 _VIDEO = dict(video_id=PLACE, split=_SPLIT, label=LABEL, method=TEXT)
 _VIDEO_MAY_HAVE = dict(
-    path=TEXT,
+    path=RELATIVE,
     people=list_of(TEXT),
     reason=TEXT,
     member=TEXT,

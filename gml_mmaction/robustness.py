@@ -33,6 +33,7 @@ from .evaluation.cross_data import (
     score_target,
 )
 from .faces import CropOptions, prepare_videos
+from .faces.video import is_video
 from .fields import TEXT, check_fields, whole
 from .manifest import OBJECT, read_manifest
 from .sources import Video
@@ -267,10 +268,11 @@ def distorted_videos(
         )
         for entry in manifest['videos']
     ]
-    missing = [video for video in videos if not video.exists]
+    missing = [video for video in videos if not is_video(video.path)]
     if missing:
         raise TargetError(
-            f'{len(missing)} of {len(videos)} videos are not there, e.g. '
+            f'{folder}/manifest.json: {len(missing)} of {len(videos)} videos '
+            'are not there, e.g. '
             f'{missing[0].path}: put them back, or prepare the target anew'
         )
     return videos

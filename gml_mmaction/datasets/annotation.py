@@ -16,6 +16,7 @@ from gml_mmaction.distortions import parse_distortions
 from gml_mmaction.fields import (
     LABEL,
     PLACE,
+    RELATIVE,
     TEXT,
     Rule,
     check_fields,
@@ -46,7 +47,7 @@ def read_annotation(path: str | os.PathLike) -> dict[str, Any]:
         boxes = content['metainfo'].get('store') == 'boxes'
         check_fields(
             content['metainfo'],
-            dict(root=_RELATIVE) if boxes else {},
+            dict(root=TEXT) if boxes else {},
             _METAINFO,
         )
         needed, optional = _BOXES if boxes else _CROPS
@@ -75,14 +76,6 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) and bool(re.fullmatch(pattern, value))
 
 
-def _is_relative(value: Any) -> bool:
-    return (
-        TEXT.holds(value)
-        and not os.path.isabs(value)
-        and all(len(part.encode()) <= 255 for part in value.split('/'))
-    )
-
-
 def _is_square(value: Any) -> bool:
     if value is None:  # images that are crops already
         return True
@@ -97,7 +90,6 @@ def _is_square(value: Any) -> bool:
 
 _OBJECT = Rule('an object', lambda value: isinstance(value, dict))
 _LIST = Rule('a list', lambda value: isinstance(value, list))
-_RELATIVE = Rule('a relative path', _is_relative)
 _METAINFO = dict(
     stride=whole(1, 1000),
     filename_tmpl=Rule("a name such as '{:06}.jpg'", _is_name),
@@ -109,7 +101,7 @@ _COUNTS = dict(track=whole(0), start=whole(0))
 _CROPS = dict(frame_dir=PLACE), _COUNTS
 _BOXES = (
     dict(
-        video=_RELATIVE,
+        video=RELATIVE,
         square=Rule('a square [left, top, side], or null', _is_square),
     ),
     dict(

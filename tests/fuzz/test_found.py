@@ -116,7 +116,7 @@ FOUND = {
     ),
     'a label of another class': (
         *('annotation', 'test.json', field(*ENTRY, 'label', to=2)),
-        'expected 0 or 1',
+        'expected 0 .real. or 1',
     ),
     'a square without a side': (
         *('boxes', 'test.json', field(*ENTRY, 'square', to=[1, 2])),
@@ -142,6 +142,16 @@ FOUND = {
         *('manifest', 'manifest.json'),
         field('videos', 0, 'video_id', to='../x'),
         'a path below its folder',
+    ),
+    'a manifest whose video is an absolute path': (
+        *('manifest', 'manifest.json'),
+        field('videos', 0, 'path', to='/etc/hostname.mp4'),
+        'a relative path',
+    ),
+    'a manifest whose video is another file': (
+        *('manifest', 'manifest.json'),
+        field('videos', 0, 'path', to='report.json'),
+        'are not there',
     ),
     'a report whose counts are text': (
         *('manifest', 'report.json', field('rows', 1, 'missing', to='x')),
