@@ -12,6 +12,7 @@ from mmengine.hooks import Hook
 from torch.nn.modules.batchnorm import _BatchNorm
 
 torch.set_default_dtype(torch.float64)
+torch.Tensor.float = torch.Tensor.double  # logits, the L1 loss
 
 
 @MODELS.register_module()

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.distributed as dist
+from mmengine.hooks import CheckpointHook
 from mmengine.model import convert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 from torch import nn
@@ -13,6 +14,7 @@ from torch import nn
 from gml_mmaction import host
 from gml_mmaction.datasets.samplers import BalancedSampler, ClipSampler
 from gml_mmaction.engine import (
+    LatestBestCheckpointHook,
     PreemptionHook,
     ProcessesError,
     ProcessesHook,
@@ -81,6 +83,13 @@ def take_part(rank, folder):
     rows = []
     metric.compute_metrics = lambda results: rows.extend(results) or {}
     metric.evaluate(CLIPS)
+    counts = nn.BatchNorm1d(1)
+    counts.running_mean.fill_(rank)
+    saved = []
+    CheckpointHook._save_checkpoint = lambda _, runner: saved.append(
+        float(runner.model.running_mean)
+    )
+    LatestBestCheckpointHook()._save_checkpoint(SimpleNamespace(model=counts))
     error = ''
     try:
         ProcessesHook().before_train(
@@ -94,6 +103,7 @@ def take_part(rank, folder):
         weight=norm.weight.grad,
         outputs=outputs,
         rows=rows,
+        saved=saved,
         error=error,
     )
     torch.save(result, folder / f'{rank}.pt')
@@ -134,6 +144,10 @@ def test_norms_of_several_processes_are_one_norm_over_their_batch(parts):
 def test_the_log_gets_the_mean_loss_of_all_processes(parts):
     for part in parts[1]:
         assert part['outputs'] == dict(loss=1.0, acc=1.0)
+
+
+def test_a_checkpoint_holds_the_mean_statistics_of_all_processes(parts):
+    assert [part['saved'] for part in parts[1]] == [[1.0]] * WORLD
 
 
 def test_a_process_without_a_clip_loses_none(parts):
