@@ -30,7 +30,9 @@ WEB_INSTALLED := $(VENV)/.web-installed
 TEST_INSTALLED := $(VENV)/.test-installed
 ORACLES := $(VENV)/oracles
 
-.PHONY: help install demo web test lint doctor clean
+AUDIT := $(VENV)/audit
+
+.PHONY: help install demo web test lint doctor audit clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -57,6 +59,12 @@ lint: $(TEST_INSTALLED) ## check style and format
 
 doctor: $(INSTALLED) ## say what is installed and what is wrong with it
 	$(BIN)/python -m gml_mmaction.doctor
+
+audit: $(BIN)/python ## compare the pinned versions with known vulnerabilities
+	test -x $(AUDIT)/bin/pip-audit || { $(BIN)/python -m venv $(AUDIT) && \
+	    $(AUDIT)/bin/pip install -q pip-audit; }
+	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip \
+	    $(foreach name,pinned web test,-r requirements/$(name).txt)
 
 clean: ## remove the environment, caches and build files
 	test ! -f $(VENV)/pyvenv.cfg || rm -rf $(VENV)
