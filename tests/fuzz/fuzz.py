@@ -226,8 +226,7 @@ def plan(names, inputs):
 
     total = sum(TARGETS[name].share for name in names)
     return {
-        name: math.ceil(inputs * TARGETS[name].share / total)
-        for name in names
+        name: math.ceil(inputs * TARGETS[name].share / total) for name in names
     }
 
 
