@@ -17,6 +17,7 @@ one and shows its traceback.
 """
 
 import argparse
+import math
 import multiprocessing
 import os
 import resource
@@ -225,8 +226,7 @@ def plan(names, inputs):
 
     total = sum(TARGETS[name].share for name in names)
     return {
-        name: max(1, round(inputs * TARGETS[name].share / total))
-        for name in names
+        name: math.ceil(inputs * TARGETS[name].share / total) for name in names
     }
 
 
