@@ -32,7 +32,7 @@ ORACLES := $(VENV)/oracles
 
 AUDIT := $(VENV)/audit
 
-.PHONY: help install demo web test lint doctor audit clean
+.PHONY: help install demo web test lint doctor audit drills clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -59,6 +59,14 @@ lint: $(TEST_INSTALLED) ## check style and format
 
 doctor: $(INSTALLED) ## say what is installed and what is wrong with it
 	$(BIN)/python -m gml_mmaction.doctor
+
+drills: export PYTHONPATH := .:tests
+drills: export OMP_NUM_THREADS ?= 1
+drills: $(TEST_INSTALLED) ## the long form of every fault drill
+	$(BIN)/python tests/engine/drill.py "$$(mktemp -d)/run" --kills 20
+	$(BIN)/python tests/fuzz/fuzz.py --inputs 10000
+	$(BIN)/python -m pytest -q tests/engine/test_faults.py \
+	    tests/engine/test_unbroken.py tests/test_no_network.py
 
 audit: $(BIN)/python ## compare the pinned versions with known vulnerabilities
 	test -x $(AUDIT)/bin/pip-audit || { $(BIN)/python -m venv $(AUDIT) && \
