@@ -389,7 +389,7 @@ def test_a_machine_that_dies_ends_the_other_with_one_line(
 # Slurm.
 
 SRUN = """#!{python}
-# srun as far as tools/slurm_*.sh need it: tasks, signals, the first bad exit
+# srun as far as tools/slurm_*.sh need it: tasks, signals, the highest exit
 import json, os, signal, subprocess, sys, time
 
 options = [item for item in sys.argv[1:] if item.startswith('--')]
@@ -419,7 +419,7 @@ while None in codes:
         for step in steps:
             step.kill()
     time.sleep(0.01)
-sys.exit(next(filter(None, codes), 0))
+sys.exit(max(code if code >= 0 else 128 - code for code in codes))
 """
 SCONTROL = """#!/bin/sh
 test "$*" = "show hostnames node[7-8]" && echo localhost && echo node8
