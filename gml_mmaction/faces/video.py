@@ -381,15 +381,18 @@ def _is_mpeg_stream(path: Path) -> bool:
     )
 
 
+LISTS = (b'#EXTM3U', b'ffconcat', b'<')
+
+
 def _is_text(path: Path) -> bool:
     """Whether a file is a text, as lists that send FFmpeg elsewhere are.
 
-    A playlist (m3u8) or a list of files to be joined would make it open
-    whatever file it names. No video begins with two hundred letters.
+    A playlist (m3u8), a list of files to be joined or a DASH manifest would
+    make it open whatever it names. No video begins with two hundred letters.
     """
     with path.open('rb') as file:
         head = file.read(200)
-    if head.startswith((b'#EXTM3U', b'ffconcat')):
+    if head.lstrip(b'\xef\xbb\xbf\t\r\n ').startswith(LISTS):
         return True
     return not any(byte < 9 or 13 < byte < 32 or byte > 126 for byte in head)
 

@@ -27,7 +27,6 @@ from .line import Job, Line, Progress
 __all__ = ['Case', 'Limits', 'UploadError', 'Visit', 'Visits']
 
 PREFIX = 'gml-web-'
-LISTS = (b'#EXTM3U', b'ffconcat', b'<')
 USUAL_FPS = 25  # where a file does not say how fast it is
 
 
@@ -66,12 +65,9 @@ class Limits:
         """Refuse a video that cannot be read or is too long.
 
         Raises:
-            UploadError: It is too long, or no video but a list of files or
-                addresses, which a decoder would follow.
+            UploadError: It is too long.
             VideoError: It is no video, or a broken one.
         """
-        if _is_list(path):
-            raise UploadError('a list of videos, no video')
         with open_video(path) as video:
             seconds = video.num_frames / (video.fps or USUAL_FPS)
         if seconds > 60 * self.minutes:
@@ -79,12 +75,6 @@ class Limits:
                 f'{seconds / 60:.1f} minutes long; '
                 f'{self.minutes:g} minutes are the limit'
             )
-
-
-def _is_list(path: Path) -> bool:
-    """Whether FFmpeg would read other files instead (HLS, concat, DASH)."""
-    with path.open('rb') as file:
-        return file.read(64).lstrip().startswith(LISTS)
 
 
 class Case:

@@ -134,8 +134,9 @@ def test_a_video_that_is_too_long_is_refused(site, write_video, draw_faces):
     ('content', 'line'),
     [
         (b'', 'a.mp4: empty: the file has no bytes'),
-        (b'no video at all', 'a.mp4: unreadable: no video file'),
-        (b'#EXTM3U\nhttp://example.org/a.ts', 'a.mp4: a list of videos'),
+        (b'no video \0 at all', 'a.mp4: unreadable: no video file'),
+        (b'#EXTM3U\nhttp://example.org/a.ts', 'a.mp4: unreadable: a text'),
+        (b'\xef\xbb\xbf\n<?xml\0?><MPD>', 'a.mp4: unreadable: a text'),
     ],
 )
 def test_what_is_no_video_gets_one_line_and_leaves_nothing(
