@@ -6,6 +6,7 @@
 import dataclasses
 import hashlib
 import json
+import socket
 from pathlib import Path
 
 import cv2
@@ -22,6 +23,13 @@ TINY = {
     'model.cls_head.in_channels': 128,
     'model.cls_head.ad_head.in_channels': 46,
 }
+
+
+def free_port():
+    """The number of a port of this machine that nobody listens at, as text."""
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        return str(listener.getsockname()[1])
 
 
 def tiny_config(work_dir, checkpoint, data):

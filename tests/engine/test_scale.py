@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,7 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import CONFIG, REPO, TINY, write_checkpoint, write_prepared
+from tiny import (
+    CONFIG,
+    REPO,
+    TINY,
+    free_port,
+    write_checkpoint,
+    write_prepared,
+)
 
 from gml_mmaction import host
 from gml_mmaction.engine import newest_checkpoint
@@ -70,12 +76,6 @@ def folder(tmp_path_factory):
     (folder / 'exact_demo.py').write_text(exact)
     (folder / 'frozen_demo.py').write_text(exact + FROZEN)
     return folder
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(('127.0.0.1', 0))
-        return str(listener.getsockname()[1])
 
 
 def environment(**more):

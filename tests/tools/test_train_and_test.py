@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tiny import free_port
 
 REPO = Path(__file__).parents[2]
 CONFIG = 'configs/gml_xception-small_demo.py'
@@ -74,12 +74,6 @@ def options(crops, *more):
     return ['--cfg-options', *TINY, *roots(crops), *more]
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(('127.0.0.1', 0))
-        return str(listener.getsockname()[1])
-
-
 def run(*command, check=True):
     done = subprocess.run(
         [str(part) for part in command],
@@ -89,7 +83,7 @@ def run(*command, check=True):
         env={
             **os.environ,
             'OMP_NUM_THREADS': '1',
-            'PORT': '29731',
+            'PORT': free_port(),
             'PYTHON': sys.executable,
         },
     )
