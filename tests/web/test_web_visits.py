@@ -8,6 +8,7 @@ import time
 import pytest
 from videos import numbered, write
 
+from gml_mmaction.faces.video import VideoError
 from gml_mmaction.web.visits import Limits, UploadError, Visits
 
 CRASHED = """
@@ -168,5 +169,5 @@ def test_a_list_of_videos_does_not_lead_to_them(tmp_path):
     write(tmp_path / 'private.mp4', numbered(20))
     path = tmp_path / 'video'
     path.write_text('ffconcat version 1.0\nfile private.mp4\n')
-    with pytest.raises(UploadError, match='a list of videos'):
+    with pytest.raises(VideoError, match='a text, such as a list'):
         Limits().check_length(path)
