@@ -59,7 +59,9 @@ static sizes measure(long n_count, long t_count, long height, long width,
     s.tile = parts(width, parts(width, s.tile)); /* tiles of equal width */
     s.line = s.tile + 2;
     s.row = t_count * s.line + 1; /* rows of 2^n bytes would share lines */
-    s.chunk = most(least(room / s.line, s.blocks / tasks), 1);
+    s.chunk = most(least(room / s.line, s.blocks), 1);
+    long chunks = parts(parts(s.blocks, s.chunk), tasks) * tasks;
+    s.chunk = parts(s.blocks, chunks); /* as much for each task */
     s.pixels = width * channels;
     s.frame = height * s.pixels;
     return s;
