@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 
 __all__ = [
     'LABEL',
+    'LIST',
     'NUMBER',
+    'OBJECT',
     'PLACE',
     'RELATIVE',
     'TEXT',
@@ -108,6 +110,8 @@ LABEL = Rule(
     lambda value: isinstance(value, int) and value in (0, 1),
 )
 RELATIVE = Rule('a relative path', _is_relative)
+OBJECT = Rule('an object', lambda value: isinstance(value, dict))
+LIST = Rule('a list', lambda value: isinstance(value, list))
 
 
 def check_fields(

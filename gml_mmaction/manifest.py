@@ -11,6 +11,8 @@ from typing import Any
 from .distortions import parse_distortions
 from .fields import (
     LABEL,
+    LIST,
+    OBJECT,
     PLACE,
     RELATIVE,
     TEXT,
@@ -22,10 +24,8 @@ from .fields import (
 )
 from .whole_files import FileError, read_json
 
-__all__ = ['OBJECT', 'read_manifest', 'read_report']
+__all__ = ['read_manifest', 'read_report']
 
-_LIST = Rule('a list', lambda value: isinstance(value, list))
-OBJECT = Rule('an object', lambda value: isinstance(value, dict))
 _TRUTH = one_of(True, False)
 _LIMIT = Rule(
     'a whole number, or null', lambda v: v is None or whole(0).holds(v)
@@ -95,13 +95,13 @@ def _read(path: Path, check: Callable[[Any], None]) -> dict[str, Any] | None:
 
 
 def _check_manifest(manifest: Any) -> None:
-    check_fields(manifest, dict(videos=_LIST), _MANIFEST)
+    check_fields(manifest, dict(videos=LIST), _MANIFEST)
     for video in manifest['videos']:
         check_fields(video, _VIDEO, _VIDEO_MAY_HAVE)
         parse_distortions(video.get('distortions', ''))
 
 
 def _check_report(report: Any) -> None:
-    check_fields(report, dict(rows=_LIST))
+    check_fields(report, dict(rows=LIST))
     for row in report['rows']:
         check_fields(row, dict(split=TEXT, failed=_LIMITS, missing=whole(0)))

@@ -34,8 +34,8 @@ from .evaluation.cross_data import (
 )
 from .faces import CropOptions, prepare_videos
 from .faces.video import is_video
-from .fields import TEXT, check_fields, whole
-from .manifest import OBJECT, read_manifest
+from .fields import OBJECT, TEXT, check_fields, whole
+from .manifest import read_manifest
 from .sources import Video
 from .visualization.robustness import (
     mean_scores,

@@ -15,6 +15,8 @@ from typing import Any
 from gml_mmaction.distortions import parse_distortions
 from gml_mmaction.fields import (
     LABEL,
+    LIST,
+    OBJECT,
     PLACE,
     RELATIVE,
     TEXT,
@@ -43,7 +45,7 @@ def read_annotation(path: str | os.PathLike) -> dict[str, Any]:
     """
     try:
         content = read_json(path)
-        check_fields(content, dict(metainfo=_OBJECT, data_list=_LIST))
+        check_fields(content, dict(metainfo=OBJECT, data_list=LIST))
         boxes = content['metainfo'].get('store') == 'boxes'
         check_fields(
             content['metainfo'],
@@ -88,8 +90,6 @@ def _is_square(value: Any) -> bool:
     )
 
 
-_OBJECT = Rule('an object', lambda value: isinstance(value, dict))
-_LIST = Rule('a list', lambda value: isinstance(value, list))
 _METAINFO = dict(
     stride=whole(1, 1000),
     filename_tmpl=Rule("a name such as '{:06}.jpg'", _is_name),
