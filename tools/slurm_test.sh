@@ -1,21 +1,10 @@
 #!/usr/bin/env bash
 # tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [OPTIONS]
-# GPUS (8), GPUS_PER_NODE (8), CPUS_PER_TASK (8) and SRUN_ARGS say what to ask
-# Slurm for. GPUS_PER_NODE=0 takes no GPU: GPUS processes on CPUs.
+# What is asked of Slurm: see slurm_run.sh.
 set -euo pipefail
 usage='usage: slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [OPTIONS]'
 partition=${1:?$usage} name=${2:?$usage}
 files=("${3:?$usage}" "${4:?$usage}"); shift 4
-tasks=${GPUS:-8} per_node=${GPUS_PER_NODE:-8}
-gpus=()
-if ((per_node)); then
-  per_node=$((tasks < per_node ? tasks : per_node))
-  gpus=("--gres=gpu:$per_node" "--ntasks-per-node=$per_node")
-fi
-read -ra more <<<"${SRUN_ARGS:-}"
 
-exec srun --partition="$partition" --job-name="$name" --ntasks="$tasks" \
-  "${gpus[@]}" --cpus-per-task="${CPUS_PER_TASK:-8}" --kill-on-bad-exit=1 \
-  "${more[@]}" \
-  "${PYTHON:-python}" -u "$(dirname "$0")/test.py" "${files[@]}" \
-  --launcher slurm "$@"
+exec "$(dirname "$0")/slurm_run.sh" "$partition" "$name" \
+  test.py "${files[@]}" --launcher slurm "$@"

@@ -1,22 +1,12 @@
 #!/usr/bin/env bash
 # tools/slurm_train.sh PARTITION JOB_NAME CONFIG [OPTIONS]
-# GPUS (8), GPUS_PER_NODE (8), CPUS_PER_TASK (8) and SRUN_ARGS say what to ask
-# Slurm for. GPUS_PER_NODE=0 takes no GPU: GPUS processes on CPUs.
-# Two minutes before the time limit each process gets SIGTERM: a checkpoint is
-# saved and --resume goes on from there (docs/scaling.md).
+# What is asked of Slurm: see slurm_run.sh. Two minutes before the time limit
+# each process gets SIGTERM: a checkpoint is saved and --resume goes on from
+# there (docs/scaling.md).
 set -euo pipefail
 usage='usage: slurm_train.sh PARTITION JOB_NAME CONFIG [OPTIONS]'
 partition=${1:?$usage} name=${2:?$usage} config=${3:?$usage}; shift 3
-tasks=${GPUS:-8} per_node=${GPUS_PER_NODE:-8}
-gpus=()
-if ((per_node)); then
-  per_node=$((tasks < per_node ? tasks : per_node))
-  gpus=("--gres=gpu:$per_node" "--ntasks-per-node=$per_node")
-fi
-read -ra more <<<"${SRUN_ARGS:-}"
 
-exec srun --partition="$partition" --job-name="$name" --ntasks="$tasks" \
-  "${gpus[@]}" --cpus-per-task="${CPUS_PER_TASK:-8}" --kill-on-bad-exit=1 \
-  --signal=TERM@120 "${more[@]}" \
-  "${PYTHON:-python}" -u "$(dirname "$0")/train.py" "$config" \
-  --launcher slurm "$@"
+export SRUN_ARGS="--signal=TERM@120 ${SRUN_ARGS:-}"
+exec "$(dirname "$0")/slurm_run.sh" "$partition" "$name" \
+  train.py "$config" --launcher slurm "$@"
