@@ -1,7 +1,8 @@
-"""Which checkpoint counts as the best, and that there is always one."""
+"""Which checkpoints are kept, and that there is always a whole one."""
 
 from operator import ge, le
 from pathlib import Path
+from typing import Any
 
 from mmaction.registry import HOOKS
 from mmengine.dist import is_main_process
@@ -18,8 +19,11 @@ class LatestBestCheckpointHook(CheckpointHook):
     A small validation set is soon told apart without an error. MMEngine keeps
     the first checkpoint that does so; those after it have learnt more.
 
-    MMEngine removes the best checkpoint before it saves its successor; here it
-    stays until that is there.
+    MMEngine removes the best checkpoint, and with ``max_keep_ckpts=1`` the
+    only one, before it saves its successor; here it stays until that is there.
+    A run may be killed between any two of these steps: resumed, it ends with
+    the files of an unbroken one. Only files in its own folder are removed,
+    also where that is a copy of another run's.
 
     MMEngine averages the statistics of batch norms over several processes
     before a validation; here before each checkpoint too, or it held those of
@@ -27,6 +31,27 @@ class LatestBestCheckpointHook(CheckpointHook):
     """
 
     rule_map = {'greater': ge, 'less': le}
+
+    def __init__(
+        self, *args: Any, max_keep_ckpts: int = -1, **kwargs: Any
+    ) -> None:
+        self._only_one = max_keep_ckpts == 1
+        kept = 2 if self._only_one else max_keep_ckpts
+        super().__init__(*args, max_keep_ckpts=kept, **kwargs)
+        self._superseded: str | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Find what a resumed run has saved; tidy up after a kill."""
+        super().before_train(runner)
+        best = getattr(self, 'best_ckpt_path', None)
+        if isinstance(best, str):
+            self.best_ckpt_path = self._in_folder(Path(best).name)
+        done = runner.epoch if self.by_epoch else runner.iter
+        if done:  # or MMEngine would save no checkpoint with the best
+            self.last_ckpt = self._in_folder(self.filename_tmpl.format(done))
+        for partial in Path(self.out_dir).glob('.*.pth.*'):
+            self._remove(str(partial))  # see host.write_files_whole
+        self._remove_older()
 
     def _save_checkpoint(self, runner: Runner) -> None:
         share_buffers(runner)
@@ -38,9 +63,30 @@ class LatestBestCheckpointHook(CheckpointHook):
             super()._save_best_checkpoint(runner, metrics)
             return
         self.best_ckpt_path = None
-        try:
-            super()._save_best_checkpoint(runner, metrics)
-        finally:
-            self.best_ckpt_path = self.best_ckpt_path or before
-        if self.best_ckpt_path != before and is_main_process():
-            Path(before).unlink(missing_ok=True)
+        self._superseded = before
+        super()._save_best_checkpoint(runner, metrics)
+        self.best_ckpt_path = self.best_ckpt_path or before
+        self._superseded = None
+
+    def _save_checkpoint_with_step(
+        self, runner: Runner, step: int, meta: dict
+    ) -> None:
+        # With a new best, MMEngine saves a checkpoint that tells of it: the
+        # last moment to remove the one before, which is then forgotten.
+        if self._superseded not in (None, self.best_ckpt_path):
+            self._remove(self._superseded)
+        super()._save_checkpoint_with_step(runner, step, meta)
+        self._remove_older()
+
+    def _remove_older(self) -> None:
+        if self._only_one:
+            for step in list(self.keep_ckpt_ids)[:-1]:
+                name = self.filename_tmpl.format(step)
+                self._remove(self._in_folder(name))
+
+    def _in_folder(self, name: str) -> str:
+        return self.file_backend.join_path(self.out_dir, name)
+
+    def _remove(self, path: str) -> None:
+        if is_main_process() and self.file_backend.isfile(path):
+            self.file_backend.remove(path)

@@ -63,14 +63,21 @@ class UnbrokenHook(Hook):
 
     def before_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
         """Validate first if that is due; then seed."""
+        self._make_up(runner)
+        set_seeds(runner.seed, dist.get_rank(), runner.iter)
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed(torch.initial_seed() % 2**63)
+
+    def after_train(self, runner: Runner) -> None:
+        """Validate if that is due and no iteration was left."""
+        self._make_up(runner)
+
+    def _make_up(self, runner: Runner) -> None:
         if not self._validated:
             self._validated = True
             if self._is_due(runner):
                 runner.val_loop.run()
                 runner.model.train()
-        set_seeds(runner.seed, dist.get_rank(), runner.iter)
-        if torch.cuda.is_available():
-            torch.cuda.manual_seed(torch.initial_seed() % 2**63)
 
     def _is_due(self, runner: Runner) -> bool:
         loop = runner.train_loop
@@ -78,7 +85,10 @@ class UnbrokenHook(Hook):
             runner.val_loop is not None
             and runner.iter > 0
             and runner.iter >= loop.val_begin
-            and runner.iter % loop.val_interval == 0
+            and (
+                runner.iter % loop.val_interval == 0
+                or runner.iter == loop.max_iters
+            )
         )
 
 

@@ -1,15 +1,19 @@
-"""Trains, is killed at random moments, goes on, and ends as if it had not.
+"""Trains, is killed, goes on, and ends as if it had not.
 
     PYTHONPATH=.:tests python tests/engine/drill.py FOLDER --kills 20
 
 compares the weights, the optimiser, the schedule, the averaged weights (EMA)
 and the best checkpoint of a training that was killed with those of one that
-was not. A killed run may leave nothing that is half-written.
+was not, and the files that they leave. First it goes on from all that a kill
+can leave behind: from a copy of the run's folder as it was before each change
+of a file in it. Then it kills at random moments, so many times.
 """
 
 import argparse
 import os
 import random
+import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +87,60 @@ def start(arguments):
     )
 
 
+def train_in_fork(arguments, log, before=lambda: None):
+    """Train in a copy of this process, which has imported everything.
+
+    Nothing may have been computed here: PyTorch's threads outlive no fork.
+    """
+    child = os.fork()
+    if child == 0:
+        with open(log, 'w') as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        sys.argv = arguments[1:]
+        code = 1  # of any exception
+        try:
+            before()
+            runpy.run_path(sys.argv[0], run_name='__main__')
+            code = 0
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0, Path(log).read_text()
+
+
+class Copies:
+    """Copies a folder as it is before each change of a file in it."""
+
+    CHANGES = ('open', 'os.rename', 'os.remove', 'os.truncate')
+
+    def __init__(self, folder, copies):
+        self.folder = str(folder)
+        self.copies = copies
+        self.process = os.getpid()
+        self.copying = False
+
+    def __call__(self, event, arguments):
+        """Be an audit hook of Python's."""
+        if self.copying or os.getpid() != self.process:
+            return
+        if event in self.CHANGES and self._changes(event, *arguments):
+            self.copying = True
+            number = len(list(self.copies.iterdir()))
+            shutil.copytree(self.folder, self.copies / f'{number:02d}')
+            self.copying = False
+
+    def _changes(self, event, path, *rest):
+        writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+        return (
+            isinstance(path, str | Path)
+            and Path(path).parent == Path(self.folder)
+            and Path(path).suffix != '.py'
+            and (event != 'open' or rest[1] & writes)
+        )
+
+
 def train_to_the_end(arguments):
     process = start(arguments)
     output, _ = process.communicate()
@@ -127,9 +185,9 @@ def differences(a, b, name=''):
     return [] if a == b else [f'{name}: {a} and {b}']
 
 
-def compare(whole, broken):
+def compare(whole, broken, iterations=ITERATIONS):
     """Names of what differs between the ends of two runs."""
-    last = f'iter_{ITERATIONS}.pth'
+    last = f'iter_{iterations}.pth'
     a, b = load(whole / last), load(broken / last)
     parts = ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers')
     found = [d for p in parts for d in differences(a[p], b[p], p)]
@@ -138,12 +196,13 @@ def compare(whole, broken):
         if isinstance(x, str):
             x, y = Path(x).name, Path(y).name
         found += differences(x, y, key)
-    bests = [
-        sorted(p.name for p in run.glob('best_*')) for run in (whole, broken)
+    files = [
+        sorted(path.name for path in run.iterdir() if path.is_file())
+        for run in (whole, broken)
     ]
-    found += differences(*bests, 'best checkpoints')
+    found += differences(*files, 'files')
     if not found:
-        best = bests[0][0]
+        (best,) = (name for name in files[0] if name.startswith('best_'))
         found += differences(
             load(whole / best)['state_dict'],
             load(broken / best)['state_dict'],
@@ -152,7 +211,38 @@ def compare(whole, broken):
     return found
 
 
-def drill(folder, kills, seed=0):
+def drill_changes(folder, *options, iterations=8):
+    """Go on from what a kill before each change of a file leaves.
+
+    Returns:
+        The number of such kills, and what differs at the ends.
+    """
+    data, config = prepare(folder)
+    options = (f'train_cfg.max_iters={iterations}', *options)
+    whole, run, copies = (folder / name for name in ('whole', 'run', 'copies'))
+    run.mkdir()
+    copies.mkdir()
+
+    def watch():
+        sys.addaudithook(Copies(run, copies))
+
+    arguments = command(data, config, run, *options)
+    train_in_fork(arguments, folder / 'whole.log', watch)
+    run.rename(whole)
+    found = []
+    states = sorted(copies.iterdir())
+    for state in states:
+        left = sorted(path.name for path in state.iterdir() if path.is_file())
+        state.rename(run)
+        train_in_fork(arguments, folder / f'{state.name}.log')
+        differ = compare(whole, run, iterations)
+        print(f'{state.name}: {", ".join(left)}: {differ or "as unbroken"}')
+        found += differ
+        run.rename(state)
+    return len(states), found
+
+
+def drill_moments(folder, kills, seed=0):
     """Kill trainings at random moments until there were so many kills.
 
     Returns:
@@ -163,8 +253,8 @@ def drill(folder, kills, seed=0):
     began = time.perf_counter()
     train_to_the_end(command(data, config, folder / 'whole'))
     longest = time.perf_counter() - began
-    done, runs = 0, 0
-    while done < kills:
+    done, runs, differ = 0, 0, []
+    while done < kills and not differ:
         work_dir = folder / f'broken{runs}'
         arguments = command(data, config, work_dir)
         # starting takes about half of the time; a kill in it tells little
@@ -174,10 +264,8 @@ def drill(folder, kills, seed=0):
             done += 1
         train_to_the_end(arguments)
         differ = compare(folder / 'whole', work_dir)
-        if differ:
-            return done, differ
         runs += 1
-    return done, []
+    return done, differ
 
 
 if __name__ == '__main__':
@@ -186,7 +274,19 @@ if __name__ == '__main__':
     parser.add_argument('--kills', type=int, default=20)
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()
-    args.folder.mkdir(parents=True)
-    done, differ = drill(args.folder, args.kills, args.seed)
-    print(f'{done} kills; differing: {differ or "nothing"}')
+    torch.set_num_threads(1)
+    differ = []
+    for kept in (2, 1):
+        changes, more = drill_changes(
+            args.folder / f'changes{kept}',
+            f'default_hooks.checkpoint.max_keep_ckpts={kept}',
+        )
+        print(f'{changes} changes of files; differing: {more or "nothing"}')
+        differ += more
+    if args.kills:
+        kills, more = drill_moments(
+            args.folder / 'moments', args.kills, args.seed
+        )
+        print(f'{kills} kills; differing: {more or "nothing"}')
+        differ += more
     raise SystemExit(bool(differ))

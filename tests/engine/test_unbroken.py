@@ -18,11 +18,37 @@ from gml_mmaction.engine import DivergedError, FiniteHook, newest_checkpoint
 
 
 @pytest.mark.slow
-def test_a_training_killed_at_random_ends_as_an_unbroken_one(tmp_path):
+def test_a_training_ends_as_an_unbroken_one_wherever_it_is_killed(
+    run_python, tmp_path
+):
     """The long form: python tests/engine/drill.py FOLDER --kills 20."""
-    kills, differ = drill.drill(tmp_path, kills=2)
-    assert kills == 2
-    assert differ == []
+    done = run_python(
+        *(drill.__file__, tmp_path, '--kills', '1'),
+        path=REPO / 'tests',
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if 'differing' in line] == [
+        '25 changes of files; differing: nothing',
+        '26 changes of files; differing: nothing',
+        '1 kills; differing: nothing',
+    ]
+
+
+@pytest.mark.slow
+def test_the_last_validation_is_made_up_for_too(tmp_path):
+    data, config = drill.prepare(tmp_path)
+    short = ['train_cfg.max_iters=3', 'train_cfg.val_interval=99']
+    arguments = drill.command(data, config, tmp_path / 'run', *short)
+    drill.train_to_the_end(arguments)
+    (best,) = (tmp_path / 'run').glob('best_*')
+    best.unlink()
+    last = tmp_path / 'run' / 'iter_3.pth'
+    loaded = drill.load(last)
+    loaded['meta']['provenance'].pop('validation')
+    torch.save(loaded, last)
+    drill.train_to_the_end(arguments)
+    assert best.exists()
 
 
 @pytest.mark.slow
