@@ -77,20 +77,20 @@ def forward(block: nn.Module, x: Tensor) -> Tensor:
     """What ``block`` computes, where :func:`applies` holds."""
     motion, cstm = block.motion, block.cstm
     x = x.contiguous(memory_format=torch.channels_last)
+    kernels = cstm.temporal.weight, cstm.spatial.weight
+    if _kernel_applies(block, x):
+        norm = motion.norm
+        return _Kernel.apply(
+            *(x, *kernels, motion.reduce.weight, norm.weight, norm.bias),
+            *(motion.k_pm.weight, block.expand.weight),
+            *(norm, motion.num_segments, motion.num_orders),
+        )
     x, reduced = _Reduce.apply(x, motion.reduce.weight)
-    if _native_motion(block, x):
-        rows = native_motion(motion, reduced, x)
-    else:
-        frames, _, height, width = x.shape
-        f_d = motion.norm(reduced).reshape(frames, height, width, -1)
-        rows = _rows(block.together(motion.orders(f_d.permute(0, 3, 1, 2))))
+    frames, _, height, width = x.shape
+    f_d = motion.norm(reduced).reshape(frames, height, width, -1)
+    rows = _rows(block.together(motion.orders(f_d.permute(0, 3, 1, 2))))
     return _Sum.apply(
-        x,
-        cstm.temporal.weight,
-        cstm.spatial.weight,
-        rows,
-        block.expand.weight,
-        cstm.num_segments,
+        x, *kernels, rows, block.expand.weight, cstm.num_segments
     )
 
 
@@ -147,15 +147,6 @@ def _cstm_back(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Gradients of CSTM's input and of its kernels over time and space."""
     temporal, spatial = kernels
-    if _native_for(x):
-        kernels = [kernel.contiguous() for kernel in kernels]
-        grads = [torch.empty_like(each) for each in (x, *kernels)]
-        g_x, *g_kernels = grads
-        native.call(
-            'cstm_backward',
-            *(x, grad, g_x, *kernels, *g_kernels, *_sizes(x, length)),
-        )
-        return tuple(grads)
     before = needs[0] or needs[1]
     g_mixed, g_spatial = _convolve_back(
         *(grad, _mix(x, temporal, length), spatial),
@@ -175,27 +166,9 @@ def _cstm_back(
     return g_x, g_temporal, g_spatial
 
 
-def _native_for(x: Tensor) -> bool:
-    return x.dtype == torch.float32 and native.ready()
-
-
-def _sizes(x: Tensor, length: int) -> tuple[int, ...]:
-    """N, T, H, W, C and the number of threads."""
-    frames, channels, height, width = x.shape
-    threads = torch.get_num_threads()
-    return frames // length, length, height, width, channels, threads
-
-
 def _narrow(rows: Tensor, weight: Tensor) -> Tensor:
     """``rows @ weight.t()``, ``(M, c)``; weight is ``(c, C)``, c small."""
-    columns, channels = weight.shape
-    if _native_for(rows):
-        out = rows.new_empty(len(rows), columns)
-        sizes = len(rows), channels, columns, *weight.stride()[::-1]
-        native.call(
-            *('narrow', rows, weight, out, *sizes, torch.get_num_threads())
-        )
-        return out
+    columns = len(weight)
     padding = -columns % VECTOR if columns > VECTOR else 0
     return F.linear(rows, F.pad(weight, (0, 0, 0, padding)))[:, :columns]
 
@@ -235,11 +208,6 @@ class _Sum(Function):
         motion = motion.contiguous()
         ctx.save_for_backward(x, temporal, spatial, motion, expand)
         ctx.length = length
-        if _native_for(x):
-            weights = [
-                weight.contiguous() for weight in (temporal, spatial, expand)
-            ]
-            return _native_sum(x, *weights, motion, length)
         f_s = F.conv2d(
             _mix(x, temporal, length), spatial, padding=1, groups=x.shape[1]
         )
@@ -263,28 +231,13 @@ class _Sum(Function):
         return *grads, g_motion, g_expand, None
 
 
-def _native_sum(
-    x: Tensor,
-    temporal: Tensor,
-    spatial: Tensor,
-    expand: Tensor,
-    motion: Tensor,
-    length: int,
-) -> Tensor:
-    out = torch.empty_like(x)
-    native.call(
-        *('block_forward', x, out, temporal, spatial, motion, expand),
-        *(motion.shape[1], *_sizes(x, length)),
-    )
-    return out
-
-
-def _native_motion(block: nn.Module, x: Tensor) -> bool:
-    """Whether motion.c knows the block's motion features: the defaults."""
+def _kernel_applies(block: nn.Module, x: Tensor) -> bool:
+    """Whether motion.c knows the block: the defaults, in float32."""
     motion = block.motion
     norm = motion.norm
     return (
-        _native_for(x)
+        x.dtype == torch.float32
+        and native.ready()
         and motion.boundary == 'zero'
         and (block.shared or motion.num_orders == 1)
         and type(norm) is nn.BatchNorm1d
@@ -296,27 +249,117 @@ def _native_motion(block: nn.Module, x: Tensor) -> bool:
     )
 
 
-def native_motion(motion: nn.Module, reduced: Tensor, x: Tensor) -> Tensor:
-    """F^M, or F^M + F^MM, from what batch normalisation is to read.
+class _Kernel(Function):
+    """A block by motion.c; what stands between its passes is made again.
 
-    Args:
-        motion: A ``CMM`` or ``MCM``.
-        reduced: ``(N*T*H*W, c)``, c the module's C/16.
-        x: The block's input, for its shape.
+    The arguments are x, CSTM's kernels over time and space, the reduction
+    ``(c, C)``, the norm's weight and bias, K^PM, E's weight ``(C, c)``, the
+    norm itself, T and the number of orders of motion.
     """
-    norm = motion.norm
-    sizes = *_sizes(x, motion.num_segments)[:4], motion.out_channels
-    mean, variance = _moments(norm, reduced, sizes)
-    return _Motion.apply(
-        reduced,
-        norm.weight,
-        norm.bias,
-        motion.k_pm.weight.flatten(1).t(),
-        mean,
-        (variance + norm.eps).rsqrt(),
-        norm.training,
-        (*sizes, motion.num_orders),
+
+    @staticmethod
+    def forward(
+        ctx, x, temporal, spatial, reduce, weight, bias, k_pm, expand, *how
+    ):
+        norm, length, orders = how
+        kernels = temporal.contiguous(), spatial.contiguous()
+        taps = k_pm.flatten(1).t().contiguous()
+        reduced = _native_narrow(x, reduce)
+        sizes = _sizes(x, length)
+        mean, variance = _moments(norm, reduced, sizes)
+        inverse = (variance + norm.eps).rsqrt()
+        scale = weight * inverse
+        shift = bias - mean * scale
+        motion, y = torch.empty_like(reduced), torch.empty_like(x)
+        own, threads = sizes[:4], sizes[5]
+        columns = len(reduce)
+        native.call(
+            *('motion_forward', reduced, motion, scale, shift, taps),
+            *(*own, columns, orders, threads),
+        )
+        native.call(
+            *('block_forward', x, y, *kernels, motion, expand.contiguous()),
+            *(columns, *sizes),
+        )
+        ctx.save_for_backward(
+            *(x, *kernels, reduce, expand, reduced, motion, taps),
+            *(mean, inverse, scale, shift),
+        )
+        ctx.training, ctx.sizes, ctx.orders = norm.training, sizes, orders
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        x, *kernels, reduce, expand, reduced, motion, taps = ctx.saved_tensors[
+            :8
+        ]
+        mean, inverse, scale, shift = ctx.saved_tensors[8:]
+        needs = ctx.needs_input_grad
+        *own, _, threads = ctx.sizes
+        columns = len(reduce)
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        g_motion = _native_narrow(grad, expand.t())
+        g_reduced, g_taps = torch.empty_like(reduced), torch.empty_like(taps)
+        total, total_x = torch.empty_like(mean), torch.empty_like(mean)
+        native.call(
+            *('motion_backward', reduced, g_motion, g_reduced, scale, shift),
+            *(taps, mean, g_taps, total, total_x),
+            *(*own, columns, ctx.orders, threads),
+        )
+        if ctx.training:  # through the mean and the variance of the batch
+            for_x = -scale * inverse**2 * total_x / len(reduced)
+            const = -scale * total / len(reduced) - for_x * mean
+        else:
+            for_x = const = torch.zeros_like(mean)
+        native.call(
+            *('combine', g_reduced, reduced, scale, for_x, const),
+            *(len(reduced) // own[3], own[3], columns, threads),
+        )
+        g_x, *g_kernels = (torch.empty_like(each) for each in (x, *kernels))
+        native.call(
+            *('block_backward', x, grad, g_x, *kernels, *g_kernels),
+            *(g_reduced, reduce.t().contiguous(), columns, *ctx.sizes),
+        )
+        return (
+            *(g_x, *g_kernels),
+            _native_outer(g_reduced, x, reduce) if needs[3] else None,
+            *(total_x * inverse, total),
+            g_taps.t().reshape(columns, 1, 3, 3),
+            _native_outer(motion, grad, expand) if needs[7] else None,
+            *(None, None, None),
+        )
+
+
+def _sizes(x: Tensor, length: int) -> tuple[int, ...]:
+    """N, T, H, W, C and the number of threads."""
+    frames, channels, height, width = x.shape
+    threads = torch.get_num_threads()
+    return frames // length, length, height, width, channels, threads
+
+
+def _native_narrow(x: Tensor, weight: Tensor) -> Tensor:
+    """Pixels of x times the transpose of ``weight (c, C)``: ``(N*T*H*W, c)``."""
+    columns, channels = weight.shape
+    pixels = x.numel() // channels
+    out = x.new_empty(pixels, columns)
+    native.call(
+        *('narrow', x, weight, out, pixels, channels, columns),
+        *(*weight.stride()[::-1], torch.get_num_threads()),
     )
+    return out
+
+
+def _native_outer(rows: Tensor, x: Tensor, like: Tensor) -> Tensor:
+    """``rows.t()`` times the pixels of x; shape of ``like``, or its transpose."""
+    out = torch.empty_like(like)
+    columns, channels = rows.shape[1], x.shape[1]
+    strides = out.stride() if len(out) == columns else out.stride()[::-1]
+    native.call(
+        *('outer', rows, x, out, len(rows), columns, channels, *strides),
+        torch.get_num_threads(),
+    )
+    return out
 
 
 @torch.no_grad()
@@ -327,10 +370,10 @@ def _moments(
     if not norm.training:
         return norm.running_mean, norm.running_var
     mean, variance = (torch.empty_like(norm.running_mean) for _ in range(2))
-    frames, height, width = sizes[0] * sizes[1], sizes[2], sizes[3]
+    clips, length, height, width, _, threads = sizes
     native.call(
-        *('moments', rows.detach(), mean, variance),
-        *(frames * height, width, norm.num_features),
+        *('moments', rows, mean, variance),
+        *(clips * length * height, width, norm.num_features, threads),
     )
     norm.num_batches_tracked.add_(1)
     share = norm.momentum
@@ -339,45 +382,3 @@ def _moments(
     norm.running_mean.lerp_(mean, share)
     norm.running_var.lerp_(variance * (len(rows) / (len(rows) - 1)), share)
     return mean, variance
-
-
-class _Motion(Function):
-    """:func:`native_motion`; what stands between is made again."""
-
-    @staticmethod
-    def forward(ctx, rows, weight, bias, taps, mean, inverse, training, sizes):
-        taps = taps.contiguous()
-        ctx.save_for_backward(rows, weight, bias, taps, mean, inverse)
-        ctx.training, ctx.sizes = training, sizes
-        scale = weight * inverse
-        out = torch.empty_like(rows)
-        native.call(
-            *('motion_forward', rows, out, scale, bias - mean * scale, taps),
-            *(*sizes, torch.get_num_threads()),
-        )
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad):
-        rows, weight, bias, taps, mean, inverse = ctx.saved_tensors
-        scale = weight * inverse
-        g_rows, g_taps = torch.empty_like(rows), torch.empty_like(taps)
-        total, total_x = torch.empty_like(mean), torch.empty_like(mean)
-        native.call(
-            *('motion_backward', rows, grad.contiguous(), g_rows),
-            *(scale, bias - mean * scale, taps, mean, g_taps, total, total_x),
-            *(*ctx.sizes, torch.get_num_threads()),
-        )
-        *_, width, c, _ = ctx.sizes
-        if ctx.training:  # through the mean and the variance of the batch
-            for_x = -scale * inverse**2 * total_x / len(rows)
-            const = -scale * total / len(rows) - for_x * mean
-        else:
-            for_x = const = torch.zeros_like(mean)
-        native.call(
-            *('combine', g_rows, rows, scale, for_x, const),
-            *(len(rows) // width, width, c),
-        )
-        g_weight = total_x * inverse
-        return g_rows, g_weight, total, g_taps, None, None, None, None

@@ -158,6 +158,19 @@ typedef struct {
     long c;
 } motion;
 
+/* PIXELS for as many pixels as there are, which the compiler then knows. */
+#define EACH_COUNT(count)                                                     \
+    switch (count) {                                                          \
+        PIXELS(1)                                                             \
+        PIXELS(2)                                                             \
+        PIXELS(3)                                                             \
+        PIXELS(4)                                                             \
+        PIXELS(5)                                                             \
+        PIXELS(6)                                                             \
+        PIXELS(7)                                                             \
+        PIXELS(8)                                                             \
+    }
+
 /* A few pixels of F^S + E m from three rows of wt * x, 16 channels. */
 INLINE void space_pixels(float *to, const vec *a, const vec *b, const vec *d,
                          const vec *k, const float *m, const motion *expand,
@@ -197,16 +210,7 @@ static void space_row(float *to, const vec *above, const vec *own,
         space_pixels(y, above + at, own + at, below + at, k, m, expand,       \
                      s->channels, lanes, count);                              \
         break;
-            switch (next - w) {
-                PIXELS(1)
-                PIXELS(2)
-                PIXELS(3)
-                PIXELS(4)
-                PIXELS(5)
-                PIXELS(6)
-                PIXELS(7)
-                PIXELS(8)
-            }
+            EACH_COUNT(next - w)
 #undef PIXELS
         }
 }
@@ -332,9 +336,44 @@ static void time_back(float *to, vec *sums, const vec *x, const vec *g,
     sums[2] += all2;
 }
 
+/* A few pixels of to += E m, 16 channels. */
+INLINE void expand_pixels(float *to, const float *m, const motion *expand,
+                          long channels, long lanes, const int count)
+{
+    vec sum[8];
+    for (int i = 0; i < count; i++)
+        sum[i] = load(to + i * channels, lanes);
+    for (long c = 0; c < expand->c; c++)
+        for (int i = 0; i < count; i++)
+            sum[i] += m[i * expand->c + c] * expand->e[c];
+    for (int i = 0; i < count; i++)
+        store(to + i * channels, sum[i], lanes);
+}
+
+/* A row of all frames. */
+static void expand_row(float *to, const motion *expand, const sizes *s,
+                       const part *p, long lanes)
+{
+    long groups = parts(p->width, 8), plane = s->height * s->width;
+    for (long t = 0; t < s->t_count; t++)
+        for (long g = 0; g < groups; g++) {
+            long w = g * p->width / groups;
+            long next = (g + 1) * p->width / groups;
+            float *y = to + t * s->frame + w * s->channels;
+            const float *m = expand->m + (t * plane + w) * expand->c;
+#define PIXELS(count)                                                         \
+    case count:                                                               \
+        expand_pixels(y, m, expand, s->channels, lanes, count);               \
+        break;
+            EACH_COUNT(next - w)
+#undef PIXELS
+        }
+}
+
 /* All rows of a part of clip n; adds to sums, 3 of wt and 9 of ws a block. */
 static void part_back(const float *x, const float *g, float *gx,
-                      const vec *wt, const vec *ws, vec *ring, vec *sums,
+                      const vec *wt, const vec *ws, const float *m,
+                      const vec *e, long c, vec *ring, vec *sums,
                       const sizes *s, const part *p, long n)
 {
     long fifth = s->chunk * s->row, start = n * s->t_count * s->frame;
@@ -351,26 +390,32 @@ static void part_back(const float *x, const float *g, float *gx,
             memset(next, 0, fifth * sizeof(vec));
         read_row(row, x + here, s, p);
         for (long i = 0; i < p->blocks; i++) {
-            long b = p->b + i, c = b * LANES, at = i * s->row;
+            long b = p->b + i, at = i * s->row, lanes = s->channels - b * LANES;
+            long pixel = n * s->t_count * s->height * s->width;
+            pixel += h * s->width + p->w;
+            float *to = gx + here + p->w * s->channels + b * LANES;
+            motion expand = {m + pixel * c, e + b * c, c};
             space_back(mixed + at, sums + 12 * i + 3, row + at, above + at,
                        own + at, next + at, wt + 3 * b, ws + 9 * b, s, p);
-            time_back(gx + here + p->w * s->channels + c, sums + 12 * i,
-                      row + at, mixed + at, wt + 3 * b, s, p,
-                      s->channels - c);
+            time_back(to, sums + 12 * i, row + at, mixed + at, wt + 3 * b, s,
+                      p, lanes);
+            expand_row(to, &expand, s, p, lanes);
         }
     }
 }
 
-/* Gradients of x, wt and ws from g, that of F^S; wt * x is made again. */
-int cstm_backward(const float *x, const float *g, float *gx, const float *wt,
-                  const float *ws, float *gwt, float *gws, long n_count,
-                  long t_count, long height, long width, long channels,
-                  long threads)
+/* Gradients of x, wt and ws from g, that of y; wt * x is made again. Added
+ * to that of x: r m, the reduction's share, from c channels. */
+int block_backward(const float *x, const float *g, float *gx, const float *wt,
+                   const float *ws, float *gwt, float *gws, const float *m,
+                   const float *r, long c, long n_count, long t_count,
+                   long height, long width, long channels, long threads)
 {
     const sizes s =
         measure(n_count, t_count, height, width, channels, 5, threads);
     vec *time = packed(wt, 3, &s), *space = packed(ws, 9, &s);
-    int failed = !time || !space;
+    vec *expand = packed(r, c, &s);
+    int failed = !time || !space || !expand;
     long blocks = failed ? 0 : s.blocks;
 #pragma omp parallel for num_threads(threads) reduction(| : failed)
     for (long b = 0; b < blocks; b += s.chunk) {
@@ -383,20 +428,22 @@ int cstm_backward(const float *x, const float *g, float *gx, const float *wt,
         for (long n = 0; n < n_count; n++)
             for (long w = 0; w < width; w += s.tile) {
                 part p = part_at(&s, b, w);
-                part_back(x, g, gx, time, space, ring, sums, &s, &p, n);
+                part_back(x, g, gx, time, space, m, expand, c, ring, sums,
+                          &s, &p, n);
             }
-        long c_end = least(channels, (b + s.chunk) * LANES);
-        for (long c = b * LANES; c < c_end; c++) {
-            vec *own = sums + 12 * (c / LANES - b);
+        long end = least(channels, (b + s.chunk) * LANES);
+        for (long i = b * LANES; i < end; i++) {
+            vec *own = sums + 12 * (i / LANES - b);
             for (int k = 0; k < 3; k++)
-                gwt[3 * c + k] = own[k][c % LANES];
+                gwt[3 * i + k] = own[k][i % LANES];
             for (int k = 0; k < 9; k++)
-                gws[9 * c + k] = own[3 + k][c % LANES];
+                gws[9 * i + k] = own[3 + k][i % LANES];
         }
         free(ring);
     }
     free(time);
     free(space);
+    free(expand);
     return failed;
 }
 
@@ -455,6 +502,112 @@ int narrow(const float *x, const float *w, float *y, long rows, long channels,
         }
     }
     free(all);
+    return 0;
+}
+
+/* What one step of a sum of outer products takes: rows, which stay in a
+ * core's second cache; columns of a, and vectors of x, in registers. */
+enum { DEEP = 64, TALL = 12, BROAD = 2, REACH = 16 };
+
+/* sums[j][v] += a[r][j] x[r][v], some columns j and vectors v. */
+INLINE void outer_step(vec *sums, long stride, const float *a, long c,
+                       const float *x, long channels, long rows, long lanes,
+                       const int count, const int broad)
+{
+    vec sum[TALL][BROAD];
+    for (int j = 0; j < count; j++)
+        for (int v = 0; v < broad; v++)
+            sum[j][v] = sums[j * stride + v];
+    for (long r = 0; r < rows; r++) {
+        vec own[BROAD];
+        for (int v = 0; v < broad; v++)
+            own[v] = load(x + r * channels + v * LANES, lanes - v * LANES);
+        for (int j = 0; j < count; j++)
+            for (int v = 0; v < broad; v++)
+                sum[j][v] += a[r * c + j] * own[v];
+    }
+    for (int j = 0; j < count; j++)
+        for (int v = 0; v < broad; v++)
+            sums[j * stride + v] = sum[j][v];
+}
+
+/* The columns of a that are left take as few steps of equal size as can be,
+ * of 1 to TALL. */
+static void outer_columns(vec *sums, long stride, const float *a, long c,
+                          const float *x, long channels, long rows,
+                          long lanes)
+{
+    long steps = parts(c, TALL);
+    for (long i = 0; i < steps; i++) {
+        long j = i * c / steps, next = (i + 1) * c / steps;
+        vec *to = sums + j * stride;
+#define COLUMNS(count)                                                        \
+    case count:                                                               \
+        if (lanes >= BROAD * LANES)                                           \
+            outer_step(to, stride, a + j, c, x, channels, rows,               \
+                       BROAD * LANES, count, BROAD);                          \
+        else if (lanes >= LANES)                                              \
+            outer_step(to, stride, a + j, c, x, channels, rows, LANES, count, \
+                       1);                                                    \
+        else                                                                  \
+            outer_step(to, stride, a + j, c, x, channels, rows, lanes, count, \
+                       1);                                                    \
+        break;
+        switch (next - j) {
+            COLUMNS(1)
+            COLUMNS(2)
+            COLUMNS(3)
+            COLUMNS(4)
+            COLUMNS(5)
+            COLUMNS(6)
+            COLUMNS(7)
+            COLUMNS(8)
+            COLUMNS(9)
+            COLUMNS(10)
+            COLUMNS(11)
+            COLUMNS(12)
+        }
+#undef COLUMNS
+    }
+}
+
+/* y = a^T x of a[rows][c] and x[rows][channels]; y[j][k] is put at
+ * j * y_column + k * y_channel. */
+int outer(const float *a, const float *x, float *y, long rows, long c,
+          long channels, long y_column, long y_channel, long threads)
+{
+    long blocks = parts(channels, LANES), pieces = parts(blocks, REACH);
+    long reach = parts(blocks, pieces), shares = parts(threads, pieces);
+    long size = c * reach; /* vectors of a task's sums */
+    vec *sums = zeros(pieces * shares * size);
+    if (!sums)
+        return 1;
+#pragma omp parallel for num_threads(threads)
+    for (long i = 0; i < pieces * shares; i++) {
+        long piece = i / shares, share = i % shares;
+        long begin = rows * share / shares, end = rows * (share + 1) / shares;
+        long last = least(blocks, (piece + 1) * reach);
+        for (long r = begin; r < end; r += DEEP)
+            for (long b = piece * reach; b < last;) {
+                long lanes = channels - b * LANES;
+                int two = b + 1 < last && lanes >= BROAD * LANES;
+                outer_columns(sums + i * size + b - piece * reach, reach,
+                              a + r * c, c, x + r * channels + b * LANES,
+                              channels, least(DEEP, end - r),
+                              two ? lanes : least(lanes, LANES));
+                b += two ? BROAD : 1;
+            }
+    }
+    for (long j = 0; j < c; j++)
+        for (long k = 0; k < channels; k++) {
+            long piece = k / LANES / reach, at = k / LANES - piece * reach;
+            float sum = 0;
+            for (long share = 0; share < shares; share++)
+                sum += sums[(piece * shares + share) * size + j * reach + at]
+                           [k % LANES];
+            y[j * y_column + k * y_channel] = sum;
+        }
+    free(sums);
     return 0;
 }
 
@@ -575,6 +728,24 @@ static void copy_out(float *to, const float *plane, const grid *s)
                s->pixels * sizeof(float));
 }
 
+/* sum += g and sum_x += g (x - centre), over the rows of a frame. */
+static void add_sums(float *restrict sum, float *restrict sum_x,
+                     const float *restrict g, const float *restrict x,
+                     const float *restrict centre, const grid *s)
+{
+#pragma omp parallel for num_threads(s->threads)
+    for (long i = 0; i < s->threads; i++) {
+        long begin = s->pixels * i / s->threads;
+        long end = s->pixels * (i + 1) / s->threads;
+        for (long h = 0; h < s->height; h++)
+            for (long j = begin; j < end; j++) {
+                float own = g[h * s->pixels + j];
+                sum[j] += own;
+                sum_x[j] += own * (x[h * s->pixels + j] - centre[j]);
+            }
+    }
+}
+
 /* F^M, or F^M + F^MM, from rows: F^D = a rows + b, K^PM is k[9][c]. */
 int motion_forward(const float *rows, float *out, const float *a,
                    const float *b, const float *k, long n_count,
@@ -675,14 +846,7 @@ int motion_backward(const float *rows, const float *g, float *g_d,
             }
             subtract(out, 1, g1, g1_next, flipped, &s);
             copy_out(g_d + here, out, &s);
-            for (long h = 0; h < height; h++) {
-                const float *o = g_d + here + h * s.pixels;
-                const float *p = rows + here + h * s.pixels;
-                for (long j = 0; j < s.pixels; j++) {
-                    sum[j] += o[j];
-                    sum_x[j] += o[j] * (p[j] - centre[j]);
-                }
-            }
+            add_sums(sum, sum_x, g_d + here, rows + here, centre, &s);
         }
     }
     for (int i = 0; i < 9; i++)
@@ -695,19 +859,24 @@ int motion_backward(const float *rows, const float *g, float *g_d,
 
 /* Mean and (biased) variance of each channel over rows of pixels. */
 int moments(const float *x, float *mean, float *variance, long row_count,
-            long width, long c)
+            long width, long c, long threads)
 {
-    const grid s = lay_out(1, 1, row_count, width, c, 1);
+    const grid s = lay_out(1, 1, row_count, width, c, threads);
     float *sum = calloc(2 * s.pixels, sizeof(float));
     if (!sum)
         return 1;
     float *centre = sum + s.pixels;
     for (int pass = 0; pass < 2; pass++) {
-        for (long h = 0; h < row_count; h++)
-            for (long j = 0; j < s.pixels; j++) {
-                float d = x[h * s.pixels + j] - centre[j];
-                sum[j] += pass ? d * d : d;
-            }
+#pragma omp parallel for num_threads(threads)
+        for (long i = 0; i < threads; i++) {
+            long begin = s.pixels * i / threads;
+            long end = s.pixels * (i + 1) / threads;
+            for (long h = 0; h < row_count; h++)
+                for (long j = begin; j < end; j++) {
+                    float d = x[h * s.pixels + j] - centre[j];
+                    sum[j] += pass ? d * d : d;
+                }
+        }
         float *result = pass ? variance : mean;
         gather(result, sum, &s);
         for (long i = 0; i < c; i++)
@@ -722,15 +891,16 @@ int moments(const float *x, float *mean, float *variance, long row_count,
 /* y = a y + b x + d, each per channel. */
 int combine(float *restrict y, const float *restrict x, const float *a,
             const float *b, const float *d, long row_count, long width,
-            long c)
+            long c, long threads)
 {
-    const grid s = lay_out(1, 1, row_count, width, c, 1);
+    const grid s = lay_out(1, 1, row_count, width, c, threads);
     float *each = malloc(3 * s.pixels * sizeof(float));
     if (!each)
         return 1;
     repeat(each, a, &s);
     repeat(each + s.pixels, b, &s);
     repeat(each + 2 * s.pixels, d, &s);
+#pragma omp parallel for num_threads(threads)
     for (long h = 0; h < row_count; h++) {
         float *o = y + h * s.pixels;
         const float *p = x + h * s.pixels;
