@@ -9,6 +9,7 @@
  * Functions return 0, or 1 without memory.
  */
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,8 +50,53 @@ static vec *zeros(long count)
     return v;
 }
 
+/* A thread's memory at work. It is kept for its next task, since pages that
+ * are new to a process cost more than what is done in them. */
+typedef struct {
+    long count;
+    vec *v;
+} room;
+
+static pthread_key_t room_key;
+static pthread_once_t room_once = PTHREAD_ONCE_INIT;
+
+static void leave(void *of)
+{
+    free(((room *)of)->v);
+    free(of);
+}
+
+static void make_key(void) { pthread_key_create(&room_key, leave); }
+
+/* Zeros, until this thread asks again; NULL without memory. */
+static vec *work(long count)
+{
+    pthread_once(&room_once, make_key);
+    room *own = pthread_getspecific(room_key);
+    if (!own) {
+        own = calloc(1, sizeof *own);
+        if (!own || pthread_setspecific(room_key, own)) {
+            free(own);
+            return NULL;
+        }
+    }
+    if (count > own->count) {
+        free(own->v);
+        own->v = zeros(count);
+        own->count = own->v ? count : 0;
+    } else {
+        memset(own->v, 0, count * sizeof(vec));
+    }
+    return own->v;
+}
+
+static float *work_floats(long count)
+{
+    return (float *)work(parts(count, LANES));
+}
+
 static sizes measure(long n_count, long t_count, long height, long width,
-                     long channels, long rows, long tasks)
+                     long channels, long rows, long threads)
 {
     sizes s = {n_count, t_count, height, width, channels};
     long room = CACHE / (rows * t_count * (long)sizeof(vec));
@@ -60,8 +106,9 @@ static sizes measure(long n_count, long t_count, long height, long width,
     s.line = s.tile + 2;
     s.row = t_count * s.line + 1; /* rows of 2^n bytes would share lines */
     s.chunk = most(least(room / s.line, s.blocks), 1);
+    long tasks = parts(threads, n_count * parts(width, s.tile));
     long chunks = parts(parts(s.blocks, s.chunk), tasks) * tasks;
-    s.chunk = parts(s.blocks, chunks); /* as much for each task */
+    s.chunk = parts(s.blocks, chunks); /* as much for each thread */
     s.pixels = width * channels;
     s.frame = height * s.pixels;
     return s;
@@ -125,11 +172,27 @@ static void read_row(vec *to, const float *from, const sizes *s,
             for (long i = 0; i < p->blocks; i++) {
                 long c = (p->b + i) * LANES;
                 v[i * s->row] = load(x + c, s->channels - c);
+                __builtin_prefetch(x + c + s->pixels, 0, 2);
             }
         }
 }
 
-/* The same of wt * x. */
+/* The way back; in the order of memory, which is fast in writing. */
+static void write_row(float *to, const vec *from, const sizes *s,
+                      const part *p)
+{
+    for (long t = 0; t < s->t_count; t++)
+        for (long w = 0; w < p->width; w++) {
+            float *y = to + t * s->frame + (p->w + w) * s->channels;
+            const vec *v = from + t * s->line + w + 1;
+            for (long i = 0; i < p->blocks; i++) {
+                long c = (p->b + i) * LANES;
+                store(y + c, v[i * s->row], s->channels - c);
+            }
+        }
+}
+
+/* read_row of wt * x. */
 static void mix_row(vec *to, const float *from, const vec *wt, const sizes *s,
                     const part *p)
 {
@@ -142,6 +205,7 @@ static void mix_row(vec *to, const float *from, const vec *wt, const sizes *s,
             vec before = {0}, now = load(x, lanes);
             for (long t = 1; t < s->t_count; t++) {
                 vec after = load(x + t * s->frame, lanes);
+                __builtin_prefetch(x + t * s->frame + s->pixels, 0, 2);
                 *v = k[0] * before + k[1] * now + k[2] * after;
                 v += s->line;
                 before = now;
@@ -221,7 +285,7 @@ static int space_part(const float *x, float *y, const vec *wt, const vec *ws,
                       const part *p, long n)
 {
     long third = s->chunk * s->row, clip = n * s->t_count * s->frame;
-    vec *ring = zeros(3 * third);
+    vec *ring = work(3 * third);
     if (!ring)
         return 1;
     for (long h = 0; h <= s->height; h++) {
@@ -241,7 +305,6 @@ static int space_part(const float *x, float *y, const vec *wt, const vec *ws,
                       ws + 9 * b, &expand, s, p, s->channels - b * LANES);
         }
     }
-    free(ring);
     return 0;
 }
 
@@ -252,7 +315,7 @@ int block_forward(const float *x, float *y, const float *wt, const float *ws,
                   long threads)
 {
     const sizes s = measure(n_count, t_count, height, width, channels, 3,
-                            parts(threads, n_count));
+                            threads);
     vec *time = packed(wt, 3, &s), *space = packed(ws, 9, &s);
     vec *expand = packed(e, c, &s);
     int failed = !time || !space || !expand;
@@ -309,9 +372,8 @@ static void space_back(vec *to, vec *sums, const vec *x, const vec *above,
 }
 
 /* A row's gradient of x, and its part of that of wt, 16 channels. */
-static void time_back(float *to, vec *sums, const vec *x, const vec *g,
-                      const vec *wt, const sizes *s, const part *p,
-                      long lanes)
+static void time_back(vec *to, vec *sums, const vec *x, const vec *g,
+                      const vec *wt, const sizes *s, const part *p)
 {
     vec all0 = {0}, all1 = {0}, all2 = {0};
     const vec k0 = wt[0], k1 = wt[1], k2 = wt[2];
@@ -328,7 +390,7 @@ static void time_back(float *to, vec *sums, const vec *x, const vec *g,
                 sum += k0 * gm[w + s->line];
                 all2 += gm[w] * now[w + s->line];
             }
-            store(to + t * s->frame + w * s->channels, sum, lanes);
+            to[t * s->line + w + 1] = sum;
         }
     }
     sums[0] += all0;
@@ -337,33 +399,32 @@ static void time_back(float *to, vec *sums, const vec *x, const vec *g,
 }
 
 /* A few pixels of to += E m, 16 channels. */
-INLINE void expand_pixels(float *to, const float *m, const motion *expand,
-                          long channels, long lanes, const int count)
+INLINE void expand_pixels(vec *to, const float *m, const motion *expand,
+                          const int count)
 {
     vec sum[8];
     for (int i = 0; i < count; i++)
-        sum[i] = load(to + i * channels, lanes);
+        sum[i] = to[i];
     for (long c = 0; c < expand->c; c++)
         for (int i = 0; i < count; i++)
             sum[i] += m[i * expand->c + c] * expand->e[c];
     for (int i = 0; i < count; i++)
-        store(to + i * channels, sum[i], lanes);
+        to[i] = sum[i];
 }
 
 /* A row of all frames. */
-static void expand_row(float *to, const motion *expand, const sizes *s,
-                       const part *p, long lanes)
+static void expand_row(vec *to, const motion *expand, const sizes *s,
+                       const part *p)
 {
     long groups = parts(p->width, 8), plane = s->height * s->width;
     for (long t = 0; t < s->t_count; t++)
         for (long g = 0; g < groups; g++) {
             long w = g * p->width / groups;
             long next = (g + 1) * p->width / groups;
-            float *y = to + t * s->frame + w * s->channels;
             const float *m = expand->m + (t * plane + w) * expand->c;
 #define PIXELS(count)                                                         \
     case count:                                                               \
-        expand_pixels(y, m, expand, s->channels, lanes, count);               \
+        expand_pixels(to + t * s->line + w + 1, m, expand, count);            \
         break;
             EACH_COUNT(next - w)
 #undef PIXELS
@@ -371,37 +432,40 @@ static void expand_row(float *to, const motion *expand, const sizes *s,
 }
 
 /* All rows of a part of clip n; adds to sums, 3 of wt and 9 of ws a block. */
-static void part_back(const float *x, const float *g, float *gx,
-                      const vec *wt, const vec *ws, const float *m,
-                      const vec *e, long c, vec *ring, vec *sums,
-                      const sizes *s, const part *p, long n)
+static int part_back(const float *x, const float *g, float *gx,
+                     const vec *wt, const vec *ws, const float *m,
+                     const vec *e, long c, vec *sums, const sizes *s,
+                     const part *p, long n)
 {
-    long fifth = s->chunk * s->row, start = n * s->t_count * s->frame;
-    vec *row = ring + 3 * fifth, *mixed = ring + 4 * fifth;
-    memset(ring, 0, 5 * fifth * sizeof(vec));
+    long sixth = s->chunk * s->row, start = n * s->t_count * s->frame;
+    vec *ring = work(6 * sixth), *row = ring + 3 * sixth;
+    vec *mixed = ring + 4 * sixth, *sum = ring + 5 * sixth;
+    if (!ring)
+        return 1;
     read_row(ring, g + start, s, p);
     for (long h = 0; h < s->height; h++) {
         long here = start + h * s->pixels;
-        vec *next = ring + (h + 1) % 3 * fifth;
-        vec *own = ring + h % 3 * fifth, *above = ring + (h + 2) % 3 * fifth;
+        vec *next = ring + (h + 1) % 3 * sixth;
+        vec *own = ring + h % 3 * sixth, *above = ring + (h + 2) % 3 * sixth;
         if (h + 1 < s->height)
             read_row(next, g + here + s->pixels, s, p);
         else
-            memset(next, 0, fifth * sizeof(vec));
+            memset(next, 0, sixth * sizeof(vec));
         read_row(row, x + here, s, p);
         for (long i = 0; i < p->blocks; i++) {
-            long b = p->b + i, at = i * s->row, lanes = s->channels - b * LANES;
+            long b = p->b + i, at = i * s->row;
             long pixel = n * s->t_count * s->height * s->width;
             pixel += h * s->width + p->w;
-            float *to = gx + here + p->w * s->channels + b * LANES;
             motion expand = {m + pixel * c, e + b * c, c};
             space_back(mixed + at, sums + 12 * i + 3, row + at, above + at,
                        own + at, next + at, wt + 3 * b, ws + 9 * b, s, p);
-            time_back(to, sums + 12 * i, row + at, mixed + at, wt + 3 * b, s,
-                      p, lanes);
-            expand_row(to, &expand, s, p, lanes);
+            time_back(sum + at, sums + 12 * i, row + at, mixed + at,
+                      wt + 3 * b, s, p);
+            expand_row(sum + at, &expand, s, p);
         }
+        write_row(gx + here, sum, s, p);
     }
+    return 0;
 }
 
 /* Gradients of x, wt and ws from g, that of y; wt * x is made again. Added
@@ -412,35 +476,33 @@ int block_backward(const float *x, const float *g, float *gx, const float *wt,
                    long height, long width, long channels, long threads)
 {
     const sizes s =
-        measure(n_count, t_count, height, width, channels, 5, threads);
+        measure(n_count, t_count, height, width, channels, 6, threads);
     vec *time = packed(wt, 3, &s), *space = packed(ws, 9, &s);
     vec *expand = packed(r, c, &s);
     int failed = !time || !space || !expand;
-    long blocks = failed ? 0 : s.blocks;
+    long tiles = parts(width, s.tile), chunks = parts(s.blocks, s.chunk);
+    long tasks = n_count * tiles, own = 12 * s.blocks;
+    vec *sums = zeros(tasks * own);
+    failed |= !sums;
 #pragma omp parallel for num_threads(threads) reduction(| : failed)
-    for (long b = 0; b < blocks; b += s.chunk) {
-        long rows = 5 * s.chunk * s.row;
-        vec *ring = zeros(rows + 12 * s.chunk), *sums = ring + rows;
-        if (!ring) {
-            failed = 1;
-            continue;
-        }
-        for (long n = 0; n < n_count; n++)
-            for (long w = 0; w < width; w += s.tile) {
-                part p = part_at(&s, b, w);
-                part_back(x, g, gx, time, space, m, expand, c, ring, sums,
-                          &s, &p, n);
-            }
-        long end = least(channels, (b + s.chunk) * LANES);
-        for (long i = b * LANES; i < end; i++) {
-            vec *own = sums + 12 * (i / LANES - b);
-            for (int k = 0; k < 3; k++)
-                gwt[3 * i + k] = own[k][i % LANES];
-            for (int k = 0; k < 9; k++)
-                gws[9 * i + k] = own[3 + k][i % LANES];
-        }
-        free(ring);
+    for (long i = 0; i < (failed ? 0 : tasks * chunks); i++) {
+        part p = part_at(&s, i % chunks * s.chunk,
+                         i / chunks % tiles * s.tile);
+        failed |= part_back(x, g, gx, time, space, m, expand, c,
+                            sums + i / chunks * own + 12 * p.b, &s, &p,
+                            i / chunks / tiles);
     }
+    for (long i = 0; i < (failed ? 0 : channels * 12); i++) {
+        long k = i % 12, channel = i / 12;
+        float sum = 0;
+        for (long j = 0; j < tasks; j++)
+            sum += sums[j * own + channel / LANES * 12 + k][channel % LANES];
+        if (k < 3)
+            gwt[3 * channel + k] = sum;
+        else
+            gws[9 * channel + k - 3] = sum;
+    }
+    free(sums);
     free(time);
     free(space);
     free(expand);
@@ -579,7 +641,7 @@ int outer(const float *a, const float *x, float *y, long rows, long c,
     long blocks = parts(channels, LANES), pieces = parts(blocks, REACH);
     long reach = parts(blocks, pieces), shares = parts(threads, pieces);
     long size = c * reach; /* vectors of a task's sums */
-    vec *sums = zeros(pieces * shares * size);
+    vec *sums = work(pieces * shares * size);
     if (!sums)
         return 1;
 #pragma omp parallel for num_threads(threads)
@@ -607,7 +669,6 @@ int outer(const float *a, const float *x, float *y, long rows, long c,
                            [k % LANES];
             y[j * y_column + k * y_channel] = sum;
         }
-    free(sums);
     return 0;
 }
 
@@ -753,7 +814,7 @@ int motion_forward(const float *rows, float *out, const float *a,
                    long threads)
 {
     const grid s = lay_out(n_count, t_count, height, width, c, threads);
-    float *planes = calloc(5 * s.plane + 12 * s.pixels, sizeof(float));
+    float *planes = work_floats(5 * s.plane + 12 * s.pixels);
     if (!planes)
         return 1;
     float *sum = planes + 4 * s.plane, *scale = planes + 5 * s.plane;
@@ -779,7 +840,6 @@ int motion_forward(const float *rows, float *out, const float *a,
                 subtract(sum, 2, f, f_last, kernel, &s);
             copy_out(out + here, orders == 2 ? sum : f, &s);
         }
-    free(planes);
     return 0;
 }
 
@@ -793,7 +853,7 @@ int motion_backward(const float *rows, const float *g, float *g_d,
                     long width, long c, long orders, long threads)
 {
     const grid s = lay_out(n_count, t_count, height, width, c, threads);
-    float *planes = calloc(8 * s.plane + 32 * s.pixels, sizeof(float));
+    float *planes = work_floats(8 * s.plane + 32 * s.pixels);
     if (!planes)
         return 1;
     float *f = planes + 2 * s.plane, *out = planes + 3 * s.plane;
@@ -853,7 +913,6 @@ int motion_backward(const float *rows, const float *g, float *g_d,
         gather(g_k + i * c, sum_k + i * s.pixels, &s);
     gather(g_sum, sum, &s);
     gather(g_sum_x, sum_x, &s);
-    free(planes);
     return 0;
 }
 
