@@ -569,7 +569,7 @@ int narrow(const float *x, const float *w, float *y, long rows, long channels,
 
 /* What one step of a sum of outer products takes: rows, which stay in a
  * core's second cache; columns of a, and vectors of x, in registers. */
-enum { DEEP = 64, TALL = 12, BROAD = 2, REACH = 16 };
+enum { DEEP = 128, TALL = 12, BROAD = 2, REACH = 48 };
 
 /* sums[j][v] += a[r][j] x[r][v], some columns j and vectors v. */
 INLINE void outer_step(vec *sums, long stride, const float *a, long c,
@@ -582,8 +582,10 @@ INLINE void outer_step(vec *sums, long stride, const float *a, long c,
             sum[j][v] = sums[j * stride + v];
     for (long r = 0; r < rows; r++) {
         vec own[BROAD];
-        for (int v = 0; v < broad; v++)
+        for (int v = 0; v < broad; v++) {
             own[v] = load(x + r * channels + v * LANES, lanes - v * LANES);
+            __builtin_prefetch(x + (r + DEEP) * channels + v * LANES, 0, 2);
+        }
         for (int j = 0; j < count; j++)
             for (int v = 0; v < broad; v++)
                 sum[j][v] += a[r * c + j] * own[v];
