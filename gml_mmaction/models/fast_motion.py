@@ -14,6 +14,8 @@ derivatives or for ``vmap`` sets ``fast = False`` on the blocks.
 Shapes: as in motion.py. Maps are channels-last and x is ``(N*T, C, H, W)``.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -80,11 +82,14 @@ def forward(block: nn.Module, x: Tensor) -> Tensor:
     kernels = cstm.temporal.weight, cstm.spatial.weight
     if _kernel_applies(block, x):
         norm = motion.norm
-        return _Kernel.apply(
-            *(x, *kernels, motion.reduce.weight, norm.weight, norm.bias),
-            *(motion.k_pm.weight, block.expand.weight),
-            *(norm, motion.num_segments, motion.num_orders),
+        weights = (
+            *(*kernels, motion.reduce.weight, block.expand.weight),
+            *(motion.k_pm.weight, norm.weight, norm.bias),
         )
+        how = norm, motion.num_segments, motion.num_orders
+        if torch.is_grad_enabled():
+            return _Kernel.apply(x, *weights, *how)
+        return _run_kernel(x, weights, *how)[0]
     x, reduced = _Reduce.apply(x, motion.reduce.weight)
     frames, _, height, width = x.shape
     f_d = motion.norm(reduced).reshape(frames, height, width, -1)
@@ -250,135 +255,84 @@ def _kernel_applies(block: nn.Module, x: Tensor) -> bool:
 
 
 class _Kernel(Function):
-    """A block by motion.c; what stands between its passes is made again.
+    """A block by motion.c, forward and backward in one call each.
 
     The arguments are x, CSTM's kernels over time and space, the reduction
-    ``(c, C)``, the norm's weight and bias, K^PM, E's weight ``(C, c)``, the
+    ``(c, C)``, E's weight ``(C, c)``, K^PM, the norm's weight and bias, the
     norm itself, T and the number of orders of motion.
     """
 
     @staticmethod
-    def forward(
-        ctx, x, temporal, spatial, reduce, weight, bias, k_pm, expand, *how
-    ):
-        norm, length, orders = how
-        kernels = temporal.contiguous(), spatial.contiguous()
-        taps = k_pm.flatten(1).t().contiguous()
-        reduced = _native_narrow(x, reduce)
-        sizes = _sizes(x, length)
-        mean, variance = _moments(norm, reduced, sizes)
-        inverse = (variance + norm.eps).rsqrt()
-        scale = weight * inverse
-        shift = bias - mean * scale
-        motion, y = torch.empty_like(reduced), torch.empty_like(x)
-        own, threads = sizes[:4], sizes[5]
-        columns = len(reduce)
-        native.call(
-            *('motion_forward', reduced, motion, scale, shift, taps),
-            *(*own, columns, orders, threads),
-        )
-        native.call(
-            *('block_forward', x, y, *kernels, motion, expand.contiguous()),
-            *(columns, *sizes),
-        )
-        ctx.save_for_backward(
-            *(x, *kernels, reduce, expand, reduced, motion, taps),
-            *(mean, inverse, scale, shift),
-        )
-        ctx.training, ctx.sizes, ctx.orders = norm.training, sizes, orders
+    def forward(ctx, x, *args):
+        weights, how = args[:7], args[7:]
+        y, *kept = _run_kernel(x, weights, *how)
+        ctx.save_for_backward(x, *weights, *kept)
+        ctx.numbers = _numbers(x, *how)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        x, *kernels, reduce, expand, reduced, motion, taps = ctx.saved_tensors[
-            :8
-        ]
-        mean, inverse, scale, shift = ctx.saved_tensors[8:]
+        x, *weights = ctx.saved_tensors[:8]
+        kept = ctx.saved_tensors[8:]
         needs = ctx.needs_input_grad
-        *own, _, threads = ctx.sizes
-        columns = len(reduce)
         grad = grad.contiguous(memory_format=torch.channels_last)
-        g_motion = _native_narrow(grad, expand.t())
-        g_reduced, g_taps = torch.empty_like(reduced), torch.empty_like(taps)
-        total, total_x = torch.empty_like(mean), torch.empty_like(mean)
+        weights = [weight.contiguous() for weight in weights]
+        grads = [torch.empty_like(each) for each in (x, *weights)]
+        for i in (3, 4):  # the reduction and E
+            grads[i] = grads[i] if needs[i] else None
+        rows = (torch.empty_like(kept[-1]) for _ in range(2))
         native.call(
-            *('motion_backward', reduced, g_motion, g_reduced, scale, shift),
-            *(taps, mean, g_taps, total, total_x),
-            *(*own, columns, ctx.orders, threads),
+            *('block_backward', x, grad, *weights, *kept, *grads, *rows),
+            *ctx.numbers,
         )
-        if ctx.training:  # through the mean and the variance of the batch
-            for_x = -scale * inverse**2 * total_x / len(reduced)
-            const = -scale * total / len(reduced) - for_x * mean
-        else:
-            for_x = const = torch.zeros_like(mean)
-        native.call(
-            *('combine', g_reduced, reduced, scale, for_x, const),
-            *(len(reduced) // own[3], own[3], columns, threads),
-        )
-        g_x, *g_kernels = (torch.empty_like(each) for each in (x, *kernels))
-        native.call(
-            *('block_backward', x, grad, g_x, *kernels, *g_kernels),
-            *(g_reduced, reduce.t().contiguous(), columns, *ctx.sizes),
-        )
-        return (
-            *(g_x, *g_kernels),
-            _native_outer(g_reduced, x, reduce) if needs[3] else None,
-            *(total_x * inverse, total),
-            g_taps.t().reshape(columns, 1, 3, 3),
-            _native_outer(motion, grad, expand) if needs[7] else None,
-            *(None, None, None),
-        )
+        return *grads, None, None, None
 
 
-def _sizes(x: Tensor, length: int) -> tuple[int, ...]:
-    """N, T, H, W, C and the number of threads."""
-    frames, channels, height, width = x.shape
-    threads = torch.get_num_threads()
-    return frames // length, length, height, width, channels, threads
-
-
-def _native_narrow(x: Tensor, weight: Tensor) -> Tensor:
-    """Pixels of x times the transpose of ``weight (c, C)``: ``(N*T*H*W, c)``."""
-    columns, channels = weight.shape
-    pixels = x.numel() // channels
-    out = x.new_empty(pixels, columns)
+def _run_kernel(
+    x: Tensor,
+    weights: Sequence[Tensor],
+    norm: nn.BatchNorm1d,
+    length: int,
+    orders: int,
+) -> tuple[Tensor, ...]:
+    """The block's output; mean, variance, reduced input and motion."""
+    weights = [weight.contiguous() for weight in weights]
+    moments = norm.running_mean, norm.running_var
+    if norm.training:
+        moments = [torch.empty_like(each) for each in moments]
+    pixels = x.numel() // x.shape[1]
+    rows = [x.new_empty(pixels, norm.num_features) for _ in range(2)]
+    y = torch.empty_like(x)
     native.call(
-        *('narrow', x, weight, out, pixels, channels, columns),
-        *(*weight.stride()[::-1], torch.get_num_threads()),
+        *('block_forward', x, y, *weights, *moments, *rows),
+        *_numbers(x, norm, length, orders),
     )
-    return out
+    if norm.training:
+        _track(norm, *moments, pixels)
+    return y, *moments, *rows
 
 
-def _native_outer(rows: Tensor, x: Tensor, like: Tensor) -> Tensor:
-    """``rows.t()`` times the pixels of x; shape of ``like``, or its transpose."""
-    out = torch.empty_like(like)
-    columns, channels = rows.shape[1], x.shape[1]
-    strides = out.stride() if len(out) == columns else out.stride()[::-1]
-    native.call(
-        *('outer', rows, x, out, len(rows), columns, channels, *strides),
+def _numbers(
+    x: Tensor, norm: nn.BatchNorm1d, length: int, orders: int
+) -> tuple[float | int, ...]:
+    """The last arguments of motion.c's functions."""
+    frames, channels, height, width = x.shape
+    return (
+        *(norm.eps, int(norm.training), norm.num_features, orders),
+        *(frames // length, length, height, width, channels),
         torch.get_num_threads(),
     )
-    return out
 
 
 @torch.no_grad()
-def _moments(
-    norm: nn.BatchNorm1d, rows: Tensor, sizes: tuple[int, ...]
-) -> tuple[Tensor, Tensor]:
-    """Mean and variance that ``norm`` would take, its own or the batch's."""
-    if not norm.training:
-        return norm.running_mean, norm.running_var
-    mean, variance = (torch.empty_like(norm.running_mean) for _ in range(2))
-    clips, length, height, width, _, threads = sizes
-    native.call(
-        *('moments', rows, mean, variance),
-        *(clips * length * height, width, norm.num_features, threads),
-    )
+def _track(
+    norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int
+) -> None:
+    """Update the norm's running mean and variance from those of a batch."""
     norm.num_batches_tracked.add_(1)
     share = norm.momentum
     if share is None:
         share = 1 / norm.num_batches_tracked.item()
     norm.running_mean.lerp_(mean, share)
-    norm.running_var.lerp_(variance * (len(rows) / (len(rows) - 1)), share)
-    return mean, variance
+    norm.running_var.lerp_(variance * (count / (count - 1)), share)

@@ -9,6 +9,7 @@
  * Functions return 0, or 1 without memory.
  */
 
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,6 +151,16 @@ static vec *packed(const float *from, long taps, const sizes *s)
     for (long c = 0; v && c < s->channels; c++)
         for (long k = 0; k < taps; k++)
             v[c / LANES * taps + k][c % LANES] = from[c * taps + k];
+    return v;
+}
+
+/* The same of weights [taps][channels]. */
+static vec *packed_columns(const float *from, long taps, const sizes *s)
+{
+    vec *v = zeros(s->blocks * taps);
+    for (long k = 0; v && k < taps; k++)
+        for (long c = 0; c < s->channels; c++)
+            v[c / LANES * taps + k][c % LANES] = from[k * s->channels + c];
     return v;
 }
 
@@ -309,10 +320,11 @@ static int space_part(const float *x, float *y, const vec *wt, const vec *ws,
 }
 
 /* y = ws * (wt * x) + E m: F^S and the motion m, expanded from c channels. */
-int block_forward(const float *x, float *y, const float *wt, const float *ws,
-                  const float *m, const float *e, long c, long n_count,
-                  long t_count, long height, long width, long channels,
-                  long threads)
+static int sum_forward(const float *x, float *y, const float *wt,
+                       const float *ws,
+                       const float *m, const float *e, long c, long n_count,
+                       long t_count, long height, long width, long channels,
+                       long threads)
 {
     const sizes s = measure(n_count, t_count, height, width, channels, 3,
                             threads);
@@ -470,16 +482,17 @@ static int part_back(const float *x, const float *g, float *gx,
 
 /* Gradients of x, wt and ws from g, that of y; wt * x is made again. Added
  * to that of x: r m, the reduction's share, from c channels. */
-int block_backward(const float *x, const float *g, float *gx, const float *wt,
-                   const float *ws, float *gwt, float *gws, const float *m,
-                   const float *r, long c, long n_count, long t_count,
-                   long height, long width, long channels, long threads)
+static int sum_backward(const float *x, const float *g, float *gx,
+                        const float *wt, const float *ws, float *gwt,
+                        float *gws, const float *m, const float *r, long c,
+                        long n_count, long t_count, long height, long width,
+                        long channels, long threads)
 {
     const sizes s =
         measure(n_count, t_count, height, width, channels, 6, threads);
     vec *time = packed(wt, 3, &s), *space = packed(ws, 9, &s);
-    vec *expand = packed(r, c, &s);
-    int failed = !time || !space || !expand;
+    vec *back = packed_columns(r, c, &s);
+    int failed = !time || !space || !back;
     long tiles = parts(width, s.tile), chunks = parts(s.blocks, s.chunk);
     long tasks = n_count * tiles, own = 12 * s.blocks;
     vec *sums = zeros(tasks * own);
@@ -488,7 +501,7 @@ int block_backward(const float *x, const float *g, float *gx, const float *wt,
     for (long i = 0; i < (failed ? 0 : tasks * chunks); i++) {
         part p = part_at(&s, i % chunks * s.chunk,
                          i / chunks % tiles * s.tile);
-        failed |= part_back(x, g, gx, time, space, m, expand, c,
+        failed |= part_back(x, g, gx, time, space, m, back, c,
                             sums + i / chunks * own + 12 * p.b, &s, &p,
                             i / chunks / tiles);
     }
@@ -505,7 +518,7 @@ int block_backward(const float *x, const float *g, float *gx, const float *wt,
     free(sums);
     free(time);
     free(space);
-    free(expand);
+    free(back);
     return failed;
 }
 
@@ -529,8 +542,9 @@ INLINE void narrow_rows(float *y, const float *const *x, const vec *w,
 
 /* y[rows][c] = x[rows][channels] w, c much smaller than channels; w[k][j]
  * is found at k * w_channel + j * w_column. */
-int narrow(const float *x, const float *w, float *y, long rows, long channels,
-           long c, long w_channel, long w_column, long threads)
+static int narrow(const float *x, const float *w, float *y, long rows,
+                  long channels, long c, long w_channel, long w_column,
+                  long threads)
 {
     long stride = parts(c, LANES);
     vec *all = zeros(channels * stride);
@@ -637,8 +651,8 @@ static void outer_columns(vec *sums, long stride, const float *a, long c,
 
 /* y = a^T x of a[rows][c] and x[rows][channels]; y[j][k] is put at
  * j * y_column + k * y_channel. */
-int outer(const float *a, const float *x, float *y, long rows, long c,
-          long channels, long y_column, long y_channel, long threads)
+static int outer(const float *a, const float *x, float *y, long rows, long c,
+                 long channels, long y_column, long y_channel, long threads)
 {
     long blocks = parts(channels, LANES), pieces = parts(blocks, REACH);
     long reach = parts(blocks, pieces), shares = parts(threads, pieces);
@@ -698,20 +712,22 @@ static grid lay_out(long n_count, long t_count, long height, long width,
     return s;
 }
 
-static void repeat(float *to, const float *from, const grid *s)
+static void repeat(float *to, const float *from, long step, const grid *s)
 {
-    for (long j = 0; j < s->pixels; j += s->c)
-        memcpy(to + j, from, s->c * sizeof(float));
+    for (long c = 0; c < s->c; c++)
+        to[c] = from[c * step];
+    for (long j = s->c; j < s->pixels; j += s->c)
+        memcpy(to + j, to, s->c * sizeof(float));
 }
 
 /* Sum over the pixels of a row. */
-static void gather(float *to, const float *from, const grid *s)
+static void gather(float *to, const float *from, long step, const grid *s)
 {
     for (long c = 0; c < s->c; c++) {
         double sum = 0;
         for (long j = c; j < s->pixels; j += s->c)
             sum += from[j];
-        to[c] = (float)sum;
+        to[c * step] = (float)sum;
     }
 }
 
@@ -809,11 +825,11 @@ static void add_sums(float *restrict sum, float *restrict sum_x,
     }
 }
 
-/* F^M, or F^M + F^MM, from rows: F^D = a rows + b, K^PM is k[9][c]. */
-int motion_forward(const float *rows, float *out, const float *a,
-                   const float *b, const float *k, long n_count,
-                   long t_count, long height, long width, long c, long orders,
-                   long threads)
+/* F^M, or F^M + F^MM, from rows: F^D = a rows + b, K^PM is k[c][9]. */
+static int motion_forward(const float *rows, float *out, const float *a,
+                          const float *b, const float *k, long n_count,
+                          long t_count, long height, long width, long c,
+                          long orders, long threads)
 {
     const grid s = lay_out(n_count, t_count, height, width, c, threads);
     float *planes = work_floats(5 * s.plane + 12 * s.pixels);
@@ -821,10 +837,10 @@ int motion_forward(const float *rows, float *out, const float *a,
         return 1;
     float *sum = planes + 4 * s.plane, *scale = planes + 5 * s.plane;
     float *shift = scale + s.pixels, *kernel = scale + 2 * s.pixels;
-    repeat(scale, a, &s);
-    repeat(shift, b, &s);
+    repeat(scale, a, 1, &s);
+    repeat(shift, b, 1, &s);
     for (int i = 0; i < 9; i++)
-        repeat(kernel + i * s.pixels, k + i * c, &s);
+        repeat(kernel + i * s.pixels, k + i, 9, &s);
     for (long n = 0; n < n_count; n++)
         for (long t = 0; t < t_count; t++) {
             long here = (n * t_count + t) * s.frame;
@@ -848,11 +864,12 @@ int motion_forward(const float *rows, float *out, const float *a,
 /* Gradients of F^D, into g_d[rows], and of k; sums over pixels of g_d and
  * of g_d (rows - mean). What was F^D and F^M is made again, last frame first.
  */
-int motion_backward(const float *rows, const float *g, float *g_d,
-                    const float *a, const float *b, const float *k,
-                    const float *mean, float *g_k, float *g_sum,
-                    float *g_sum_x, long n_count, long t_count, long height,
-                    long width, long c, long orders, long threads)
+static int motion_backward(const float *rows, const float *g, float *g_d,
+                           const float *a, const float *b, const float *k,
+                           const float *mean, float *g_k, float *g_sum,
+                           float *g_sum_x, long n_count, long t_count,
+                           long height, long width, long c, long orders,
+                           long threads)
 {
     const grid s = lay_out(n_count, t_count, height, width, c, threads);
     float *planes = work_floats(8 * s.plane + 32 * s.pixels);
@@ -865,12 +882,12 @@ int motion_backward(const float *rows, const float *g, float *g_d,
     float *flipped = shift + s.pixels, *sum_k = flipped + 9 * s.pixels;
     float *sum = sum_k + 9 * s.pixels, *sum_x = sum + s.pixels;
     float *centre = sum_x + s.pixels;
-    repeat(scale, a, &s);
-    repeat(shift, b, &s);
-    repeat(centre, mean, &s);
+    repeat(scale, a, 1, &s);
+    repeat(shift, b, 1, &s);
+    repeat(centre, mean, 1, &s);
     for (int i = 0; i < 9; i++) {
-        repeat(kernel + i * s.pixels, k + i * c, &s);
-        repeat(flipped + (8 - i) * s.pixels, k + i * c, &s);
+        repeat(kernel + i * s.pixels, k + i, 9, &s);
+        repeat(flipped + (8 - i) * s.pixels, k + i, 9, &s);
     }
     for (long n = 0; n < n_count; n++) {
         const float *x = rows + n * t_count * s.frame;
@@ -912,15 +929,15 @@ int motion_backward(const float *rows, const float *g, float *g_d,
         }
     }
     for (int i = 0; i < 9; i++)
-        gather(g_k + i * c, sum_k + i * s.pixels, &s);
-    gather(g_sum, sum, &s);
-    gather(g_sum_x, sum_x, &s);
+        gather(g_k + i, sum_k + i * s.pixels, 9, &s);
+    gather(g_sum, sum, 1, &s);
+    gather(g_sum_x, sum_x, 1, &s);
     return 0;
 }
 
 /* Mean and (biased) variance of each channel over rows of pixels. */
-int moments(const float *x, float *mean, float *variance, long row_count,
-            long width, long c, long threads)
+static int moments(const float *x, float *mean, float *variance,
+                   long row_count, long width, long c, long threads)
 {
     const grid s = lay_out(1, 1, row_count, width, c, threads);
     float *sum = calloc(2 * s.pixels, sizeof(float));
@@ -939,10 +956,10 @@ int moments(const float *x, float *mean, float *variance, long row_count,
                 }
         }
         float *result = pass ? variance : mean;
-        gather(result, sum, &s);
+        gather(result, sum, 1, &s);
         for (long i = 0; i < c; i++)
             result[i] /= row_count * width;
-        repeat(centre, mean, &s);
+        repeat(centre, mean, 1, &s);
         memset(sum, 0, s.pixels * sizeof(float));
     }
     free(sum);
@@ -950,17 +967,17 @@ int moments(const float *x, float *mean, float *variance, long row_count,
 }
 
 /* y = a y + b x + d, each per channel. */
-int combine(float *restrict y, const float *restrict x, const float *a,
-            const float *b, const float *d, long row_count, long width,
-            long c, long threads)
+static int combine(float *restrict y, const float *restrict x, const float *a,
+                   const float *b, const float *d, long row_count, long width,
+                   long c, long threads)
 {
     const grid s = lay_out(1, 1, row_count, width, c, threads);
     float *each = malloc(3 * s.pixels * sizeof(float));
     if (!each)
         return 1;
-    repeat(each, a, &s);
-    repeat(each + s.pixels, b, &s);
-    repeat(each + 2 * s.pixels, d, &s);
+    repeat(each, a, 1, &s);
+    repeat(each + s.pixels, b, 1, &s);
+    repeat(each + 2 * s.pixels, d, 1, &s);
 #pragma omp parallel for num_threads(threads)
     for (long h = 0; h < row_count; h++) {
         float *o = y + h * s.pixels;
@@ -971,4 +988,89 @@ int combine(float *restrict y, const float *restrict x, const float *a,
     }
     free(each);
     return 0;
+}
+
+/* Batch normalisation as a x + b, from the moments of its input. */
+static void affine(float *a, float *b, const float *weight, const float *bias,
+                   const float *mean, const float *variance, double eps,
+                   long c)
+{
+    for (long i = 0; i < c; i++) {
+        a[i] = (float)(weight[i] / sqrt(variance[i] + eps));
+        b[i] = bias[i] - mean[i] * a[i];
+    }
+}
+
+/* A block: y, and on the way reduced[pixels][c], which is normalised with the
+ * mean and the variance that are given or, with batch, its own, and motion
+ * [pixels][c], of one order or two. Weights are as PyTorch has them: wt
+ * [C][3], ws [C][9], reduce [c][C], expand [C][c], k_pm [c][9]. */
+int block_forward(const float *x, float *y, const float *wt, const float *ws,
+                  const float *reduce, const float *expand, const float *k_pm,
+                  const float *weight, const float *bias, float *mean,
+                  float *variance, float *reduced, float *motion, double eps,
+                  long batch, long c, long orders, long n_count, long t_count,
+                  long height, long width, long channels, long threads)
+{
+    long rows = n_count * t_count * height;
+    float *a = malloc(2 * c * sizeof(float)), *b = a + c;
+    int failed = !a || narrow(x, reduce, reduced, rows * width, channels, c,
+                              1, channels, threads);
+    if (!failed && batch)
+        failed = moments(reduced, mean, variance, rows, width, c, threads);
+    if (!failed) {
+        affine(a, b, weight, bias, mean, variance, eps, c);
+        failed = motion_forward(reduced, motion, a, b, k_pm, n_count, t_count,
+                                height, width, c, orders, threads) ||
+                 sum_forward(x, y, wt, ws, motion, expand, c, n_count,
+                             t_count, height, width, channels, threads);
+    }
+    free(a);
+    return failed;
+}
+
+/* Its gradients from g, that of y; those of reduce and expand may be NULL.
+ * g_motion and g_reduced have room for as much as motion. */
+int block_backward(const float *x, const float *g, const float *wt,
+                   const float *ws, const float *reduce, const float *expand,
+                   const float *k_pm, const float *weight, const float *bias,
+                   const float *mean, const float *variance,
+                   const float *reduced, const float *motion, float *g_x,
+                   float *g_wt, float *g_ws, float *g_reduce, float *g_expand,
+                   float *g_k_pm, float *g_weight, float *g_bias,
+                   float *g_motion, float *g_reduced, double eps, long batch,
+                   long c, long orders, long n_count, long t_count,
+                   long height, long width, long channels, long threads)
+{
+    long rows = n_count * t_count * height, pixels = rows * width;
+    float *a = malloc(4 * c * sizeof(float)), *b = a + c;
+    float *for_x = a + 2 * c, *rest = a + 3 * c;
+    if (!a)
+        return 1;
+    affine(a, b, weight, bias, mean, variance, eps, c);
+    int failed =
+        narrow(g, expand, g_motion, pixels, channels, c, c, 1, threads) ||
+        motion_backward(reduced, g_motion, g_reduced, a, b, k_pm, mean,
+                        g_k_pm, g_bias, g_weight, n_count, t_count, height,
+                        width, c, orders, threads);
+    for (long i = 0; !failed && i < c; i++) {
+        double inverse = 1 / sqrt(variance[i] + eps);
+        g_weight[i] = (float)(g_weight[i] * inverse);
+        /* through the mean and the variance of the batch */
+        for_x[i] = batch ? -a[i] * inverse * g_weight[i] / pixels : 0;
+        rest[i] = batch ? -a[i] * g_bias[i] / pixels - for_x[i] * mean[i] : 0;
+    }
+    failed = failed ||
+             combine(g_reduced, reduced, a, for_x, rest, rows, width, c,
+                     threads) ||
+             sum_backward(x, g, g_x, wt, ws, g_wt, g_ws, g_reduced, reduce, c,
+                          n_count, t_count, height, width, channels, threads);
+    if (!failed && g_reduce)
+        failed = outer(g_reduced, x, g_reduce, pixels, c, channels, channels,
+                       1, threads);
+    if (!failed && g_expand)
+        failed = outer(motion, g, g_expand, pixels, c, channels, 1, c,
+                       threads);
+    free(a);
+    return failed;
 }

@@ -66,7 +66,7 @@ def build() -> Path:
         new = Path(folder) / path.name
         compiler = os.environ.get('CC', 'cc')
         subprocess.run(
-            [compiler, *flags(), str(SOURCE), '-o', str(new)],
+            [compiler, *flags(), str(SOURCE), '-lm', '-o', str(new)],
             check=True,
             capture_output=True,
             text=True,
@@ -90,24 +90,26 @@ def ready() -> bool:
     return _library() is not None
 
 
-def call(name: str, *args: Tensor | int) -> None:
+def call(name: str, *args: Tensor | float | int | None) -> None:
     """Call a function of the library.
 
     Args:
         name: Of the function.
-        args: Float32 tensors, dense in the order that motion.c says, and
-            whole numbers.
+        args: Float32 tensors, dense in the order that motion.c says, or None
+            for its NULL; and numbers.
 
     Raises:
         MemoryError: There is none left.
     """
-    failed = getattr(_library(), name)(
-        *(
-            ctypes.c_void_p(arg.data_ptr())
-            if isinstance(arg, Tensor)
-            else ctypes.c_long(arg)
-            for arg in args
-        )
-    )
-    if failed:
+    if getattr(_library(), name)(*map(_for_c, args)):
         raise MemoryError(f'{name}: no memory for its rows')
+
+
+def _for_c(arg: Tensor | float | int | None) -> ctypes._SimpleCData:
+    if isinstance(arg, Tensor):
+        return ctypes.c_void_p(arg.data_ptr())
+    if isinstance(arg, int):
+        return ctypes.c_long(arg)
+    if arg is None:
+        return ctypes.c_void_p()
+    return ctypes.c_double(arg)

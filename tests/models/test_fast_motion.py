@@ -144,6 +144,20 @@ def test_what_is_frozen_gets_no_gradient_and_the_rest_its_own(frozen):
         torch.testing.assert_close(mine, p.grad, rtol=1e-4, atol=1e-4)
 
 
+def test_the_mode_that_counts_is_that_of_the_forward_pass():
+    block, x = build(), frames()
+    grads = []
+    for fast in (True, False):
+        block.fast = fast
+        own = x.clone().requires_grad_()
+        y = block.train()(own)
+        block.eval()
+        (y * x).sum().backward()
+        grads.append(own.grad)
+    limit = 1e-5 * grads[1].abs().max().item()
+    torch.testing.assert_close(*grads, rtol=0, atol=limit)
+
+
 def test_without_gradients_it_is_the_same_too():
     block, x = build().eval(), frames()
     expected = run(block, x, False)['output']
