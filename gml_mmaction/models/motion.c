@@ -226,16 +226,19 @@ static void mix_row(vec *to, const float *from, const vec *wt, const sizes *s,
         }
 }
 
-/* Motion m[pixel][c] and its expansion e[c], 16 channels. */
+/* Motion m[pixel][c] and its expansion e[block][c]. */
 typedef struct {
     const float *m;
     const vec *e;
     long c;
 } motion;
 
-/* PIXELS for as many pixels as there are, which the compiler then knows. */
-#define EACH_COUNT(count)                                                     \
-    switch (count) {                                                          \
+/* What is summed at once: pixels and blocks, whose number the compiler knows;
+ * fewer sums would wait for each other. */
+enum { AT_ONCE = 8, PAIR = 2 };
+
+#define EACH_COUNT(count, blocks)                                             \
+    switch ((count) + ((blocks) == PAIR ? AT_ONCE : 0)) {                     \
         PIXELS(1)                                                             \
         PIXELS(2)                                                             \
         PIXELS(3)                                                             \
@@ -245,34 +248,57 @@ typedef struct {
         PIXELS(7)                                                             \
         PIXELS(8)                                                             \
     }
+#define PIXELS(count)                                                         \
+    case count:                                                               \
+        SUM(count, 1);                                                        \
+        break;                                                                \
+    case count + AT_ONCE:                                                     \
+        SUM(count, PAIR);                                                     \
+        break;
 
-/* A few pixels of F^S + E m from three rows of wt * x, 16 channels. */
-INLINE void space_pixels(float *to, const vec *a, const vec *b, const vec *d,
-                         const vec *k, const float *m, const motion *expand,
-                         long channels, long lanes, const int count)
+/* sum[block][pixel] += E m. */
+INLINE void expand_sums(vec sum[PAIR][AT_ONCE], const float *m,
+                        const motion *expand, const int count,
+                        const int blocks)
 {
-    vec sum[8];
-    for (int i = 0; i < count; i++) {
-        vec top = k[0] * a[i] + k[1] * a[i + 1] + k[2] * a[i + 2];
-        vec mid = k[3] * b[i] + k[4] * b[i + 1] + k[5] * b[i + 2];
-        vec low = k[6] * d[i] + k[7] * d[i + 1] + k[8] * d[i + 2];
-        sum[i] = top + mid + low;
-    }
     for (long c = 0; c < expand->c; c++)
         for (int i = 0; i < count; i++)
-            sum[i] += m[i * expand->c + c] * expand->e[c];
-    for (int i = 0; i < count; i++)
-        store(to + i * channels, sum[i], lanes);
+            for (int b = 0; b < blocks; b++)
+                sum[b][i] += m[i * expand->c + c] *
+                             expand->e[b * expand->c + c];
 }
 
-/* A row of all frames. */
+/* F^S + E m from three rows of wt * x. */
+INLINE void space_pixels(float *to, const vec *above, const vec *own,
+                         const vec *below, const vec *ws, const float *m,
+                         const motion *expand, const sizes *s, long lanes,
+                         const int count, const int blocks)
+{
+    vec sum[PAIR][AT_ONCE];
+    for (int j = 0; j < blocks; j++) {
+        const vec *a = above + j * s->row, *b = own + j * s->row;
+        const vec *d = below + j * s->row, *k = ws + 9 * j;
+        for (int i = 0; i < count; i++) {
+            vec top = k[0] * a[i] + k[1] * a[i + 1] + k[2] * a[i + 2];
+            vec mid = k[3] * b[i] + k[4] * b[i + 1] + k[5] * b[i + 2];
+            vec low = k[6] * d[i] + k[7] * d[i + 1] + k[8] * d[i + 2];
+            sum[j][i] = top + mid + low;
+        }
+    }
+    expand_sums(sum, m, expand, count, blocks);
+    for (int i = 0; i < count; i++)
+        for (int j = 0; j < blocks; j++)
+            store(to + i * s->channels + j * LANES, sum[j][i],
+                  lanes - j * LANES);
+}
+
+/* A row of all frames, one or two blocks of which lanes channels are left. */
 static void space_row(float *to, const vec *above, const vec *own,
                       const vec *below, const vec *ws, const motion *expand,
-                      const sizes *s, const part *p, long lanes)
+                      const sizes *s, const part *p, long lanes, long blocks)
 {
-    vec k[9];
-    long groups = parts(p->width, 8), plane = s->height * s->width;
-    memcpy(k, ws, sizeof k);
+    long groups = parts(p->width, AT_ONCE), plane = s->height * s->width;
+
     for (long t = 0; t < s->t_count; t++)
         for (long g = 0; g < groups; g++) {
             long w = g * p->width / groups;
@@ -280,13 +306,11 @@ static void space_row(float *to, const vec *above, const vec *own,
             long at = t * s->line + w;
             float *y = to + t * s->frame + w * s->channels;
             const float *m = expand->m + (t * plane + w) * expand->c;
-#define PIXELS(count)                                                         \
-    case count:                                                               \
-        space_pixels(y, above + at, own + at, below + at, k, m, expand,       \
-                     s->channels, lanes, count);                              \
-        break;
-            EACH_COUNT(next - w)
-#undef PIXELS
+#define SUM(count, blocks)                                                    \
+    space_pixels(y, above + at, own + at, below + at, ws, m, expand, s,       \
+                 lanes, count, blocks)
+            EACH_COUNT(next - w, blocks)
+#undef SUM
         }
 }
 
@@ -296,6 +320,7 @@ static int space_part(const float *x, float *y, const vec *wt, const vec *ws,
                       const part *p, long n)
 {
     long third = s->chunk * s->row, clip = n * s->t_count * s->frame;
+    long together = c > 18 ? PAIR : 1; /* or the taps are most of the work */
     vec *ring = work(3 * third);
     if (!ring)
         return 1;
@@ -307,13 +332,14 @@ static int space_part(const float *x, float *y, const vec *wt, const vec *ws,
             mix_row(next, x + clip + h * s->pixels, wt, s, p);
         else
             memset(next, 0, third * sizeof(vec));
-        for (long i = 0; h && i < p->blocks; i++) {
+        for (long i = 0; h && i < p->blocks; i += together) {
             long b = p->b + i, pixel = (h - 1) * s->width + p->w;
             long plane = n * s->t_count * s->height * s->width;
             motion expand = {m + (plane + pixel) * c, e + b * c, c};
             space_row(y + clip + pixel * s->channels + b * LANES,
                       above + i * s->row, own + i * s->row, next + i * s->row,
-                      ws + 9 * b, &expand, s, p, s->channels - b * LANES);
+                      ws + 9 * b, &expand, s, p, s->channels - b * LANES,
+                      least(together, p->blocks - i));
         }
     }
     return 0;
@@ -410,36 +436,34 @@ static void time_back(vec *to, vec *sums, const vec *x, const vec *g,
     sums[2] += all2;
 }
 
-/* A few pixels of to += E m, 16 channels. */
+/* to += E m. */
 INLINE void expand_pixels(vec *to, const float *m, const motion *expand,
-                          const int count)
+                          const sizes *s, const int count, const int blocks)
 {
-    vec sum[8];
-    for (int i = 0; i < count; i++)
-        sum[i] = to[i];
-    for (long c = 0; c < expand->c; c++)
+    vec sum[PAIR][AT_ONCE];
+    for (int j = 0; j < blocks; j++)
         for (int i = 0; i < count; i++)
-            sum[i] += m[i * expand->c + c] * expand->e[c];
-    for (int i = 0; i < count; i++)
-        to[i] = sum[i];
+            sum[j][i] = to[j * s->row + i];
+    expand_sums(sum, m, expand, count, blocks);
+    for (int j = 0; j < blocks; j++)
+        for (int i = 0; i < count; i++)
+            to[j * s->row + i] = sum[j][i];
 }
 
-/* A row of all frames. */
+/* A row of all frames, one or two blocks. */
 static void expand_row(vec *to, const motion *expand, const sizes *s,
-                       const part *p)
+                       const part *p, long blocks)
 {
-    long groups = parts(p->width, 8), plane = s->height * s->width;
+    long groups = parts(p->width, AT_ONCE), plane = s->height * s->width;
     for (long t = 0; t < s->t_count; t++)
         for (long g = 0; g < groups; g++) {
             long w = g * p->width / groups;
             long next = (g + 1) * p->width / groups;
             const float *m = expand->m + (t * plane + w) * expand->c;
-#define PIXELS(count)                                                         \
-    case count:                                                               \
-        expand_pixels(to + t * s->line + w + 1, m, expand, count);            \
-        break;
-            EACH_COUNT(next - w)
-#undef PIXELS
+#define SUM(count, blocks)                                                    \
+    expand_pixels(to + t * s->line + w + 1, m, expand, s, count, blocks)
+            EACH_COUNT(next - w, blocks)
+#undef SUM
         }
 }
 
@@ -466,14 +490,17 @@ static int part_back(const float *x, const float *g, float *gx,
         read_row(row, x + here, s, p);
         for (long i = 0; i < p->blocks; i++) {
             long b = p->b + i, at = i * s->row;
-            long pixel = n * s->t_count * s->height * s->width;
-            pixel += h * s->width + p->w;
-            motion expand = {m + pixel * c, e + b * c, c};
             space_back(mixed + at, sums + 12 * i + 3, row + at, above + at,
                        own + at, next + at, wt + 3 * b, ws + 9 * b, s, p);
             time_back(sum + at, sums + 12 * i, row + at, mixed + at,
                       wt + 3 * b, s, p);
-            expand_row(sum + at, &expand, s, p);
+        }
+        for (long i = 0; i < p->blocks; i += PAIR) {
+            long pixel = n * s->t_count * s->height * s->width;
+            pixel += h * s->width + p->w;
+            motion expand = {m + pixel * c, e + (p->b + i) * c, c};
+            expand_row(sum + i * s->row, &expand, s, p,
+                       least(PAIR, p->blocks - i));
         }
         write_row(gx + here, sum, s, p);
     }
