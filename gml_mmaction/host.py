@@ -160,7 +160,7 @@ def require(name: str) -> ModuleType:
         return importlib.import_module(name)
     except (ImportError, AssertionError, OSError) as error:
         raise StackError(
-            f'{name} cannot be imported ({_one_line(error)}). '
+            f'{name} cannot be imported ({one_line(error)}). '
             f'Remedy: {remedy(name, str(error))}'
         ) from error
 
@@ -329,7 +329,7 @@ def lost_processes() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        text = _one_line(error)
+        text = one_line(error)
         named = type(error).__module__.startswith('torch.distributed')
         if not named and not re.search(r'gloo/transport|NCCL|TCPStore', text):
             raise
@@ -714,7 +714,7 @@ def safe_loading(filename: str | os.PathLike) -> Iterator[None]:
     except Exception as error:  # a damaged file may raise anything
         if getattr(error, 'filename', None):  # named in the message
             raise
-        what = f'{type(error).__name__}: {_one_line(error)}'
+        what = f'{type(error).__name__}: {one_line(error)}'
         raise BrokenCheckpointError(
             f'{filename}: no checkpoint, or a broken one ({what:.120}). '
             'Remedy: give a .pth file of tools/train.py'
@@ -842,8 +842,11 @@ def _name_of(item: Any) -> str:
     return getattr(item, '__qualname__', type(item).__qualname__)
 
 
-def _one_line(error: BaseException) -> str:
-    text = ' '.join(str(error).split()) or type(error).__name__
+def one_line(error: BaseException) -> str:
+    """What an error says, without its line breaks and what is no text."""
+    quoted = isinstance(error, KeyError) and error.args
+    text = str(error.args[0] if quoted else error)
+    text = ' '.join(text.split()) or type(error).__name__
     return ''.join(filter(str.isprintable, text))
 
 
@@ -851,7 +854,7 @@ def _reason_or_error(workaround: Workaround) -> str:
     try:
         return workaround.reason()
     except Exception as error:  # a broken stack may fail in any way
-        return f'cannot be told: {_one_line(error)}'
+        return f'cannot be told: {one_line(error)}'
 
 
 def _cpu_only() -> bool:

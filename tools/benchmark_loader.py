@@ -15,7 +15,6 @@ training step of 16 clips.
 """
 
 import argparse
-import json
 import math
 import os
 import platform
@@ -34,6 +33,7 @@ from torch.utils.data import DataLoader
 from train import one_line_errors
 
 from gml_mmaction.datasets.samplers import Draw
+from gml_mmaction.whole_files import write_json
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -73,8 +73,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         result.update(clips_per_s_needed=rate, cores_needed=cores)
         print(f'{rate:.1f} clips/s are taken by {cores} cores')
     if args.json:
-        text = json.dumps(result, indent=1) + '\n'
-        args.json.write_text(text, encoding='utf-8')
+        write_json(args.json, result)
     return result
 
 

@@ -1,12 +1,9 @@
 #!/usr/bin/env bash
-# One machine:      tools/dist_test.sh CONFIG CHECKPOINT NUM_PROCESSES [OPTIONS]
-# Several machines: the same on each with NNODES, NODE_RANK, MASTER_ADDR, PORT.
-# Processes use one GPU each, or the CPU (gloo) where there is none.
+# tools/dist_test.sh CONFIG CHECKPOINT NUM_PROCESSES [OPTIONS]
+# Several machines: see dist_run.sh.
 set -euo pipefail
-files=("$1" "$2"); processes=$3; shift 3
+usage='usage: dist_test.sh CONFIG CHECKPOINT NUM_PROCESSES [OPTIONS]'
+config=${1:?$usage} checkpoint=${2:?$usage} processes=${3:?$usage}; shift 3
 
-exec "${PYTHON:-python}" -m torch.distributed.run \
-  --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
-  --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
-  --nproc_per_node="$processes" \
-  "$(dirname "$0")/test.py" "${files[@]}" --launcher pytorch "$@"
+exec "$(dirname "$0")/dist_run.sh" "$processes" \
+  test.py "$config" "$checkpoint" "$@"

@@ -1,12 +1,8 @@
 #!/usr/bin/env bash
-# One machine:      tools/dist_train.sh CONFIG NUM_PROCESSES [OPTIONS]
-# Several machines: the same on each with NNODES, NODE_RANK, MASTER_ADDR, PORT.
-# Processes use one GPU each, or the CPU (gloo) where there is none.
+# tools/dist_train.sh CONFIG NUM_PROCESSES [OPTIONS]
+# Several machines: see dist_run.sh.
 set -euo pipefail
-files=("$1"); processes=$2; shift 2
+usage='usage: dist_train.sh CONFIG NUM_PROCESSES [OPTIONS]'
+config=${1:?$usage} processes=${2:?$usage}; shift 2
 
-exec "${PYTHON:-python}" -m torch.distributed.run \
-  --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
-  --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
-  --nproc_per_node="$processes" \
-  "$(dirname "$0")/train.py" "${files[@]}" --launcher pytorch "$@"
+exec "$(dirname "$0")/dist_run.sh" "$processes" train.py "$config" "$@"

@@ -24,7 +24,7 @@ from ..evaluation.calibration import Calibration, read_calibration
 from ..evaluation.cross_data import file_sha256
 from ..evaluation.forgery_metric import VIDEO_RULES
 from ..faces import CropOptions
-from ..host import HostError
+from ..host import HostError, one_line
 from ..visualization.cam import cam_maps
 from ..visualization.feature_maps import clue_maps, has_clue
 from .config_text import ConfigTextError, parse_config
@@ -283,7 +283,7 @@ def load_detector(
     except Exception as error:  # what a config asks for may raise anything
         raise DetectorError(
             f'{path}: its config or its records cannot be used by this '
-            f'version: {type(error).__name__}: {_in_a_line(error)}'
+            f'version: {type(error).__name__}: {one_line(error):.300}'
         ) from error
     return detector
 
@@ -358,15 +358,9 @@ def _build(path: Path, cfg: Config, loaded: Mapping) -> nn.Module:
     except Exception as error:  # what a config asks for may raise anything
         raise DetectorError(
             f'{path}: its network cannot be built by this version: '
-            + _in_a_line(error)
+            f'{one_line(error):.300}'
         ) from None
     return model
-
-
-def _in_a_line(error: Exception) -> str:
-    """What an error says, without its line breaks and what is no text."""
-    text = ' '.join(str(error.args[0] if error.args else error).split())
-    return ''.join(filter(str.isprintable, text))[:300]
 
 
 def _device(device: str | None) -> torch.device:

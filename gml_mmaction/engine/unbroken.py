@@ -17,10 +17,10 @@ from typing import Any
 import mmengine.dist as dist
 import torch
 from mmaction.registry import HOOKS
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import print_log
 from mmengine.registry import FUNCTIONS
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ..datasets.samplers import set_seeds
 from ..host import HostError
@@ -81,14 +81,14 @@ class UnbrokenHook(Hook):
 
     def _is_due(self, runner: Runner) -> bool:
         loop = runner.train_loop
+        by_epoch = isinstance(loop, EpochBasedTrainLoop)
+        done = runner.epoch if by_epoch else runner.iter
+        end = loop.max_epochs if by_epoch else loop.max_iters
         return (
             runner.val_loop is not None
-            and runner.iter > 0
-            and runner.iter >= loop.val_begin
-            and (
-                runner.iter % loop.val_interval == 0
-                or runner.iter == loop.max_iters
-            )
+            and done > 0
+            and done >= loop.val_begin
+            and (done % loop.val_interval == 0 or done == end)
         )
 
 
@@ -169,12 +169,8 @@ class PreemptionHook(Hook):
         """
         if not self._agreed() or not runner.optim_wrapper.should_update():
             return
-        name = f'iter_{runner.iter + 1}.pth'
-        share_buffers(runner)
-        runner.save_checkpoint(runner.work_dir, name, by_epoch=False)
+        path = _save(runner)
         if dist.is_main_process():
-            path = Path(runner.work_dir, name)
-            write_text(Path(runner.work_dir, 'last_checkpoint'), str(path))
             runner.logger.info(
                 f'SIGTERM: {path} was saved; --resume goes on from there'
             )
@@ -190,6 +186,20 @@ class PreemptionHook(Hook):
         asked = torch.tensor(float(self._asked)).to(dist.get_comm_device())
         dist.all_reduce(asked, 'max')
         return bool(asked)
+
+
+def _save(runner: Runner) -> str:
+    """Save a checkpoint of the iterations that are done; return its path."""
+    share_buffers(runner)
+    for hook in runner.hooks:  # one of those that it keeps, if there is one
+        if isinstance(hook, CheckpointHook) and not hook.by_epoch:
+            hook._save_checkpoint(runner)
+            return hook.last_ckpt
+    path = Path(runner.work_dir, f'iter_{runner.iter + 1}.pth')
+    runner.save_checkpoint(runner.work_dir, path.name, by_epoch=False)
+    if dist.is_main_process():
+        write_text(path.with_name('last_checkpoint'), str(path))
+    return str(path)
 
 
 @FUNCTIONS.register_module()

@@ -617,10 +617,7 @@ INLINE void outer_step(vec *sums, long stride, const float *a, long c,
                        const float *x, long channels, long rows, long lanes,
                        const int count, const int broad)
 {
-    vec sum[TALL][BROAD];
-    for (int j = 0; j < count; j++)
-        for (int v = 0; v < broad; v++)
-            sum[j][v] = sums[j * stride + v];
+    vec sum[TALL][BROAD] = {{{0}}}; /* of few rows: less is rounded away */
     for (long r = 0; r < rows; r++) {
         vec own[BROAD];
         for (int v = 0; v < broad; v++) {
@@ -633,7 +630,7 @@ INLINE void outer_step(vec *sums, long stride, const float *a, long c,
     }
     for (int j = 0; j < count; j++)
         for (int v = 0; v < broad; v++)
-            sums[j * stride + v] = sum[j][v];
+            sums[j * stride + v] += sum[j][v];
 }
 
 /* The columns of a that are left take as few steps of equal size as can be,

@@ -93,6 +93,7 @@ def test_sigterm_saves_exits_with_143_and_the_run_goes_on(tmp_path, receiver):
     assert drill.load(saved)['optimizer']['state']
     output = drill.train_to_the_end(arguments)
     assert f'iter: {saved.stem.split("_")[1]}' in output
+    assert len(list((tmp_path / 'run').glob('iter_*.pth'))) == 2  # as kept
 
 
 def test_the_draws_of_two_processes_are_those_of_one(monkeypatch):
