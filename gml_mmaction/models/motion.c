@@ -298,7 +298,6 @@ static void space_row(float *to, const vec *above, const vec *own,
                       const sizes *s, const part *p, long lanes, long blocks)
 {
     long groups = parts(p->width, AT_ONCE), plane = s->height * s->width;
-
     for (long t = 0; t < s->t_count; t++)
         for (long g = 0; g < groups; g++) {
             long w = g * p->width / groups;
@@ -347,13 +346,12 @@ static int space_part(const float *x, float *y, const vec *wt, const vec *ws,
 
 /* y = ws * (wt * x) + E m: F^S and the motion m, expanded from c channels. */
 static int sum_forward(const float *x, float *y, const float *wt,
-                       const float *ws,
-                       const float *m, const float *e, long c, long n_count,
-                       long t_count, long height, long width, long channels,
-                       long threads)
+                       const float *ws, const float *m, const float *e,
+                       long c, long n_count, long t_count, long height,
+                       long width, long channels, long threads)
 {
-    const sizes s = measure(n_count, t_count, height, width, channels, 3,
-                            threads);
+    const sizes s =
+        measure(n_count, t_count, height, width, channels, 3, threads);
     vec *time = packed(wt, 3, &s), *space = packed(ws, 9, &s);
     vec *expand = packed(e, c, &s);
     int failed = !time || !space || !expand;

@@ -35,6 +35,13 @@ def test_a_training_ends_as_an_unbroken_one_wherever_it_is_killed(
     ]
 
 
+def forget_validation(path):
+    """Let a checkpoint be as it was saved before its validation."""
+    loaded = drill.load(path)
+    loaded['meta']['provenance'].pop('validation')
+    torch.save(loaded, path)
+
+
 @pytest.mark.slow
 def test_the_last_validation_is_made_up_for_too(tmp_path):
     data, config = drill.prepare(tmp_path)
@@ -43,10 +50,7 @@ def test_the_last_validation_is_made_up_for_too(tmp_path):
     drill.train_to_the_end(arguments)
     (best,) = (tmp_path / 'run').glob('best_*')
     best.unlink()
-    last = tmp_path / 'run' / 'iter_3.pth'
-    loaded = drill.load(last)
-    loaded['meta']['provenance'].pop('validation')
-    torch.save(loaded, last)
+    forget_validation(tmp_path / 'run' / 'iter_3.pth')
     drill.train_to_the_end(arguments)
     assert best.exists()
 
@@ -60,10 +64,7 @@ def test_a_validation_that_was_due_is_made_up_for_after_a_kill(tmp_path):
     drill.train_to_the_end(arguments)
     for path in (tmp_path / 'run').glob('best_*'):
         path.unlink()
-    last = tmp_path / 'run' / 'iter_4.pth'
-    loaded = drill.load(last)
-    loaded['meta']['provenance'].pop('validation', None)
-    torch.save(loaded, last)
+    forget_validation(tmp_path / 'run' / 'iter_4.pth')
     longer = ['train_cfg.max_iters=6', 'train_cfg.val_interval=4']
     output = drill.train_to_the_end(
         drill.command(data, config, tmp_path / 'run', *longer)
