@@ -144,23 +144,34 @@ INLINE void store(float *to, vec v, long lanes)
         memcpy(to, &v, lanes * sizeof(float));
 }
 
-/* Weights [channels][taps] as [blocks][taps] vectors, zero beyond channels. */
-static vec *packed(const float *from, long taps, const sizes *s)
+/* What lies step floats apart; zero beyond lanes. */
+INLINE vec pick(const float *from, long step, long lanes)
 {
-    vec *v = zeros(s->blocks * taps);
-    for (long c = 0; v && c < s->channels; c++)
-        for (long k = 0; k < taps; k++)
-            v[c / LANES * taps + k][c % LANES] = from[c * taps + k];
+    vec v = {0};
+    if (lanes >= LANES)
+        for (int i = 0; i < LANES; i++)
+            v[i] = from[i * step];
+    else
+        for (int i = 0; i < lanes; i++)
+            v[i] = from[i * step];
     return v;
 }
 
-/* The same of weights [taps][channels]. */
-static vec *packed_columns(const float *from, long taps, const sizes *s)
+/* Weights as [blocks][taps] vectors, zero beyond channels; those of channel
+ * c and tap k are found at c * channel + k * tap. */
+static vec *packed(const float *from, long taps, long channel, long tap,
+                   const sizes *s, long threads)
 {
     vec *v = zeros(s->blocks * taps);
-    for (long k = 0; v && k < taps; k++)
-        for (long c = 0; c < s->channels; c++)
-            v[c / LANES * taps + k][c % LANES] = from[k * s->channels + c];
+    if (!v)
+        return NULL;
+#pragma omp parallel for num_threads(taps > 9 ? threads : 1)
+    for (long b = 0; b < s->blocks; b++) {
+        long c = b * LANES;
+        for (long k = 0; k < taps; k++)
+            v[b * taps + k] =
+                pick(from + c * channel + k * tap, channel, s->channels - c);
+    }
     return v;
 }
 
@@ -352,8 +363,9 @@ static int sum_forward(const float *x, float *y, const float *wt,
 {
     const sizes s =
         measure(n_count, t_count, height, width, channels, 3, threads);
-    vec *time = packed(wt, 3, &s), *space = packed(ws, 9, &s);
-    vec *expand = packed(e, c, &s);
+    vec *time = packed(wt, 3, 3, 1, &s, threads);
+    vec *space = packed(ws, 9, 9, 1, &s, threads);
+    vec *expand = packed(e, c, c, 1, &s, threads);
     int failed = !time || !space || !expand;
     long tiles = parts(width, s.tile), chunks = parts(s.blocks, s.chunk);
     long tasks = failed ? 0 : n_count * tiles * chunks;
@@ -515,8 +527,9 @@ static int sum_backward(const float *x, const float *g, float *gx,
 {
     const sizes s =
         measure(n_count, t_count, height, width, channels, 6, threads);
-    vec *time = packed(wt, 3, &s), *space = packed(ws, 9, &s);
-    vec *back = packed_columns(r, c, &s);
+    vec *time = packed(wt, 3, 3, 1, &s, threads);
+    vec *space = packed(ws, 9, 9, 1, &s, threads);
+    vec *back = packed(r, c, 1, channels, &s, threads);
     int failed = !time || !space || !back;
     long tiles = parts(width, s.tile), chunks = parts(s.blocks, s.chunk);
     long tasks = n_count * tiles, own = 12 * s.blocks;
@@ -575,10 +588,12 @@ static int narrow(const float *x, const float *w, float *y, long rows,
     vec *all = zeros(channels * stride);
     if (!all)
         return 1;
+#pragma omp parallel for num_threads(threads)
     for (long k = 0; k < channels; k++)
-        for (long j = 0; j < c; j++)
-            all[k * stride + j / LANES][j % LANES] =
-                w[k * w_channel + j * w_column];
+        for (long j = 0; j < stride; j++)
+            all[k * stride + j] =
+                pick(w + k * w_channel + j * LANES * w_column, w_column,
+                     c - j * LANES);
 #pragma omp parallel for num_threads(threads)
     for (long i = 0; i < rows; i += ROWS) {
         const float *own[ROWS];
@@ -822,11 +837,13 @@ static void correlate(float *sums, const float *g, const float *x,
                           s->pixels);
 }
 
-static void copy_out(float *to, const float *plane, const grid *s)
+/* Rows begin to end of a plane, without the zero pixels. */
+static void copy_out(float *to, const float *plane, long begin, long end,
+                     const grid *s)
 {
-    for (long h = 0; h < s->height; h++)
-        memcpy(to + h * s->pixels, plane + (h + 1) * s->line + s->c,
-               s->pixels * sizeof(float));
+    for (long h = begin; h < end; h++)
+        memcpy(to + (h - begin) * s->pixels,
+               plane + (h + 1) * s->line + s->c, s->pixels * sizeof(float));
 }
 
 /* sum += g and sum_x += g (x - centre), over the rows of a frame. */
@@ -847,13 +864,15 @@ static void add_sums(float *restrict sum, float *restrict sum_x,
     }
 }
 
-/* F^M, or F^M + F^MM, from rows: F^D = a rows + b, K^PM is k[c][9]. */
-static int motion_forward(const float *rows, float *out, const float *a,
-                          const float *b, const float *k, long n_count,
-                          long t_count, long height, long width, long c,
-                          long orders, long threads)
+/* F^M, or F^M + F^MM, of a clip's rows begin to end, from x: F^D = a x + b,
+ * K^PM is k[c][9]. Rows around them are made, too, so that no thread waits. */
+static int motion_rows(const float *x, float *out, const float *a,
+                       const float *b, const float *k, long t_count,
+                       long orders, const grid *all, long begin, long end)
 {
-    const grid s = lay_out(n_count, t_count, height, width, c, threads);
+    long top = most(begin - orders, 0);
+    long bottom = least(end + orders, all->height), c = all->c;
+    const grid s = lay_out(1, t_count, bottom - top, all->pixels / c, c, 1);
     float *planes = work_floats(5 * s.plane + 12 * s.pixels);
     if (!planes)
         return 1;
@@ -863,24 +882,40 @@ static int motion_forward(const float *rows, float *out, const float *a,
     repeat(shift, b, 1, &s);
     for (int i = 0; i < 9; i++)
         repeat(kernel + i * s.pixels, k + i, 9, &s);
-    for (long n = 0; n < n_count; n++)
-        for (long t = 0; t < t_count; t++) {
-            long here = (n * t_count + t) * s.frame;
-            float *d = planes + t % 2 * s.plane, *f = d + 2 * s.plane;
-            float *d_last = planes + (t + 1) % 2 * s.plane;
-            float *f_last = d_last + 2 * s.plane;
-            fill(d, rows + here, scale, shift, &s);
-            if (t == 0) {
-                memset(f, 0, s.plane * sizeof(float));
-                memset(out + here, 0, s.frame * sizeof(float));
-                continue;
-            }
-            subtract(f, 1, d, d_last, kernel, &s);
-            if (orders == 2)
-                subtract(sum, 2, f, f_last, kernel, &s);
-            copy_out(out + here, orders == 2 ? sum : f, &s);
+    for (long t = 0; t < t_count; t++) {
+        float *to = out + t * all->frame + begin * s.pixels;
+        float *d = planes + t % 2 * s.plane, *f = d + 2 * s.plane;
+        float *d_last = planes + (t + 1) % 2 * s.plane;
+        float *f_last = d_last + 2 * s.plane;
+        fill(d, x + t * all->frame + top * s.pixels, scale, shift, &s);
+        if (t == 0) {
+            memset(to, 0, (end - begin) * s.pixels * sizeof(float));
+            continue;
         }
+        subtract(f, 1, d, d_last, kernel, &s);
+        if (orders == 2)
+            subtract(sum, 2, f, f_last, kernel, &s);
+        copy_out(to, orders == 2 ? sum : f, begin - top, end - top, &s);
+    }
     return 0;
+}
+
+static int motion_forward(const float *rows, float *out, const float *a,
+                          const float *b, const float *k, long n_count,
+                          long t_count, long height, long width, long c,
+                          long orders, long threads)
+{
+    const grid s = lay_out(n_count, t_count, height, width, c, threads);
+    long pieces = least(parts(threads, n_count), height);
+    int failed = 0;
+#pragma omp parallel for num_threads(threads) reduction(| : failed)
+    for (long i = 0; i < n_count * pieces; i++) {
+        long clip = i / pieces * t_count * s.frame, piece = i % pieces;
+        failed |= motion_rows(rows + clip, out + clip, a, b, k, t_count,
+                              orders, &s, piece * height / pieces,
+                              (piece + 1) * height / pieces);
+    }
+    return failed;
 }
 
 /* Gradients of F^D, into g_d[rows], and of k; sums over pixels of g_d and
@@ -946,7 +981,7 @@ static int motion_backward(const float *rows, const float *g, float *g_d,
                 }
             }
             subtract(out, 1, g1, g1_next, flipped, &s);
-            copy_out(g_d + here, out, &s);
+            copy_out(g_d + here, out, 0, height, &s);
             add_sums(sum, sum_x, g_d + here, rows + here, centre, &s);
         }
     }
