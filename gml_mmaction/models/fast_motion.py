@@ -74,15 +74,9 @@ def _has_hooks(module: nn.Module) -> bool:
     )
 
 
+@torch.compiler.disable  # the compiler keeps out, and takes the rest
 def forward(block: nn.Module, x: Tensor) -> Tensor:
     """What ``block`` computes, where :func:`applies` holds."""
-    # The compiler keeps out, and takes the rest. Uncompiled, the price of
-    # keeping it out is a tenth of a small block's time.
-    compiling = torch.compiler.is_dynamo_compiling()
-    return (_kept_out if compiling else _forward)(block, x)
-
-
-def _forward(block: nn.Module, x: Tensor) -> Tensor:
     motion, cstm = block.motion, block.cstm
     x = x.contiguous(memory_format=torch.channels_last)
     kernels = cstm.temporal.weight, cstm.spatial.weight
@@ -103,9 +97,6 @@ def _forward(block: nn.Module, x: Tensor) -> Tensor:
     return _Sum.apply(
         x, *kernels, rows, block.expand.weight, cstm.num_segments
     )
-
-
-_kept_out = torch.compiler.disable(_forward)
 
 
 def _rows(x: Tensor) -> Tensor:

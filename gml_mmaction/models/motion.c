@@ -165,7 +165,7 @@ static vec *packed(const float *from, long taps, long channel, long tap,
     vec *v = zeros(s->blocks * taps);
     if (!v)
         return NULL;
-#pragma omp parallel for num_threads(taps > 9 ? threads : 1)
+#pragma omp parallel for num_threads(threads)
     for (long b = 0; b < s->blocks; b++) {
         long c = b * LANES;
         for (long k = 0; k < taps; k++)
@@ -888,7 +888,7 @@ static int motion_rows(const float *x, float *out, const float *a,
         float *d_last = planes + (t + 1) % 2 * s.plane;
         float *f_last = d_last + 2 * s.plane;
         fill(d, x + t * all->frame + top * s.pixels, scale, shift, &s);
-        if (t == 0) {
+        if (t == 0) { /* f is zero */
             memset(to, 0, (end - begin) * s.pixels * sizeof(float));
             continue;
         }
