@@ -11,12 +11,17 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 
 enum { LANES = 16 };
 
 typedef float vec __attribute__((vector_size(64), aligned(4)));
+typedef float half __attribute__((vector_size(32), aligned(4)));
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -27,6 +32,7 @@ typedef struct {
     long chunk, tile;   /* blocks, and pixels of a row, at work */
     long line, row;     /* vectors of a tile's row: of a frame, of all */
     long pixels, frame; /* floats of a row of pixels, of a frame */
+    int past;           /* write past the caches, see PAST */
 } sizes;
 
 /* What is at work: blocks b to b + blocks, pixels w to w + width of a row. */
@@ -37,6 +43,10 @@ typedef struct {
 /* The rows at work should stay in a core's second cache; shorter runs of
  * pixels than TILE read too many of their neighbours'. */
 enum { CACHE = 384 * 1024, TILE = 14 };
+
+/* Bytes of a map that will have left the caches before it is read: its lines
+ * need not be fetched to be written. */
+enum { PAST = 32 * 1024 * 1024 };
 
 static long least(long a, long b) { return a < b ? a : b; }
 static long most(long a, long b) { return a > b ? a : b; }
@@ -128,9 +138,10 @@ INLINE vec load(const float *from, long lanes)
     if (lanes >= LANES)
         return *(const vec *)from;
     if (lanes == LANES / 2)
-        memcpy(&v, from, LANES / 2 * sizeof(float));
-    else
-        memcpy(&v, from, lanes * sizeof(float));
+        return __builtin_shufflevector(*(const half *)from, (half){0}, 0, 1,
+                                       2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+                                       13, 14, 15);
+    memcpy(&v, from, lanes * sizeof(float));
     return v;
 }
 
@@ -139,9 +150,27 @@ INLINE void store(float *to, vec v, long lanes)
     if (lanes >= LANES)
         *(vec *)to = v;
     else if (lanes == LANES / 2)
-        memcpy(to, &v, LANES / 2 * sizeof(float));
+        *(half *)to = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7);
     else
         memcpy(to, &v, lanes * sizeof(float));
+}
+
+/* Store past the caches, where there is a way; to begins a cache line. */
+INLINE void store_past(float *to, vec v)
+{
+#ifdef __AVX512F__
+    _mm512_stream_ps(to, (__m512)v);
+#else
+    *(vec *)to = v;
+#endif
+}
+
+/* What was stored past the caches is there for the other threads. */
+static void settle(void)
+{
+#ifdef __AVX512F__
+    _mm_sfence();
+#endif
 }
 
 /* What lies step floats apart; zero beyond lanes. */
@@ -225,6 +254,7 @@ static void mix_row(vec *to, const float *from, const vec *wt, const sizes *s,
             const vec *k = wt + 3 * (p->b + i);
             vec *v = to + i * s->row + w + 1;
             vec before = {0}, now = load(x, lanes);
+            __builtin_prefetch(x + s->pixels, 0, 2);
             for (long t = 1; t < s->t_count; t++) {
                 vec after = load(x + t * s->frame, lanes);
                 __builtin_prefetch(x + t * s->frame + s->pixels, 0, 2);
@@ -247,6 +277,9 @@ typedef struct {
 /* What is summed at once: pixels and blocks, whose number the compiler knows;
  * fewer sums would wait for each other. */
 enum { AT_ONCE = 8, PAIR = 2 };
+
+/* Vectors of E's weights that stay in a core's first cache. */
+enum { FEW = 256 };
 
 #define EACH_COUNT(count, blocks)                                             \
     switch ((count) + ((blocks) == PAIR ? AT_ONCE : 0)) {                     \
@@ -298,29 +331,41 @@ INLINE void space_pixels(float *to, const vec *above, const vec *own,
     }
     expand_sums(sum, m, expand, count, blocks);
     for (int i = 0; i < count; i++)
-        for (int j = 0; j < blocks; j++)
-            store(to + i * s->channels + j * LANES, sum[j][i],
-                  lanes - j * LANES);
+        for (int j = 0; j < blocks; j++) {
+            float *y = to + i * s->channels + j * LANES;
+            if (s->past) {
+                store_past(y, sum[j][i]);
+            } else {
+                store(y, sum[j][i], lanes - j * LANES);
+                __builtin_prefetch(y + s->pixels, 1, 3);
+            }
+        }
 }
 
-/* A row of all frames, one or two blocks of which lanes channels are left. */
+/* A row of all frames, some blocks of which lanes channels are left, one or
+ * two of them together. */
 static void space_row(float *to, const vec *above, const vec *own,
                       const vec *below, const vec *ws, const motion *expand,
-                      const sizes *s, const part *p, long lanes, long blocks)
+                      const sizes *s, const part *p, long lanes, long blocks,
+                      long together)
 {
     long groups = parts(p->width, AT_ONCE), plane = s->height * s->width;
     for (long t = 0; t < s->t_count; t++)
         for (long g = 0; g < groups; g++) {
             long w = g * p->width / groups;
             long next = (g + 1) * p->width / groups;
-            long at = t * s->line + w;
             float *y = to + t * s->frame + w * s->channels;
-            const float *m = expand->m + (t * plane + w) * expand->c;
+            motion own_m = *expand;
+            own_m.m += (t * plane + w) * expand->c;
+            for (long b = 0; b < blocks; b += together) {
+                long at = b * s->row + t * s->line + w;
+                own_m.e = expand->e + b * expand->c;
 #define SUM(count, blocks)                                                    \
-    space_pixels(y, above + at, own + at, below + at, ws, m, expand, s,       \
-                 lanes, count, blocks)
-            EACH_COUNT(next - w, blocks)
+    space_pixels(y + b * LANES, above + at, own + at, below + at, ws + 9 * b, \
+                 own_m.m, &own_m, s, lanes - b * LANES, count, blocks)
+                EACH_COUNT(next - w, least(together, blocks - b))
 #undef SUM
+            }
         }
 }
 
@@ -331,6 +376,8 @@ static int space_part(const float *x, float *y, const vec *wt, const vec *ws,
 {
     long third = s->chunk * s->row, clip = n * s->t_count * s->frame;
     long together = c > 18 ? PAIR : 1; /* or the taps are most of the work */
+    /* In the order of memory, if E's weights for it stay in the first cache. */
+    long run = p->blocks * c <= FEW ? p->blocks : together;
     vec *ring = work(3 * third);
     if (!ring)
         return 1;
@@ -342,16 +389,17 @@ static int space_part(const float *x, float *y, const vec *wt, const vec *ws,
             mix_row(next, x + clip + h * s->pixels, wt, s, p);
         else
             memset(next, 0, third * sizeof(vec));
-        for (long i = 0; h && i < p->blocks; i += together) {
+        for (long i = 0; h && i < p->blocks; i += run) {
             long b = p->b + i, pixel = (h - 1) * s->width + p->w;
             long plane = n * s->t_count * s->height * s->width;
             motion expand = {m + (plane + pixel) * c, e + b * c, c};
             space_row(y + clip + pixel * s->channels + b * LANES,
                       above + i * s->row, own + i * s->row, next + i * s->row,
                       ws + 9 * b, &expand, s, p, s->channels - b * LANES,
-                      least(together, p->blocks - i));
+                      least(run, p->blocks - i), together);
         }
     }
+    settle();
     return 0;
 }
 
@@ -361,8 +409,9 @@ static int sum_forward(const float *x, float *y, const float *wt,
                        long c, long n_count, long t_count, long height,
                        long width, long channels, long threads)
 {
-    const sizes s =
-        measure(n_count, t_count, height, width, channels, 3, threads);
+    sizes s = measure(n_count, t_count, height, width, channels, 3, threads);
+    s.past = channels % LANES == 0 && (uintptr_t)y % sizeof(vec) == 0 &&
+             n_count * t_count * s.frame >= PAST / (long)sizeof(float);
     vec *time = packed(wt, 3, 3, 1, &s, threads);
     vec *space = packed(ws, 9, 9, 1, &s, threads);
     vec *expand = packed(e, c, c, 1, &s, threads);
