@@ -24,7 +24,7 @@ from torch.autograd.function import once_differentiable
 
 from . import native
 
-__all__ = ['applies', 'forward']
+__all__ = ['applies', 'forward', 'has_hooks']
 
 PLAIN = {nn.Conv2d, nn.Linear}
 VECTOR = 8  # columns that matrix products take at a time
@@ -41,22 +41,36 @@ def applies(block: nn.Module, x: Tensor) -> bool:
         block: An ``STMBlock`` or an ``MCB``.
         x: Its input.
     """
-    motion, cstm = block.motion, block.cstm
-    layers = (cstm.temporal, cstm.spatial, motion.reduce, block.expand)
+    parts = _parts(block)
     return (
-        x.device.type == 'cpu'
+        x.is_cpu
         and not torch.is_autocast_enabled('cpu')
         and not _is_exporting()
         and not torch.jit.is_tracing()
         and all(
-            type(layer) in PLAIN and layer.weight.dtype == x.dtype
-            for layer in layers
+            type(layer) in PLAIN and _weight(layer).dtype == x.dtype
+            for layer in parts[:4]
         )
-        and not any(
-            _has_hooks(part)
-            for part in (*layers, cstm, motion, motion.norm, motion.k_pm)
-        )
+        and not any(map(has_hooks, parts))
     )
+
+
+def _parts(block: nn.Module) -> tuple[nn.Module, ...]:
+    """The layers, CSTM's two, the reduction and E, and their surroundings.
+
+    From the tables of the modules: ``nn.Module.__getattr__`` is written in
+    Python and, asked thirty times, takes as long as a small map does.
+    """
+    own = block._modules
+    cstm, motion = own['cstm'], own['motion']
+    of_cstm, of_motion = cstm._modules, motion._modules
+    layers = of_cstm['temporal'], of_cstm['spatial'], of_motion['reduce']
+    around = cstm, motion, of_motion['norm'], of_motion['k_pm']
+    return *layers, own['expand'], *around
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    return layer._parameters['weight']
 
 
 def _is_exporting() -> bool:
@@ -65,7 +79,8 @@ def _is_exporting() -> bool:
     return getattr(compiler, 'is_exporting', compiler.is_compiling)()
 
 
-def _has_hooks(module: nn.Module) -> bool:
+def has_hooks(module: nn.Module) -> bool:
+    """Whether a module's input or output is looked at or changed."""
     return bool(
         module._forward_hooks
         or module._forward_pre_hooks
@@ -75,28 +90,32 @@ def _has_hooks(module: nn.Module) -> bool:
 
 
 @torch.compiler.disable  # the compiler keeps out, and takes the rest
-def forward(block: nn.Module, x: Tensor) -> Tensor:
-    """What ``block`` computes, where :func:`applies` holds."""
-    motion, cstm = block.motion, block.cstm
+def forward(
+    block: nn.Module, x: Tensor, relu: nn.Module | None = None
+) -> Tensor:
+    """What ``block`` computes of ``relu(x)``, where :func:`applies` holds."""
+    parts = _parts(block)
+    temporal, spatial, reduce, expand, cstm, motion, norm, k_pm = parts
+    by_kernel = _kernel_applies(block, x, motion, norm, k_pm)
+    rectify = by_kernel and type(relu) is nn.ReLU and not has_hooks(relu)
+    if relu is not None and not rectify:
+        x = relu(x)
     x = x.contiguous(memory_format=torch.channels_last)
-    kernels = cstm.temporal.weight, cstm.spatial.weight
-    if _kernel_applies(block, x):
-        norm = motion.norm
+    if by_kernel:
         weights = (
-            *(*kernels, motion.reduce.weight, block.expand.weight),
-            *(motion.k_pm.weight, norm.weight, norm.bias),
+            *map(_weight, (temporal, spatial, reduce, expand, k_pm, norm)),
+            norm._parameters['bias'],
         )
-        how = norm, motion.num_segments, motion.num_orders
+        how = norm, motion.num_segments, motion.num_orders, rectify
         if torch.is_grad_enabled():
             return _Kernel.apply(x, *weights, *how)
         return _run_kernel(x, weights, *how)[0]
-    x, reduced = _Reduce.apply(x, motion.reduce.weight)
+    x, reduced = _Reduce.apply(x, reduce.weight)
     frames, _, height, width = x.shape
-    f_d = motion.norm(reduced).reshape(frames, height, width, -1)
+    f_d = norm(reduced).reshape(frames, height, width, -1)
     rows = _rows(block.together(motion.orders(f_d.permute(0, 3, 1, 2))))
-    return _Sum.apply(
-        x, *kernels, rows, block.expand.weight, cstm.num_segments
-    )
+    kernels = temporal.weight, spatial.weight
+    return _Sum.apply(x, *kernels, rows, expand.weight, cstm.num_segments)
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -236,10 +255,14 @@ class _Sum(Function):
         return *grads, g_motion, g_expand, None
 
 
-def _kernel_applies(block: nn.Module, x: Tensor) -> bool:
+def _kernel_applies(
+    block: nn.Module,
+    x: Tensor,
+    motion: nn.Module,
+    norm: nn.Module,
+    k_pm: nn.Module,
+) -> bool:
     """Whether motion.c knows the block: the defaults, in float32."""
-    motion = block.motion
-    norm = motion.norm
     return (
         x.dtype == torch.float32
         and native.ready()
@@ -248,8 +271,8 @@ def _kernel_applies(block: nn.Module, x: Tensor) -> bool:
         and type(norm) is nn.BatchNorm1d
         and norm.affine
         and norm.track_running_stats
-        and norm.weight.dtype == x.dtype
-        and type(motion.k_pm) is nn.Conv2d
+        and _weight(norm).dtype == x.dtype
+        and type(k_pm) is nn.Conv2d
         and x.numel() > x.shape[1]
     )
 
@@ -259,7 +282,8 @@ class _Kernel(Function):
 
     The arguments are x, CSTM's kernels over time and space, the reduction
     ``(c, C)``, E's weight ``(C, c)``, K^PM, the norm's weight and bias, the
-    norm itself, T and the number of orders of motion.
+    norm itself, T, the number of orders of motion, and whether x goes through
+    a ReLU first.
     """
 
     @staticmethod
@@ -282,11 +306,9 @@ class _Kernel(Function):
         for i in (3, 4):  # the reduction and E
             grads[i] = grads[i] if needs[i] else None
         rows = (torch.empty_like(kept[-1]) for _ in range(2))
-        native.call(
-            *('block_backward', x, grad, *weights, *kept, *grads, *rows),
-            *ctx.numbers,
-        )
-        return *grads, None, None, None
+        tensors = x, grad, *weights, *kept, *grads, *rows
+        native.call('block_backward', tensors, ctx.numbers)
+        return *grads, *[None] * 4
 
 
 def _run_kernel(
@@ -295,18 +317,20 @@ def _run_kernel(
     norm: nn.BatchNorm1d,
     length: int,
     orders: int,
+    rectify: bool,
 ) -> tuple[Tensor, ...]:
     """The block's output; mean, variance, reduced input and motion."""
     weights = [weight.contiguous() for weight in weights]
-    moments = norm.running_mean, norm.running_var
+    moments = [norm._buffers[f'running_{name}'] for name in ('mean', 'var')]
     if norm.training:
         moments = [torch.empty_like(each) for each in moments]
     pixels = x.numel() // x.shape[1]
     rows = [x.new_empty(pixels, norm.num_features) for _ in range(2)]
     y = torch.empty_like(x)
     native.call(
-        *('block_forward', x, y, *weights, *moments, *rows),
-        *_numbers(x, norm, length, orders),
+        'block_forward',
+        (x, y, *weights, *moments, *rows),
+        _numbers(x, norm, length, orders, rectify),
     )
     if norm.training:
         _track(norm, *moments, pixels)
@@ -314,12 +338,13 @@ def _run_kernel(
 
 
 def _numbers(
-    x: Tensor, norm: nn.BatchNorm1d, length: int, orders: int
+    x: Tensor, norm: nn.BatchNorm1d, length: int, orders: int, rectify: bool
 ) -> tuple[float | int, ...]:
     """The last arguments of motion.c's functions."""
     frames, channels, height, width = x.shape
     return (
-        *(norm.eps, int(norm.training), norm.num_features, orders),
+        *(norm.eps, int(rectify), int(norm.training)),
+        *(norm.num_features, orders),
         *(frames // length, length, height, width, channels),
         torch.get_num_threads(),
     )

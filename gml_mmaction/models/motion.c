@@ -2,7 +2,7 @@
  * of motion in one pass, the reduction, F^M and F^MM (Eq. 1 and 2), and back.
  *
  * Maps are float32 and channels-last: x[n][t][h][w][c]; weights are as
- * PyTorch has them. CSTM takes 16 channels at a time; rows that a 3x3 window
+ * PyTorch has them. x may be taken through a ReLU as it is read. CSTM takes 16 channels at a time; rows that a 3x3 window
  * needs wait in a ring of three, each with a pixel more at both ends, so that
  * nothing of the size of a map is written but the result.
  *
@@ -22,6 +22,7 @@ enum { LANES = 16 };
 
 typedef float vec __attribute__((vector_size(64), aligned(4)));
 typedef float half __attribute__((vector_size(32), aligned(4)));
+typedef int ints __attribute__((vector_size(64)));
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -33,6 +34,7 @@ typedef struct {
     long line, row;     /* vectors of a tile's row: of a frame, of all */
     long pixels, frame; /* floats of a row of pixels, of a frame */
     int past;           /* write past the caches, see PAST */
+    int rectify;        /* x goes through a ReLU first */
 } sizes;
 
 /* What is at work: blocks b to b + blocks, pixels w to w + width of a row. */
@@ -107,9 +109,10 @@ static float *work_floats(long count)
 }
 
 static sizes measure(long n_count, long t_count, long height, long width,
-                     long channels, long rows, long threads)
+                     long channels, long rows, long threads, long rectify)
 {
     sizes s = {n_count, t_count, height, width, channels};
+    s.rectify = rectify != 0;
     long room = CACHE / (rows * t_count * (long)sizeof(vec));
     s.blocks = parts(channels, LANES);
     s.tile = least(most(room / s.blocks - 2, TILE), width);
@@ -153,6 +156,23 @@ INLINE void store(float *to, vec v, long lanes)
         *(half *)to = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7);
     else
         memcpy(to, &v, lanes * sizeof(float));
+}
+
+/* What is below the floor is raised to it; NaN stays. */
+INLINE vec raised(vec v, vec floor)
+{
+#ifdef __AVX512F__
+    return (vec)_mm512_max_ps((__m512)floor, (__m512)v);
+#else
+    ints below = v < floor;
+    return (vec)(((ints)v & ~below) | ((ints)floor & below));
+#endif
+}
+
+/* 0 for a ReLU, and minus infinity for none. */
+INLINE vec floor_of(int rectify)
+{
+    return (vec){0} + (rectify ? 0 : -INFINITY);
 }
 
 /* Store past the caches, where there is a way; to begins a cache line. */
@@ -212,8 +232,9 @@ static long last(const part *p, const sizes *s)
     return p->w + p->width < s->width ? p->width + 1 : p->width;
 }
 
-/* A row of all frames: to[block][t][w + 1] = from[t][w]. */
-static void read_row(vec *to, const float *from, const sizes *s,
+/* A row of all frames: to[block][t][w + 1] = from[t][w], but not below the
+ * floor. */
+static void read_row(vec *to, const float *from, vec floor, const sizes *s,
                      const part *p)
 {
     for (long t = 0; t < s->t_count; t++)
@@ -222,23 +243,27 @@ static void read_row(vec *to, const float *from, const sizes *s,
             vec *v = to + t * s->line + w + 1;
             for (long i = 0; i < p->blocks; i++) {
                 long c = (p->b + i) * LANES;
-                v[i * s->row] = load(x + c, s->channels - c);
+                v[i * s->row] = raised(load(x + c, s->channels - c), floor);
                 __builtin_prefetch(x + c + s->pixels, 0, 2);
             }
         }
 }
 
-/* The way back; in the order of memory, which is fast in writing. */
-static void write_row(float *to, const vec *from, const sizes *s,
-                      const part *p)
+/* The way back, only where x is above the floor; in the order of memory,
+ * which is fast in writing. */
+static void write_row(float *to, const vec *from, const vec *x, vec floor,
+                      const sizes *s, const part *p)
 {
     for (long t = 0; t < s->t_count; t++)
         for (long w = 0; w < p->width; w++) {
             float *y = to + t * s->frame + (p->w + w) * s->channels;
-            const vec *v = from + t * s->line + w + 1;
+            long at = t * s->line + w + 1;
             for (long i = 0; i < p->blocks; i++) {
                 long c = (p->b + i) * LANES;
-                store(y + c, v[i * s->row], s->channels - c);
+                vec v = from[at + i * s->row];
+                if (s->rectify)
+                    v = (vec)((ints)v & (x[at + i * s->row] > floor));
+                store(y + c, v, s->channels - c);
             }
         }
 }
@@ -247,16 +272,17 @@ static void write_row(float *to, const vec *from, const sizes *s,
 static void mix_row(vec *to, const float *from, const vec *wt, const sizes *s,
                     const part *p)
 {
+    const vec floor = floor_of(s->rectify);
     for (long w = first(p); w < last(p, s); w++)
         for (long i = 0; i < p->blocks; i++) {
             long c = (p->b + i) * LANES, lanes = s->channels - c;
             const float *x = from + (p->w + w) * s->channels + c;
             const vec *k = wt + 3 * (p->b + i);
             vec *v = to + i * s->row + w + 1;
-            vec before = {0}, now = load(x, lanes);
+            vec before = {0}, now = raised(load(x, lanes), floor);
             __builtin_prefetch(x + s->pixels, 0, 2);
             for (long t = 1; t < s->t_count; t++) {
-                vec after = load(x + t * s->frame, lanes);
+                vec after = raised(load(x + t * s->frame, lanes), floor);
                 __builtin_prefetch(x + t * s->frame + s->pixels, 0, 2);
                 *v = k[0] * before + k[1] * now + k[2] * after;
                 v += s->line;
@@ -407,9 +433,10 @@ static int space_part(const float *x, float *y, const vec *wt, const vec *ws,
 static int sum_forward(const float *x, float *y, const float *wt,
                        const float *ws, const float *m, const float *e,
                        long c, long n_count, long t_count, long height,
-                       long width, long channels, long threads)
+                       long width, long channels, long threads, long rectify)
 {
-    sizes s = measure(n_count, t_count, height, width, channels, 3, threads);
+    sizes s = measure(n_count, t_count, height, width, channels, 3, threads,
+                      rectify);
     s.past = channels % LANES == 0 && (uintptr_t)y % sizeof(vec) == 0 &&
              n_count * t_count * s.frame >= PAST / (long)sizeof(float);
     vec *time = packed(wt, 3, 3, 1, &s, threads);
@@ -537,16 +564,17 @@ static int part_back(const float *x, const float *g, float *gx,
     vec *mixed = ring + 4 * sixth, *sum = ring + 5 * sixth;
     if (!ring)
         return 1;
-    read_row(ring, g + start, s, p);
+    const vec floor = floor_of(s->rectify), none = floor_of(0);
+    read_row(ring, g + start, none, s, p);
     for (long h = 0; h < s->height; h++) {
         long here = start + h * s->pixels;
         vec *next = ring + (h + 1) % 3 * sixth;
         vec *own = ring + h % 3 * sixth, *above = ring + (h + 2) % 3 * sixth;
         if (h + 1 < s->height)
-            read_row(next, g + here + s->pixels, s, p);
+            read_row(next, g + here + s->pixels, none, s, p);
         else
             memset(next, 0, sixth * sizeof(vec));
-        read_row(row, x + here, s, p);
+        read_row(row, x + here, floor, s, p);
         for (long i = 0; i < p->blocks; i++) {
             long b = p->b + i, at = i * s->row;
             space_back(mixed + at, sums + 12 * i + 3, row + at, above + at,
@@ -561,7 +589,7 @@ static int part_back(const float *x, const float *g, float *gx,
             expand_row(sum + i * s->row, &expand, s, p,
                        least(PAIR, p->blocks - i));
         }
-        write_row(gx + here, sum, s, p);
+        write_row(gx + here, sum, row, floor, s, p);
     }
     return 0;
 }
@@ -572,10 +600,10 @@ static int sum_backward(const float *x, const float *g, float *gx,
                         const float *wt, const float *ws, float *gwt,
                         float *gws, const float *m, const float *r, long c,
                         long n_count, long t_count, long height, long width,
-                        long channels, long threads)
+                        long channels, long threads, long rectify)
 {
-    const sizes s =
-        measure(n_count, t_count, height, width, channels, 6, threads);
+    const sizes s = measure(n_count, t_count, height, width, channels, 6,
+                            threads, rectify);
     vec *time = packed(wt, 3, 3, 1, &s, threads);
     vec *space = packed(ws, 9, 9, 1, &s, threads);
     vec *back = packed(r, c, 1, channels, &s, threads);
@@ -627,47 +655,73 @@ INLINE void narrow_rows(float *y, const float *const *x, const vec *w,
             store(y + r * c + v * LANES, sum[r][v], columns - v * LANES);
 }
 
+/* to[ROWS][channels] = x, but not below zero. */
+static void rectify_rows(float *to, const float *const *x, long channels)
+{
+    const vec floor = floor_of(1);
+    for (long r = 0; r < ROWS; r++)
+        for (long k = 0; k < channels; k += LANES)
+            store(to + r * channels + k,
+                  raised(load(x[r] + k, channels - k), floor), channels - k);
+}
+
+/* ROWS rows of a narrow product, which is the next function. */
+static void narrow_step(float *y, const float *const *x, const vec *w,
+                        long channels, long c, long stride, long kept)
+{
+    long passes = parts(stride, WIDE);
+    for (long j = 0; j < passes; j++) {
+        long v = j * stride / passes, next = (j + 1) * stride / passes;
+        float *to = y + v * LANES;
+        long columns = c - v * LANES;
+        if (next - v == 1)
+            narrow_rows(to, x, w + v, channels, c, stride, kept, columns, 1);
+        else if (next - v == 2)
+            narrow_rows(to, x, w + v, channels, c, stride, kept, columns, 2);
+        else
+            narrow_rows(to, x, w + v, channels, c, stride, kept, columns, 3);
+    }
+}
+
 /* y[rows][c] = x[rows][channels] w, c much smaller than channels; w[k][j]
  * is found at k * w_channel + j * w_column. */
 static int narrow(const float *x, const float *w, float *y, long rows,
                   long channels, long c, long w_channel, long w_column,
-                  long threads)
+                  long threads, long rectify)
 {
     long stride = parts(c, LANES);
     vec *all = zeros(channels * stride);
     if (!all)
         return 1;
-#pragma omp parallel for num_threads(threads)
-    for (long k = 0; k < channels; k++)
-        for (long j = 0; j < stride; j++)
-            all[k * stride + j] =
-                pick(w + k * w_channel + j * LANES * w_column, w_column,
-                     c - j * LANES);
-#pragma omp parallel for num_threads(threads)
-    for (long i = 0; i < rows; i += ROWS) {
-        const float *own[ROWS];
-        for (long r = 0; r < ROWS; r++)
-            own[r] = x + least(i + r, rows - 1) * channels;
-        for (long k = 0; k < ROWS * channels; k += LANES) /* a step ahead */
-            __builtin_prefetch(own[0] + 2 * ROWS * channels + k);
-        long kept = least(ROWS, rows - i), passes = parts(stride, WIDE);
-        for (long j = 0; j < passes; j++) {
-            long v = j * stride / passes, next = (j + 1) * stride / passes;
-            float *to = y + i * c + v * LANES;
-            long columns = c - v * LANES;
-            if (next - v == 1)
-                narrow_rows(to, own, all + v, channels, c, stride, kept,
-                            columns, 1);
-            else if (next - v == 2)
-                narrow_rows(to, own, all + v, channels, c, stride, kept,
-                            columns, 2);
-            else
-                narrow_rows(to, own, all + v, channels, c, stride, kept,
-                            columns, 3);
+    int failed = 0;
+#pragma omp parallel num_threads(threads) reduction(| : failed)
+    {
+        float *own_rows = rectify ? work_floats(ROWS * channels) : NULL;
+        failed |= rectify && !own_rows;
+#pragma omp for
+        for (long k = 0; k < channels; k++)
+            for (long j = 0; j < stride; j++)
+                all[k * stride + j] =
+                    pick(w + k * w_channel + j * LANES * w_column, w_column,
+                         c - j * LANES);
+#pragma omp for
+        for (long i = 0; i < rows; i += ROWS) {
+            const float *own[ROWS];
+            for (long r = 0; r < ROWS; r++)
+                own[r] = x + least(i + r, rows - 1) * channels;
+            for (long k = 0; k < ROWS * channels; k += LANES) /* a step ahead */
+                __builtin_prefetch(own[0] + 2 * ROWS * channels + k);
+            if (own_rows) {
+                rectify_rows(own_rows, own, channels);
+                for (long r = 0; r < ROWS; r++)
+                    own[r] = own_rows + r * channels;
+            }
+            narrow_step(y + i * c, own, all, channels, c, stride,
+                        least(ROWS, rows - i));
         }
     }
     free(all);
-    return 0;
+    return failed;
 }
 
 /* What one step of a sum of outer products takes: rows, which stay in a
@@ -676,14 +730,15 @@ enum { DEEP = 128, TALL = 12, BROAD = 2, REACH = 48 };
 
 /* sums[j][v] += a[r][j] x[r][v], some columns j and vectors v. */
 INLINE void outer_step(vec *sums, long stride, const float *a, long c,
-                       const float *x, long channels, long rows, long lanes,
-                       const int count, const int broad)
+                       const float *x, vec floor, long channels, long rows,
+                       long lanes, const int count, const int broad)
 {
     vec sum[TALL][BROAD] = {{{0}}}; /* of few rows: less is rounded away */
     for (long r = 0; r < rows; r++) {
         vec own[BROAD];
         for (int v = 0; v < broad; v++) {
-            own[v] = load(x + r * channels + v * LANES, lanes - v * LANES);
+            own[v] = raised(
+                load(x + r * channels + v * LANES, lanes - v * LANES), floor);
             __builtin_prefetch(x + (r + DEEP) * channels + v * LANES, 0, 2);
         }
         for (int j = 0; j < count; j++)
@@ -698,7 +753,7 @@ INLINE void outer_step(vec *sums, long stride, const float *a, long c,
 /* The columns of a that are left take as few steps of equal size as can be,
  * of 1 to TALL. */
 static void outer_columns(vec *sums, long stride, const float *a, long c,
-                          const float *x, long channels, long rows,
+                          const float *x, vec floor, long channels, long rows,
                           long lanes)
 {
     long steps = parts(c, TALL);
@@ -708,14 +763,14 @@ static void outer_columns(vec *sums, long stride, const float *a, long c,
 #define COLUMNS(count)                                                        \
     case count:                                                               \
         if (lanes >= BROAD * LANES)                                           \
-            outer_step(to, stride, a + j, c, x, channels, rows,               \
+            outer_step(to, stride, a + j, c, x, floor, channels, rows,        \
                        BROAD * LANES, count, BROAD);                          \
         else if (lanes >= LANES)                                              \
-            outer_step(to, stride, a + j, c, x, channels, rows, LANES, count, \
-                       1);                                                    \
+            outer_step(to, stride, a + j, c, x, floor, channels, rows, LANES, \
+                       count, 1);                                             \
         else                                                                  \
-            outer_step(to, stride, a + j, c, x, channels, rows, lanes, count, \
-                       1);                                                    \
+            outer_step(to, stride, a + j, c, x, floor, channels, rows, lanes, \
+                       count, 1);                                             \
         break;
         switch (next - j) {
             COLUMNS(1)
@@ -738,8 +793,10 @@ static void outer_columns(vec *sums, long stride, const float *a, long c,
 /* y = a^T x of a[rows][c] and x[rows][channels]; y[j][k] is put at
  * j * y_column + k * y_channel. */
 static int outer(const float *a, const float *x, float *y, long rows, long c,
-                 long channels, long y_column, long y_channel, long threads)
+                 long channels, long y_column, long y_channel, long threads,
+                 long rectify)
 {
+    const vec floor = floor_of(rectify);
     long blocks = parts(channels, LANES), pieces = parts(blocks, REACH);
     long reach = parts(blocks, pieces), shares = parts(threads, pieces);
     long size = c * reach; /* vectors of a task's sums */
@@ -757,7 +814,7 @@ static int outer(const float *a, const float *x, float *y, long rows, long c,
                 int two = b + 1 < last && lanes >= BROAD * LANES;
                 outer_columns(sums + i * size + b - piece * reach, reach,
                               a + r * c, c, x + r * channels + b * LANES,
-                              channels, least(DEEP, end - r),
+                              floor, channels, least(DEEP, end - r),
                               two ? lanes : least(lanes, LANES));
                 b += two ? BROAD : 1;
             }
@@ -1107,21 +1164,23 @@ static void affine(float *a, float *b, const float *weight, const float *bias,
     }
 }
 
-/* A block: y, and on the way reduced[pixels][c], which is normalised with the
- * mean and the variance that are given or, with batch, its own, and motion
- * [pixels][c], of one order or two. Weights are as PyTorch has them: wt
- * [C][3], ws [C][9], reduce [c][C], expand [C][c], k_pm [c][9]. */
+/* A block, of x or, with rectify, of ReLU(x): y, and on the way reduced
+ * [pixels][c], which is normalised with the mean and the variance that are
+ * given or, with batch, its own, and motion[pixels][c], of one order or two.
+ * Weights are as PyTorch has them: wt[C][3], ws[C][9], reduce[c][C],
+ * expand[C][c], k_pm[c][9]. */
 int block_forward(const float *x, float *y, const float *wt, const float *ws,
                   const float *reduce, const float *expand, const float *k_pm,
                   const float *weight, const float *bias, float *mean,
                   float *variance, float *reduced, float *motion, double eps,
-                  long batch, long c, long orders, long n_count, long t_count,
-                  long height, long width, long channels, long threads)
+                  long rectify, long batch, long c, long orders,
+                  long n_count, long t_count, long height, long width,
+                  long channels, long threads)
 {
     long rows = n_count * t_count * height;
     float *a = malloc(2 * c * sizeof(float)), *b = a + c;
     int failed = !a || narrow(x, reduce, reduced, rows * width, channels, c,
-                              1, channels, threads);
+                              1, channels, threads, rectify);
     if (!failed && batch)
         failed = moments(reduced, mean, variance, rows, width, c, threads);
     if (!failed) {
@@ -1129,7 +1188,8 @@ int block_forward(const float *x, float *y, const float *wt, const float *ws,
         failed = motion_forward(reduced, motion, a, b, k_pm, n_count, t_count,
                                 height, width, c, orders, threads) ||
                  sum_forward(x, y, wt, ws, motion, expand, c, n_count,
-                             t_count, height, width, channels, threads);
+                             t_count, height, width, channels, threads,
+                             rectify);
     }
     free(a);
     return failed;
@@ -1144,9 +1204,10 @@ int block_backward(const float *x, const float *g, const float *wt,
                    const float *reduced, const float *motion, float *g_x,
                    float *g_wt, float *g_ws, float *g_reduce, float *g_expand,
                    float *g_k_pm, float *g_weight, float *g_bias,
-                   float *g_motion, float *g_reduced, double eps, long batch,
-                   long c, long orders, long n_count, long t_count,
-                   long height, long width, long channels, long threads)
+                   float *g_motion, float *g_reduced, double eps,
+                   long rectify, long batch, long c, long orders,
+                   long n_count, long t_count, long height, long width,
+                   long channels, long threads)
 {
     long rows = n_count * t_count * height, pixels = rows * width;
     float *a = malloc(4 * c * sizeof(float)), *b = a + c;
@@ -1155,7 +1216,7 @@ int block_backward(const float *x, const float *g, const float *wt,
         return 1;
     affine(a, b, weight, bias, mean, variance, eps, c);
     int failed =
-        narrow(g, expand, g_motion, pixels, channels, c, c, 1, threads) ||
+        narrow(g, expand, g_motion, pixels, channels, c, c, 1, threads, 0) ||
         motion_backward(reduced, g_motion, g_reduced, a, b, k_pm, mean,
                         g_k_pm, g_bias, g_weight, n_count, t_count, height,
                         width, c, orders, threads);
@@ -1170,13 +1231,14 @@ int block_backward(const float *x, const float *g, const float *wt,
              combine(g_reduced, reduced, a, for_x, rest, rows, width, c,
                      threads) ||
              sum_backward(x, g, g_x, wt, ws, g_wt, g_ws, g_reduced, reduce, c,
-                          n_count, t_count, height, width, channels, threads);
+                          n_count, t_count, height, width, channels, threads,
+                          rectify);
     if (!failed && g_reduce)
         failed = outer(g_reduced, x, g_reduce, pixels, c, channels, channels,
-                       1, threads);
+                       1, threads, rectify);
     if (!failed && g_expand)
         failed = outer(motion, g, g_expand, pixels, c, channels, 1, c,
-                       threads);
+                       threads, 0);
     free(a);
     return failed;
 }

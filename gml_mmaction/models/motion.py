@@ -229,7 +229,7 @@ class MCM(CMM):
         return f_m, f_mm
 
 
-class _MotionBlock(nn.Module):
+class MotionBlock(nn.Module):
     """F^S plus motion features, expanded from C/16 back to C channels.
 
     Paper: states the sum but no way from C/16 to C. STM has a 1x1x1
@@ -239,7 +239,9 @@ class _MotionBlock(nn.Module):
 
     What ``forward`` says is the definition. Where nothing can tell the
     difference it is computed by :mod:`.fast_motion`, which needs less time
-    and memory; ``fast = False``, on a block or on the class, forbids it.
+    and memory; ``fast = False``, on a block or on the class, forbids it. A
+    ReLU that comes before the block may be handed over with the input, since
+    there it costs nothing.
     """
 
     Motion: type[CMM]
@@ -269,9 +271,11 @@ class _MotionBlock(nn.Module):
         )
         _load_renamed(self, 'weight', 'cstm.weight')
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, relu: nn.Module | None = None) -> Tensor:
         if self.fast and fast_motion.applies(self, x):
-            return fast_motion.forward(self, x)
+            return fast_motion.forward(self, x, relu)
+        if relu is not None:
+            x = relu(x)
         f_s = self.cstm(x)
         motion = self.together(self.motion(x))
         # F^S + E(motion) in one pass over the C channels.
@@ -286,7 +290,7 @@ class _MotionBlock(nn.Module):
 
 
 @MODELS.register_module()
-class STMBlock(_MotionBlock):
+class STMBlock(MotionBlock):
     """STM block: CSTM and CMM, F^S + F^M (Sec. 2.1).
 
     The motion features are C/16 wide and expanded to C for the sum.
@@ -313,7 +317,7 @@ class STMBlock(_MotionBlock):
 
 
 @MODELS.register_module()
-class MCB(_MotionBlock):
+class MCB(MotionBlock):
     """Motion Consistency Block: F^S + F^M + F^MM (Sec. 2.2).
 
     CSTM and MCM; arguments and errors are those of :class:`STMBlock`.

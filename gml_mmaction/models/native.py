@@ -20,6 +20,7 @@ import os
 import platform
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -90,26 +91,27 @@ def ready() -> bool:
     return _library() is not None
 
 
-def call(name: str, *args: Tensor | float | int | None) -> None:
+def call(
+    name: str,
+    tensors: Sequence[Tensor | None],
+    numbers: Sequence[float | int],
+) -> None:
     """Call a function of the library.
 
     Args:
         name: Of the function.
-        args: Float32 tensors, dense in the order that motion.c says, or None
-            for its NULL; and numbers.
+        tensors: Its first arguments: float32, dense in the order that
+            motion.c says, or None for its NULL.
+        numbers: The rest of them, one double and integers.
 
     Raises:
         MemoryError: There is none left.
     """
-    if getattr(_library(), name)(*map(_for_c, args)):
+    function = getattr(_library(), name)
+    if function.argtypes is None:
+        pointers = [ctypes.c_void_p] * len(tensors)
+        integers = [ctypes.c_long] * (len(numbers) - 1)
+        function.argtypes = [*pointers, ctypes.c_double, *integers]
+    found = [None if each is None else each.data_ptr() for each in tensors]
+    if function(*found, *numbers):
         raise MemoryError(f'{name}: no memory for its rows')
-
-
-def _for_c(arg: Tensor | float | int | None) -> ctypes._SimpleCData:
-    if isinstance(arg, Tensor):
-        return ctypes.c_void_p(arg.data_ptr())
-    if isinstance(arg, int):
-        return ctypes.c_long(arg)
-    if arg is None:
-        return ctypes.c_void_p()
-    return ctypes.c_double(arg)

@@ -10,6 +10,9 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from .fast_motion import has_hooks
+from .motion import MotionBlock
+
 
 class SeparableConv2d(nn.Module):
     """Depth-wise ``conv1``, then ``pointwise``.
@@ -49,8 +52,36 @@ class SeparableConv2d(nn.Module):
         if key in state_dict and state_dict[key].dim() == 2:
             state_dict[key] = state_dict[key][:, :, None, None]
 
+    def takes_relu(self) -> bool:
+        """Whether the ReLU before it can be handed over with the input."""
+        return (
+            isinstance(self.conv1, MotionBlock)
+            and not has_hooks(self.conv1)
+            and not has_hooks(self)
+        )
+
+    def forward(self, x: Tensor, *relu: nn.Module) -> Tensor:
+        return self.pointwise(self.conv1(x, *relu))
+
+
+class Layers(nn.Sequential):
+    """``nn.Sequential``, which hands a ReLU over to a motion block behind it.
+
+    A map less is then read and written; see :class:`.motion.MotionBlock`.
+    """
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.pointwise(self.conv1(x))
+        relu = ()
+        for layer in self:
+            if isinstance(layer, nn.ReLU):
+                relu = (layer,)
+                continue
+            if relu and not (
+                isinstance(layer, SeparableConv2d) and layer.takes_relu()
+            ):
+                x, relu = relu[0](x), ()
+            x, relu = layer(x, *relu), ()
+        return relu[0](x) if relu else x
 
 
 class Block(nn.Module):
@@ -81,7 +112,7 @@ class Block(nn.Module):
             ]
         if stride > 1:
             layers.append(nn.MaxPool2d(3, stride, padding=1))
-        self.rep = nn.Sequential(*layers[0 if leading_relu else 1 :])
+        self.rep = Layers(*layers[0 if leading_relu else 1 :])
         self.out_channels = widths[-1]
         self.skip = None
         if stride > 1 or widths[0] != widths[-1]:
