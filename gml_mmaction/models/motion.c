@@ -346,13 +346,19 @@ INLINE void space_pixels(float *to, const vec *above, const vec *own,
 {
     vec sum[PAIR][AT_ONCE];
     for (int j = 0; j < blocks; j++) {
-        const vec *a = above + j * s->row, *b = own + j * s->row;
-        const vec *d = below + j * s->row, *k = ws + 9 * j;
-        for (int i = 0; i < count; i++) {
-            vec top = k[0] * a[i] + k[1] * a[i + 1] + k[2] * a[i + 2];
-            vec mid = k[3] * b[i] + k[4] * b[i + 1] + k[5] * b[i + 2];
-            vec low = k[6] * d[i] + k[7] * d[i + 1] + k[8] * d[i + 2];
-            sum[j][i] = top + mid + low;
+        const vec *rows[3] = {above + j * s->row, own + j * s->row,
+                              below + j * s->row};
+        for (int r = 0; r < 3; r++) {
+            const vec *k = ws + 9 * j + 3 * r;
+            vec left = rows[r][0], here = rows[r][1];
+            for (int i = 0; i < count; i++) {
+                vec right = rows[r][i + 2];
+                vec all = k[0] * left;
+                all = (r ? sum[j][i] + all : all) + k[1] * here;
+                sum[j][i] = all + k[2] * right;
+                left = here;
+                here = right;
+            }
         }
     }
     expand_sums(sum, m, expand, count, blocks);
@@ -637,50 +643,81 @@ static int sum_backward(const float *x, const float *g, float *gx,
     return failed;
 }
 
-/* Rows of x that one step of a narrow product takes; vectors of its result. */
-enum { ROWS = 8, WIDE = 3 };
+/* What one step of a narrow product takes: rows of x and vectors of its
+ * result, in registers; channels, whose weights stay in the first cache while
+ * rows of MANY pass by. */
+enum { ROWS = 8, WIDE = 3, DEPTH = 128, MANY = 48 };
 
-/* Some columns of y = x w for ROWS rows, of which the first few are kept. */
-INLINE void narrow_rows(float *y, const float *const *x, const vec *w,
-                        long channels, long c, long stride, long kept,
-                        long columns, const int count)
+/* sums[row][v] += x w of some channels, ROWS rows and count vectors. */
+INLINE void narrow_step(vec *sums, const float *const *x, const vec *w,
+                        long channels, long stride, const int count)
 {
-    vec sum[ROWS][WIDE] = {{{0}}};
+    vec sum[ROWS][WIDE];
+    for (int r = 0; r < ROWS; r++)
+        for (int v = 0; v < count; v++)
+            sum[r][v] = sums[r * stride + v];
     for (long i = 0; i < channels; i++)
         for (int r = 0; r < ROWS; r++)
             for (int v = 0; v < count; v++)
                 sum[r][v] += x[r][i] * w[i * stride + v];
-    for (long r = 0; r < kept; r++)
+    for (int r = 0; r < ROWS; r++)
         for (int v = 0; v < count; v++)
-            store(y + r * c + v * LANES, sum[r][v], columns - v * LANES);
+            sums[r * stride + v] = sum[r][v];
 }
 
-/* to[ROWS][channels] = x, but not below zero. */
-static void rectify_rows(float *to, const float *const *x, long channels)
-{
-    const vec floor = floor_of(1);
-    for (long r = 0; r < ROWS; r++)
-        for (long k = 0; k < channels; k += LANES)
-            store(to + r * channels + k,
-                  raised(load(x[r] + k, channels - k), floor), channels - k);
-}
-
-/* ROWS rows of a narrow product, which is the next function. */
-static void narrow_step(float *y, const float *const *x, const vec *w,
-                        long channels, long c, long stride, long kept)
+/* The same of all vectors. */
+static void narrow_rows(vec *sums, const float *const *x, const vec *w,
+                        long channels, long stride)
 {
     long passes = parts(stride, WIDE);
     for (long j = 0; j < passes; j++) {
         long v = j * stride / passes, next = (j + 1) * stride / passes;
-        float *to = y + v * LANES;
-        long columns = c - v * LANES;
         if (next - v == 1)
-            narrow_rows(to, x, w + v, channels, c, stride, kept, columns, 1);
+            narrow_step(sums + v, x, w + v, channels, stride, 1);
         else if (next - v == 2)
-            narrow_rows(to, x, w + v, channels, c, stride, kept, columns, 2);
+            narrow_step(sums + v, x, w + v, channels, stride, 2);
         else
-            narrow_rows(to, x, w + v, channels, c, stride, kept, columns, 3);
+            narrow_step(sums + v, x, w + v, channels, stride, 3);
     }
+}
+
+/* to[ROWS][DEPTH] = x, but not below zero. */
+static void rectify_rows(float *to, const float **x, long channels)
+{
+    const vec floor = floor_of(1);
+    for (long r = 0; r < ROWS; r++) {
+        for (long k = 0; k < channels; k += LANES)
+            store(to + r * DEPTH + k,
+                  raised(load(x[r] + k, channels - k), floor), channels - k);
+        x[r] = to + r * DEPTH;
+    }
+}
+
+/* y[rows][c] = x[rows][channels] w[channels][stride], at most MANY rows. */
+static void narrow_part(const float *x, const vec *w, float *y, vec *room,
+                        long rows, long channels, long c, long rectify)
+{
+    long stride = parts(c, LANES);
+    vec *sums = room + ROWS * DEPTH / LANES;
+    memset(sums, 0, MANY * stride * sizeof(vec));
+    for (long k = 0; k < channels; k += DEPTH)
+        for (long i = 0; i < rows; i += ROWS) {
+            long depth = least(DEPTH, channels - k);
+            const float *own[ROWS];
+            for (long r = 0; r < ROWS; r++) {
+                own[r] = x + least(i + r, rows - 1) * channels + k;
+                for (long j = 0; j < depth; j += LANES) /* a step ahead */
+                    __builtin_prefetch(own[r] + 2 * ROWS * channels + j, 0,
+                                       2);
+            }
+            if (rectify)
+                rectify_rows((float *)room, own, depth);
+            narrow_rows(sums + i * stride, own, w + k * stride, depth,
+                        stride);
+        }
+    for (long r = 0; r < rows; r++)
+        for (long v = 0; v < stride; v++)
+            store(y + r * c + v * LANES, sums[r * stride + v], c - v * LANES);
 }
 
 /* y[rows][c] = x[rows][channels] w, c much smaller than channels; w[k][j]
@@ -696,8 +733,8 @@ static int narrow(const float *x, const float *w, float *y, long rows,
     int failed = 0;
 #pragma omp parallel num_threads(threads) reduction(| : failed)
     {
-        float *own_rows = rectify ? work_floats(ROWS * channels) : NULL;
-        failed |= rectify && !own_rows;
+        vec *room = work(ROWS * DEPTH / LANES + MANY * stride);
+        failed |= !room;
 #pragma omp for
         for (long k = 0; k < channels; k++)
             for (long j = 0; j < stride; j++)
@@ -705,19 +742,11 @@ static int narrow(const float *x, const float *w, float *y, long rows,
                     pick(w + k * w_channel + j * LANES * w_column, w_column,
                          c - j * LANES);
 #pragma omp for
-        for (long i = 0; i < rows; i += ROWS) {
-            const float *own[ROWS];
-            for (long r = 0; r < ROWS; r++)
-                own[r] = x + least(i + r, rows - 1) * channels;
-            for (long k = 0; k < ROWS * channels; k += LANES) /* a step ahead */
-                __builtin_prefetch(own[0] + 2 * ROWS * channels + k);
-            if (own_rows) {
-                rectify_rows(own_rows, own, channels);
-                for (long r = 0; r < ROWS; r++)
-                    own[r] = own_rows + r * channels;
-            }
-            narrow_step(y + i * c, own, all, channels, c, stride,
-                        least(ROWS, rows - i));
+        for (long i = 0; i < threads; i++) {
+            long begin = rows * i / threads, end = rows * (i + 1) / threads;
+            for (long r = begin; room && r < end; r += MANY)
+                narrow_part(x + r * channels, all, y + r * c, room,
+                            least(MANY, end - r), channels, c, rectify);
         }
     }
     free(all);

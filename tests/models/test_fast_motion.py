@@ -51,12 +51,12 @@ def frames(channels=32, height=6, width=5):
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def run(block, x, fast):
+def run(block, x, fast, *relu):
     """Output, buffers and all gradients of a copy of the block."""
     block = copy.deepcopy(block)
     block.fast = fast
     x = x.clone().requires_grad_()
-    y = block(x)
+    y = block(x, *relu)
     weight = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)
     (y * weight).sum().backward()
     found = dict(output=y.detach(), x=x.grad)
@@ -65,15 +65,19 @@ def run(block, x, fast):
     return found
 
 
-def assert_same(block, x, tolerance=1e-5):
-    """To 1e-5 of the largest number of each tensor."""
-    fast, plain = run(block, x, True), run(block, x, False)
+def assert_same(block, x, tolerance=1e-5, relu=()):
+    """To 1e-5 of the largest number of each tensor; of a mean, which may be
+    a small rest of large ones, to 1e-5 of what is averaged."""
+    fast, plain = run(block, x, True, *relu), run(block, x, False, *relu)
     assert list(fast) == list(plain)
     for name, expected in plain.items():
         if expected is None or not expected.is_floating_point():
             assert (fast[name] is None) == (expected is None), name
             continue
-        limit = tolerance * expected.abs().max().item()
+        unit = expected
+        if name.endswith('running_mean'):
+            unit = plain[name.replace('mean', 'var')].sqrt()
+        limit = tolerance * unit.abs().max().item()
         torch.testing.assert_close(
             fast[name], expected, rtol=0, atol=limit, msg=name
         )
@@ -98,6 +102,45 @@ def test_every_shape_equals_its_definition(channels, height, width):
 def test_maps_wider_than_the_cache_equal_their_definition(width):
     """280 channels: 18 blocks of 16, tiles of less than 20 pixels."""
     assert_same(build(channels=280), frames(280, 3, width))
+
+
+@pytest.mark.parametrize('mode', ['train', 'eval'])
+@pytest.mark.parametrize('channels', [3, 8, 64, 280, 728])
+@pytest.mark.parametrize(('height', 'width'), [(1, 1), (5, 8)])
+def test_a_relu_before_it_can_be_taken_in(channels, height, width, mode):
+    block, x = build(channels=channels), frames(channels, height, width)
+    block.train(mode == 'train')
+    assert_same(block, x, relu=[nn.ReLU()])
+
+
+def test_without_gradients_the_relu_is_taken_in_too_and_leaves_its_input():
+    block, x = build().eval(), frames()
+    before = x.clone()
+    with torch.no_grad():
+        y = block(x, nn.ReLU())
+        torch.testing.assert_close(y, block(x.relu()))
+    assert torch.equal(x, before)
+
+
+def test_the_relu_hides_nothing_that_is_not_a_number():
+    block, x = build(channels=40).eval(), frames(40)
+    x[1, 33, 2, 2] = float('nan')
+    found, expected = (run(block, x, fast, nn.ReLU()) for fast in (1, 0))
+    for name in ('output', 'expand.weight', 'cstm.spatial.weight'):
+        assert expected[name].isnan().any()
+        assert torch.equal(found[name].isnan(), expected[name].isnan()), name
+
+
+def test_a_hook_on_the_relu_is_called():
+    block, relu, seen = build(), nn.ReLU(), []
+    relu.register_forward_hook(lambda *args: seen.append(args[-1]))
+    x = frames()
+    block(x, relu)
+    assert len(seen) == 1 and torch.equal(seen[0], x.relu())
+
+
+def test_other_activations_come_before_it_too():
+    assert_same(build(), frames(), relu=[nn.LeakyReLU()])
 
 
 def test_float64_equals_its_definition_to_its_own_precision():
