@@ -103,11 +103,6 @@ static vec *work(long count)
     return own->v;
 }
 
-static float *work_floats(long count)
-{
-    return (float *)work(parts(count, LANES));
-}
-
 static sizes measure(long n_count, long t_count, long height, long width,
                      long channels, long rows, long threads, long rectify)
 {
@@ -862,175 +857,218 @@ static int outer(const float *a, const float *x, float *y, long rows, long c,
 
 /* F^M and F^MM (Eq. 1 and 2), no motion at t = 0, and back.
  *
- * Maps have few channels, so loops run over a row of pixels and channels at
- * once; what is per channel is repeated for every pixel of a row. A plane
- * is a frame with a zero pixel on each side.
+ * Maps of few channels are worked on in planes: frames with zeros around,
+ * whose pixels have a power of two of channels up to 16, or a multiple of 16,
+ * so that every vector of a row has its own weights, or the next of a few.
  */
 typedef struct {
-    long n_count, t_count, height, c; /* clips, frames, rows, channels */
-    long pixels, frame;               /* floats of a row, of a frame */
-    long line, plane;                 /* the same with the zero pixels */
-    long threads;
+    long t_count, height, width, c; /* frames, rows, pixels, channels */
+    long pixels, frame;             /* floats of a row, of a frame of a map */
+    long pitch, step;   /* floats of a pixel, and to where weights repeat */
+    long groups, count; /* vectors of a step, steps of a row */
+    long line, plane;   /* floats of a row and of a plane */
 } grid;
 
-static grid lay_out(long n_count, long t_count, long height, long width,
-                    long c, long threads)
+static grid lay_out(long t_count, long height, long width, long c)
 {
-    grid s = {n_count, t_count, height, c, width * c};
+    grid s = {t_count, height, width, c, width * c};
     s.frame = height * s.pixels;
-    s.line = s.pixels + 2 * c;
+    s.pitch = LANES % c ? parts(c, LANES) * LANES : c;
+    s.step = most(s.pitch, LANES);
+    s.groups = s.step / LANES;
+    s.count = parts(width * s.pitch, s.step);
+    s.line = (s.count + 2) * s.step; /* zeros on both sides */
     s.plane = (height + 2) * s.line;
-    s.threads = threads;
     return s;
 }
 
-static void repeat(float *to, const float *from, long step, const grid *s)
+/* The channel that lane i of a step holds; c or more is none. */
+static long channel_at(long i, const grid *s)
 {
-    for (long c = 0; c < s->c; c++)
-        to[c] = from[c * step];
-    for (long j = s->c; j < s->pixels; j += s->c)
-        memcpy(to + j, to, s->c * sizeof(float));
+    return s->pitch < LANES ? i % s->c : i;
 }
 
-/* Sum over the pixels of a row. */
-static void gather(float *to, const float *from, long step, const grid *s)
+/* A number per channel, found step apart, as vectors. */
+static void spread(vec *to, const float *from, long step, const grid *s)
 {
-    for (long c = 0; c < s->c; c++) {
-        double sum = 0;
-        for (long j = c; j < s->pixels; j += s->c)
-            sum += from[j];
-        to[c * step] = (float)sum;
+    for (long i = 0; i < s->step; i++) {
+        long c = channel_at(i, s);
+        to[i / LANES][i % LANES] = c < s->c ? from[c * step] : 0;
     }
 }
 
-/* The loops over a row, whose arguments the compiler knows to be apart. */
-
-static void fill_row(float *restrict to, const float *restrict x,
-                     const float *restrict a, const float *restrict b,
-                     long count)
+/* Where vector g of step i is in a row of a map. */
+INLINE long place(long i, long g, const grid *s)
 {
-    for (long j = 0; j < count; j++)
-        to[j] = a[j] * x[j] + b[j];
+    return i * (s->pitch < LANES ? LANES : s->c) + g * LANES;
 }
 
-static void subtract_row(float *restrict to, float times,
-                         const float *restrict a, const float *restrict p,
-                         const float *restrict k, long line, long c,
-                         long count)
+/* What is behind a row's last pixel stays zero. */
+INLINE void end_row(float *row, const grid *s)
 {
-    const float *q = p + line, *r = q + line;
-    for (long j = 0; j < count; j++) {
-        float top = k[j] * p[j] + k[count + j] * p[j + c] +
-                    k[2 * count + j] * p[j + 2 * c];
-        float mid = k[3 * count + j] * q[j] + k[4 * count + j] * q[j + c] +
-                    k[5 * count + j] * q[j + 2 * c];
-        float low = k[6 * count + j] * r[j] + k[7 * count + j] * r[j + c] +
-                    k[8 * count + j] * r[j + 2 * c];
-        to[j] = times * a[j] - (top + mid + low);
-    }
+    long used = s->width * s->pitch;
+    if (used < s->count * s->step)
+        memset(row + s->step + used, 0,
+               (s->count * s->step - used) * sizeof(float));
 }
 
-static void correlate_row(float *restrict sum, const float *restrict g,
-                          const float *restrict x, long count)
-{
-    for (long j = 0; j < count; j++)
-        sum[j] -= g[j] * x[j];
-}
-
-/* to = a x + b; both per channel. */
-static void fill(float *to, const float *x, const float *a, const float *b,
-                 const grid *s)
-{
-#pragma omp parallel for num_threads(s->threads)
-    for (long h = 0; h < s->height; h++)
-        fill_row(to + (h + 1) * s->line + s->c, x + h * s->pixels, a, b,
-                 s->pixels);
-}
-
-/* to = times a - k * from; k[9][pixels]. */
-static void subtract(float *to, float times, const float *a,
-                     const float *from, const float *k, const grid *s)
-{
-#pragma omp parallel for num_threads(s->threads)
-    for (long h = 0; h < s->height; h++) {
-        const long at = (h + 1) * s->line + s->c;
-        subtract_row(to + at, times, a + at, from + h * s->line, k, s->line,
-                     s->c, s->pixels);
-    }
-}
-
-/* sums[9][pixels] -= g x, x shifted as k's taps shift it. */
-static void correlate(float *sums, const float *g, const float *x,
-                      const grid *s)
-{
-#pragma omp parallel for num_threads(s->threads)
-    for (long i = 0; i < 9; i++)
-        for (long h = 0; h < s->height; h++)
-            correlate_row(sums + i * s->pixels,
-                          g + (h + 1) * s->line + s->c,
-                          x + (h + i / 3) * s->line + i % 3 * s->c,
-                          s->pixels);
-}
-
-/* Rows begin to end of a plane, without the zero pixels. */
-static void copy_out(float *to, const float *plane, long begin, long end,
+/* A plane's row = a x + b of a map's row. */
+static void fill_row(float *to, const float *x, const vec *a, const vec *b,
                      const grid *s)
 {
-    for (long h = begin; h < end; h++)
-        memcpy(to + (h - begin) * s->pixels,
-               plane + (h + 1) * s->line + s->c, s->pixels * sizeof(float));
+    for (long i = 0; i < s->count; i++)
+        for (long g = 0; g < s->groups; g++) {
+            long at = place(i, g, s);
+            *(vec *)(to + (i + 1) * s->step + g * LANES) =
+                a[g] * load(x + at, s->pixels - at) + b[g];
+        }
+    end_row(to, s);
 }
 
-/* sum += g and sum_x += g (x - centre), over the rows of a frame. */
-static void add_sums(float *restrict sum, float *restrict sum_x,
-                     const float *restrict g, const float *restrict x,
-                     const float *restrict centre, const grid *s)
+/* The way back; a vector's surplus is written over by the next pixel. */
+static void copy_row(float *to, const float *row, const grid *s)
 {
-#pragma omp parallel for num_threads(s->threads)
-    for (long i = 0; i < s->threads; i++) {
-        long begin = s->pixels * i / s->threads;
-        long end = s->pixels * (i + 1) / s->threads;
-        for (long h = 0; h < s->height; h++)
-            for (long j = begin; j < end; j++) {
-                float own = g[h * s->pixels + j];
-                sum[j] += own;
-                sum_x[j] += own * (x[h * s->pixels + j] - centre[j]);
+    for (long i = 0; i < s->count; i++)
+        for (long g = 0; g < s->groups; g++) {
+            long at = place(i, g, s);
+            store(to + at,
+                  *(const vec *)(row + (i + 1) * s->step + g * LANES),
+                  s->pixels - at);
+        }
+}
+
+/* A row = times a - k * from, k[groups][9]. */
+static void subtract_row(float *to, float times, const float *a,
+                         const float *from, const vec *k, const grid *s)
+{
+    for (long g = 0; g < s->groups; g++) {
+        const vec *w = k + 9 * g;
+        for (long i = 0; i < s->count; i++) {
+            long at = (i + 1) * s->step + g * LANES;
+            vec sum[3];
+            for (int r = 0; r < 3; r++) {
+                const float *p = from + at + (r - 1) * s->line;
+                sum[r] = w[3 * r] * *(const vec *)(p - s->pitch) +
+                         w[3 * r + 1] * *(const vec *)p +
+                         w[3 * r + 2] * *(const vec *)(p + s->pitch);
             }
+            *(vec *)(to + at) = times * *(const vec *)(a + at) -
+                                (sum[0] + sum[1] + sum[2]);
+        }
+    }
+    end_row(to, s);
+}
+
+/* sums[groups][9] -= g x over a row, x shifted as k's taps shift it. */
+static void correlate_row(vec *sums, const float *g, const float *x,
+                          const grid *s)
+{
+    for (long j = 0; j < s->groups; j++) {
+        vec sum[9] = {{0}};
+        for (long i = 0; i < s->count; i++) {
+            long at = (i + 1) * s->step + j * LANES;
+            for (int k = 0; k < 9; k++)
+                sum[k] += *(const vec *)(g + at) *
+                          *(const vec *)(x + at + (k / 3 - 1) * s->line +
+                                         (k % 3 - 1) * s->pitch);
+        }
+        for (int k = 0; k < 9; k++)
+            sums[9 * j + k] -= sum[k];
     }
 }
 
-/* F^M, or F^M + F^MM, of a clip's rows begin to end, from x: F^D = a x + b,
- * K^PM is k[c][9]. Rows around them are made, too, so that no thread waits. */
-static int motion_rows(const float *x, float *out, const float *a,
-                       const float *b, const float *k, long t_count,
-                       long orders, const grid *all, long begin, long end)
+/* sums[groups][2] += g and g (x - centre) over a row; x is of a map. */
+static void add_row(vec *sums, const float *g, const float *x,
+                    const vec *centre, const grid *s)
 {
-    long top = most(begin - orders, 0);
-    long bottom = least(end + orders, all->height), c = all->c;
-    const grid s = lay_out(1, t_count, bottom - top, all->pixels / c, c, 1);
-    float *planes = work_floats(5 * s.plane + 12 * s.pixels);
-    if (!planes)
+    for (long j = 0; j < s->groups; j++) {
+        vec sum = {0}, sum_x = {0};
+        for (long i = 0; i < s->count; i++) {
+            long at = place(i, j, s);
+            vec own = *(const vec *)(g + (i + 1) * s->step + j * LANES);
+            sum += own;
+            sum_x += own * (load(x + at, s->pixels - at) - centre[j]);
+        }
+        sums[2 * j] += sum;
+        sums[2 * j + 1] += sum_x;
+    }
+}
+
+/* The same of all rows of planes. */
+
+static void fill(float *to, const float *x, const vec *a, const vec *b,
+                 const grid *s)
+{
+    for (long h = 0; h < s->height; h++)
+        fill_row(to + (h + 1) * s->line, x + h * s->pixels, a, b, s);
+}
+
+static void subtract(float *to, float times, const float *a,
+                     const float *from, const vec *k, const grid *s)
+{
+    for (long h = 1; h <= s->height; h++)
+        subtract_row(to + h * s->line, times, a + h * s->line,
+                     from + h * s->line, k, s);
+}
+
+static void spread_kernel(vec *to, const float *k, int flip, const grid *s)
+{
+    vec one[s->groups];
+    for (int i = 0; i < 9; i++) {
+        spread(one, k + (flip ? 8 - i : i), 9, s);
+        for (long g = 0; g < s->groups; g++)
+            to[9 * g + i] = one[g];
+    }
+}
+
+/* Rows of a clip that a thread works on, and orders more around them: it
+ * makes what it needs of its neighbours' rows itself, and waits for none. */
+typedef struct {
+    long top, begin, end, bottom;
+} span;
+
+static span span_at(long piece, long pieces, long height, long orders)
+{
+    span r = {0, piece * height / pieces, (piece + 1) * height / pieces};
+    r.top = most(r.begin - orders, 0);
+    r.bottom = least(r.end + orders, height);
+    return r;
+}
+
+/* F^M, or F^M + F^MM, of a clip's rows, from x: F^D = a x + b, k[c][9]. */
+static int motion_rows(const float *x, float *out, const float *a,
+                       const float *b, const float *k, long orders,
+                       const grid *all, span r)
+{
+    const grid s =
+        lay_out(all->t_count, r.bottom - r.top, all->width, all->c);
+    vec *weights = work(11 * s.groups + (4 * s.plane + s.line) / LANES);
+    if (!weights)
         return 1;
-    float *sum = planes + 4 * s.plane, *scale = planes + 5 * s.plane;
-    float *shift = scale + s.pixels, *kernel = scale + 2 * s.pixels;
-    repeat(scale, a, 1, &s);
-    repeat(shift, b, 1, &s);
-    for (int i = 0; i < 9; i++)
-        repeat(kernel + i * s.pixels, k + i, 9, &s);
-    for (long t = 0; t < t_count; t++) {
-        float *to = out + t * all->frame + begin * s.pixels;
+    vec *scale = weights, *shift = scale + s.groups;
+    vec *kernel = shift + s.groups;
+    float *planes = (float *)(kernel + 9 * s.groups);
+    float *row = planes + 4 * s.plane;
+    spread(scale, a, 1, &s);
+    spread(shift, b, 1, &s);
+    spread_kernel(kernel, k, 0, &s);
+    for (long t = 0; t < s.t_count; t++) {
+        float *to = out + t * all->frame + r.begin * s.pixels;
         float *d = planes + t % 2 * s.plane, *f = d + 2 * s.plane;
         float *d_last = planes + (t + 1) % 2 * s.plane;
         float *f_last = d_last + 2 * s.plane;
-        fill(d, x + t * all->frame + top * s.pixels, scale, shift, &s);
+        fill(d, x + t * all->frame + r.top * s.pixels, scale, shift, &s);
         if (t == 0) { /* f is zero */
-            memset(to, 0, (end - begin) * s.pixels * sizeof(float));
+            memset(to, 0, (r.end - r.begin) * s.pixels * sizeof(float));
             continue;
         }
         subtract(f, 1, d, d_last, kernel, &s);
-        if (orders == 2)
-            subtract(sum, 2, f, f_last, kernel, &s);
-        copy_out(to, orders == 2 ? sum : f, begin - top, end - top, &s);
+        for (long h = r.begin; h < r.end; h++, to += s.pixels) {
+            long at = (h - r.top + 1) * s.line;
+            if (orders == 2)
+                subtract_row(row, 2, f + at, f_last + at, kernel, &s);
+            copy_row(to, orders == 2 ? row : f + at, &s);
+        }
     }
     return 0;
 }
@@ -1040,22 +1078,97 @@ static int motion_forward(const float *rows, float *out, const float *a,
                           long t_count, long height, long width, long c,
                           long orders, long threads)
 {
-    const grid s = lay_out(n_count, t_count, height, width, c, threads);
+    const grid s = lay_out(t_count, height, width, c);
     long pieces = least(parts(threads, n_count), height);
     int failed = 0;
 #pragma omp parallel for num_threads(threads) reduction(| : failed)
     for (long i = 0; i < n_count * pieces; i++) {
-        long clip = i / pieces * t_count * s.frame, piece = i % pieces;
-        failed |= motion_rows(rows + clip, out + clip, a, b, k, t_count,
-                              orders, &s, piece * height / pieces,
-                              (piece + 1) * height / pieces);
+        long clip = i / pieces * t_count * s.frame;
+        failed |= motion_rows(rows + clip, out + clip, a, b, k, orders, &s,
+                              span_at(i % pieces, pieces, height, orders));
     }
     return failed;
 }
 
+/* Gradients of a clip's rows: of F^D, into g_d, and to be added to totals:
+ * [9][step] of k and [2][step], sums over pixels of g_d and g_d (x - mean).
+ * What was F^D and F^M is made again, last frame first. */
+static int motion_rows_back(const float *x, const float *g, float *g_d,
+                            const float *a, const float *b, const float *k,
+                            const float *mean, double *totals, long orders,
+                            const grid *all, span r)
+{
+    const grid s =
+        lay_out(all->t_count, r.bottom - r.top, all->width, all->c);
+    vec *weights = work(33 * s.groups + (7 * s.plane + s.line) / LANES);
+    if (!weights)
+        return 1;
+    vec *scale = weights, *shift = scale + s.groups;
+    vec *centre = shift + s.groups, *same = centre + s.groups;
+    vec *zero = same + s.groups, *kernel = zero + s.groups;
+    vec *flipped = kernel + 9 * s.groups, *sums = flipped + 9 * s.groups;
+    float *planes = (float *)(weights + 33 * s.groups);
+    float *f = planes + 2 * s.plane, *g_two = planes + 3 * s.plane;
+    float *g_one = planes + 5 * s.plane, *row = planes + 7 * s.plane;
+    const float one = 1;
+    spread(scale, a, 1, &s);
+    spread(shift, b, 1, &s);
+    spread(centre, mean, 1, &s);
+    spread(same, &one, 0, &s);
+    spread_kernel(kernel, k, 0, &s);
+    spread_kernel(flipped, k, 1, &s);
+    x += r.top * s.pixels;
+    g += r.top * s.pixels;
+    if (s.t_count > 1)
+        fill(planes + (s.t_count - 2) % 2 * s.plane,
+             x + (s.t_count - 2) * all->frame, scale, shift, &s);
+    for (long t = s.t_count - 1; t >= 0; t--) {
+        float *g2 = g_two + t % 2 * s.plane;
+        float *g2_next = g_two + (t + 1) % 2 * s.plane;
+        float *g1 = g_one + t % 2 * s.plane;
+        float *g1_next = g_one + (t + 1) % 2 * s.plane;
+        float *d = planes + (t + 1) % 2 * s.plane; /* t - 1 */
+        float *d_last = planes + t % 2 * s.plane;  /* t - 2 */
+        memset(sums, 0, 11 * s.groups * sizeof(vec));
+        if (t == 0) {
+            memset(g1, 0, s.plane * sizeof(float));
+        } else {
+            fill(g2, g + t * all->frame, same, zero, &s);
+            if (orders == 2)
+                subtract(g1, 2, g2, g2_next, flipped, &s);
+            else
+                memcpy(g1, g2, s.plane * sizeof(float));
+        }
+        if (t > 1) {
+            fill(d_last, x + (t - 2) * all->frame, scale, shift, &s);
+            if (orders == 2)
+                subtract(f, 1, d, d_last, kernel, &s);
+        }
+        for (long h = r.begin; h < r.end; h++) {
+            long at = (h - r.top + 1) * s.line;
+            long here = t * all->frame + (h - r.top) * s.pixels;
+            if (t > 0)
+                correlate_row(sums, g1 + at, d + at, &s);
+            if (t > 1 && orders == 2)
+                correlate_row(sums, g2 + at, f + at, &s);
+            subtract_row(row, 1, g1 + at, g1_next + at, flipped, &s);
+            copy_row(g_d + r.top * s.pixels + here, row, &s);
+            add_row(sums + 9 * s.groups, row, x + here, centre, &s);
+        }
+        for (long i = 0; i < s.step; i++) {
+            long j = i / LANES, lane = i % LANES;
+            for (long tap = 0; tap < 9; tap++)
+                totals[tap * s.step + i] += sums[9 * j + tap][lane];
+            for (long which = 0; which < 2; which++)
+                totals[(9 + which) * s.step + i] +=
+                    sums[9 * s.groups + 2 * j + which][lane];
+        }
+    }
+    return 0;
+}
+
 /* Gradients of F^D, into g_d[rows], and of k; sums over pixels of g_d and
- * of g_d (rows - mean). What was F^D and F^M is made again, last frame first.
- */
+ * of g_d (rows - mean). */
 static int motion_backward(const float *rows, const float *g, float *g_d,
                            const float *a, const float *b, const float *k,
                            const float *mean, float *g_k, float *g_sum,
@@ -1063,96 +1176,83 @@ static int motion_backward(const float *rows, const float *g, float *g_d,
                            long height, long width, long c, long orders,
                            long threads)
 {
-    const grid s = lay_out(n_count, t_count, height, width, c, threads);
-    float *planes = work_floats(8 * s.plane + 32 * s.pixels);
-    if (!planes)
-        return 1;
-    float *f = planes + 2 * s.plane, *out = planes + 3 * s.plane;
-    float *g_two = planes + 4 * s.plane, *g_one = planes + 6 * s.plane;
-    float *kernel = planes + 8 * s.plane;
-    float *scale = kernel + 9 * s.pixels, *shift = scale + s.pixels;
-    float *flipped = shift + s.pixels, *sum_k = flipped + 9 * s.pixels;
-    float *sum = sum_k + 9 * s.pixels, *sum_x = sum + s.pixels;
-    float *centre = sum_x + s.pixels;
-    repeat(scale, a, 1, &s);
-    repeat(shift, b, 1, &s);
-    repeat(centre, mean, 1, &s);
-    for (int i = 0; i < 9; i++) {
-        repeat(kernel + i * s.pixels, k + i, 9, &s);
-        repeat(flipped + (8 - i) * s.pixels, k + i, 9, &s);
+    const grid s = lay_out(t_count, height, width, c);
+    long pieces = least(parts(threads, n_count), height);
+    long tasks = n_count * pieces, own = 11 * s.step;
+    double *totals = calloc(tasks * own, sizeof(double));
+    int failed = !totals;
+#pragma omp parallel for num_threads(threads) reduction(| : failed)
+    for (long i = 0; i < (failed ? 0 : tasks); i++) {
+        long clip = i / pieces * t_count * s.frame;
+        failed |= motion_rows_back(
+            rows + clip, g + clip, g_d + clip, a, b, k, mean,
+            totals + i * own, orders, &s,
+            span_at(i % pieces, pieces, height, orders));
     }
-    for (long n = 0; n < n_count; n++) {
-        const float *x = rows + n * t_count * s.frame;
-        memset(g_two, 0, 4 * s.plane * sizeof(float));
-        if (t_count > 1)
-            fill(planes + (t_count - 2) % 2 * s.plane,
-                 x + (t_count - 2) * s.frame, scale, shift, &s);
-        for (long t = t_count - 1; t >= 0; t--) {
-            long here = (n * t_count + t) * s.frame;
-            float *g2 = g_two + t % 2 * s.plane;
-            float *g2_next = g_two + (t + 1) % 2 * s.plane;
-            float *g1 = g_one + t % 2 * s.plane;
-            float *g1_next = g_one + (t + 1) % 2 * s.plane;
-            float *d = planes + (t + 1) % 2 * s.plane; /* t - 1 */
-            float *d_last = planes + t % 2 * s.plane;  /* t - 2 */
-            if (t == 0) {
-                memset(g1, 0, s.plane * sizeof(float));
-            } else {
-                for (long h = 0; h < height; h++)
-                    memcpy(g2 + (h + 1) * s.line + c,
-                           g + here + h * s.pixels,
-                           s.pixels * sizeof(float));
-                if (orders == 2)
-                    subtract(g1, 2, g2, g2_next, flipped, &s);
-                else
-                    memcpy(g1, g2, s.plane * sizeof(float));
-                correlate(sum_k, g1, d, &s);
-                if (t > 1) {
-                    fill(d_last, x + (t - 2) * s.frame, scale, shift, &s);
-                    if (orders == 2) {
-                        subtract(f, 1, d, d_last, kernel, &s);
-                        correlate(sum_k, g2, f, &s);
-                    }
-                }
-            }
-            subtract(out, 1, g1, g1_next, flipped, &s);
-            copy_out(g_d + here, out, 0, height, &s);
-            add_sums(sum, sum_x, g_d + here, rows + here, centre, &s);
+    for (long i = own; totals && i < tasks * own; i++)
+        totals[i % own] += totals[i];
+    for (long channel = 0; totals && channel < c; channel++)
+        for (long j = 0; j < 11; j++) {
+            double sum = 0;
+            for (long i = 0; i < s.step; i++)
+                if (channel_at(i, &s) == channel)
+                    sum += totals[j * s.step + i];
+            if (j < 9)
+                g_k[9 * channel + j] = (float)sum;
+            else
+                (j == 9 ? g_sum : g_sum_x)[channel] = (float)sum;
         }
+    free(totals);
+    return failed;
+}
+
+/* The rest goes over rows of maps, pixels and channels at once: what is per
+ * channel is repeated for every pixel of a row. */
+
+static void repeat(float *to, const float *from, long c, long pixels)
+{
+    memcpy(to, from, c * sizeof(float));
+    for (long j = c; j < pixels; j += c)
+        memcpy(to + j, to, c * sizeof(float));
+}
+
+/* Sum over the pixels of a row. */
+static void gather(float *to, const float *from, long c, long pixels)
+{
+    for (long i = 0; i < c; i++) {
+        double sum = 0;
+        for (long j = i; j < pixels; j += c)
+            sum += from[j];
+        to[i] = (float)sum;
     }
-    for (int i = 0; i < 9; i++)
-        gather(g_k + i, sum_k + i * s.pixels, 9, &s);
-    gather(g_sum, sum, 1, &s);
-    gather(g_sum_x, sum_x, 1, &s);
-    return 0;
 }
 
 /* Mean and (biased) variance of each channel over rows of pixels. */
 static int moments(const float *x, float *mean, float *variance,
                    long row_count, long width, long c, long threads)
 {
-    const grid s = lay_out(1, 1, row_count, width, c, threads);
-    float *sum = calloc(2 * s.pixels, sizeof(float));
+    long pixels = width * c;
+    float *sum = calloc(2 * pixels, sizeof(float));
     if (!sum)
         return 1;
-    float *centre = sum + s.pixels;
+    float *centre = sum + pixels;
     for (int pass = 0; pass < 2; pass++) {
 #pragma omp parallel for num_threads(threads)
         for (long i = 0; i < threads; i++) {
-            long begin = s.pixels * i / threads;
-            long end = s.pixels * (i + 1) / threads;
+            long begin = pixels * i / threads;
+            long end = pixels * (i + 1) / threads;
             for (long h = 0; h < row_count; h++)
                 for (long j = begin; j < end; j++) {
-                    float d = x[h * s.pixels + j] - centre[j];
+                    float d = x[h * pixels + j] - centre[j];
                     sum[j] += pass ? d * d : d;
                 }
         }
         float *result = pass ? variance : mean;
-        gather(result, sum, 1, &s);
+        gather(result, sum, c, pixels);
         for (long i = 0; i < c; i++)
             result[i] /= row_count * width;
-        repeat(centre, mean, 1, &s);
-        memset(sum, 0, s.pixels * sizeof(float));
+        repeat(centre, mean, c, pixels);
+        memset(sum, 0, pixels * sizeof(float));
     }
     free(sum);
     return 0;
@@ -1163,20 +1263,20 @@ static int combine(float *restrict y, const float *restrict x, const float *a,
                    const float *b, const float *d, long row_count, long width,
                    long c, long threads)
 {
-    const grid s = lay_out(1, 1, row_count, width, c, threads);
-    float *each = malloc(3 * s.pixels * sizeof(float));
+    long pixels = width * c;
+    float *each = malloc(3 * pixels * sizeof(float));
     if (!each)
         return 1;
-    repeat(each, a, 1, &s);
-    repeat(each + s.pixels, b, 1, &s);
-    repeat(each + 2 * s.pixels, d, 1, &s);
+    repeat(each, a, c, pixels);
+    repeat(each + pixels, b, c, pixels);
+    repeat(each + 2 * pixels, d, c, pixels);
 #pragma omp parallel for num_threads(threads)
     for (long h = 0; h < row_count; h++) {
-        float *o = y + h * s.pixels;
-        const float *p = x + h * s.pixels;
-        for (long j = 0; j < s.pixels; j++)
-            o[j] = each[j] * o[j] + each[s.pixels + j] * p[j] +
-                   each[2 * s.pixels + j];
+        float *o = y + h * pixels;
+        const float *p = x + h * pixels;
+        for (long j = 0; j < pixels; j++)
+            o[j] = each[j] * o[j] + each[pixels + j] * p[j] +
+                   each[2 * pixels + j];
     }
     free(each);
     return 0;

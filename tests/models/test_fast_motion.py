@@ -136,7 +136,8 @@ def test_a_hook_on_the_relu_is_called():
     relu.register_forward_hook(lambda *args: seen.append(args[-1]))
     x = frames()
     block(x, relu)
-    assert len(seen) == 1 and torch.equal(seen[0], x.relu())
+    assert len(seen) == 1
+    assert torch.equal(seen[0], x.relu())
 
 
 def test_other_activations_come_before_it_too():
