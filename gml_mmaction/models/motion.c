@@ -30,6 +30,7 @@ typedef int ints __attribute__((vector_size(64)));
 typedef struct {
     long n_count, t_count, height, width, channels;
     long blocks;        /* of 16 channels */
+    long span;          /* frames at work */
     long chunk, tile;   /* blocks, and pixels of a row, at work */
     long line, row;     /* vectors of a tile's row: of a frame, of all */
     long pixels, frame; /* floats of a row of pixels, of a frame */
@@ -37,9 +38,10 @@ typedef struct {
     int rectify;        /* x goes through a ReLU first */
 } sizes;
 
-/* What is at work: blocks b to b + blocks, pixels w to w + width of a row. */
+/* What is at work: blocks b to b + blocks, pixels w to w + width of a row,
+ * frames t to t + frames of clip n. */
 typedef struct {
-    long b, blocks, w, width;
+    long b, blocks, w, width, t, frames, n;
 } part;
 
 /* The rows at work should stay in a core's second cache; shorter runs of
@@ -104,18 +106,21 @@ static vec *work(long count)
 }
 
 static sizes measure(long n_count, long t_count, long height, long width,
-                     long channels, long rows, long threads, long rectify)
+                     long channels, long pieces, long rows, long threads,
+                     long rectify)
 {
     sizes s = {n_count, t_count, height, width, channels};
     s.rectify = rectify != 0;
-    long room = CACHE / (rows * t_count * (long)sizeof(vec));
+    s.span = parts(t_count, pieces);
+    long room = CACHE / (rows * s.span * (long)sizeof(vec));
     s.blocks = parts(channels, LANES);
     s.tile = least(most(room / s.blocks - 2, TILE), width);
     s.tile = parts(width, parts(width, s.tile)); /* tiles of equal width */
     s.line = s.tile + 2;
-    s.row = t_count * s.line + 1; /* rows of 2^n bytes would share lines */
+    s.row = s.span * s.line + 1; /* rows of 2^n bytes would share lines */
     s.chunk = most(least(room / s.line, s.blocks), 1);
-    long tasks = parts(threads, n_count * parts(width, s.tile));
+    long others = n_count * parts(t_count, s.span) * parts(width, s.tile);
+    long tasks = parts(threads, others);
     long chunks = parts(parts(s.blocks, s.chunk), tasks) * tasks;
     s.chunk = parts(s.blocks, chunks); /* as much for each thread */
     s.pixels = width * channels;
@@ -123,10 +128,22 @@ static sizes measure(long n_count, long t_count, long height, long width,
     return s;
 }
 
-static part part_at(const sizes *s, long b, long w)
+/* How many parts there are; the next is the next of the same frames. */
+static long count_parts(const sizes *s)
 {
-    part p = {b, least(s->chunk, s->blocks - b), w,
-              least(s->tile, s->width - w)};
+    return s->n_count * parts(s->t_count, s->span) *
+           parts(s->width, s->tile) * parts(s->blocks, s->chunk);
+}
+
+static part part_at(const sizes *s, long i)
+{
+    long chunks = parts(s->blocks, s->chunk), tiles = parts(s->width, s->tile);
+    long spans = parts(s->t_count, s->span), j = i / chunks / tiles;
+    part p = {i % chunks * s->chunk, 0, i / chunks % tiles * s->tile, 0,
+              j % spans * s->span,   0, j / spans};
+    p.blocks = least(s->chunk, s->blocks - p.b);
+    p.width = least(s->tile, s->width - p.w);
+    p.frames = least(s->span, s->t_count - p.t);
     return p;
 }
 
@@ -263,11 +280,12 @@ static void write_row(float *to, const vec *from, const vec *x, vec floor,
         }
 }
 
-/* read_row of wt * x. */
+/* read_row of wt * x; from is of the part's first frame. */
 static void mix_row(vec *to, const float *from, const vec *wt, const sizes *s,
                     const part *p)
 {
     const vec floor = floor_of(s->rectify);
+    long known = least(p->frames, s->t_count - p->t - 1);
     for (long w = first(p); w < last(p, s); w++)
         for (long i = 0; i < p->blocks; i++) {
             long c = (p->b + i) * LANES, lanes = s->channels - c;
@@ -276,7 +294,11 @@ static void mix_row(vec *to, const float *from, const vec *wt, const sizes *s,
             vec *v = to + i * s->row + w + 1;
             vec before = {0}, now = raised(load(x, lanes), floor);
             __builtin_prefetch(x + s->pixels, 0, 2);
-            for (long t = 1; t < s->t_count; t++) {
+            if (p->t) {
+                before = raised(load(x - s->frame, lanes), floor);
+                __builtin_prefetch(x - s->frame + s->pixels, 0, 2);
+            }
+            for (long t = 1; t <= known; t++) {
                 vec after = raised(load(x + t * s->frame, lanes), floor);
                 __builtin_prefetch(x + t * s->frame + s->pixels, 0, 2);
                 *v = k[0] * before + k[1] * now + k[2] * after;
@@ -284,7 +306,8 @@ static void mix_row(vec *to, const float *from, const vec *wt, const sizes *s,
                 before = now;
                 now = after;
             }
-            *v = k[0] * before + k[1] * now;
+            if (known < p->frames)
+                *v = k[0] * before + k[1] * now;
         }
 }
 
@@ -294,6 +317,9 @@ typedef struct {
     const vec *e;
     long c;
 } motion;
+
+/* Frames that a thread takes at least, or too many are read twice. */
+enum { SPAN = 4 };
 
 /* What is summed at once: pixels and blocks, whose number the compiler knows;
  * fewer sums would wait for each other. */
@@ -377,7 +403,7 @@ static void space_row(float *to, const vec *above, const vec *own,
                       long together)
 {
     long groups = parts(p->width, AT_ONCE), plane = s->height * s->width;
-    for (long t = 0; t < s->t_count; t++)
+    for (long t = 0; t < p->frames; t++)
         for (long g = 0; g < groups; g++) {
             long w = g * p->width / groups;
             long next = (g + 1) * p->width / groups;
@@ -396,12 +422,12 @@ static void space_row(float *to, const vec *above, const vec *own,
         }
 }
 
-/* All rows of a part of clip n. */
+/* All rows of a part. */
 static int space_part(const float *x, float *y, const vec *wt, const vec *ws,
                       const float *m, const vec *e, long c, const sizes *s,
-                      const part *p, long n)
+                      const part *p)
 {
-    long third = s->chunk * s->row, clip = n * s->t_count * s->frame;
+    long third = s->chunk * s->row, frame = p->n * s->t_count + p->t;
     long together = c > 18 ? PAIR : 1; /* or the taps are most of the work */
     /* In the order of memory, if E's weights for it stay in the first cache. */
     long run = p->blocks * c <= FEW ? p->blocks : together;
@@ -413,16 +439,16 @@ static int space_part(const float *x, float *y, const vec *wt, const vec *ws,
         vec *own = ring + (h + 2) % 3 * third;
         vec *above = ring + (h + 1) % 3 * third;
         if (h < s->height)
-            mix_row(next, x + clip + h * s->pixels, wt, s, p);
+            mix_row(next, x + frame * s->frame + h * s->pixels, wt, s, p);
         else
             memset(next, 0, third * sizeof(vec));
         for (long i = 0; h && i < p->blocks; i += run) {
-            long b = p->b + i, pixel = (h - 1) * s->width + p->w;
-            long plane = n * s->t_count * s->height * s->width;
-            motion expand = {m + (plane + pixel) * c, e + b * c, c};
-            space_row(y + clip + pixel * s->channels + b * LANES,
-                      above + i * s->row, own + i * s->row, next + i * s->row,
-                      ws + 9 * b, &expand, s, p, s->channels - b * LANES,
+            long b = p->b + i, row = frame * s->height + h - 1;
+            long pixel = row * s->width + p->w;
+            motion expand = {m + pixel * c, e + b * c, c};
+            space_row(y + pixel * s->channels + b * LANES, above + i * s->row,
+                      own + i * s->row, next + i * s->row, ws + 9 * b,
+                      &expand, s, p, s->channels - b * LANES,
                       least(run, p->blocks - i), together);
         }
     }
@@ -430,28 +456,28 @@ static int space_part(const float *x, float *y, const vec *wt, const vec *ws,
     return 0;
 }
 
-/* y = ws * (wt * x) + E m: F^S and the motion m, expanded from c channels. */
+/* y = ws * (wt * x) + E m: F^S and the motion m, expanded from c channels.
+ * Frames are shared out before channels, as around here: what a core has
+ * read or written is then near to it. */
 static int sum_forward(const float *x, float *y, const float *wt,
                        const float *ws, const float *m, const float *e,
                        long c, long n_count, long t_count, long height,
                        long width, long channels, long threads, long rectify)
 {
-    sizes s = measure(n_count, t_count, height, width, channels, 3, threads,
-                      rectify);
+    long pieces = least(parts(threads, n_count), parts(t_count, SPAN));
+    sizes s = measure(n_count, t_count, height, width, channels, pieces, 3,
+                      threads, rectify);
     s.past = channels % LANES == 0 && (uintptr_t)y % sizeof(vec) == 0 &&
              n_count * t_count * s.frame >= PAST / (long)sizeof(float);
     vec *time = packed(wt, 3, 3, 1, &s, threads);
     vec *space = packed(ws, 9, 9, 1, &s, threads);
     vec *expand = packed(e, c, c, 1, &s, threads);
     int failed = !time || !space || !expand;
-    long tiles = parts(width, s.tile), chunks = parts(s.blocks, s.chunk);
-    long tasks = failed ? 0 : n_count * tiles * chunks;
+    long tasks = failed ? 0 : count_parts(&s);
 #pragma omp parallel for num_threads(threads) reduction(| : failed)
     for (long i = 0; i < tasks; i++) {
-        part p = part_at(&s, i % chunks * s.chunk,
-                         i / chunks % tiles * s.tile);
-        failed |= space_part(x, y, time, space, m, expand, c, &s, &p,
-                             i / chunks / tiles);
+        part p = part_at(&s, i);
+        failed |= space_part(x, y, time, space, m, expand, c, &s, &p);
     }
     free(time);
     free(space);
@@ -554,13 +580,13 @@ static void expand_row(vec *to, const motion *expand, const sizes *s,
         }
 }
 
-/* All rows of a part of clip n; adds to sums, 3 of wt and 9 of ws a block. */
+/* All rows of a part; adds to sums, 3 of wt and 9 of ws a block. */
 static int part_back(const float *x, const float *g, float *gx,
                      const vec *wt, const vec *ws, const float *m,
                      const vec *e, long c, vec *sums, const sizes *s,
-                     const part *p, long n)
+                     const part *p)
 {
-    long sixth = s->chunk * s->row, start = n * s->t_count * s->frame;
+    long sixth = s->chunk * s->row, start = p->n * s->t_count * s->frame;
     vec *ring = work(6 * sixth), *row = ring + 3 * sixth;
     vec *mixed = ring + 4 * sixth, *sum = ring + 5 * sixth;
     if (!ring)
@@ -584,7 +610,7 @@ static int part_back(const float *x, const float *g, float *gx,
                       wt + 3 * b, s, p);
         }
         for (long i = 0; i < p->blocks; i += PAIR) {
-            long pixel = n * s->t_count * s->height * s->width;
+            long pixel = p->n * s->t_count * s->height * s->width;
             pixel += h * s->width + p->w;
             motion expand = {m + pixel * c, e + (p->b + i) * c, c};
             expand_row(sum + i * s->row, &expand, s, p,
@@ -603,23 +629,21 @@ static int sum_backward(const float *x, const float *g, float *gx,
                         long n_count, long t_count, long height, long width,
                         long channels, long threads, long rectify)
 {
-    const sizes s = measure(n_count, t_count, height, width, channels, 6,
+    const sizes s = measure(n_count, t_count, height, width, channels, 1, 6,
                             threads, rectify);
     vec *time = packed(wt, 3, 3, 1, &s, threads);
     vec *space = packed(ws, 9, 9, 1, &s, threads);
     vec *back = packed(r, c, 1, channels, &s, threads);
     int failed = !time || !space || !back;
-    long tiles = parts(width, s.tile), chunks = parts(s.blocks, s.chunk);
-    long tasks = n_count * tiles, own = 12 * s.blocks;
+    long chunks = parts(s.blocks, s.chunk), own = 12 * s.blocks;
+    long tasks = count_parts(&s) / chunks;
     vec *sums = zeros(tasks * own);
     failed |= !sums;
 #pragma omp parallel for num_threads(threads) reduction(| : failed)
     for (long i = 0; i < (failed ? 0 : tasks * chunks); i++) {
-        part p = part_at(&s, i % chunks * s.chunk,
-                         i / chunks % tiles * s.tile);
+        part p = part_at(&s, i);
         failed |= part_back(x, g, gx, time, space, m, back, c,
-                            sums + i / chunks * own + 12 * p.b, &s, &p,
-                            i / chunks / tiles);
+                            sums + i / chunks * own + 12 * p.b, &s, &p);
     }
     for (long i = 0; i < (failed ? 0 : channels * 12); i++) {
         long k = i % 12, channel = i / 12;
