@@ -7,6 +7,7 @@ backward pass, which computes it again; and matrix products are written in
 the order that reads rows of ``H*W*C`` in memory. Where motion.c has been
 built (:mod:`.native`), a block is three passes: the reduction, the motion in
 its C/16 channels, and F^S with the expansion, which is all that is written.
+A ReLU before the block is then no pass of its own: it is part of reading x.
 
 First derivatives only: what asks for second ones, for forward-mode
 derivatives or for ``vmap`` sets ``fast = False`` on the blocks.
@@ -47,11 +48,13 @@ def applies(block: nn.Module, x: Tensor) -> bool:
         and not torch.is_autocast_enabled('cpu')
         and not _is_exporting()
         and not torch.jit.is_tracing()
+        and not any(map(has_hooks, parts))
         and all(
-            type(layer) in PLAIN and _weight(layer).dtype == x.dtype
+            type(layer) in PLAIN
+            and (weight := _weight(layer)) is not None
+            and weight.dtype == x.dtype
             for layer in parts[:4]
         )
-        and not any(map(has_hooks, parts))
     )
 
 
@@ -69,8 +72,8 @@ def _parts(block: nn.Module) -> tuple[nn.Module, ...]:
     return *layers, own['expand'], *around
 
 
-def _weight(layer: nn.Module) -> Tensor:
-    return layer._parameters['weight']
+def _weight(layer: nn.Module) -> Tensor | None:
+    return layer._parameters.get('weight')
 
 
 def _is_exporting() -> bool:
@@ -271,7 +274,8 @@ def _kernel_applies(
         and type(norm) is nn.BatchNorm1d
         and norm.affine
         and norm.track_running_stats
-        and _weight(norm).dtype == x.dtype
+        and (weight := _weight(norm)) is not None
+        and weight.dtype == x.dtype
         and type(k_pm) is nn.Conv2d
         and x.numel() > x.shape[1]
     )

@@ -2,9 +2,10 @@
  * of motion in one pass, the reduction, F^M and F^MM (Eq. 1 and 2), and back.
  *
  * Maps are float32 and channels-last: x[n][t][h][w][c]; weights are as
- * PyTorch has them. x may be taken through a ReLU as it is read. CSTM takes 16 channels at a time; rows that a 3x3 window
- * needs wait in a ring of three, each with a pixel more at both ends, so that
- * nothing of the size of a map is written but the result.
+ * PyTorch has them. x may go through a ReLU as it is read. CSTM takes 16
+ * channels at a time; rows that a 3x3 window needs wait in a ring of three,
+ * each with a pixel more at both ends, so that nothing of the size of a map is
+ * written but the result.
  *
  * Functions return 0, or 1 without memory.
  */
@@ -429,7 +430,7 @@ static int space_part(const float *x, float *y, const vec *wt, const vec *ws,
 {
     long third = s->chunk * s->row, frame = p->n * s->t_count + p->t;
     long together = c > 18 ? PAIR : 1; /* or the taps are most of the work */
-    /* In the order of memory, if E's weights for it stay in the first cache. */
+    /* In the order of memory, if E's weights then stay in the first cache. */
     long run = p->blocks * c <= FEW ? p->blocks : together;
     vec *ring = work(3 * third);
     if (!ring)

@@ -240,8 +240,8 @@ class MotionBlock(nn.Module):
     What ``forward`` says is the definition. Where nothing can tell the
     difference it is computed by :mod:`.fast_motion`, which needs less time
     and memory; ``fast = False``, on a block or on the class, forbids it. A
-    ReLU that comes before the block may be handed over with the input, since
-    there it costs nothing.
+    ReLU before the block may be handed over with the input: the fast path
+    applies it in reading.
     """
 
     Motion: type[CMM]

@@ -53,7 +53,11 @@ class SeparableConv2d(nn.Module):
             state_dict[key] = state_dict[key][:, :, None, None]
 
     def takes_relu(self) -> bool:
-        """Whether the ReLU before it can be handed over with the input."""
+        """Whether ``forward`` takes a ReLU that comes before it.
+
+        It does where a motion block stands, unless something wants to see
+        what goes into it.
+        """
         return (
             isinstance(self.conv1, MotionBlock)
             and not has_hooks(self.conv1)
@@ -71,17 +75,17 @@ class Layers(nn.Sequential):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        relu = ()
+        relu = None
         for layer in self:
             if isinstance(layer, nn.ReLU):
-                relu = (layer,)
-                continue
-            if relu and not (
-                isinstance(layer, SeparableConv2d) and layer.takes_relu()
-            ):
-                x, relu = relu[0](x), ()
-            x, relu = layer(x, *relu), ()
-        return relu[0](x) if relu else x
+                relu = layer
+            elif relu is None:
+                x = layer(x)
+            elif isinstance(layer, SeparableConv2d) and layer.takes_relu():
+                x, relu = layer(x, relu), None
+            else:
+                x, relu = layer(relu(x)), None
+        return x if relu is None else relu(x)
 
 
 class Block(nn.Module):

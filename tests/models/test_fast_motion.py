@@ -5,6 +5,7 @@ import ctypes
 
 import pytest
 import torch
+import torch.nn.utils.prune
 from torch import nn
 
 from gml_mmaction import build_native
@@ -267,6 +268,16 @@ def test_autocast_and_other_layers_take_the_definition(monkeypatch):
     block.motion.reduce = nn.Sequential(block.motion.reduce)
     block.fast = True
     assert not is_fast(block, x, monkeypatch)
+
+
+def test_a_layer_whose_weight_is_computed_takes_the_definition(monkeypatch):
+    block = build()
+    nn.utils.prune.l1_unstructured(block.cstm.spatial, 'weight', amount=0.5)
+    assert not is_fast(block, frames(), monkeypatch)
+    nn.utils.prune.remove(block.cstm.spatial, 'weight')
+    assert is_fast(block, frames(), monkeypatch)
+    nn.utils.parametrizations.weight_norm(block.expand)
+    assert not is_fast(block, frames(), monkeypatch)
 
 
 def test_the_checkpoint_knows_nothing_of_it():
