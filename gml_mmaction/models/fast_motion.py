@@ -25,7 +25,7 @@ from torch.autograd.function import once_differentiable
 
 from . import native
 
-__all__ = ['applies', 'forward', 'has_hooks']
+__all__ = ['applies', 'cstm_applies', 'cstm_forward', 'forward', 'has_hooks']
 
 PLAIN = {nn.Conv2d, nn.Linear}
 VECTOR = 8  # columns that matrix products take at a time
@@ -43,17 +43,33 @@ def applies(block: nn.Module, x: Tensor) -> bool:
         x: Its input.
     """
     parts = _parts(block)
+    return _is_free(x, parts[:4], parts[4:])
+
+
+def cstm_applies(cstm: nn.Module, x: Tensor) -> bool:
+    """The same of a CSTM alone, for which there is the kernel only."""
+    layers = cstm._modules['temporal'], cstm._modules['spatial']
+    return x.dtype == torch.float32 and native.ready() and _is_free(x, layers)
+
+
+def _is_free(
+    x: Tensor,
+    layers: Sequence[nn.Module],
+    around: Sequence[nn.Module] = (),
+) -> bool:
+    """Whether nothing looks into what passes between these modules."""
     return (
         x.is_cpu
         and not torch.is_autocast_enabled('cpu')
         and not _is_exporting()
         and not torch.jit.is_tracing()
-        and not any(map(has_hooks, parts))
+        and not any(map(has_hooks, layers))
+        and not any(map(has_hooks, around))
         and all(
             type(layer) in PLAIN
             and (weight := _weight(layer)) is not None
             and weight.dtype == x.dtype
-            for layer in parts[:4]
+            for layer in layers
         )
     )
 
@@ -100,10 +116,7 @@ def forward(
     parts = _parts(block)
     temporal, spatial, reduce, expand, cstm, motion, norm, k_pm = parts
     by_kernel = _kernel_applies(block, x, motion, norm, k_pm)
-    rectify = by_kernel and type(relu) is nn.ReLU and not has_hooks(relu)
-    if relu is not None and not rectify:
-        x = relu(x)
-    x = x.contiguous(memory_format=torch.channels_last)
+    x, rectify = _prepare(x, relu, by_kernel)
     if by_kernel:
         weights = (
             *map(_weight, (temporal, spatial, reduce, expand, k_pm, norm)),
@@ -119,6 +132,26 @@ def forward(
     rows = _rows(block.together(motion.orders(f_d.permute(0, 3, 1, 2))))
     kernels = temporal.weight, spatial.weight
     return _Sum.apply(x, *kernels, rows, expand.weight, cstm.num_segments)
+
+
+@torch.compiler.disable
+def cstm_forward(
+    cstm: nn.Module, x: Tensor, relu: nn.Module | None = None
+) -> Tensor:
+    """What ``cstm`` computes of ``relu(x)``, where it is applicable."""
+    x, rectify = _prepare(x, relu, by_kernel=True)
+    layers = cstm._modules['temporal'], cstm._modules['spatial']
+    return _CSTM.apply(x, *map(_weight, layers), cstm.num_segments, rectify)
+
+
+def _prepare(
+    x: Tensor, relu: nn.Module | None, by_kernel: bool
+) -> tuple[Tensor, bool]:
+    """The input in channels-last; whether the kernel has to apply a ReLU."""
+    rectify = by_kernel and type(relu) is nn.ReLU and not has_hooks(relu)
+    if relu is not None and not rectify:
+        x = relu(x)
+    return x.contiguous(memory_format=torch.channels_last), rectify
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -315,6 +348,29 @@ class _Kernel(Function):
         return *grads, *[None] * 4
 
 
+class _CSTM(Function):
+    """CSTM by motion.c; x, both kernels, T, and whether x meets a ReLU."""
+
+    @staticmethod
+    def forward(ctx, x, temporal, spatial, length, rectify):
+        weights = temporal.contiguous(), spatial.contiguous()
+        y = torch.empty_like(x)
+        numbers = int(rectify), *_sizes(x, length)
+        native.call('cstm_forward', (x, y, *weights), numbers)
+        ctx.save_for_backward(x, *weights)
+        ctx.numbers = numbers
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        tensors = ctx.saved_tensors
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        grads = [torch.empty_like(each) for each in tensors]
+        native.call('cstm_backward', (grad, *tensors, *grads), ctx.numbers)
+        return *grads, None, None
+
+
 def _run_kernel(
     x: Tensor,
     weights: Sequence[Tensor],
@@ -344,11 +400,17 @@ def _run_kernel(
 def _numbers(
     x: Tensor, norm: nn.BatchNorm1d, length: int, orders: int, rectify: bool
 ) -> tuple[float | int, ...]:
-    """The last arguments of motion.c's functions."""
+    """The last arguments of motion.c's functions of a block."""
+    return (
+        *(float(norm.eps), int(rectify), int(norm.training)),
+        *(norm.num_features, orders),
+        *_sizes(x, length),
+    )
+
+
+def _sizes(x: Tensor, length: int) -> tuple[int, ...]:
     frames, channels, height, width = x.shape
     return (
-        *(norm.eps, int(rectify), int(norm.training)),
-        *(norm.num_features, orders),
         *(frames // length, length, height, width, channels),
         torch.get_num_threads(),
     )

@@ -60,7 +60,7 @@ static long parts(long all, long one) { return (all + one - 1) / one; }
 /* Zeros that begin with a cache line; NULL without memory. */
 static vec *zeros(long count)
 {
-    vec *v = aligned_alloc(sizeof(vec), count * sizeof(vec));
+    vec *v = aligned_alloc(sizeof(vec), most(count, 1) * sizeof(vec));
     if (v)
         memset(v, 0, count * sizeof(vec));
     return v;
@@ -1316,6 +1316,25 @@ static void affine(float *a, float *b, const float *weight, const float *bias,
         a[i] = (float)(weight[i] / sqrt(variance[i] + eps));
         b[i] = bias[i] - mean[i] * a[i];
     }
+}
+
+/* CSTM alone: y = ws * (wt * x), of x or, with rectify, of ReLU(x). */
+int cstm_forward(const float *x, float *y, const float *wt, const float *ws,
+                 long rectify, long n_count, long t_count, long height,
+                 long width, long channels, long threads)
+{
+    return sum_forward(x, y, wt, ws, NULL, NULL, 0, n_count, t_count, height,
+                       width, channels, threads, rectify);
+}
+
+/* Its gradients from g, that of y. */
+int cstm_backward(const float *g, const float *x, const float *wt,
+                  const float *ws, float *g_x, float *g_wt, float *g_ws,
+                  long rectify, long n_count, long t_count, long height,
+                  long width, long channels, long threads)
+{
+    return sum_backward(x, g, g_x, wt, ws, g_wt, g_ws, NULL, NULL, 0, n_count,
+                        t_count, height, width, channels, threads, rectify);
 }
 
 /* A block, of x or, with rectify, of ReLU(x): y, and on the way reduced

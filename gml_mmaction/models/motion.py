@@ -41,7 +41,8 @@ class CSTM(nn.Module):
     frames at both ends, as is usual for a convolution.
 
     The weight of a plain depth-wise convolution, ``weight``, loads as the
-    spatial convolution's, so that ImageNet checkpoints fit.
+    spatial convolution's, so that ImageNet checkpoints fit. What is said of
+    ``fast`` and of a ReLU at :class:`MotionBlock` holds for a CSTM alone, too.
 
     Paper: silent on the initial temporal kernel. ``'stm'``, the default,
     follows the STM paper (1908.02486): the first quarter of the channels
@@ -59,6 +60,7 @@ class CSTM(nn.Module):
     """
 
     SHIFTED = {'stm': 4, 'tsm': 8, 'identity': None}
+    fast = True
 
     def __init__(
         self,
@@ -103,7 +105,11 @@ class CSTM(nn.Module):
         images = images.unflatten(2, (-1, channels)).permute(0, 3, 1, 2)
         return _like(self.temporal(images).permute(0, 2, 3, 1), x)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, relu: nn.Module | None = None) -> Tensor:
+        if self.fast and fast_motion.cstm_applies(self, x):
+            return fast_motion.cstm_forward(self, x, relu)
+        if relu is not None:
+            x = relu(x)
         return self.spatial(self.fuse_frames(x))
 
 
@@ -262,6 +268,7 @@ class MotionBlock(nn.Module):
             raise ValueError(f"expand={expand!r}: use 'shared' or 'separate'")
         self.shared = expand == 'shared'
         self.cstm = CSTM(channels, num_segments, temporal_init)
+        self.cstm.fast = False  # the block has a path of its own
         self.motion = self.Motion(
             channels, num_segments, reduction, boundary, motion_init
         )

@@ -102,16 +102,16 @@ def call(
         name: Of the function.
         tensors: Its first arguments: float32, dense in the order that
             motion.c says, or None for its NULL.
-        numbers: The rest of them, one double and integers.
+        numbers: The rest of them, as motion.c has them: doubles and longs.
 
     Raises:
         MemoryError: There is none left.
     """
     function = getattr(_library(), name)
     if function.argtypes is None:
+        kinds = {float: ctypes.c_double, int: ctypes.c_long}
         pointers = [ctypes.c_void_p] * len(tensors)
-        integers = [ctypes.c_long] * (len(numbers) - 1)
-        function.argtypes = [*pointers, ctypes.c_double, *integers]
+        function.argtypes = [*pointers, *(kinds[type(n)] for n in numbers)]
     found = [None if each is None else each.data_ptr() for each in tensors]
     if function(*found, *numbers):
         raise MemoryError(f'{name}: no memory for its rows')

@@ -11,7 +11,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from .fast_motion import has_hooks
-from .motion import MotionBlock
+from .motion import CSTM, MotionBlock
 
 
 class SeparableConv2d(nn.Module):
@@ -59,7 +59,7 @@ class SeparableConv2d(nn.Module):
         what goes into it.
         """
         return (
-            isinstance(self.conv1, MotionBlock)
+            isinstance(self.conv1, CSTM | MotionBlock)
             and not has_hooks(self.conv1)
             and not has_hooks(self)
         )

@@ -9,7 +9,7 @@ import torch.nn.utils.prune
 from torch import nn
 
 from gml_mmaction import build_native
-from gml_mmaction.models import MCB, STMBlock, fast_motion, native
+from gml_mmaction.models import CSTM, MCB, STMBlock, fast_motion, native
 
 N, T = 2, 4
 
@@ -143,6 +143,40 @@ def test_a_hook_on_the_relu_is_called():
 
 def test_other_activations_come_before_it_too():
     assert_same(build(), frames(), relu=[nn.LeakyReLU()])
+
+
+@pytest.mark.parametrize('relu', [[], [nn.ReLU()]])
+@pytest.mark.parametrize('channels', [3, 8, 64, 280])
+@pytest.mark.parametrize(('height', 'width'), [(1, 1), (5, 8), (3, 109)])
+def test_cstm_alone_equals_its_definition(channels, height, width, relu):
+    block, x = build(CSTM, channels), frames(channels, height, width)
+    assert_same(block, x, relu=relu)
+    expected = run(block, x, False, *relu)['output']
+    with torch.no_grad():
+        torch.testing.assert_close(block(x, *relu), expected)
+
+
+@pytest.mark.parametrize('frozen', ['temporal', 'spatial'])
+def test_of_cstm_alone_what_is_frozen_gets_no_gradient(frozen):
+    block = build(CSTM)
+    getattr(block, frozen).requires_grad_(False)
+    assert_same(block, frames())
+
+
+def test_cstm_alone_is_fast_where_there_is_a_kernel(monkeypatch):
+    calls, forward = [], fast_motion.cstm_forward
+    monkeypatch.setattr(
+        fast_motion,
+        'cstm_forward',
+        lambda *args: calls.append(1) or forward(*args),
+    )
+    block, x = build(CSTM), frames()
+    block(x)
+    assert len(calls) == native.ready()
+    block.spatial.register_forward_hook(lambda *_: None)
+    block(x)
+    build()(x)  # as a part of a block it has nothing of its own to do
+    assert len(calls) == native.ready()
 
 
 def test_float64_equals_its_definition_to_its_own_precision():

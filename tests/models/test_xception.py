@@ -67,10 +67,11 @@ def test_all_34_separable_convolutions_take_a_motion_block():
 
 
 @pytest.mark.parametrize('train', [False, True])
+@pytest.mark.parametrize('block', BLOCKS)
 def test_motion_blocks_that_take_in_a_relu_compute_the_same(
-    train, monkeypatch
+    block, train, monkeypatch
 ):
-    backbone = randomise(Xception(dict(type='MCB'), **SMALL)).train(train)
+    backbone = randomise(Xception(dict(type=block), **SMALL)).train(train)
     x = torch.randn(1, 3, 4, 64, 64)
 
     def run():
