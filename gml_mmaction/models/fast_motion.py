@@ -49,7 +49,12 @@ def applies(block: nn.Module, x: Tensor) -> bool:
 def cstm_applies(cstm: nn.Module, x: Tensor) -> bool:
     """The same of a CSTM alone, for which there is the kernel only."""
     layers = cstm._modules['temporal'], cstm._modules['spatial']
-    return x.dtype == torch.float32 and native.ready() and _is_free(x, layers)
+    return (
+        x.dtype == torch.float32
+        and native.ready()
+        and x.shape[0] % cstm.num_segments == 0
+        and _is_free(x, layers)
+    )
 
 
 def _is_free(
@@ -138,7 +143,7 @@ def forward(
 def cstm_forward(
     cstm: nn.Module, x: Tensor, relu: nn.Module | None = None
 ) -> Tensor:
-    """What ``cstm`` computes of ``relu(x)``, where it is applicable."""
+    """What it computes of ``relu(x)``, where :func:`cstm_applies` holds."""
     x, rectify = _prepare(x, relu, by_kernel=True)
     layers = cstm._modules['temporal'], cstm._modules['spatial']
     return _CSTM.apply(x, *map(_weight, layers), cstm.num_segments, rectify)
@@ -302,6 +307,7 @@ def _kernel_applies(
     return (
         x.dtype == torch.float32
         and native.ready()
+        and x.shape[0] % motion.num_segments == 0
         and motion.boundary == 'zero'
         and (block.shared or motion.num_orders == 1)
         and type(norm) is nn.BatchNorm1d

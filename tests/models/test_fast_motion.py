@@ -314,6 +314,12 @@ def test_a_layer_whose_weight_is_computed_takes_the_definition(monkeypatch):
     assert not is_fast(block, frames(), monkeypatch)
 
 
+@pytest.mark.parametrize('block', [CSTM, STMBlock, MCB])
+def test_frames_that_make_no_whole_clips_are_refused(block):
+    with pytest.raises(RuntimeError, match='invalid for input of size'):
+        build(block)(frames()[1:])
+
+
 def test_the_checkpoint_knows_nothing_of_it():
     fast, plain = build(), build()
     plain.fast = False
