@@ -48,12 +48,11 @@ def applies(block: nn.Module, x: Tensor) -> bool:
 
 def cstm_applies(cstm: nn.Module, x: Tensor) -> bool:
     """The same of a CSTM alone, for which there is the kernel only."""
-    layers = cstm._modules['temporal'], cstm._modules['spatial']
     return (
         x.dtype == torch.float32
         and native.ready()
         and x.shape[0] % cstm.num_segments == 0
-        and _is_free(x, layers)
+        and _is_free(x, _layers(cstm))
     )
 
 
@@ -87,10 +86,13 @@ def _parts(block: nn.Module) -> tuple[nn.Module, ...]:
     """
     own = block._modules
     cstm, motion = own['cstm'], own['motion']
-    of_cstm, of_motion = cstm._modules, motion._modules
-    layers = of_cstm['temporal'], of_cstm['spatial'], of_motion['reduce']
-    around = cstm, motion, of_motion['norm'], of_motion['k_pm']
-    return *layers, own['expand'], *around
+    inner = motion._modules
+    around = cstm, motion, inner['norm'], inner['k_pm']
+    return *_layers(cstm), inner['reduce'], own['expand'], *around
+
+
+def _layers(cstm: nn.Module) -> tuple[nn.Module, nn.Module]:
+    return cstm._modules['temporal'], cstm._modules['spatial']
 
 
 def _weight(layer: nn.Module) -> Tensor | None:
@@ -145,8 +147,8 @@ def cstm_forward(
 ) -> Tensor:
     """What it computes of ``relu(x)``, where :func:`cstm_applies` holds."""
     x, rectify = _prepare(x, relu, by_kernel=True)
-    layers = cstm._modules['temporal'], cstm._modules['spatial']
-    return _CSTM.apply(x, *map(_weight, layers), cstm.num_segments, rectify)
+    weights = map(_weight, _layers(cstm))
+    return _CSTM.apply(x, *weights, cstm.num_segments, rectify)
 
 
 def _prepare(

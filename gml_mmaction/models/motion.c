@@ -262,9 +262,9 @@ static void read_row(vec *to, const float *from, vec floor, const sizes *s,
         }
 }
 
-/* The way back, only where x is above the floor; in the order of memory,
+/* The way back, with rectify only where x is positive; in the order of memory,
  * which is fast in writing. */
-static void write_row(float *to, const vec *from, const vec *x, vec floor,
+static void write_row(float *to, const vec *from, const vec *x,
                       const sizes *s, const part *p)
 {
     for (long t = 0; t < s->t_count; t++)
@@ -275,7 +275,7 @@ static void write_row(float *to, const vec *from, const vec *x, vec floor,
                 long c = (p->b + i) * LANES;
                 vec v = from[at + i * s->row];
                 if (s->rectify)
-                    v = (vec)((ints)v & (x[at + i * s->row] > floor));
+                    v = (vec)((ints)v & (x[at + i * s->row] > 0));
                 store(y + c, v, s->channels - c);
             }
         }
@@ -319,7 +319,8 @@ typedef struct {
     long c;
 } motion;
 
-/* Frames that a thread takes at least, or too many are read twice. */
+/* Frames that a thread takes, or about as many: a part of fewer reads more of
+ * its neighbours'. */
 enum { SPAN = 4 };
 
 /* What is summed at once: pixels and blocks, whose number the compiler knows;
@@ -617,7 +618,7 @@ static int part_back(const float *x, const float *g, float *gx,
             expand_row(sum + i * s->row, &expand, s, p,
                        least(PAIR, p->blocks - i));
         }
-        write_row(gx + here, sum, row, floor, s, p);
+        write_row(gx + here, sum, row, s, p);
     }
     return 0;
 }
@@ -1050,11 +1051,11 @@ static void spread_kernel(vec *to, const float *k, int flip, const grid *s)
  * makes what it needs of its neighbours' rows itself, and waits for none. */
 typedef struct {
     long top, begin, end, bottom;
-} span;
+} band;
 
-static span span_at(long piece, long pieces, long height, long orders)
+static band band_at(long piece, long pieces, long height, long orders)
 {
-    span r = {0, piece * height / pieces, (piece + 1) * height / pieces};
+    band r = {0, piece * height / pieces, (piece + 1) * height / pieces};
     r.top = most(r.begin - orders, 0);
     r.bottom = least(r.end + orders, height);
     return r;
@@ -1063,7 +1064,7 @@ static span span_at(long piece, long pieces, long height, long orders)
 /* F^M, or F^M + F^MM, of a clip's rows, from x: F^D = a x + b, k[c][9]. */
 static int motion_rows(const float *x, float *out, const float *a,
                        const float *b, const float *k, long orders,
-                       const grid *all, span r)
+                       const grid *all, band r)
 {
     const grid s =
         lay_out(all->t_count, r.bottom - r.top, all->width, all->c);
@@ -1110,7 +1111,7 @@ static int motion_forward(const float *rows, float *out, const float *a,
     for (long i = 0; i < n_count * pieces; i++) {
         long clip = i / pieces * t_count * s.frame;
         failed |= motion_rows(rows + clip, out + clip, a, b, k, orders, &s,
-                              span_at(i % pieces, pieces, height, orders));
+                              band_at(i % pieces, pieces, height, orders));
     }
     return failed;
 }
@@ -1121,7 +1122,7 @@ static int motion_forward(const float *rows, float *out, const float *a,
 static int motion_rows_back(const float *x, const float *g, float *g_d,
                             const float *a, const float *b, const float *k,
                             const float *mean, double *totals, long orders,
-                            const grid *all, span r)
+                            const grid *all, band r)
 {
     const grid s =
         lay_out(all->t_count, r.bottom - r.top, all->width, all->c);
@@ -1212,7 +1213,7 @@ static int motion_backward(const float *rows, const float *g, float *g_d,
         failed |= motion_rows_back(
             rows + clip, g + clip, g_d + clip, a, b, k, mean,
             totals + i * own, orders, &s,
-            span_at(i % pieces, pieces, height, orders));
+            band_at(i % pieces, pieces, height, orders));
     }
     for (long i = own; totals && i < tasks * own; i++)
         totals[i % own] += totals[i];
