@@ -29,7 +29,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from .host import HostError
+from .errors import GMLError
 
 __all__ = [
     'WAYS',
@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 
-class CostError(HostError):
+class CostError(GMLError):
     """A config that cannot be measured; the message names it."""
 
 

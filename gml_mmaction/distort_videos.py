@@ -18,8 +18,9 @@ from gml_mmaction.distortions import (
     write_h264,
 )
 from gml_mmaction.faces.pool import run_in_processes
-from gml_mmaction.faces.video import VideoError, VideoReader, open_video
-from gml_mmaction.sources.files import VIDEO_SUFFIXES, video_files
+from gml_mmaction.sources.files import video_files
+from gml_mmaction.video import VideoError, VideoReader, open_video
+from gml_mmaction.video.files import VIDEO_SUFFIXES
 
 __all__ = [
     'CRF',
@@ -66,7 +67,7 @@ class Outcome(NamedTuple):
         job: The video.
         reason: ``'written'``, ``'there already'``, ``'broken tail'`` (what
             could be read is written), or why there is no new file: a reason
-            of :class:`~gml_mmaction.faces.video.VideoError`, or
+            of :class:`~gml_mmaction.video.VideoError`, or
             ``'not distorted'``.
         detail: The particulars, '' where there are none.
     """

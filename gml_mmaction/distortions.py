@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 
 from gml_mmaction import host
-from gml_mmaction.whole_files import read_text, write_text
+from gml_mmaction.io.files import read_text, write_text
 
 __all__ = [
     'BLOCKS_FROM',

@@ -30,6 +30,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from .errors import CheckpointError, GMLError
+from .io.text import one_line
+
 
 class Range(NamedTuple):
     """The versions of a part of the stack that work; setup.py has the same.
@@ -103,27 +106,23 @@ SLURM_VARIABLES = (
 )
 
 
-class HostError(Exception):
-    """What a tool prints as one line; the message ends in the remedy."""
-
-
-class StackError(HostError, ImportError):
+class StackError(GMLError, ImportError):
     """The installed stack cannot be used."""
 
 
-class LauncherError(HostError, ValueError):
+class LauncherError(GMLError, ValueError):
     """A launcher cannot start its processes here."""
 
 
-class BrokenCheckpointError(HostError, ValueError):
+class BrokenCheckpointError(CheckpointError):
     """A file that is no checkpoint, or a damaged one."""
 
 
-class LostProcessError(HostError, RuntimeError):
+class LostProcessError(GMLError, RuntimeError):
     """Another process of the same run does not answer any more."""
 
 
-class UnsafeCheckpointError(HostError, ValueError):
+class UnsafeCheckpointError(CheckpointError):
     """A checkpoint asks for more than tensors and MMEngine's own records."""
 
 
@@ -709,7 +708,7 @@ def safe_loading(filename: str | os.PathLike) -> Iterator[None]:
             "hold tensors, numbers, text and MMEngine's records only. Remedy: "
             'get the weights from a source that you trust'
         ) from None
-    except (HostError, ImportError, FileNotFoundError):
+    except (GMLError, ImportError, FileNotFoundError):
         raise
     except Exception as error:  # a damaged file may raise anything
         if getattr(error, 'filename', None):  # named in the message
@@ -840,14 +839,6 @@ def _refusal(error: Exception) -> str:
 
 def _name_of(item: Any) -> str:
     return getattr(item, '__qualname__', type(item).__qualname__)
-
-
-def one_line(error: BaseException) -> str:
-    """What an error says, without its line breaks and what is no text."""
-    quoted = isinstance(error, KeyError) and error.args
-    text = str(error.args[0] if quoted else error)
-    text = ' '.join(text.split()) or type(error).__name__
-    return ''.join(filter(str.isprintable, text))
 
 
 def _reason_or_error(workaround: Workaround) -> str:

@@ -22,7 +22,7 @@ from .fields import (
     one_of,
     whole,
 )
-from .whole_files import FileError, read_json
+from .io.files import FileError, read_json
 
 __all__ = ['read_manifest', 'read_report']
 

@@ -33,16 +33,16 @@ from .evaluation.cross_data import (
     score_target,
 )
 from .faces import CropOptions, prepare_videos
-from .faces.video import is_video
 from .fields import OBJECT, TEXT, check_fields, whole
+from .io.files import read_json, write_json, write_text
 from .manifest import read_manifest
 from .sources import Video
+from .video import is_video
 from .visualization.robustness import (
     mean_scores,
     plot_robustness,
     robustness_table,
 )
-from .whole_files import read_json, write_json, write_text
 
 __all__ = [
     'Sweep',

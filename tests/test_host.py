@@ -25,6 +25,7 @@ from packaging.specifiers import SpecifierSet
 from torch import nn
 
 from gml_mmaction import host
+from gml_mmaction.errors import GMLError
 
 ROOT = Path(__file__).parents[1]
 
@@ -352,7 +353,7 @@ def test_the_errors_that_a_tool_prints_share_a_class():
         (host.LauncherError, ValueError),
         (host.UnsafeCheckpointError, ValueError),
     ):
-        assert issubclass(error, host.HostError)
+        assert issubclass(error, GMLError)
         assert issubclass(error, builtin)
 
 

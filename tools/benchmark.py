@@ -28,8 +28,8 @@ from train import one_line_errors
 
 from gml_mmaction.cost import WAYS, Setting, compare, fastest, summarise
 from gml_mmaction.evaluation.cross_data import markdown_table
+from gml_mmaction.io.files import write_json, write_text
 from gml_mmaction.models import native
-from gml_mmaction.whole_files import write_json, write_text
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 REFERENCE = CONFIGS / 'baselines/xception_ffpp.py'

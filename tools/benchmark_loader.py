@@ -33,7 +33,7 @@ from torch.utils.data import DataLoader
 from train import one_line_errors
 
 from gml_mmaction.datasets.samplers import Draw
-from gml_mmaction.whole_files import write_json
+from gml_mmaction.io.files import write_json
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -21,7 +21,7 @@ from gml_mmaction.evaluation.calibration import (
     write_calibration,
 )
 from gml_mmaction.evaluation.cross_data import file_sha256
-from gml_mmaction.whole_files import read_json
+from gml_mmaction.io.files import read_json
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -14,13 +14,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from gml_mmaction.io.files import write_json
 from gml_mmaction.sources.check import Against, check_source, format_check
 from gml_mmaction.sources.options import (
     add_source_options,
     chosen_options,
     parse_with_source,
 )
-from gml_mmaction.whole_files import write_json
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

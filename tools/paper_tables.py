@@ -39,8 +39,8 @@ from gml_mmaction.evaluation.paper_tables import (
     needed_runs,
     table_rows,
 )
+from gml_mmaction.io.files import read_json, write_json, write_text
 from gml_mmaction.sources.demo import KINDS
-from gml_mmaction.whole_files import read_json, write_json, write_text
 
 MINIATURE = 'work_dirs/paper_miniature'
 

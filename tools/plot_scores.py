@@ -29,6 +29,7 @@ from gml_mmaction.evaluation.bootstrap import (
     score_table,
 )
 from gml_mmaction.evaluation.forgery_metric import ALL_LEVELS
+from gml_mmaction.io.files import write_json, write_text
 from gml_mmaction.visualization.score_plots import (
     draw_histograms,
     draw_methods,
@@ -36,7 +37,6 @@ from gml_mmaction.visualization.score_plots import (
     draw_roc,
     save_figures,
 )
-from gml_mmaction.whole_files import write_json, write_text
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -16,8 +16,8 @@ from mmengine.config import Config, DictAction
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from gml_mmaction.engine import newest_checkpoint
-from gml_mmaction.faces import VideoError
-from gml_mmaction.host import HostError, build_runner, lost_processes
+from gml_mmaction.errors import GMLError
+from gml_mmaction.host import build_runner, lost_processes
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -160,7 +160,7 @@ def one_line_errors() -> Iterator[None]:
     try:
         with lost_processes():
             yield
-    except (OSError, HostError, VideoError, json.JSONDecodeError) as error:
+    except (OSError, GMLError, json.JSONDecodeError) as error:
         # a loader's process hands its traceback over within the message
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise SystemExit(f'{Path(sys.argv[0]).name}: {lines[-1]}') from None

@@ -15,19 +15,17 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.forgery_metric import VIDEO_RULES
-from ..faces import (
-    CropOptions,
+from ..faces import CropOptions, Track, crop
+from ..faces.shots import mark_cuts
+from ..faces.track import Follower, all_faces
+from ..video import (
+    ArrayFrames,
     ImageSequence,
-    Track,
     VideoError,
     VideoReader,
-    crop,
     open_video,
     prefetch,
 )
-from ..faces.shots import mark_cuts
-from ..faces.track import Follower, all_faces
-from ..faces.video import ArrayFrames
 from ..visualization.overlay import Moment, moment_at, write_overlay
 from ..visualization.timeline import draw_timeline
 from .detector import Detector

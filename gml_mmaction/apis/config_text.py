@@ -10,14 +10,14 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..host import HostError
+from ..errors import GMLError
 
 __all__ = ['ConfigTextError', 'parse_config']
 
 NAMES = {'inf': float('inf'), 'nan': float('nan')}  # as repr writes them
 
 
-class ConfigTextError(HostError, ValueError):
+class ConfigTextError(GMLError, ValueError):
     """A config that holds more than values."""
 
 

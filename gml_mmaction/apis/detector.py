@@ -20,11 +20,12 @@ from torch import nn
 
 from ..datasets.clip_transforms import FaceCrop
 from ..engine.provenance import PROVENANCE
+from ..errors import GMLError
 from ..evaluation.calibration import Calibration, read_calibration
 from ..evaluation.cross_data import file_sha256
 from ..evaluation.forgery_metric import VIDEO_RULES
 from ..faces import CropOptions
-from ..host import HostError, one_line
+from ..io.text import one_line
 from ..visualization.cam import cam_maps
 from ..visualization.feature_maps import clue_maps, has_clue
 from .config_text import ConfigTextError, parse_config
@@ -36,7 +37,7 @@ SAVED = ('size', 'stride', 'image', 'quality', 'min_frames', 'upsample')
 SAVED += ('search_stride', 'check_stride', 'lost')
 
 
-class DetectorError(HostError, ValueError):
+class DetectorError(GMLError, ValueError):
     """A checkpoint that is no detector of face forgeries."""
 
 
@@ -278,7 +279,7 @@ def load_detector(
         raise DetectorError(f'{path}: its config was not read: {error}') from (
             None
         )
-    except HostError:
+    except GMLError:
         raise
     except Exception as error:  # what a config asks for may raise anything
         raise DetectorError(

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..faces import VideoError
-from ..faces.video import ARCHIVES
-from ..host import HostError
-from ..sources.files import VIDEO_SUFFIXES, is_image
-from ..whole_files import write_json
+from ..errors import GMLError
+from ..io.files import write_json
+from ..video import VideoError
+from ..video.files import ARCHIVES, VIDEO_SUFFIXES, is_image
 from .analysis import Analysis, Progress, Source, analyse
 from .detector import load_detector
 
@@ -20,7 +19,7 @@ __all__ = ['ForgeryInferencer', 'InputError', 'list_inputs']
 Inputs = Source | Sequence[Source]
 
 
-class InputError(HostError, ValueError):
+class InputError(GMLError, ValueError):
     """Inputs among which there is nothing to analyse."""
 
 

@@ -13,6 +13,7 @@ import re
 from typing import Any
 
 from gml_mmaction.distortions import parse_distortions
+from gml_mmaction.errors import GMLError
 from gml_mmaction.fields import (
     LABEL,
     LIST,
@@ -25,13 +26,12 @@ from gml_mmaction.fields import (
     is_place,
     whole,
 )
-from gml_mmaction.host import HostError
-from gml_mmaction.whole_files import read_json
+from gml_mmaction.io.files import read_json
 
 __all__ = ['DataError', 'read_annotation']
 
 
-class DataError(HostError, ValueError):
+class DataError(GMLError, ValueError):
     """Prepared data that cannot be used."""
 
 

@@ -29,7 +29,7 @@ from gml_mmaction.distortions import (
     seed_of,
 )
 from gml_mmaction.faces.square import Square, crop, resize
-from gml_mmaction.faces.video import (
+from gml_mmaction.video import (
     ImageSequence,
     VideoError,
     VideoReader,

@@ -8,7 +8,7 @@ from mmaction.registry import DATASETS
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from gml_mmaction.faces.video import is_video
+from gml_mmaction.video import is_video
 
 from .annotation import DataError, read_annotation
 from .samplers import Draw, seeded

@@ -8,12 +8,12 @@ from mmaction.registry import HOOKS
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 
-from ..host import HostError
+from ..errors import GMLError
 
 __all__ = ['ProcessesError', 'ProcessesHook', 'share_buffers']
 
 
-class ProcessesError(HostError, ValueError):
+class ProcessesError(GMLError, ValueError):
     """Processes, or the steps of an accumulation, that would not fit."""
 
 

@@ -9,8 +9,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ..evaluation.forgery_metric import ALL_LEVELS, ALL_SCORES, SCORES
+from ..io.files import write_json
 from ..visualization.curves import plot_curves, read_scalars
-from ..whole_files import write_json
 
 
 @HOOKS.register_module()

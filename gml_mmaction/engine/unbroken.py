@@ -23,8 +23,8 @@ from mmengine.registry import FUNCTIONS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ..datasets.samplers import set_seeds
-from ..host import HostError
-from ..whole_files import write_text
+from ..errors import GMLError
+from ..io.files import write_text
 from .processes import share_buffers
 from .provenance import PROVENANCE
 
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 
-class DivergedError(HostError, ArithmeticError):
+class DivergedError(GMLError, ArithmeticError):
     """A training whose loss or weights are not finite any more."""
 
 

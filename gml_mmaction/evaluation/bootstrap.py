@@ -31,8 +31,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import binomtest
 
-from ..host import HostError
-from ..whole_files import read_json
+from ..errors import GMLError
+from ..io.files import read_json
 from .cross_data import markdown_table
 from .forgery_metric import ALL_LEVELS, forgery_scores, split_frames
 
@@ -64,7 +64,7 @@ BLOCK = 1_000_000  # rows times replicates at once, in some ten arrays
 GRID = np.unique(np.r_[np.geomspace(1e-4, 1e-2, 41), np.linspace(0, 1, 201)])
 
 
-class ScoreFileError(HostError, ValueError):
+class ScoreFileError(GMLError, ValueError):
     """A file that does not hold the scores asked for."""
 
 

@@ -16,9 +16,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 from sklearn.model_selection import StratifiedKFold
 
+from ..errors import GMLError
 from ..fields import NUMBER, TEXT, Rule, check_fields, list_of, one_of, whole
-from ..host import HostError
-from ..whole_files import read_json, write_json
+from ..io.files import read_json, write_json
 from .forgery_metric import equal_error_rate
 
 __all__ = [
@@ -68,7 +68,7 @@ _FACTS = dict(
 )
 
 
-class CalibrationError(HostError, ValueError):
+class CalibrationError(GMLError, ValueError):
     """Scores or a side file that calibrate nothing."""
 
 

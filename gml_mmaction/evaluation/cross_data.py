@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from ..host import HostError, build_runner
+from ..errors import GMLError
+from ..host import build_runner
+from ..io.files import read_json, write_json, write_text
 from ..manifest import read_manifest, read_report
-from ..whole_files import read_json, write_json, write_text
 from .forgery_metric import LEVELS
 
 __all__ = [
@@ -43,7 +44,7 @@ __all__ = [
 VALIDATION = 'val'  # the run that finds the threshold
 
 
-class TargetError(HostError, ValueError):
+class TargetError(GMLError, ValueError):
     """A target that does not name a prepared test set."""
 
 

@@ -19,7 +19,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from ..whole_files import write_json
+from ..io.files import write_json
 
 VIDEO_RULES: dict[str, Callable[[Sequence[float]], float]] = dict(
     mean=np.mean, median=np.median, max=np.max

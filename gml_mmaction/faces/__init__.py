@@ -11,30 +11,18 @@ from .options import CropOptions
 from .prepare import format_report, prepare_videos
 from .square import Square, crop, crop_side, padding, square_around
 from .track import Track
-from .video import (
-    ImageSequence,
-    VideoError,
-    VideoReader,
-    open_video,
-    prefetch,
-)
 
 __all__ = [
     'CropOptions',
     'Face',
-    'ImageSequence',
     'Square',
     'Track',
-    'VideoError',
-    'VideoReader',
     'crop',
     'crop_side',
     'detect_faces',
     'extract_video',
     'format_report',
-    'open_video',
     'padding',
-    'prefetch',
     'prepare_videos',
     'square_around',
 ]

@@ -24,12 +24,18 @@ from gml_mmaction.distortions import (
 )
 from gml_mmaction.sources import Video
 
+from ..video import (
+    ImageSequence,
+    VideoError,
+    VideoReader,
+    open_video,
+    prefetch,
+)
 from .detect import Face
 from .options import CropOptions
 from .shots import mark_cuts
 from .square import Square, crop, resize, scaled
 from .track import Choice, Follower, Track, all_faces, largest, most_covered
-from .video import ImageSequence, VideoError, VideoReader, open_video, prefetch
 
 __all__ = ['CropOptions', 'extract_video']
 

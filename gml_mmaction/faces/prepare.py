@@ -33,8 +33,8 @@ import numpy as np
 import gml_mmaction
 from gml_mmaction import host
 from gml_mmaction.distortions import format_distortions, is_framewise
+from gml_mmaction.io.files import write_json
 from gml_mmaction.sources import LABELS, SPLITS, Video
-from gml_mmaction.whole_files import write_json
 
 from .options import CropOptions
 from .pool import run_in_processes, run_on_cluster

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gml_mmaction.distortions import format_distortions
+from gml_mmaction.io.files import read_json, write_json
 from gml_mmaction.sources import Video
-from gml_mmaction.whole_files import read_json, write_json
 
+from ..video import VideoError
 from .extract import extract_video
 from .options import CropOptions
-from .video import VideoError
 
 __all__ = [
     'Job',

@@ -38,7 +38,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from gml_mmaction.fields import is_place
-from gml_mmaction.whole_files import read_text
+from gml_mmaction.io.files import read_text
 
 from . import Notes, Video, register_source
 from .files import check_folder, video_files, video_id

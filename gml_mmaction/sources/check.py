@@ -244,7 +244,7 @@ def _decode(
     videos: Sequence[Video], states: Sequence[str], count: int
 ) -> list[str]:
     # dlib and decord are slow to load, and needed here only
-    from gml_mmaction.faces.video import VideoError, open_video
+    from gml_mmaction.video import VideoError, open_video
 
     tried, problems = Counter(), []
     for video, state in zip(videos, states, strict=True):

@@ -60,8 +60,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from gml_mmaction.faces import VideoError, VideoReader, detect_faces
+from gml_mmaction.faces import detect_faces
 from gml_mmaction.faces.pool import run_in_processes
+from gml_mmaction.video import VideoError, VideoReader
 
 from .demo_render import (
     MOTIONS,

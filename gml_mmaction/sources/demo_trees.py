@@ -19,7 +19,7 @@ from gml_mmaction.distortions import (
     write_h264,
     write_meta,
 )
-from gml_mmaction.faces import VideoReader
+from gml_mmaction.video import VideoReader
 
 from . import SPLITS, Video
 from .dfo import CLEAN, META, SETTINGS

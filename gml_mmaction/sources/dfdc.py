@@ -17,7 +17,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from gml_mmaction.whole_files import read_json, read_text
+from gml_mmaction.io.files import read_json, read_text
 
 from . import Video, register_source
 from .files import check_folder, check_listed, locate

@@ -13,7 +13,7 @@ dfdc.ai). Each of the three folders may have a level ``videos`` in it.
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from gml_mmaction.whole_files import read_json
+from gml_mmaction.io.files import read_json
 
 from . import LABELS, Video, register_source
 from .files import check_folder, check_listed, locate, video_id

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gml_mmaction.fields import is_place
-from gml_mmaction.whole_files import read_json
+from gml_mmaction.io.files import read_json
 
 from . import SPLITS, Video, register_source
 from .files import check_folder

@@ -10,27 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 
 from gml_mmaction.fields import is_place
+from gml_mmaction.video.files import VIDEO_SUFFIXES, is_image
 
 __all__ = [
-    'IMAGE_SUFFIXES',
-    'VIDEO_SUFFIXES',
     'check_folder',
     'check_listed',
     'image_folders',
-    'is_image',
     'locate',
     'video_files',
     'video_id',
 ]
 
-VIDEO_SUFFIXES = frozenset(
-    f'.{kind}'
-    for kind in (
-        *('avi', 'flv', 'gif', 'm4v', 'mkv', 'mov', 'mp4', 'mpeg', 'mpg'),
-        *('webm', 'wmv'),
-    )
-)
-IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.png', '.webp'})
 _LEVELS = {'videos', 'frames'}
 
 
@@ -87,12 +77,6 @@ def image_folders(folder: Path) -> list[Path]:
     return sorted(
         path for path, names in _walk(folder) if any(map(is_image, names))
     )
-
-
-def is_image(name: str) -> bool:
-    """Tell by its name, as a sequence's reader does, whether it is one."""
-    suffix = PurePath(name).suffix.lower()
-    return suffix in IMAGE_SUFFIXES and not name.startswith('.')
 
 
 def video_id(path: PurePath, *, root: PurePath) -> str:

@@ -14,8 +14,9 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from ..video.files import is_image
 from . import LABELS, Video, register_source
-from .files import check_folder, image_folders, is_image
+from .files import check_folder, image_folders
 
 __all__ = ['list_videos']
 

@@ -25,7 +25,7 @@ from mmaction.utils import GradCAM
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..host import HostError
+from ..errors import GMLError
 from ..models import ADBlock, Xception
 from .feature_maps import has_clue
 
@@ -35,7 +35,7 @@ CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 FRAMES_FIRST = (Xception, ADBlock)  # their volumes are (N, T, C, h, w)
 
 
-class LayerError(HostError, LookupError):
+class LayerError(GMLError, LookupError):
     """A layer that a network lacks, or that gives no map."""
 
 

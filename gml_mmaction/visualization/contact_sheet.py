@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from gml_mmaction.faces import VideoReader
 from gml_mmaction.sources import Video
+from gml_mmaction.video import VideoReader
 
 _CAPTION_HEIGHT = 20
 _COLOURS = {0: (120, 220, 120), 1: (255, 130, 110)}  # RGB

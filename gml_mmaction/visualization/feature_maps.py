@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..host import HostError
+from ..errors import GMLError
 from ..models import CMM, CSTM
 
 __all__ = ['FeatureError', 'clue_maps', 'feature_maps', 'has_clue']
@@ -23,7 +23,7 @@ __all__ = ['FeatureError', 'clue_maps', 'feature_maps', 'has_clue']
 COLUMNS = ('cstm', 'motion', 'consistency', 'clue')
 
 
-class FeatureError(HostError, LookupError):
+class FeatureError(GMLError, LookupError):
     """A network that lacks the features asked for."""
 
 

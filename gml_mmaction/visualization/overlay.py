@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from ..distortions import write_h264
-from ..faces.video import ImageSequence, VideoReader
+from ..video import ImageSequence, VideoReader
 from .flow import draw_flow
 from .timeline import verdict_line
 

@@ -16,7 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..faces import VideoError, crop, detect_faces, open_video, square_around
+from ..faces import crop, detect_faces, square_around
+from ..video import VideoError, open_video
 from .flow import GAIN, draw_flow, optical_flow
 
 __all__ = ['FaceClip', 'draw_cam', 'draw_fig1', 'draw_fig3', 'face_clip']

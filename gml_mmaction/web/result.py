@@ -7,7 +7,7 @@ from typing import Any
 
 from nicegui import ui
 
-from ..faces import VideoError
+from ..video import VideoError
 from ..visualization.timeline import probability_text
 from .chart import describe, timeline_options
 from .parts import ProgressBar, alert, text

@@ -24,8 +24,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 from starlette.requests import ClientDisconnect
 
-from ..faces import VideoError
-from ..host import HostError
+from ..errors import GMLError
+from ..video import VideoError
 from .guard import LOOPBACK, Guard
 from .page import mount
 from .visits import Case, Limits, UploadError, Visit, Visits
@@ -35,7 +35,7 @@ __all__ = ['ServerError', 'build_app', 'listen', 'serve']
 GRACE = 2  # seconds that open connections have when the server ends
 
 
-class ServerError(HostError):
+class ServerError(GMLError):
     """The server cannot start; the message says why."""
 
 

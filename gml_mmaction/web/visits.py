@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 from filelock import FileLock, Timeout
 
-from ..faces import open_video
-from ..whole_files import write_json
+from ..io.files import write_json
+from ..video import open_video
 from .line import Job, Line, Progress
 
 __all__ = ['Case', 'Limits', 'UploadError', 'Visit', 'Visits']

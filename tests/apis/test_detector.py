@@ -8,8 +8,8 @@ from mmengine.config import Config
 from tiny import CONFIG, write_checkpoint, write_detector
 
 from gml_mmaction.apis import DetectorError, load_detector
+from gml_mmaction.errors import GMLError
 from gml_mmaction.evaluation.calibration import calibrate, write_calibration
-from gml_mmaction.host import HostError
 
 
 @pytest.fixture(scope='module')
@@ -187,7 +187,7 @@ def test_a_checkpoint_of_another_kind_gives_one_line(
 def test_a_file_that_is_no_checkpoint_gives_one_line(tmp_path, content):
     path = tmp_path / 'a.pth'
     path.write_bytes(content)
-    with pytest.raises(HostError) as caught:
+    with pytest.raises(GMLError) as caught:
         load_detector(path)
     assert str(path) in str(caught.value)
     assert '\n' not in str(caught.value)

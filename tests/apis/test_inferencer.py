@@ -17,7 +17,7 @@ from gml_mmaction.apis import (
 )
 from gml_mmaction.apis.analysis import VERDICTS
 from gml_mmaction.apis.inferencer import InputError
-from gml_mmaction.faces import open_video
+from gml_mmaction.video import open_video
 
 pytest.importorskip('dlib')
 pytest.importorskip('av')

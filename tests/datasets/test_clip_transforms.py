@@ -27,8 +27,8 @@ from gml_mmaction.distortions import (
 )
 from gml_mmaction.faces import CropOptions, prepare_videos
 from gml_mmaction.faces.square import Square, crop
-from gml_mmaction.faces.video import VideoError, VideoReader
 from gml_mmaction.sources import Video
+from gml_mmaction.video import VideoError, VideoReader
 
 SIZE, STRIDE, LENGTH = 64, 2, 48
 WIDTH, HEIGHT = 320, 272

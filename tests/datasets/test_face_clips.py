@@ -16,8 +16,8 @@ from gml_mmaction.datasets import (
     ClipAugment,
     FaceClipDataset,
 )
-from gml_mmaction.faces import VideoError
-from gml_mmaction.host import HostError
+from gml_mmaction.errors import GMLError
+from gml_mmaction.video import VideoError
 
 KEYS = ('video_id', 'track', 'clip_index', 'method')
 PIPELINE = [
@@ -291,7 +291,7 @@ def test_tone_is_gamma_then_gain():
 @pytest.mark.parametrize('text', ['{', '[]', '{"metainfo": {}}'])
 def test_an_annotation_that_is_none_is_named_with_the_remedy(tmp_path, text):
     (tmp_path / 'test.json').write_text(text)
-    with pytest.raises(HostError, match=r'test\.json is no annotation.*again'):
+    with pytest.raises(GMLError, match=r'test\.json is no annotation.*again'):
         FaceClipDataset(ann_file='test.json', data_root=str(tmp_path))
 
 

@@ -2,12 +2,9 @@ import cv2
 import dlib
 import pytest
 
-from gml_mmaction.faces import (
-    VideoReader,
-    detect_faces,
-    square_around,
-)
+from gml_mmaction.faces import detect_faces, square_around
 from gml_mmaction.faces.detect import detect_large_faces, has_face
+from gml_mmaction.video import VideoReader
 
 
 def test_the_face_is_the_one_that_dlib_finds(draw_faces):

@@ -8,8 +8,9 @@ import pytest
 import videos
 
 from gml_mmaction.distortions import distort_frame, distort_frames, seed_of
-from gml_mmaction.faces import CropOptions, VideoError, extract_video
+from gml_mmaction.faces import CropOptions, extract_video
 from gml_mmaction.sources import Video
+from gml_mmaction.video import VideoError
 
 
 def make_video(path, **fields):

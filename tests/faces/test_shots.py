@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from gml_mmaction.faces import VideoReader
 from gml_mmaction.faces.shots import distance, mark_cuts, thumbnail
+from gml_mmaction.video import VideoReader
 
 
 def cuts_in(frames):

@@ -6,12 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gml_mmaction.faces import (
-    CropOptions,
-    Track,
-    VideoReader,
-    detect_faces,
-)
+from gml_mmaction.faces import CropOptions, Track, detect_faces
 from gml_mmaction.faces.detect import has_face
 from gml_mmaction.faces.shots import mark_cuts
 from gml_mmaction.faces.track import (
@@ -20,6 +15,7 @@ from gml_mmaction.faces.track import (
     largest,
     most_covered,
 )
+from gml_mmaction.video import VideoReader
 
 NEAR = dict(check_stride=10, search_stride=4, lost=20)
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import mutate
 import videos  # first: see its docstring
 
-from gml_mmaction.host import HostError
+from gml_mmaction.errors import GMLError
 
 REPO = Path(__file__).parents[2]
 
@@ -579,7 +579,7 @@ def make_videos(root):
 
 
 def read_videos(root):
-    from gml_mmaction.faces import VideoError, open_video
+    from gml_mmaction.video import VideoError, open_video
 
     failure = None
     for path in sorted((root / 'data').iterdir()):
@@ -610,7 +610,7 @@ def make_archives(root):
 
 
 def read_archives(root):
-    from gml_mmaction.faces import open_video
+    from gml_mmaction.video import open_video
 
     for path in sorted((root / 'data').iterdir()):
         if path.is_file():
@@ -619,11 +619,11 @@ def read_archives(root):
 
 
 def targets():
-    from gml_mmaction.faces import VideoError
     from gml_mmaction.sources import get_source  # noqa: F401
+    from gml_mmaction.video import VideoError
 
     refused = (ValueError, OSError)  # what a tool prints as one line
-    host = (HostError, OSError, VideoError)
+    host = (GMLError, OSError, VideoError)
     ffpp = dict(ffpp='.', variant=VARIANT)
     lists = {
         'ffpp': (make_ffpp, source('ffpp'), '**/*.json'),

@@ -10,9 +10,10 @@ import torch
 from corpora import PART, TARGETS, pack_zip, write_files
 from videos import numbered, write
 
-from gml_mmaction.faces import VideoError, open_video
-from gml_mmaction.host import BrokenCheckpointError, HostError
+from gml_mmaction.errors import GMLError
+from gml_mmaction.host import BrokenCheckpointError
 from gml_mmaction.sources import Video, get_source
+from gml_mmaction.video import VideoError, open_video
 
 
 def changed(change):
@@ -215,7 +216,7 @@ def test_a_checkpoint_with_other_records_is_one_line(tmp_path, meta):
     loaded = torch.load(path, weights_only=True)
     loaded['meta'] |= meta
     torch.save(loaded, path)
-    with pytest.raises(HostError) as caught:
+    with pytest.raises(GMLError) as caught:
         target.read(tmp_path)
     assert fuzz.unclear(caught.value, [path.name]) == ''
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from gml_mmaction.faces import VideoReader, detect_faces
+from gml_mmaction.faces import detect_faces
 from gml_mmaction.sources.demo import (
     KINDS,
     METHOD,
@@ -39,6 +39,7 @@ from gml_mmaction.sources.demo_render import (
     render_head,
 )
 from gml_mmaction.sources.ffpp import list_videos
+from gml_mmaction.video import VideoReader
 
 STEP = Settings.step
 SAVED = 2  # every 2nd frame is saved, Sec. 3

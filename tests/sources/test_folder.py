@@ -1,8 +1,8 @@
 import pytest
 
 from gml_mmaction.sources import get_entry
-from gml_mmaction.sources.files import VIDEO_SUFFIXES
 from gml_mmaction.sources.folder import list_videos
+from gml_mmaction.video.files import VIDEO_SUFFIXES
 
 
 def table(videos):

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from gml_mmaction.faces import video as faces_video
 from gml_mmaction.sources import get_entry
 from gml_mmaction.sources.wilddeepfake import list_videos
+from gml_mmaction.video import open_video
 
 # folder of the set, sequence and grey level of its images
 SEQUENCES = [
@@ -59,7 +59,7 @@ def test_the_reader_of_sequences_finds_what_is_listed(packed, unpacked):
     greys = {f'{folder}/{name}': grey for folder, name, grey in SEQUENCES}
     for root in (packed, unpacked):
         for video in list_videos(root):
-            with faces_video.open_video(video.path, video.member) as reader:
+            with open_video(video.path, video.member) as reader:
                 levels = [int(f.mean()) for f in reader.frames()]
             grey = greys[video.video_id]
             assert levels == [grey + 9, grey + 10, grey + 12]

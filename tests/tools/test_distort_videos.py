@@ -23,7 +23,7 @@ from gml_mmaction.distortions import (
     seed_of,
     write_meta,
 )
-from gml_mmaction.faces.video import open_video
+from gml_mmaction.video import open_video
 
 
 @pytest.fixture(scope='module')

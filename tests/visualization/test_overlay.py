@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from gml_mmaction.faces import VideoError, open_video
-from gml_mmaction.faces.video import ArrayFrames
+from gml_mmaction.video import ArrayFrames, VideoError, open_video
 from gml_mmaction.visualization.overlay import (
     OTHER,
     SUSPICIOUS,

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 
-from gml_mmaction.faces import CropOptions, VideoError, extract_video
+from gml_mmaction.faces import CropOptions, extract_video
 from gml_mmaction.sources import Video
+from gml_mmaction.video import VideoError
 from gml_mmaction.visualization.paper_figures import (
     FaceClip,
     draw_cam,

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gml_mmaction.faces import open_video
+from gml_mmaction.video import open_video
 
 av = pytest.importorskip('av')
 pytest.importorskip('nicegui')

@@ -8,7 +8,7 @@ import time
 import pytest
 from videos import numbered, write
 
-from gml_mmaction.faces.video import VideoError
+from gml_mmaction.video import VideoError
 from gml_mmaction.web.visits import Limits, UploadError, Visits
 
 CRASHED = """

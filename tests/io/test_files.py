@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from gml_mmaction.whole_files import read_json, write_json, write_text
+from gml_mmaction.io.files import read_json, write_json, write_text
 
 CONTENT = {
     'source': 'Zoë',

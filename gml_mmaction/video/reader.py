@@ -13,126 +13,28 @@ frames of clean files only, where it goes on decoding and saves the conversion.
 import bisect
 import math
 import os
-import queue
 import re
-import tarfile
-import threading
-import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from gml_mmaction import host
-from gml_mmaction.sources.files import VIDEO_SUFFIXES, is_image
-
+from .. import host
+from ..errors import VideoError
+from .files import ARCHIVES
+from .frames import Frames
+from .images import ImageSequence
 from .mp4 import is_cut, starts_clean
 
-__all__ = [
-    'ArrayFrames',
-    'ImageSequence',
-    'VideoError',
-    'VideoReader',
-    'is_video',
-    'open_video',
-    'prefetch',
-]
+__all__ = ['VideoReader', 'open_video']
 
-ARCHIVES = ('.zip', '.tar', '.tgz', '.tar.gz', '.tar.bz2', '.tar.xz')
 NOTHING = 'no frame can be decoded'
 WORTH_A_SEEK = 8  # frames; fewer are decoded sooner than the file is entered
-Item = TypeVar('Item')
 
 
-class VideoError(ValueError):
-    """A video that gives no crops.
-
-    Attributes:
-        reason: One of ``'empty'``, ``'unreadable'``, ``'too short'``,
-            ``'missing'``, ``'no face'``, ``'no boxes'``, ``'error'`` and
-            ``'crashed'``.
-        detail: The particulars, one line.
-    """
-
-    def __init__(self, reason: str, detail: str = '') -> None:
-        # a loader's process is rebuilt with its message alone
-        super().__init__(f'{reason}: {detail}' if detail else reason)
-        self.reason = reason
-        self.detail = detail
-
-
-class _Frames:
-    """What a video and a sequence of images have in common.
-
-    A subclass gives ``_read(index)``, which is ``None`` from where the
-    decoder gives no more, and has then set ``broken_at``.
-    """
-
-    num_frames: int
-    fps: float
-    width: int
-    height: int
-    broken_at: int | None = None
-
-    def __enter__(self) -> '_Frames':
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def frames(
-        self, start: int = 0, stride: int = 1, stop: int | None = None
-    ) -> Iterator[np.ndarray]:
-        """Yield frames start, start + stride, ... below ``stop``.
-
-        Ends early where the file is broken; ``broken_at`` says so then.
-
-        Yields:
-            (H, W, 3), RGB, uint8.
-        """
-        stop = self.num_frames if stop is None else min(self.num_frames, stop)
-        for index in range(start, stop, stride):
-            frame = self._read(index)
-            if frame is None:
-                return
-            yield frame
-
-    def frames_at(self, indices: Iterable[int]) -> list[np.ndarray]:
-        """Return the frames that :meth:`frames` yields at ``indices``.
-
-        Args:
-            indices: Ascending; an index may be repeated.
-
-        Raises:
-            VideoError: There is no such frame, or the file is broken before
-                it (``'unreadable'``).
-            ValueError: The indices do not ascend.
-        """
-        found: list[np.ndarray] = []
-        last = -1
-        for index in map(int, indices):
-            if index < max(last, 0):
-                raise ValueError(f'index {index} after {last}; sort them')
-            if index > last:
-                frame = self._enter(index)
-            if frame is None:
-                end = self.num_frames
-                end = end if self.broken_at is None else self.broken_at
-                raise VideoError('unreadable', f'frame {index} of {end}')
-            found.append(frame)
-            last = index
-        return found
-
-    def _enter(self, index: int) -> np.ndarray | None:
-        return self._read(index) if index < self.num_frames else None
-
-    def _read(self, index: int) -> np.ndarray | None:
-        raise NotImplementedError
-
-
-class VideoReader(_Frames):
+class VideoReader(Frames):
     """A video file, open for reading; use it in a ``with`` statement.
 
     Frames are as stored and decoded in order of presentation, turned upright
@@ -419,145 +321,7 @@ def _unpadded(frame: np.ndarray) -> np.ndarray:
     return rows.reshape(height, width, 3)
 
 
-class ImageSequence(_Frames):
-    """Images in a folder or archive, read as the frames of a video.
-
-    Frame i is the i-th image by the numbers in the file names (``2.png``
-    before ``10.png``); they may have gaps, see ``names``. Each frame has the
-    size of its image. An archive is read once, from front to back, and the
-    images asked for are held as the bytes they are stored as.
-
-    Args:
-        path: A folder, or an archive (zip, tar, tar.gz, ...).
-        member: Folder inside ``path``; ``''`` for the images at its top.
-
-    Attributes:
-        names: File names, in the order of the frames.
-        num_frames: Number of images.
-        fps: 0, since it is not known.
-        width: Of the first image in pixels.
-        height: Of the first image in pixels.
-        broken_at: The first image that could not be decoded.
-
-    Raises:
-        VideoError: There are no images (``'empty'``), or the archive or the
-            first image cannot be read (``'unreadable'``).
-        FileNotFoundError: There is no such file or folder.
-    """
-
-    fps = 0.0
-
-    def __init__(self, path: str | Path, member: str = '') -> None:
-        self.path = Path(path)
-        if self.path.is_dir():
-            images = _list_folder(self.path / member)
-        else:
-            images = _read_archive(self.path, PurePosixPath(member))
-        if not images:
-            raise VideoError('empty', f'no images in {member or "it"}')
-        self.names = sorted(images, key=_natural)
-        self._images = [images[name] for name in self.names]
-        self.num_frames = len(self.names)
-        first = self._read(0)
-        if first is None:
-            raise VideoError('unreadable', f'{self.names[0]} is no image')
-        self.height, self.width = first.shape[:2]
-
-    def _read(self, index: int) -> np.ndarray | None:
-        image = self._images[index]
-        if isinstance(image, Path):
-            image = image.read_bytes()
-        if image:
-            frame = cv2.imdecode(
-                np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR
-            )
-            if frame is not None:
-                return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-        self.broken_at = index
-        return None
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort key: numbers in a name count by value."""
-    parts = re.findall(r'\d+|\D+', name)
-    return [
-        (int(part), '') if part.isdecimal() else (-1, part) for part in parts
-    ]
-
-
-def _list_folder(folder: Path) -> dict[str, Path]:
-    return {
-        path.name: path for path in folder.iterdir() if is_image(path.name)
-    }
-
-
-def _read_archive(path: Path, folder: PurePosixPath) -> dict[str, bytes]:
-    """Return the bytes of the images right in a folder of an archive."""
-
-    def wanted(name: str) -> bool:
-        inner = PurePosixPath(name)
-        return inner.parent == folder and is_image(inner.name)
-
-    images = {}
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                for name in filter(wanted, archive.namelist()):
-                    images[PurePosixPath(name).name] = archive.read(name)
-            return images
-        with tarfile.open(path) as archive:
-            for entry in archive:
-                if entry.isfile() and wanted(entry.name):
-                    image = archive.extractfile(entry).read()
-                    images[PurePosixPath(entry.name).name] = image
-    except FileNotFoundError:
-        raise
-    except Exception:  # of a damaged archive, also those of its compression
-        raise VideoError('unreadable', 'no archive, or a broken one') from None
-    return images
-
-
-class ArrayFrames(_Frames):
-    """Frames in memory, read as those of a video.
-
-    Args:
-        frames: (T, H, W, 3), uint8, RGB.
-        fps: Frames per second; 0 where unknown.
-
-    Raises:
-        VideoError: There are no frames (``'empty'``), or it is another array
-            (``'unreadable'``).
-    """
-
-    def __init__(self, frames: np.ndarray, fps: float = 0.0) -> None:
-        if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != 'uint8':
-            raise VideoError(
-                'unreadable',
-                f'an array of {frames.dtype}, {frames.shape}; give uint8, '
-                '(T, H, W, 3), RGB',
-            )
-        if not frames.size:
-            raise VideoError('empty', 'the array has no frames')
-        self._array = frames
-        self.fps = fps
-        self.num_frames, self.height, self.width = frames.shape[:3]
-
-    def _read(self, index: int) -> np.ndarray:
-        return self._array[index]
-
-
-def is_video(path: str | Path) -> bool:
-    """Tell by its suffix whether a file is a video or an archive.
-
-    A folder may be one of images. What is not there is none.
-    """
-    path = Path(path)
-    suffixes = (*VIDEO_SUFFIXES, *ARCHIVES)
-    named = path.name.lower().endswith(suffixes)
-    return path.is_dir() or (named and path.is_file())
-
-
-def open_video(path: str | Path, member: str = '') -> _Frames:
+def open_video(path: str | Path, member: str = '') -> Frames:
     """Open a video file, a folder of images or an archive of images.
 
     Args:
@@ -572,44 +336,3 @@ def open_video(path: str | Path, member: str = '') -> _Frames:
     if path.is_dir() or path.name.lower().endswith(ARCHIVES):
         return ImageSequence(path, member)
     return VideoReader(path)
-
-
-def prefetch(iterator: Iterable[Item], depth: int = 4) -> Iterator[Item]:
-    """Yield what ``iterator`` yields; a thread works up to ``depth`` ahead.
-
-    Of use where the iterator waits or releases Python's lock, as decord and
-    OpenCV do. An exception of the iterator is raised where it occurred in
-    the order of items. The thread starts with the first item asked for; it
-    ends, and a generator is closed, when the items are used up or the
-    consumer stops, by ``close()``, an exception or garbage collection.
-    """
-    items: queue.SimpleQueue = queue.SimpleQueue()
-    slots = threading.Semaphore(depth)
-    stopped = threading.Event()
-    end = object()
-
-    def work() -> None:
-        try:
-            for item in iterator:
-                items.put((item, None))
-                slots.acquire()
-                if stopped.is_set():
-                    break
-            items.put((end, None))
-        except BaseException as error:  # raised again by the consumer
-            items.put((end, error))
-
-    thread = threading.Thread(target=work, daemon=True, name='prefetch')
-    thread.start()
-    try:
-        while (pair := items.get())[0] is not end:
-            slots.release()
-            yield pair[0]
-        if pair[1] is not None:
-            raise pair[1]
-    finally:
-        stopped.set()
-        slots.release()
-        thread.join()
-        if hasattr(iterator, 'close'):
-            iterator.close()

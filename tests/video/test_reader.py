@@ -22,14 +22,14 @@ from videos import (
     write_sound,
 )
 
-from gml_mmaction.faces.mp4 import starts_clean
-from gml_mmaction.faces.video import (
+from gml_mmaction.video import (
     ImageSequence,
     VideoError,
     VideoReader,
     open_video,
     prefetch,
 )
+from gml_mmaction.video.mp4 import starts_clean
 
 OPEN_GOP = {'x264-params': 'open-gop=1:scenecut=0:keyint=12', 'bf': '3'}
 REFRESH = {'x264-params': 'intra-refresh=1:keyint=12:bframes=0'}

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .host import HostError
+from ..errors import GMLError
 
 __all__ = ['FileError', 'read_json', 'read_text', 'write_json', 'write_text']
 
 
-class FileError(HostError, ValueError):
+class FileError(GMLError, ValueError):
     """A file that does not hold what it should; the message names it."""
 
 

@@ -1,0 +1,38 @@
+"""Which files are videos, images and archives of images, by their names."""
+
+from pathlib import Path, PurePath
+
+__all__ = [
+    'ARCHIVES',
+    'IMAGE_SUFFIXES',
+    'VIDEO_SUFFIXES',
+    'is_image',
+    'is_video',
+]
+
+VIDEO_SUFFIXES = frozenset(
+    f'.{kind}'
+    for kind in (
+        *('avi', 'flv', 'gif', 'm4v', 'mkv', 'mov', 'mp4', 'mpeg', 'mpg'),
+        *('webm', 'wmv'),
+    )
+)
+IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.png', '.webp'})
+ARCHIVES = ('.zip', '.tar', '.tgz', '.tar.gz', '.tar.bz2', '.tar.xz')
+
+
+def is_image(name: str) -> bool:
+    """Tell by its name, as a sequence's reader does, whether it is one."""
+    suffix = PurePath(name).suffix.lower()
+    return suffix in IMAGE_SUFFIXES and not name.startswith('.')
+
+
+def is_video(path: str | Path) -> bool:
+    """Tell by its suffix whether a file is a video or an archive.
+
+    A folder may be one of images. What is not there is none.
+    """
+    path = Path(path)
+    suffixes = (*VIDEO_SUFFIXES, *ARCHIVES)
+    named = path.name.lower().endswith(suffixes)
+    return path.is_dir() or (named and path.is_file())

@@ -1,0 +1,153 @@
+"""What a video file and a sequence of images have in common: their frames."""
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import numpy as np
+
+from ..errors import VideoError
+
+__all__ = ['ArrayFrames', 'Frames', 'prefetch']
+
+Item = TypeVar('Item')
+
+
+class Frames:
+    """What a video and a sequence of images have in common.
+
+    A subclass gives ``_read(index)``, which is ``None`` from where the
+    decoder gives no more, and has then set ``broken_at``.
+    """
+
+    num_frames: int
+    fps: float
+    width: int
+    height: int
+    broken_at: int | None = None
+
+    def __enter__(self) -> 'Frames':
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def frames(
+        self, start: int = 0, stride: int = 1, stop: int | None = None
+    ) -> Iterator[np.ndarray]:
+        """Yield frames start, start + stride, ... below ``stop``.
+
+        Ends early where the file is broken; ``broken_at`` says so then.
+
+        Yields:
+            (H, W, 3), RGB, uint8.
+        """
+        stop = self.num_frames if stop is None else min(self.num_frames, stop)
+        for index in range(start, stop, stride):
+            frame = self._read(index)
+            if frame is None:
+                return
+            yield frame
+
+    def frames_at(self, indices: Iterable[int]) -> list[np.ndarray]:
+        """Return the frames that :meth:`frames` yields at ``indices``.
+
+        Args:
+            indices: Ascending; an index may be repeated.
+
+        Raises:
+            VideoError: There is no such frame, or the file is broken before
+                it (``'unreadable'``).
+            ValueError: The indices do not ascend.
+        """
+        found: list[np.ndarray] = []
+        last = -1
+        for index in map(int, indices):
+            if index < max(last, 0):
+                raise ValueError(f'index {index} after {last}; sort them')
+            if index > last:
+                frame = self._enter(index)
+            if frame is None:
+                end = self.num_frames
+                end = end if self.broken_at is None else self.broken_at
+                raise VideoError('unreadable', f'frame {index} of {end}')
+            found.append(frame)
+            last = index
+        return found
+
+    def _enter(self, index: int) -> np.ndarray | None:
+        return self._read(index) if index < self.num_frames else None
+
+    def _read(self, index: int) -> np.ndarray | None:
+        raise NotImplementedError
+
+
+class ArrayFrames(Frames):
+    """Frames in memory, read as those of a video.
+
+    Args:
+        frames: (T, H, W, 3), uint8, RGB.
+        fps: Frames per second; 0 where unknown.
+
+    Raises:
+        VideoError: There are no frames (``'empty'``), or it is another array
+            (``'unreadable'``).
+    """
+
+    def __init__(self, frames: np.ndarray, fps: float = 0.0) -> None:
+        if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != 'uint8':
+            raise VideoError(
+                'unreadable',
+                f'an array of {frames.dtype}, {frames.shape}; give uint8, '
+                '(T, H, W, 3), RGB',
+            )
+        if not frames.size:
+            raise VideoError('empty', 'the array has no frames')
+        self._array = frames
+        self.fps = fps
+        self.num_frames, self.height, self.width = frames.shape[:3]
+
+    def _read(self, index: int) -> np.ndarray:
+        return self._array[index]
+
+
+def prefetch(iterator: Iterable[Item], depth: int = 4) -> Iterator[Item]:
+    """Yield what ``iterator`` yields; a thread works up to ``depth`` ahead.
+
+    Of use where the iterator waits or releases Python's lock, as decord and
+    OpenCV do. An exception of the iterator is raised where it occurred in
+    the order of items. The thread starts with the first item asked for; it
+    ends, and a generator is closed, when the items are used up or the
+    consumer stops, by ``close()``, an exception or garbage collection.
+    """
+    items: queue.SimpleQueue = queue.SimpleQueue()
+    slots = threading.Semaphore(depth)
+    stopped = threading.Event()
+    end = object()
+
+    def work() -> None:
+        try:
+            for item in iterator:
+                items.put((item, None))
+                slots.acquire()
+                if stopped.is_set():
+                    break
+            items.put((end, None))
+        except BaseException as error:  # raised again by the consumer
+            items.put((end, error))
+
+    thread = threading.Thread(target=work, daemon=True, name='prefetch')
+    thread.start()
+    try:
+        while (pair := items.get())[0] is not end:
+            slots.release()
+            yield pair[0]
+        if pair[1] is not None:
+            raise pair[1]
+    finally:
+        stopped.set()
+        slots.release()
+        thread.join()
+        if hasattr(iterator, 'close'):
+            iterator.close()
