@@ -18,9 +18,9 @@ VERSION = re.search(
 README = ROOT / 'README.md'
 
 LITE = ['mmcv-lite>=2.1.0,<2.2.0', 'dlib-bin>=19.24']
-VIDEO = ['av>=14']  # distortion by codec, writing H.264
+VIDEO = ['av>=16']  # needed in any case; the extra is kept
 # a page on one's own machine; filelock tells a crashed server's left-overs
-WEB = ['nicegui>=3.18,<4', 'av>=14', 'filelock>=3.20.3']
+WEB = ['nicegui>=3.18,<4', 'av>=16', 'filelock>=3.20.3']
 CLUSTER = ['dask', 'distributed']  # preparation on many machines
 DEMO = ['scikit-image>=0.22']  # carries the portrait of an astronaut
 TENSORBOARD = ['tensorboard']
@@ -59,7 +59,8 @@ setup(
         # wheel instead, which needs no libGL or X11 from the system.
         'opencv-python>=4.8',
         'opencv-contrib-python>=4.8',
-        'decord>=0.6.0',
+        'av>=16',  # reads and writes all videos
+        'decord>=0.6.0',  # for DecordInit and DecordDecode of MMAction2
         'scikit-learn>=1.3',
         'scipy',
         'matplotlib>=3.7',

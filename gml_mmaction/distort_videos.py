@@ -87,7 +87,7 @@ def distort_videos(jobs: Iterable[Job], *, workers: int) -> Iterator[Outcome]:
 
     Raises:
         ValueError: ``workers`` is below 1.
-        ImportError: PyAV or decord is missing.
+        ImportError: PyAV is missing.
         OSError: A file cannot be written.
     """
     host.require('av')
@@ -105,7 +105,7 @@ def distort_video(job: Job) -> Outcome:
     crf.
 
     Raises:
-        ImportError: PyAV or decord is missing.
+        ImportError: PyAV is missing.
         OSError: The file cannot be written.
     """
     comment = (

@@ -19,7 +19,7 @@ import hashlib
 import itertools
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -442,6 +442,9 @@ def write_meta(
     write_text(path, ''.join(lines))
 
 
+_TICK = Fraction(1, 90_000)  # seconds
+
+
 def write_h264(
     target: str | BinaryIO,
     frames: Iterable[np.ndarray],
@@ -451,6 +454,7 @@ def write_h264(
     container: str = 'mp4',
     comment: str = '',
     preset: str = 'medium',
+    seconds_at: Callable[[int], float] | None = None,
 ) -> None:
     """Encode a video with x264, all else as ffmpeg has it.
 
@@ -465,6 +469,7 @@ def write_h264(
         container: FFmpeg's name of the file format.
         comment: Text for the file's header.
         preset: x264's; ``'veryfast'`` where size matters less than time.
+        seconds_at: When frame i is shown, ascending; by ``fps`` without.
 
     Raises:
         ValueError: No frames, or frames of several sizes.
@@ -488,14 +493,20 @@ def write_h264(
             'preset': preset,
             **_REPRODUCIBLE,
         }
-        for frame in itertools.chain([first], frames):
+        if seconds_at:
+            stream.codec_context.time_base = _TICK
+        for index, frame in enumerate(itertools.chain([first], frames)):
             if frame.shape != first.shape:
                 raise ValueError(
                     f'a frame of {frame.shape} follows one of {first.shape}; '
                     'bring the frames to one size before they are encoded'
                 )
             picture = av.VideoFrame.from_ndarray(frame, format='rgb24')
-            file.mux(stream.encode(picture.reformat(format=stream.pix_fmt)))
+            picture = picture.reformat(format=stream.pix_fmt)
+            if seconds_at:
+                picture.pts = round(seconds_at(index) / _TICK)
+                picture.time_base = _TICK
+            file.mux(stream.encode(picture))
         file.mux(stream.encode())
 
 

@@ -128,6 +128,17 @@ def decode(path):
         ]
 
 
+def decode_whole(path):
+    """Return the frames of the packets that are whole, by PyAV."""
+    with av.open(str(path)) as container:
+        return [
+            frame.to_ndarray(format='rgb24')
+            for packet in container.demux(video=0)
+            if not packet.is_corrupt
+            for frame in packet.decode()
+        ]
+
+
 def rotate(path, degrees):
     """Make players turn an mp4 clockwise by 90, 180 or 270 degrees.
 

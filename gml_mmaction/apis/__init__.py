@@ -3,7 +3,7 @@
 ``load_detector`` reads a checkpoint, ``analyse`` follows and scores the faces
 of one video, and ``ForgeryInferencer`` does both for many, in the manner of
 MMAction2's inferencers. Not imported with the package: it needs OpenCV, and
-dlib and decord when a video is opened.
+dlib and PyAV when a video is opened.
 """
 
 from .analysis import Analysis, analyse

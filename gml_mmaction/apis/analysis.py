@@ -35,6 +35,7 @@ __all__ = ['Analysis', 'Progress', 'analyse']
 Source = str | Path | np.ndarray
 Frames = VideoReader | ImageSequence | ArrayFrames
 Progress = Callable[[int, int], Any]
+Times = Callable[[int], float | None]
 
 AHEAD_BYTES, AHEAD_FRAMES = 2**26, 32  # decoded ahead of the search
 # dlib's search takes 0.7 GB and 2.5 s for a doubled frame of this size.
@@ -146,8 +147,8 @@ def analyse(
         with open_source(source) as reader:
             prediction['video'] = _facts(reader)
             tracks = run.over(reader)
-            prediction['notes'] = run.notes
-        prediction.update(_judge(detector, tracks, reader.fps))
+            prediction['notes'] = [*reader.notes, *run.notes]
+        prediction.update(_judge(detector, tracks, reader.seconds_at))
     except VideoError as error:
         prediction.update(status=error.reason, detail=error.detail)
         if error.reason == 'no face':
@@ -343,16 +344,16 @@ def _facts(reader: Frames) -> dict[str, Any]:
         width=reader.width,
         height=reader.height,
         num_frames=reader.num_frames,
-        seconds=_seconds(reader.num_frames, reader.fps),
+        seconds=_rounded(reader.seconds_at(reader.num_frames)),
     )
 
 
 def _judge(
-    detector: Detector, tracks: Sequence[_Scored], fps: float
+    detector: Detector, tracks: Sequence[_Scored], seconds_at: Times
 ) -> dict[str, Any]:
     """Return tracks, score and verdict of a video with scored clips."""
     rows = [
-        _track_row(detector, index, scored, fps)
+        _track_row(detector, index, scored, seconds_at)
         for index, scored in enumerate(tracks)
     ]
     score = max(row['score'] for row in rows)
@@ -371,21 +372,23 @@ def _judge(
 
 
 def _track_row(
-    detector: Detector, index: int, scored: _Scored, fps: float
+    detector: Detector, index: int, scored: _Scored, seconds_at: Times
 ) -> dict[str, Any]:
     track, stride = scored.track, detector.crop_options.stride
     span = detector.clip_len * stride
     clips = [
         dict(
-            _span(track.start + i * span, track.start + (i + 1) * span, fps),
+            _span(first, first + span, seconds_at),
             score=score,
         )
-        for i, score in enumerate(scored.scores)
+        for first, score in zip(
+            itertools.count(track.start, span), scored.scores
+        )
     ]
     merge = VIDEO_RULES[detector.video_rule]
     return dict(
         track=index,
-        **_span(track.start, track.stop, fps),
+        **_span(track.start, track.stop, seconds_at),
         square=list(track.square),
         seen=track.seen,
         score=float(merge(scored.scores)),
@@ -393,13 +396,14 @@ def _track_row(
     )
 
 
-def _span(start: int, stop: int, fps: float) -> dict[str, Any]:
-    seconds = [_seconds(start, fps), _seconds(stop, fps)]
-    return dict(start=start, stop=stop, seconds=seconds if fps else None)
+def _span(start: int, stop: int, seconds_at: Times) -> dict[str, Any]:
+    seconds = [_rounded(seconds_at(start)), _rounded(seconds_at(stop))]
+    known = seconds if None not in seconds else None
+    return dict(start=start, stop=stop, seconds=known)
 
 
-def _seconds(frames: int, fps: float) -> float | None:
-    return round(frames / fps, 3) if fps else None
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
 
 def _name_of(source: Source) -> str:

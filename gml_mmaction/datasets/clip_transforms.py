@@ -68,8 +68,7 @@ class ClipDecode(BaseTransform):
 
     def __init__(self) -> None:
         # By process: a forked one inherits its parent's open video, which it
-        # must neither read on (they share the place in the file) nor close
-        # (decord waits for a thread that was not forked).
+        # must not read on (they share the place in the file).
         self._opened: dict[int, tuple[tuple[str, str], VideoFrames]] = {}
 
     def __getstate__(self) -> dict:

@@ -2,7 +2,7 @@
 
 Boxes are (left, top, width, height) and squares (left, top, side), in whole
 pixels of the source frame; both may reach beyond it. Frames are RGB uint8 of
-shape (H, W, 3). dlib and decord are imported when first used.
+shape (H, W, 3). dlib and PyAV are imported when first used.
 """
 
 from .detect import Face, detect_faces

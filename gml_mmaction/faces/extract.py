@@ -321,7 +321,7 @@ class _Source(ExitStack):
             **size,
             'total_frames': reader.num_frames,
             'stride': self._stride,
-            'notes': self.notes,
+            'notes': [*self.notes, *reader.notes],
             'tracks': [t.record(stride=self._stride, **size) for t in tracks],
         }
 

@@ -117,10 +117,10 @@ def prepare_videos(
 
     Raises:
         ValueError: ``out`` was begun with other parameters or another dlib
-            or decord; two videos share an id, or one's id is a folder in
+            or PyAV; two videos share an id, or one's id is a folder in
             another's; no video is there; the boxes store cannot hold a
             video's distortions.
-        ImportError: dlib, decord or, with ``cluster``, dask is missing.
+        ImportError: dlib, PyAV or, with ``cluster``, dask is missing.
         OSError: ``out`` cannot be written, or the cluster is gone.
     """
     out, root = Path(out).absolute(), Path(root).absolute()
@@ -268,7 +268,7 @@ def _parameters(
         'rules': RULES,
         'versions': {
             'dlib': host.require('dlib').__version__,
-            'decord': host.require('decord').__version__,
+            'av': host.require('av').__version__,
             'opencv': cv2.__version__,
             'numpy': np.__version__,
             'gml_mmaction': gml_mmaction.__version__,

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -26,6 +26,7 @@ class Frames:
     width: int
     height: int
     broken_at: int | None = None
+    notes: Sequence[str] = ()
 
     def __enter__(self) -> 'Frames':
         return self
@@ -75,6 +76,30 @@ class Frames:
             found.append(frame)
             last = index
         return found
+
+    def seconds_at(self, index: int) -> float | None:
+        """When frame ``index`` is shown; None where that is not known.
+
+        Args:
+            index: Of a frame, or ``num_frames`` for the end of the last.
+        """
+        return index / self.fps if self.fps else None
+
+    def index_at(self, seconds: float) -> int:
+        """The frame nearest to a time; a number of a frame without a rate.
+
+        Returns:
+            -1 and ``num_frames + 1`` beyond the first and the last frame.
+        """
+        count, end = self.num_frames, self.seconds_at(self.num_frames)
+        if end is None:
+            return int(seconds + 0.5)
+        slack = end / count / 2
+        if not -slack <= seconds <= end + slack:
+            return -1 if seconds < 0 else count + 1
+        return min(
+            range(count), key=lambda i: abs(self.seconds_at(i) - seconds)
+        )
 
     def _enter(self, index: int) -> np.ndarray | None:
         return self._read(index) if index < self.num_frames else None

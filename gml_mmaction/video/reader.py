@@ -1,20 +1,14 @@
-"""Frames of a video file or of a sequence of images, in order or by index.
+"""Frames of a video file, in order or by index, each as it was decoded.
 
-decord decodes. It is exact when it reads on from the first frame, with the
-exceptions that :class:`VideoReader` names; there OpenCV takes over. decord's
-own seeking (``seek_accurate``, ``get_batch``) is exact only where every key
-frame is a clean start (see :mod:`~gml_mmaction.faces.mp4`): with an open GOP,
-in AVI with B-frames and in ASF it returns other frames than asked for. What
-cannot be entered safely is read from the start. ``skip_frames`` seeks, too,
-and is wrong even in a clean MP4 without edit list; it is used between the key
-frames of clean files only, where it goes on decoding and saves the conversion.
+PyAV (FFmpeg) decodes. Frame i is the i-th that the decoder shows. A file is
+entered in its middle only where every key frame is a clean start (see
+:mod:`~gml_mmaction.video.mp4`); what cannot be entered safely is read from
+its first frame. FFmpeg opens the one file and nothing else: the name is never
+taken for an address, and formats that send it elsewhere are not on the list.
 """
 
 import bisect
-import math
-import os
-import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,39 +26,43 @@ __all__ = ['VideoReader', 'open_video']
 
 NOTHING = 'no frame can be decoded'
 WORTH_A_SEEK = 8  # frames; fewer are decoded sooner than the file is entered
+# Demuxers that read one file of video: no playlists, lists, devices, scripts.
+FORMATS = (
+    *('3g2', '3gp', 'asf', 'av1', 'avi', 'dv', 'flv', 'gif', 'h263', 'h264'),
+    *('hevc', 'ivf', 'live_flv', 'm4v', 'matroska', 'mjpeg', 'mov', 'mp4'),
+    *('mpeg', 'mpegts', 'mpegvideo', 'mxf', 'nut', 'obu', 'ogg', 'rm'),
+    *('webm', 'wtv', 'yuv4mpegpipe'),
+)
+# Of these a packet may be half a frame: frames are counted by decoding.
+COUNTED = ('h263', 'h264', 'hevc', 'm4v', 'mpeg', 'mpegts', 'mpegvideo')
+OPTIONS = {'format_whitelist': ','.join(FORMATS), 'protocol_whitelist': 'file'}
+MAX_STRETCH = 4  # width to height of a pixel; what is beyond is not believed
 
 
 class VideoReader(Frames):
     """A video file, open for reading; use it in a ``with`` statement.
 
-    Frames are as stored and decoded in order of presentation, turned upright
-    where the file has a rotation, and not stretched where pixels are not
-    square. A variable frame rate gives the frames that are stored. Of several
-    video streams FFmpeg's best is read (the largest).
-
-    OpenCV reads what decord does not: files that decord cannot open (gif),
-    MPEG transport and program streams, of which it loses the first frames,
-    and every file from where decord fails, because decord drops frames that
-    were decoded already, as many as chance has it, or repeats the last one.
+    Frames come in the order of presentation, upright where the file has a
+    rotation, and with square pixels: where the file's are not, the shorter
+    side is stretched. A variable frame rate gives the frames that are stored,
+    and their times. Of several video streams FFmpeg's best is read.
 
     Attributes:
-        num_frames: Number of frames by the container's index. Fewer can be
-            decoded where the file is broken or an edit list trims it;
-            where OpenCV reads the file, they have been counted.
+        num_frames: Number of frames that the file promises; once it was read
+            to its end, the number that there are.
         fps: Mean frames per second; 0 where unknown.
         width: Of the upright frame in pixels.
         height: Of the upright frame in pixels.
         broken_at: The first frame that could not be decoded although the
-            index has it; ``None`` as long as none was met. An MP4 file that
-            ends too soon is known for it at once, perhaps with a number too
-            high before the frames have been read. A cut file of another
-            kind just has fewer frames.
+            file promises it; ``None`` as long as none was met. An MP4 file
+            that ends too soon is known for it at once.
+        notes: What was changed, one line each.
 
     Raises:
         VideoError: The file has no bytes (``'empty'``), or no frame can be
             decoded (``'unreadable'``).
         FileNotFoundError: There is no such file.
-        ImportError: decord is missing.
+        ImportError: PyAV is missing.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -73,34 +71,87 @@ class VideoReader(Frames):
             raise VideoError('empty', 'the file has no bytes')
         if _is_text(self.path):
             raise VideoError('unreadable', 'a text, such as a list of files')
-        self._decoder, fault = self._open()
-        self.num_frames = self._decoder.num_frames
-        fps = self._decoder.fps
-        self.fps = fps if math.isfinite(fps) else 0.0
-        self._first = self._read_first(fault)
+        self.notes: list[str] = []
+        self._clean: bool | None = None
+        self._decoder = _Decoder(self.path)
+        self.fps = self._decoder.fps
+        self._scan()
+        self._decoder = _Decoder(self.path)
+        first = self._decoder.next()
+        if first is None:
+            raise VideoError('unreadable', NOTHING)
+        self._size = self._square_size(first)
+        self._first = self._convert(first)
         self.height, self.width = self._first.shape[:2]
         if is_cut(self.path):
             self.broken_at = self.num_frames
 
     def __exit__(self, *_: object) -> None:
-        self._decoder = None
+        self._decoder.close()
 
-    def _open(self) -> tuple['_Decord | _OpenCV', str]:
-        """Return the decoder of this file, and why decord cannot be that."""
-        if _is_mpeg_stream(self.path):
-            return _OpenCV(self.path), NOTHING
-        try:
-            return _Decord(self.path), NOTHING
-        except _DecoderError as error:
-            return _OpenCV(self.path), str(error)
+    def seconds_at(self, index: int) -> float | None:
+        """When frame ``index`` is shown, by the file's own times."""
+        if self._times is None:
+            return super().seconds_at(index)
+        if index < len(self._times):
+            return self._times[index]
+        step = 1 / self.fps if self.fps else 0.0
+        return self._times[-1] + (index - len(self._times) + 1) * step
 
-    def _read_first(self, fault: str) -> np.ndarray:
-        for _ in range(2):
-            try:
-                return self._decoder.read()
-            except _DecoderError:
-                self._decoder = _OpenCV(self.path, count=False)
-        raise VideoError('unreadable', fault)
+    def _scan(self) -> None:
+        """Count the frames and note their times, without decoding if so."""
+        decoder = self._decoder
+        found = decoder.promised()
+        decoder.close()
+        self._stamps = sorted(stamp for stamp, _ in found)
+        self._keys = sorted(stamp for stamp, key in found if key)
+        self.num_frames = max(len(found), 1)
+        self._times = None
+        if found and None not in (*self._stamps,) and decoder.base:
+            start = decoder.start
+            if start is None or start > self._stamps[0]:
+                start = self._stamps[0]
+            self._times = [
+                float((stamp - start) * decoder.base) for stamp in self._stamps
+            ]
+            self._set_rate()
+
+    def _set_rate(self) -> None:
+        span = self._times[-1] - self._times[0]
+        if span > 0:
+            self.fps = (len(self._times) - 1) / span
+
+    def _square_size(self, frame: Any) -> tuple[int, int]:
+        """Width and height of a stored frame once its pixels are square."""
+        width, height = frame.width, frame.height
+        ratio = self._decoder.pixel_ratio
+        if ratio == 1 or not 1 / MAX_STRETCH <= ratio <= MAX_STRETCH:
+            return width, height
+        if ratio > 1:
+            width = round(width * ratio)
+        else:
+            height = round(height / ratio)
+        self.notes.append(
+            f'pixels are not square: {frame.width}x{frame.height} '
+            f'stretched to {width}x{height}'
+        )
+        return width, height
+
+    def _convert(self, frame: Any) -> np.ndarray:
+        image = frame.to_ndarray(format='rgb24')
+        if image.shape[1::-1] != self._size:
+            image = self._fit(image)
+        turns = round(frame.rotation / 90) % 4
+        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+    def _fit(self, image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        stored = self._decoder.size
+        if stored and (width, height) != stored:
+            note = 'the size of frames changes; all brought to the first'
+            if note not in self.notes:
+                self.notes.append(note)
+        return cv2.resize(image, self._size, interpolation=cv2.INTER_LINEAR)
 
     def _read(self, index: int) -> np.ndarray | None:
         """Read on to frame ``index``; start anew if it is behind."""
@@ -109,178 +160,173 @@ class VideoReader(Frames):
         if index == 0:
             return self._first.copy()
         if index < self._decoder.position:
-            self._decoder = self._decoder.again()
-        try:
-            self._decoder.skip(index - self._decoder.position)
-            return self._decoder.read()
-        except _DecoderError:
-            return self._hand_over(index)
+            self._restart()
+        while self._decoder.position <= index:
+            frame = self._decoder.next()
+            if frame is None:
+                self._end()
+                return None
+        return self._convert(frame)
 
-    def _hand_over(self, index: int) -> np.ndarray | None:
-        """Let OpenCV read frame ``index``, or find where the file breaks."""
-        try:
-            if isinstance(self._decoder, _Decord):
-                self._decoder = _OpenCV(self.path, count=False)
-                self._decoder.skip(index)
-                frame = self._decoder.read()
-                if frame.shape == self._first.shape:
-                    return frame
-        except _DecoderError:
-            pass
-        # a frame of another size was read, and the position is behind it
-        self.broken_at = min(index, self._decoder.position)
-        return None
+    def _end(self) -> None:
+        """Say where the frames end: as the file wants it, or too soon."""
+        reached = self._decoder.position
+        if self._decoder.failed or self.broken_at is not None:
+            self.broken_at = reached
+        else:
+            self.num_frames = reached
+
+    def _restart(self) -> None:
+        self._decoder.close()
+        self._decoder = _Decoder(self.path)
 
     def _enter(self, index: int) -> np.ndarray | None:
         """Read frame ``index``, from the last key frame where that is safe."""
-        keys = self._decoder.clean_keys()
-        if keys and index < self.num_frames:
-            key = keys[bisect.bisect_right(keys, index) - 1]
+        if index < self.num_frames and self._may_enter():
+            stamp = self._stamps[index]
+            key = self._keys[bisect.bisect_right(self._keys, stamp) - 1]
+            place = bisect.bisect_left(self._stamps, key)
             position = self._decoder.position
-            if index < position or key > position + WORTH_A_SEEK:
-                self._seek(index)
-        return super()._enter(index)
+            if index < position or place > position + WORTH_A_SEEK:
+                self._decoder.seek(key, place)
+        frame = super()._enter(index)
+        if frame is None and self._decoder.sought:
+            self._restart()  # let reading on from the start say where it ends
+            frame = super()._enter(index)
+        return frame
 
-    def _seek(self, index: int) -> None:
-        try:
-            self._decoder.seek(index)
-        except _DecoderError:
-            self._decoder = self._decoder.again()
+    def _may_enter(self) -> bool:
+        if self._clean is None:
+            self._clean = (
+                bool(self._keys)
+                and self._times is not None
+                and self._keys[0] == self._stamps[0]
+                and starts_clean(self.path)
+            )
+        return self._clean
 
 
-class _DecoderError(Exception):
-    """A decoder gives no more frames; the message is fit for a report."""
-
-
-class _Decord:
-    """decord, frame by frame.
+class _Decoder:
+    """FFmpeg's decoder of the best video stream of a file.
 
     Attributes:
         position: Index of the frame that is read next.
+        failed: Whether it met an error, so that frames are missing.
+        sought: Whether it was entered elsewhere than at the start.
+        size: Width and height of the first frame as stored.
+        base: Seconds of a tick of its times.
+        start: Of the file in ticks; None where unknown.
+        fps: Mean frames per second as the container says; 0 where unknown.
+        pixel_ratio: Width to height of a pixel.
     """
 
     def __init__(self, path: Path) -> None:
-        decord = host.require('decord')
-        decord.logging.set_level(decord.logging.QUIET)
-        limit = decord._ffi.base.DECORDLimitReachedError  # exported nowhere
-        self._errors = (decord.DECORDError, limit, RuntimeError, StopIteration)
-        self._path = path
-        self._keys: list[int] | None = None
-        try:
-            # One thread: the work is spread over videos, not inside one.
-            # Without a limit of faults, the last frame would be repeated for
-            # each one that is in the index and cannot be decoded.
-            self._reader = decord.VideoReader(
-                str(path), num_threads=1, fault_tol=1e-9
-            )
-            self.num_frames = len(self._reader)
-            self.fps = float(self._reader.get_avg_fps())
-        except (*self._errors, AssertionError) as error:
-            raise _DecoderError(_reason(error)) from error
+        self._av = av = host.require('av')
+        av.logging.set_level(None)
         self.position = 0
-
-    def again(self) -> '_Decord':
-        return _Decord(self._path)
-
-    def skip(self, count: int) -> None:
-        if self._may_skip(count):
-            self._call(self._reader.skip_frames, count)
-            self.position += count
-            return
-        for _ in range(count):
-            self._call(self._reader.next)
-            self.position += 1
-
-    def _may_skip(self, count: int) -> bool:
-        """Whether ``skip_frames`` is exact, which does not convert to RGB.
-
-        With a key frame on the way it would seek, and not accurately.
-        """
-        keys = self.clean_keys()
-        position = bisect.bisect_right(keys, self.position - 1)
-        next_key = keys[position] if position < len(keys) else self.num_frames
-        return bool(keys) and 0 < count < next_key - self.position
-
-    def read(self) -> np.ndarray:
-        frame = self._call(self._reader.next).asnumpy()
-        self.position += 1
-        return _unpadded(frame)
-
-    def seek(self, index: int) -> None:
-        self._call(self._reader.seek_accurate, index)
-        self.position = index
-
-    def clean_keys(self) -> list[int]:
-        """Return the key frames if decoding may start at each of them."""
-        if self._keys is None:
-            clean = starts_clean(self._path)
-            self._keys = self._reader.get_key_indices() if clean else []
-        return self._keys
-
-    def _call(self, function: Callable, *arguments: int) -> Any:
-        if self.position >= self.num_frames:
-            raise _DecoderError('no more frames')
+        self.failed = self.sought = False
+        self.size: tuple[int, int] | None = None
         try:
-            return function(*arguments)
-        except self._errors as error:
-            raise _DecoderError(NOTHING) from error
+            # no name is an address: absolute, and said to be a file
+            self._container = av.open(
+                f'file:{path.absolute()}', options=dict(OPTIONS)
+            )
+        except FileNotFoundError:
+            raise
+        except (av.FFmpegError, ValueError) as error:
+            raise VideoError(
+                'unreadable', 'no video file, or its index is missing'
+            ) from error
+        try:
+            self._stream = self._open_stream()
+        except BaseException:
+            self._container.close()
+            raise
+        self._note_times()
+        self._frames = self._decode()
 
+    def _note_times(self) -> None:
+        stream, start = self._stream, self._container.start_time
+        self.base = stream.time_base
+        rate = stream.average_rate or stream.base_rate
+        self.fps = float(rate) if rate else 0.0
+        self.pixel_ratio = float(stream.sample_aspect_ratio or 1)
+        self.start = None
+        if start is not None and self.base:
+            self.start = start / self._av.time_base / self.base
 
-class _OpenCV:
-    """OpenCV's decoder, with the interface of :class:`_Decord`."""
-
-    def __init__(self, path: Path, count: bool = True) -> None:
-        self._path = path
-        self._capture = self._open()
-        self.fps = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.position = self.num_frames = 0
-        if count:
-            while self._capture.grab():
-                self.num_frames += 1
-            self._capture = self._open()
-
-    def _open(self) -> cv2.VideoCapture:
-        # both silence what would be written to stderr
-        os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
-        logging = cv2.utils.logging
-        level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    def _open_stream(self) -> Any:
+        stream = self._container.streams.best('video')
+        if stream is None:
+            raise VideoError(
+                'unreadable', 'no video stream that can be decoded'
+            )
+        if stream.codec_context is None:
+            raise VideoError(
+                'unreadable',
+                'no decoder for its codec; convert it: '
+                'ffmpeg -i IN -c:v libx264 -crf 12 OUT.mp4',
+            )
         # more threads would decode damaged frames differently each time
-        options = [cv2.CAP_PROP_N_THREADS, 1]
-        capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG, options)
-        logging.setLogLevel(level)
-        return capture
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = {'err_detect': 'explode'}
+        return stream
 
-    def again(self) -> '_OpenCV':
-        return _OpenCV(self._path, count=False)
+    def promised(self) -> list[tuple[int | None, bool]]:
+        """Time stamp of each frame, and whether it is a key frame."""
+        if self._container.format.name in COUNTED:
+            return [(f.pts, bool(f.key_frame)) for f in self._frames]
+        try:
+            return [
+                (packet.pts, packet.is_keyframe)
+                for packet in self._container.demux(self._stream)
+                if packet.size and not packet.is_discard
+            ]
+        except self._av.FFmpegError:
+            return [(f.pts, bool(f.key_frame)) for f in self._frames]
 
-    def skip(self, count: int) -> None:
-        for _ in range(count):
-            self._grab()
+    def next(self) -> Any:
+        """Decode one frame; None where there is no more."""
+        frame = next(self._frames, None)
+        if frame is not None:
+            self.position += 1
+            self.size = self.size or (frame.width, frame.height)
+        return frame
 
-    def read(self) -> np.ndarray:
-        self._grab()
-        return cv2.cvtColor(self._capture.retrieve()[1], cv2.COLOR_BGR2RGB)
+    def seek(self, key: int, place: int) -> None:
+        """Go to the key frame with time stamp ``key``, frame ``place``."""
+        self._container.seek(key, stream=self._stream, backward=True)
+        self._frames = (f for f in self._decode() if f.pts >= key)
+        self.position = place
+        self.sought = True
 
-    def clean_keys(self) -> list[int]:
-        return []  # OpenCV's seeking is not used
+    def _decode(self) -> Iterator[Any]:
+        begun = self.sought
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.is_corrupt and begun:
+                    self.failed = True
+                    return
+                try:
+                    frames = packet.decode()
+                except self._av.FFmpegError:
+                    # a recording may begin in the middle of a picture
+                    self.failed = begun
+                    if begun:
+                        return
+                    continue
+                for frame in frames:
+                    if frame.is_corrupt and begun:
+                        self.failed = True
+                        return
+                    begun = True
+                    yield frame
+        except self._av.FFmpegError:
+            self.failed = True
 
-    def _grab(self) -> None:
-        if not self._capture.grab():
-            raise _DecoderError(NOTHING)
-        self.position += 1
-
-
-def _is_mpeg_stream(path: Path) -> bool:
-    """Whether a file is an MPEG transport or program stream."""
-    with path.open('rb') as file:
-        head = file.read(200)
-    if head.startswith(b'\x00\x00\x01\xba'):
-        return True
-    # packets of 188 bytes, or of 192 with a time stamp before each (.m2ts)
-    return any(
-        head[at : at + 1] == b'\x47' == head[at + step : at + step + 1]
-        for at, step in ((0, 188), (4, 192))
-    )
+    def close(self) -> None:
+        self._frames = iter(())
+        self._container.close()
 
 
 LISTS = (b'#EXTM3U', b'ffconcat', b'<')
@@ -297,28 +343,6 @@ def _is_text(path: Path) -> bool:
     if head.lstrip(b'\xef\xbb\xbf\t\r\n ').startswith(LISTS):
         return True
     return not any(byte < 9 or 13 < byte < 32 or byte > 126 for byte in head)
-
-
-def _reason(error: Exception) -> str:
-    """Say in one line why decord cannot open a file."""
-    if 'video stream' in str(error):
-        return 'no video stream that can be decoded'
-    if re.search('Error reading', str(error)):
-        return 'no video file, or its index is missing'
-    return NOTHING
-
-
-def _unpadded(frame: np.ndarray) -> np.ndarray:
-    """Cut off the bytes that decord has at the end of a narrow frame's rows.
-
-    FFmpeg aligns rows; decord 0.6 takes bytes per row // width for the number
-    of channels, which gives 4 for a video that is 48 or 72 pixels wide.
-    """
-    height, width, channels = frame.shape
-    if channels == 3:
-        return frame
-    rows = frame.reshape(height, width * channels)[:, : width * 3]
-    return rows.reshape(height, width, 3)
 
 
 def open_video(path: str | Path, member: str = '') -> Frames:

@@ -111,7 +111,7 @@ def write_overlay(
 ) -> Path:
     """Write an H.264 file with the frames of a video and what was found.
 
-    Every frame is there, at the video's rate, at most 1920 pixels long. The
+    Every frame is there, at its own time, at most 1920 pixels long. The
     file has no sound. It appears whole or not at all.
 
     Args:
@@ -149,6 +149,7 @@ def write_overlay(
             fps=reader.fps,
             crf=CRF,
             preset='veryfast',
+            seconds_at=reader.seconds_at if reader.fps else None,
             comment=verdict_line(prediction).replace('≥', '>='),
         )
         os.replace(partial, out)
@@ -172,7 +173,7 @@ def moment_at(
     Returns:
         None if there is no such frame.
     """
-    index = int(seconds * (reader.fps or 1) + 0.5)
+    index = reader.index_at(seconds)
     end = reader.num_frames if reader.broken_at is None else reader.broken_at
     if not 0 <= index <= reader.num_frames:
         return None
@@ -183,7 +184,7 @@ def moment_at(
     faces = _Finder(prediction, heat).at(index)
     return Moment(
         index=index,
-        seconds=index / reader.fps if reader.fps else None,
+        seconds=reader.seconds_at(index),
         frame=frame,
         overlay=draw_overlay(frame, faces, prediction),
         flow=draw_flow(frame, later),

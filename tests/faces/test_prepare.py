@@ -513,7 +513,7 @@ def begin_with_version(videos, prepare, tmp_path):
     return run
 
 
-@pytest.mark.parametrize('name', ['dlib', 'decord'])
+@pytest.mark.parametrize('name', ['dlib', 'av'])
 def test_another_detector_or_decoder_is_refused(
     videos, prepare, begin_with_version, name
 ):

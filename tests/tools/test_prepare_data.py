@@ -63,7 +63,7 @@ def test_the_manifest_tells_of_every_video_but_not_of_the_machine(
 ):
     manifest = read(prepared / 'manifest.json')
     assert len(manifest['videos']) == 18
-    assert set(manifest['versions']) >= {'dlib', 'decord', 'opencv', 'numpy'}
+    assert set(manifest['versions']) >= {'dlib', 'av', 'opencv', 'numpy'}
     for entry in manifest['videos']:
         path = ffpp_tree / entry['path']
         assert path.stat().st_size == entry['bytes']
