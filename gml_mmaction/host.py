@@ -641,6 +641,33 @@ def skip_batches(batches: Any, count: int) -> None:
         count -= 1
 
 
+def read_config_texts_unrun() -> None:
+    """Let MMEngine read the text of a config without running it.
+
+    Upstream: ``Config.fromstring`` writes the text into a file and runs that
+    as Python. ``Runner.resume`` hands it ``meta['config']`` of a checkpoint,
+    ``BaseInferencer`` does so with ``meta['cfg']``; no report upstream is
+    known to us. Here such a text is read as values
+    (:func:`~gml_mmaction.apis.config_text.parse_config`).
+    """
+    from mmengine.config import Config
+
+    runs = Config.fromstring
+    if hasattr(runs, 'repaired_by'):
+        return
+
+    @functools.wraps(runs)
+    def fromstring(cfg_str: str, file_format: str) -> Config:
+        if file_format != '.py':
+            return runs(cfg_str, file_format)
+        from .apis.config_text import parse_config
+
+        return parse_config(cfg_str)
+
+    fromstring.repaired_by = __name__
+    Config.fromstring = staticmethod(fromstring)
+
+
 def load_checkpoints_safely() -> None:
     """Let MMEngine load through PyTorch's safe loader only, and its own files.
 
@@ -915,6 +942,12 @@ def _why_safe_loading() -> str:
     return 'no MMEngine both loads its own checkpoints and refuses code'
 
 
+def _why_config_texts() -> str:
+    config = _folder_of('mmengine') / 'config' / 'config.py'
+    runs = 'Config.fromfile(temp_file.name)' in config.read_text('utf-8')
+    return 'the installed MMEngine runs the text of a config' if runs else ''
+
+
 def _why_cpu() -> str:
     return 'no accelerator was found' if _cpu_only() else ''
 
@@ -967,6 +1000,12 @@ WORKAROUNDS = (
         'open-mmlab/mmengine#1655',
         _why_safe_loading,
         load_checkpoints_safely,
+    ),
+    Workaround(
+        'texts of configs that are run',
+        'mmengine/config/config.py, Config.fromstring',
+        _why_config_texts,
+        read_config_texts_unrun,
     ),
     Workaround(
         'several processes on a CPU (gloo)',

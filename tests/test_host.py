@@ -494,6 +494,44 @@ def test_a_checkpoint_of_a_real_runner_resumes_where_it_stopped(tmp_path):
     torch.testing.assert_close(weights[0], weights[1])
 
 
+@pytest.mark.parametrize('key', ['config', 'cfg'])
+def test_resuming_runs_no_text_of_the_checkpoint(tmp_path, marker, key):
+    host.build_runner(toy_cfg(tmp_path / 'first')).train()
+    path = tmp_path / 'first/iter_2.pth'
+    loaded = load(path)
+    loaded['meta'][key] = f"x = open({str(marker)!r}, 'w')"
+    torch.save(loaded, path)
+    more = {'load_from': str(path), 'resume': True}
+    runner = host.build_runner(toy_cfg(tmp_path / 'b', max_iters=3, **more))
+    if key == 'config':
+        with pytest.raises(GMLError, match='line 1 is no plain value'):
+            runner.train()
+    else:
+        runner.train()
+    assert not marker.exists()
+
+
+def test_resuming_reads_the_config_of_an_old_checkpoint(tmp_path):
+    host.build_runner(toy_cfg(tmp_path / 'first')).train()
+    path = tmp_path / 'first/iter_2.pth'
+    loaded = load(path)
+    loaded['meta']['config'] = 'gpu_ids = [0]\nmodel = dict(depth=2)\n'
+    torch.save(loaded, path)
+    more = {'load_from': str(path), 'resume': True}
+    runner = host.build_runner(toy_cfg(tmp_path / 'b', max_iters=3, **more))
+    runner.train()
+    assert runner.iter == 3
+
+
+def test_the_text_of_a_config_is_never_run(marker):
+    text = f"x = open({str(marker)!r}, 'w')"
+    with pytest.raises(GMLError, match='no plain value'):
+        Config.fromstring(text, '.py')
+    assert Config.fromstring('a = dict(b=1)', '.py').a.b == 1
+    assert Config.fromstring('{"a": 1}', '.json').a == 1
+    assert not marker.exists()
+
+
 @DATASETS.register_module(force=True)
 class HostNumbers(BaseDataset):
     """20 numbers; every one that is read is written to a file."""
