@@ -668,6 +668,103 @@ def read_config_texts_unrun() -> None:
     Config.fromstring = staticmethod(fromstring)
 
 
+def score_with_whole_weights_only() -> None:
+    """Let no network be tested whose weights do not fit.
+
+    Upstream: ``Runner.load_checkpoint`` leaves what does not fit at random,
+    and only logs it; open-mmlab/mmdetection#11865. Here a checkpoint that is
+    tested or resumed must fit, name by name and shape by shape
+    (:func:`~gml_mmaction.weights.check_weights`). One that a training begins
+    with may have another head.
+    """
+    from mmengine.runner import Runner
+
+    given = Runner.load_checkpoint
+    if hasattr(given, 'repaired_by'):
+        return
+
+    @functools.wraps(given)
+    def load_checkpoint(
+        self: Any, filename: str, *args: Any, **kwargs: Any
+    ) -> Any:
+        if begins_training(self):
+            return given(self, filename, *args, **kwargs)
+        try:
+            checkpoint = given(self, filename, *args, **kwargs)
+        except (AttributeError, TypeError, RuntimeError) as error:
+            raise CheckpointError(
+                f'{filename}: it holds no weights of a network '
+                f'({one_line(error):.100}). Remedy: give a .pth file of '
+                'tools/train.py'
+            ) from error
+        check_loaded(self.model, checkpoint, filename)
+        return checkpoint
+
+    load_checkpoint.repaired_by = __name__
+    Runner.load_checkpoint = load_checkpoint
+
+
+def begins_training(runner: Any) -> bool:
+    """True in a training that is not resumed: its loop has been built."""
+    from mmengine.runner import BaseLoop
+
+    return isinstance(runner._train_loop, BaseLoop) and not runner._resume
+
+
+def check_loaded(model: Any, checkpoint: Any, filename: str) -> None:
+    """Refuse a checkpoint that a network has been loaded from in part.
+
+    Args:
+        model: Wrappers (several processes, averages over augmented clips)
+            are taken off.
+        checkpoint: What MMEngine's runner has loaded.
+        filename: Named in the error.
+
+    Raises:
+        CheckpointError: Names or shapes differ.
+    """
+    from mmengine.model import BaseTTAModel, is_model_wrapper
+
+    from .weights import check_weights
+
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    check_weights(model, checkpoint.get('state_dict', checkpoint), filename)
+
+
+def start_from_half_at_least() -> None:
+    """Let ``init_cfg=dict(type='Pretrained', ...)`` load what it names.
+
+    Upstream: ``PretrainedInit`` is content with a file that has no tensor of
+    the network, and only logs it; open-mmlab/mmdetection#11865 likewise. Here
+    half of them must be there (:func:`~gml_mmaction.weights.load_half`), and
+    a file of a whole network may start its backbone.
+    """
+    from mmengine.model.weight_init import PretrainedInit, update_init_info
+
+    if hasattr(PretrainedInit.__call__, 'repaired_by'):
+        return
+
+    @functools.wraps(PretrainedInit.__call__)
+    def call(self: Any, module: Any) -> None:
+        from mmengine.runner.checkpoint import CheckpointLoader
+
+        from .weights import load_half
+
+        loaded = CheckpointLoader.load_checkpoint(
+            self.checkpoint, self.map_location
+        )
+        for key in ('state_dict', 'model'):
+            if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+                loaded = loaded[key]
+        load_half(module, loaded, self.checkpoint, self.prefix)
+        if hasattr(module, '_params_init_info'):
+            update_init_info(module, init_info=self._get_init_info())
+
+    call.repaired_by = __name__
+    PretrainedInit.__call__ = call
+
+
 def load_checkpoints_safely() -> None:
     """Let MMEngine load through PyTorch's safe loader only, and its own files.
 
@@ -948,6 +1045,10 @@ def _why_config_texts() -> str:
     return 'the installed MMEngine runs the text of a config' if runs else ''
 
 
+def _why_whole_weights() -> str:
+    return 'MMEngine only logs what of a checkpoint does not fit'
+
+
 def _why_cpu() -> str:
     return 'no accelerator was found' if _cpu_only() else ''
 
@@ -1006,6 +1107,18 @@ WORKAROUNDS = (
         'mmengine/config/config.py, Config.fromstring',
         _why_config_texts,
         read_config_texts_unrun,
+    ),
+    Workaround(
+        'scores of weights that were not loaded',
+        'open-mmlab/mmdetection#11865, Runner.load_checkpoint',
+        _why_whole_weights,
+        score_with_whole_weights_only,
+    ),
+    Workaround(
+        'pretrained files of other networks',
+        'mmengine/model/weight_init.py, PretrainedInit',
+        _why_whole_weights,
+        start_from_half_at_least,
     ),
     Workaround(
         'several processes on a CPU (gloo)',

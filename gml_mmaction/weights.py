@@ -9,11 +9,19 @@ from typing import Any
 from .errors import CheckpointError
 from .io.text import printable
 
-__all__ = ['Fit', 'check_weights', 'load_weights', 'unwrapped_names']
+__all__ = [
+    'Fit',
+    'check_weights',
+    'load_half',
+    'load_weights',
+    'unwrapped_names',
+]
 
 WRAPPERS = ('module.', '_orig_mod.')  # DistributedDataParallel, compile
 COUNTER = 'num_batches_tracked'  # files older than it lack it
 SHOWN = 3
+# How a backbone's tensors are called in files of whole networks.
+PARTS = ('', 'backbone.', 'model.', 'model.backbone.')
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,39 @@ def load_weights(model: Any, state: Mapping[str, Any]) -> Fit:
             module._load_from_state_dict(state, prefix, {}, True, *lists)
     missing = [name for name in missing if COUNTER not in name]
     return Fit(missing, unexpected, misshapen)
+
+
+def load_half(
+    module: Any, state: Any, file: Any, prefix: str | None = None
+) -> None:
+    """Start a part of a network from a file that holds half of it at least.
+
+    Args:
+        module: ``nn.Module``.
+        state: The file's ``state_dict``, of the part or of a whole network.
+        file: Named in the error.
+        prefix: Of the part's names in the file; the one of ``PARTS`` that
+            most names have if not given.
+
+    Raises:
+        CheckpointError: Less than half of its tensors are in the file.
+    """
+    state = unwrapped_names(state, file)
+    names = [name for name in module.state_dict() if COUNTER not in name]
+    if prefix is None:
+        prefix = max(PARTS, key=lambda p: sum(p + n in state for n in names))
+    elif not prefix.endswith('.'):
+        prefix += '.'
+    size = len(prefix)
+    part = {n[size:]: x for n, x in state.items() if n.startswith(prefix)}
+    fit = load_weights(module, part)
+    matched = len(names) - len(fit.missing) - len(fit.misshapen)
+    if 2 * matched < len(names):
+        raise CheckpointError(
+            f'{file}: it has {max(matched, 0)} of the {len(names)} tensors of '
+            f'{type(module).__name__}: {fit.flaws}. Remedy: give weights of '
+            'this network, or none'
+        )
 
 
 def _all_begin(state: Mapping[str, Any], prefix: str) -> bool:
