@@ -23,6 +23,7 @@ import re
 import subprocess
 import sys
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
@@ -785,11 +786,44 @@ def load_checkpoints_safely() -> None:
     def load_checkpoint(
         cls: type, filename: str, *args: Any, **kwargs: Any
     ) -> Any:
+        check_archive(filename)
         with safe_loading(filename):
             return unguarded(cls, filename, *args, **kwargs)
 
     load_checkpoint.guarded_by = __name__
     CheckpointLoader.load_checkpoint = classmethod(load_checkpoint)
+
+
+def check_archive(filename: str | os.PathLike) -> None:
+    """Refuse an archive of tensors that holds more than the file has bytes.
+
+    PyTorch stores tensors as they are; one that is deflated, or named twice,
+    may fill the memory out of a small file.
+
+    Args:
+        filename: A file that is no archive, or none at all, is left to the
+            loader.
+
+    Raises:
+        UnsafeCheckpointError: An entry is compressed, or all of them are
+            larger than the file.
+    """
+    path = Path(filename).expanduser()
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return
+    plain = all(item.compress_type == zipfile.ZIP_STORED for item in entries)
+    size = sum(max(item.file_size, 0) for item in entries)
+    if not plain or size > path.stat().st_size:
+        raise UnsafeCheckpointError(
+            f'{filename} was not loaded: its tensors are compressed, or '
+            'larger than the file. Remedy: get the weights from a source that '
+            'you trust'
+        )
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import zipfile
 from collections import deque
 from pathlib import Path
 
@@ -492,6 +493,29 @@ def test_a_checkpoint_of_a_real_runner_resumes_where_it_stopped(tmp_path):
     assert len(losses[0]) == 4
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
     torch.testing.assert_close(weights[0], weights[1])
+
+
+def repack(path, method, copies=1):
+    """Write the archive of a checkpoint anew."""
+    with zipfile.ZipFile(path) as archive:
+        entries = [(i.filename, archive.read(i)) for i in archive.infolist()]
+    with zipfile.ZipFile(path, 'w', method) as archive:
+        for name, data in entries:
+            archive.writestr(name, data)
+        archive.filelist *= copies
+
+
+@pytest.mark.parametrize(
+    ('method', 'copies'), [(zipfile.ZIP_DEFLATED, 1), (zipfile.ZIP_STORED, 9)]
+)
+def test_tensors_larger_than_their_file_are_refused(tmp_path, method, copies):
+    path = tmp_path / 'a.pth'
+    torch.save({'w': torch.zeros(10**5)}, path)
+    repack(path, zipfile.ZIP_STORED)
+    assert len(load(path)['w']) == 10**5
+    repack(path, method, copies)
+    with pytest.raises(host.UnsafeCheckpointError, match='larger than the'):
+        load(path)
 
 
 @pytest.mark.parametrize('key', ['config', 'cfg'])
