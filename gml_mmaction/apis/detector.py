@@ -319,7 +319,7 @@ def _make(
         crop_options=options,
         clip_len=clip_len,
         video_rule=_video_rule(cfg),
-        threshold=_threshold(threshold, calibration, loaded['meta']),
+        threshold=_threshold(path, threshold, calibration, loaded['meta']),
         calibration=calibration,
     )
 
@@ -413,8 +413,13 @@ def _crop_options(
         told['image'] = 'png'
     told.update(meta.get(PROVENANCE, {}).get('training') or {})
     values = {name: told[name] for name in SAVED if name in told}
+    kinds = {name: type(getattr(CropOptions, name)) for name in values}
     store = told.get('store', 'crops')
     try:
+        for name, kind in kinds.items():
+            if type(values[name]) is not kind:
+                wrong = printable(repr(values[name]))
+                raise ValueError(f'{name} {wrong:.60}, no {kind.__name__}')
         given = _dataset(cfg).get('clip_len', 8)
         clip_len = whole_number('clip_len', given, 1, MOST_FRAMES)
         values['min_frames'] = max(clip_len, values.get('min_frames', 0))
@@ -436,7 +441,10 @@ def _video_rule(cfg: Config) -> str:
 
 
 def _threshold(
-    given: float | None, calibration: Calibration | None, meta: Mapping
+    path: Path,
+    given: float | None,
+    calibration: Calibration | None,
+    meta: Mapping,
 ) -> Threshold:
     if given is not None:
         if not 0 <= given <= 1:
@@ -455,6 +463,11 @@ def _threshold(
         )
     clips = validation.get('num_clips')
     some = f', at most {clips} a track' if clips else ''
+    if type(value) not in (int, float) or not 0 <= value <= 1:
+        raise DetectorError(
+            f'{path}: its threshold is {printable(repr(value)):.60}; it must '
+            'be 0 to 1. Remedy: give --threshold, or another checkpoint'
+        )
     return Threshold(
         float(value),
         'equal error rate of videos in the validation set of '

@@ -262,6 +262,37 @@ def test_a_config_that_asks_for_more_than_a_detector_is_refused(
     assert 'antigravity' not in set(sys.modules) - before
 
 
+@pytest.mark.parametrize(
+    'value', [7.5, -0.1, float('nan'), float('inf'), True, '0.5', [0.5]]
+)
+def test_a_threshold_that_is_no_probability_is_refused(
+    checkpoint, tmp_path, value
+):
+    def change(loaded):
+        records = loaded['meta']['provenance']['validation']
+        records['metrics']['video/eer_threshold'] = value
+
+    path = rewrite(checkpoint, tmp_path / 'threshold.pth', change)
+    with pytest.raises(DetectorError, match='its threshold is') as caught:
+        load_detector(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [('stride', 2.5), ('size', True), ('quality', 500), ('image', 3)],
+)
+def test_crop_options_that_cannot_be_are_refused(
+    checkpoint, tmp_path, name, value
+):
+    def change(loaded):
+        loaded['meta']['provenance']['training'][name] = value
+
+    path = rewrite(checkpoint, tmp_path / 'crops.pth', change)
+    with pytest.raises(DetectorError, match=f'crops were made with {name}'):
+        load_detector(path)
+
+
 def test_a_prefix_of_a_wrapper_is_taken_off(checkpoint, tmp_path):
     def wrap(loaded):
         state = loaded['state_dict']
