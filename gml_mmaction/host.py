@@ -23,6 +23,7 @@ import re
 import subprocess
 import sys
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
@@ -641,6 +642,130 @@ def skip_batches(batches: Any, count: int) -> None:
         count -= 1
 
 
+def read_config_texts_unrun() -> None:
+    """Let MMEngine read the text of a config without running it.
+
+    Upstream: ``Config.fromstring`` writes the text into a file and runs that
+    as Python. ``Runner.resume`` hands it ``meta['config']`` of a checkpoint,
+    ``BaseInferencer`` does so with ``meta['cfg']``; no report upstream is
+    known to us. Here such a text is read as values
+    (:func:`~gml_mmaction.apis.config_text.parse_config`).
+    """
+    from mmengine.config import Config
+
+    runs = Config.fromstring
+    if hasattr(runs, 'repaired_by'):
+        return
+
+    @functools.wraps(runs)
+    def fromstring(cfg_str: str, file_format: str) -> Config:
+        if file_format != '.py':
+            return runs(cfg_str, file_format)
+        from .apis.config_text import parse_config
+
+        return parse_config(cfg_str)
+
+    fromstring.repaired_by = __name__
+    Config.fromstring = staticmethod(fromstring)
+
+
+def score_with_whole_weights_only() -> None:
+    """Let no network be tested whose weights do not fit.
+
+    Upstream: ``Runner.load_checkpoint`` leaves what does not fit at random,
+    and only logs it; open-mmlab/mmdetection#11865. Here a checkpoint that is
+    tested or resumed must fit, name by name and shape by shape
+    (:func:`~gml_mmaction.weights.check_weights`). One that a training begins
+    with may have another head.
+    """
+    from mmengine.runner import Runner
+
+    given = Runner.load_checkpoint
+    if hasattr(given, 'repaired_by'):
+        return
+
+    @functools.wraps(given)
+    def load_checkpoint(
+        self: Any, filename: str, *args: Any, **kwargs: Any
+    ) -> Any:
+        if begins_training(self):
+            return given(self, filename, *args, **kwargs)
+        try:
+            checkpoint = given(self, filename, *args, **kwargs)
+        except (AttributeError, TypeError, RuntimeError) as error:
+            raise CheckpointError(
+                f'{filename}: it holds no weights of a network '
+                f'({one_line(error):.100}). Remedy: give a .pth file of '
+                'tools/train.py'
+            ) from error
+        check_loaded(self.model, checkpoint, filename)
+        return checkpoint
+
+    load_checkpoint.repaired_by = __name__
+    Runner.load_checkpoint = load_checkpoint
+
+
+def begins_training(runner: Any) -> bool:
+    """True in a training that is not resumed: its loop has been built."""
+    from mmengine.runner import BaseLoop
+
+    return isinstance(runner._train_loop, BaseLoop) and not runner._resume
+
+
+def check_loaded(model: Any, checkpoint: Any, filename: str) -> None:
+    """Refuse a checkpoint that a network has been loaded from in part.
+
+    Args:
+        model: Wrappers (several processes, averages over augmented clips)
+            are taken off.
+        checkpoint: What MMEngine's runner has loaded.
+        filename: Named in the error.
+
+    Raises:
+        CheckpointError: Names or shapes differ.
+    """
+    from mmengine.model import BaseTTAModel, is_model_wrapper
+
+    from .weights import check_weights
+
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    check_weights(model, checkpoint.get('state_dict', checkpoint), filename)
+
+
+def start_from_half_at_least() -> None:
+    """Let ``init_cfg=dict(type='Pretrained', ...)`` load what it names.
+
+    Upstream: ``PretrainedInit`` is content with a file that has no tensor of
+    the network, and only logs it; open-mmlab/mmdetection#11865 likewise. Here
+    half of them must be there (:func:`~gml_mmaction.weights.load_half`), and
+    a file of a whole network may start its backbone.
+    """
+    from mmengine.model.weight_init import PretrainedInit, update_init_info
+
+    if hasattr(PretrainedInit.__call__, 'repaired_by'):
+        return
+
+    @functools.wraps(PretrainedInit.__call__)
+    def call(self: Any, module: Any) -> None:
+        from mmengine.runner.checkpoint import CheckpointLoader
+
+        from .weights import load_half
+
+        loaded = CheckpointLoader.load_checkpoint(
+            self.checkpoint, self.map_location
+        )
+        for key in ('state_dict', 'model'):
+            if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+                loaded = loaded[key]
+        load_half(module, loaded, self.checkpoint, self.prefix)
+        if hasattr(module, '_params_init_info'):
+            update_init_info(module, init_info=self._get_init_info())
+
+    call.repaired_by = __name__
+    PretrainedInit.__call__ = call
+
+
 def load_checkpoints_safely() -> None:
     """Let MMEngine load through PyTorch's safe loader only, and its own files.
 
@@ -661,11 +786,44 @@ def load_checkpoints_safely() -> None:
     def load_checkpoint(
         cls: type, filename: str, *args: Any, **kwargs: Any
     ) -> Any:
+        check_archive(filename)
         with safe_loading(filename):
             return unguarded(cls, filename, *args, **kwargs)
 
     load_checkpoint.guarded_by = __name__
     CheckpointLoader.load_checkpoint = classmethod(load_checkpoint)
+
+
+def check_archive(filename: str | os.PathLike) -> None:
+    """Refuse an archive of tensors that holds more than the file has bytes.
+
+    PyTorch stores tensors as they are; one that is deflated, or named twice,
+    may fill the memory out of a small file.
+
+    Args:
+        filename: A file that is no archive, or none at all, is left to the
+            loader.
+
+    Raises:
+        UnsafeCheckpointError: An entry is compressed, or all of them are
+            larger than the file.
+    """
+    path = Path(filename).expanduser()
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return
+    plain = all(item.compress_type == zipfile.ZIP_STORED for item in entries)
+    size = sum(max(item.file_size, 0) for item in entries)
+    if not plain or size > path.stat().st_size:
+        raise UnsafeCheckpointError(
+            f'{filename} was not loaded: its tensors are compressed, or '
+            'larger than the file. Remedy: get the weights from a source that '
+            'you trust'
+        )
 
 
 @contextlib.contextmanager
@@ -915,6 +1073,16 @@ def _why_safe_loading() -> str:
     return 'no MMEngine both loads its own checkpoints and refuses code'
 
 
+def _why_config_texts() -> str:
+    config = _folder_of('mmengine') / 'config' / 'config.py'
+    runs = 'Config.fromfile(temp_file.name)' in config.read_text('utf-8')
+    return 'the installed MMEngine runs the text of a config' if runs else ''
+
+
+def _why_whole_weights() -> str:
+    return 'MMEngine only logs what of a checkpoint does not fit'
+
+
 def _why_cpu() -> str:
     return 'no accelerator was found' if _cpu_only() else ''
 
@@ -967,6 +1135,24 @@ WORKAROUNDS = (
         'open-mmlab/mmengine#1655',
         _why_safe_loading,
         load_checkpoints_safely,
+    ),
+    Workaround(
+        'texts of configs that are run',
+        'mmengine/config/config.py, Config.fromstring',
+        _why_config_texts,
+        read_config_texts_unrun,
+    ),
+    Workaround(
+        'scores of weights that were not loaded',
+        'open-mmlab/mmdetection#11865, Runner.load_checkpoint',
+        _why_whole_weights,
+        score_with_whole_weights_only,
+    ),
+    Workaround(
+        'pretrained files of other networks',
+        'mmengine/model/weight_init.py, PretrainedInit',
+        _why_whole_weights,
+        start_from_half_at_least,
     ),
     Workaround(
         'several processes on a CPU (gloo)',

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import zipfile
 from collections import deque
 from pathlib import Path
 
@@ -492,6 +493,67 @@ def test_a_checkpoint_of_a_real_runner_resumes_where_it_stopped(tmp_path):
     assert len(losses[0]) == 4
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
     torch.testing.assert_close(weights[0], weights[1])
+
+
+def repack(path, method, copies=1):
+    """Write the archive of a checkpoint anew."""
+    with zipfile.ZipFile(path) as archive:
+        entries = [(i.filename, archive.read(i)) for i in archive.infolist()]
+    with zipfile.ZipFile(path, 'w', method) as archive:
+        for name, data in entries:
+            archive.writestr(name, data)
+        archive.filelist *= copies
+
+
+@pytest.mark.parametrize(
+    ('method', 'copies'), [(zipfile.ZIP_DEFLATED, 1), (zipfile.ZIP_STORED, 9)]
+)
+def test_tensors_larger_than_their_file_are_refused(tmp_path, method, copies):
+    path = tmp_path / 'a.pth'
+    torch.save({'w': torch.zeros(10**5)}, path)
+    repack(path, zipfile.ZIP_STORED)
+    assert len(load(path)['w']) == 10**5
+    repack(path, method, copies)
+    with pytest.raises(host.UnsafeCheckpointError, match='larger than the'):
+        load(path)
+
+
+@pytest.mark.parametrize('key', ['config', 'cfg'])
+def test_resuming_runs_no_text_of_the_checkpoint(tmp_path, marker, key):
+    host.build_runner(toy_cfg(tmp_path / 'first')).train()
+    path = tmp_path / 'first/iter_2.pth'
+    loaded = load(path)
+    loaded['meta'][key] = f"x = open({str(marker)!r}, 'w')"
+    torch.save(loaded, path)
+    more = {'load_from': str(path), 'resume': True}
+    runner = host.build_runner(toy_cfg(tmp_path / 'b', max_iters=3, **more))
+    if key == 'config':
+        with pytest.raises(GMLError, match='line 1 is no plain value'):
+            runner.train()
+    else:
+        runner.train()
+    assert not marker.exists()
+
+
+def test_resuming_reads_the_config_of_an_old_checkpoint(tmp_path):
+    host.build_runner(toy_cfg(tmp_path / 'first')).train()
+    path = tmp_path / 'first/iter_2.pth'
+    loaded = load(path)
+    loaded['meta']['config'] = 'gpu_ids = [0]\nmodel = dict(depth=2)\n'
+    torch.save(loaded, path)
+    more = {'load_from': str(path), 'resume': True}
+    runner = host.build_runner(toy_cfg(tmp_path / 'b', max_iters=3, **more))
+    runner.train()
+    assert runner.iter == 3
+
+
+def test_the_text_of_a_config_is_never_run(marker):
+    text = f"x = open({str(marker)!r}, 'w')"
+    with pytest.raises(GMLError, match='no plain value'):
+        Config.fromstring(text, '.py')
+    assert Config.fromstring('a = dict(b=1)', '.py').a.b == 1
+    assert Config.fromstring('{"a": 1}', '.json').a == 1
+    assert not marker.exists()
 
 
 @DATASETS.register_module(force=True)

@@ -31,6 +31,8 @@ def parse_config(text: str) -> Config:
             MMEngine's registries would import.
     """
     try:
+        if not isinstance(text, str):
+            raise ConfigTextError(f'no config: a {type(text).__name__}')
         tree = ast.parse(text)
         values = dict(_assignment(node) for node in tree.body)
     except ConfigTextError:

@@ -20,14 +20,21 @@ from torch import nn
 
 from ..datasets.clip_transforms import FaceCrop
 from ..engine.provenance import PROVENANCE
-from ..errors import GMLError
+from ..errors import CheckpointError, GMLError
 from ..evaluation.calibration import Calibration, read_calibration
 from ..evaluation.cross_data import file_sha256
 from ..evaluation.forgery_metric import VIDEO_RULES
 from ..faces import CropOptions
-from ..io.text import one_line
+from ..io.text import one_line, printable
 from ..visualization.cam import cam_maps
 from ..visualization.feature_maps import clue_maps, has_clue
+from ..weights import check_weights, unwrapped_names
+from .allowed import (
+    check_model,
+    check_pipeline,
+    whole_number,
+    without_files,
+)
 from .config_text import ConfigTextError, parse_config
 
 __all__ = ['Detector', 'DetectorError', 'Threshold', 'load_detector']
@@ -36,8 +43,10 @@ HEATS = ('auto', 'clue', 'cam', 'none')
 SAVED = ('size', 'stride', 'image', 'quality', 'min_frames', 'upsample')
 SAVED += ('search_stride', 'check_stride', 'lost')
 
+MOST_FRAMES = 512  # of a clip
 
-class DetectorError(GMLError, ValueError):
+
+class DetectorError(CheckpointError):
     """A checkpoint that is no detector of face forgeries."""
 
 
@@ -297,6 +306,7 @@ def _make(
 ) -> Detector:
     cfg = parse_config(loaded['meta']['cfg'])
     _check_pipeline(path, cfg)
+    _check_settings(path, cfg)
     sha256 = file_sha256(path)
     calibration = read_calibration(path, sha256)
     options, clip_len = _crop_options(path, cfg, loaded['meta'])
@@ -309,7 +319,7 @@ def _make(
         crop_options=options,
         clip_len=clip_len,
         video_rule=_video_rule(cfg),
-        threshold=_threshold(threshold, calibration, loaded['meta']),
+        threshold=_threshold(path, threshold, calibration, loaded['meta']),
         calibration=calibration,
     )
 
@@ -343,19 +353,39 @@ def _check_pipeline(path: Path, cfg: Config) -> None:
     dataset = _dataset(cfg)
     steps = [step.get('type') for step in dataset.get('pipeline') or ()]
     if steps[:1] != ['ClipDecode'] or FaceCrop.__name__ not in steps:
+        names = printable(', '.join(map(str, steps)))
         raise DetectorError(
             f'{path}: no detector of face forgeries: its test pipeline '
-            f'({", ".join(map(str, steps)) or "none"}) does not begin with '
-            'ClipDecode and cut faces by FaceCrop; give a checkpoint of this '
-            "project's configs"
+            f'({names:.300}) does not begin with ClipDecode and cut faces by '
+            "FaceCrop; give a checkpoint of this project's configs"
         )
 
 
-def _build(path: Path, cfg: Config, loaded: Mapping) -> nn.Module:
-    init_default_scope('mmaction')
+def _check_settings(path: Path, cfg: Config) -> None:
+    """Refuse a config that asks for more than a detector of ours."""
     try:
-        model = MODELS.build(cfg.model)
-        model.load_state_dict(loaded['state_dict'])
+        check_pipeline(_dataset(cfg).pipeline)
+        check_model(cfg.model)
+    except ValueError as error:
+        raise DetectorError(
+            f'{path}: its config was not used: {error}. Remedy: give a '
+            "checkpoint of this project's configs"
+        ) from None
+
+
+def _build(path: Path, cfg: Config, loaded: Mapping) -> nn.Module:
+    """Build the network, once its weights are known to fit."""
+    init_default_scope('mmaction')
+    settings = Config(dict(model=without_files(cfg.model)))
+    try:
+        state = unwrapped_names(loaded['state_dict'], path)
+        with torch.device('meta'):
+            plan = MODELS.build(settings.model)
+        check_weights(plan, state, path)
+        model = MODELS.build(settings.model)
+        check_weights(model, state, path)
+    except CheckpointError as error:
+        raise DetectorError(str(error)) from None
     except Exception as error:  # what a config asks for may raise anything
         raise DetectorError(
             f'{path}: its network cannot be built by this version: '
@@ -378,15 +408,21 @@ def _crop_options(
     path: Path, cfg: Config, meta: Mapping
 ) -> tuple[CropOptions, int]:
     """Return how the training crops were made, and the frames of a clip."""
-    clip_len = _dataset(cfg).get('clip_len', 8)
     told = dict(meta.get('dataset_meta') or {})
     if str(told.get('filename_tmpl', '')).endswith('.png'):
         told['image'] = 'png'
     told.update(meta.get(PROVENANCE, {}).get('training') or {})
     values = {name: told[name] for name in SAVED if name in told}
-    values['min_frames'] = max(clip_len, values.get('min_frames', 0))
+    kinds = {name: type(getattr(CropOptions, name)) for name in values}
     store = told.get('store', 'crops')
     try:
+        for name, kind in kinds.items():
+            if type(values[name]) is not kind:
+                wrong = printable(repr(values[name]))
+                raise ValueError(f'{name} {wrong:.60}, no {kind.__name__}')
+        given = _dataset(cfg).get('clip_len', 8)
+        clip_len = whole_number('clip_len', given, 1, MOST_FRAMES)
+        values['min_frames'] = max(clip_len, values.get('min_frames', 0))
         options = CropOptions(**values, store=store, tracks='all')
     except (TypeError, ValueError) as error:
         raise DetectorError(
@@ -405,7 +441,10 @@ def _video_rule(cfg: Config) -> str:
 
 
 def _threshold(
-    given: float | None, calibration: Calibration | None, meta: Mapping
+    path: Path,
+    given: float | None,
+    calibration: Calibration | None,
+    meta: Mapping,
 ) -> Threshold:
     if given is not None:
         if not 0 <= given <= 1:
@@ -424,6 +463,11 @@ def _threshold(
         )
     clips = validation.get('num_clips')
     some = f', at most {clips} a track' if clips else ''
+    if type(value) not in (int, float) or not 0 <= value <= 1:
+        raise DetectorError(
+            f'{path}: its threshold is {printable(repr(value)):.60}; it must '
+            'be 0 to 1. Remedy: give --threshold, or another checkpoint'
+        )
     return Threshold(
         float(value),
         'equal error rate of videos in the validation set of '

@@ -1,5 +1,8 @@
 """A checkpoint alone is a detector."""
 
+import re
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -166,7 +169,7 @@ def impossible_crops(loaded):
         (code_in_config, 'is no plain value: import os'),
         (another_pipeline, 'no detector of face forgeries'),
         (unknown_network, 'Unheard'),
-        (missing_weight, 'cannot be built'),
+        (missing_weight, 'do not fit the network: 1 missing'),
         (impossible_crops, 'stride is 0'),
     ],
     ids=lambda value: getattr(value, '__name__', ''),
@@ -181,6 +184,126 @@ def test_a_checkpoint_of_another_kind_gives_one_line(
     assert str(path) in str(caught.value)
     assert '\n' not in str(caught.value)
     assert not (tmp_path / 'ran').exists()
+
+
+CROP = "dict(size=64, type='FaceCrop'),"
+NETWORK = "type='Recognizer3D')"
+REFUSED = {
+    'a type of another package': (
+        *(NETWORK, "type='antigravity')"),
+        "the type 'antigravity'",
+    ),
+    'a scope': (
+        *(NETWORK, "_scope_='antigravity', type='Recognizer3D')"),
+        'a _scope_',
+    ),
+    'a scope within the backbone': (
+        *("type='Xception'", "type='Xception', _scope_='antigravity'"),
+        'a _scope_',
+    ),
+    'a type that is no name': (NETWORK, 'type=7)', 'the type 7'),
+    'a network of the host that no detector needs': (
+        *("type='Xception'", "type='CLIPSimilarity'"),
+        "the type 'CLIPSimilarity'",
+    ),
+    'a step of the host that reads files': (
+        *(CROP, CROP + "dict(type='LoadRGBFromFile'),"),
+        "the type 'LoadRGBFromFile'",
+    ),
+    'a step with another file backend': (
+        CROP,
+        "dict(size=64, type='FaceCrop', io_backend='memcached'),",
+        "io_backend='memcached'",
+    ),
+    'a step with other files': (
+        CROP,
+        "dict(size=64, type='FaceCrop', file_client_args="
+        "dict(io_backend='petrel')),",
+        'only the disk is read',
+    ),
+    'crops as large as a hall': (
+        *(CROP, "dict(size=64000, type='FaceCrop'),"),
+        "'size'=64000 is out of bounds",
+    ),
+    'a network as wide as the memory': (
+        *('width=0.0625', 'width=1e5'),
+        "'width'=100000.0 is out of bounds",
+    ),
+    'a network of too many layers': (
+        *('middle_blocks=', 'middle_blocks=10000000'),
+        "'middle_blocks'=",
+    ),
+    'a network wider than its weights': (
+        *('width=0.0625', 'width=8.0'),
+        'do not fit the network',
+    ),
+    'clips as long as a film': ('clip_len=8', 'clip_len=10000', 'clip_len'),
+}
+
+
+@pytest.mark.parametrize(('old', 'new', 'why'), REFUSED.values(), ids=REFUSED)
+def test_a_config_that_asks_for_more_than_a_detector_is_refused(
+    checkpoint, tmp_path, old, new, why
+):
+    def change(loaded):
+        text = loaded['meta']['cfg']
+        first = text.index('test_dataloader') if old == CROP else 0
+        count = -1 if old == 'clip_len=8' else 1
+        assert old in text[first:], text
+        changed = text[first:].replace(old, new, count)
+        loaded['meta']['cfg'] = text[:first] + changed
+
+    path = rewrite(checkpoint, tmp_path / 'asks.pth', change)
+    before = set(sys.modules)
+    with pytest.raises(GMLError, match=re.escape(why)) as caught:
+        load_detector(path)
+    assert str(path) in str(caught.value)
+    assert '\n' not in str(caught.value)
+    assert 'antigravity' not in set(sys.modules) - before
+
+
+@pytest.mark.parametrize(
+    'value', [7.5, -0.1, float('nan'), float('inf'), True, '0.5', [0.5]]
+)
+def test_a_threshold_that_is_no_probability_is_refused(
+    checkpoint, tmp_path, value
+):
+    def change(loaded):
+        records = loaded['meta']['provenance']['validation']
+        records['metrics']['video/eer_threshold'] = value
+
+    path = rewrite(checkpoint, tmp_path / 'threshold.pth', change)
+    with pytest.raises(DetectorError, match='its threshold is') as caught:
+        load_detector(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [('stride', 2.5), ('size', True), ('quality', 500), ('image', 3)],
+)
+def test_crop_options_that_cannot_be_are_refused(
+    checkpoint, tmp_path, name, value
+):
+    def change(loaded):
+        loaded['meta']['provenance']['training'][name] = value
+
+    path = rewrite(checkpoint, tmp_path / 'crops.pth', change)
+    with pytest.raises(DetectorError, match=f'crops were made with {name}'):
+        load_detector(path)
+
+
+def test_a_prefix_of_a_wrapper_is_taken_off(checkpoint, tmp_path):
+    def wrap(loaded):
+        state = loaded['state_dict']
+        loaded['state_dict'] = {f'module.{k}': v for k, v in state.items()}
+
+    path = rewrite(checkpoint, tmp_path / 'wrapped.pth', wrap)
+    clips = clips_of(1)
+    expected, _ = load_detector(checkpoint).score(clips)
+    np.testing.assert_array_equal(
+        load_detector(path).score(clips)[0], expected
+    )
 
 
 @pytest.mark.parametrize('content', [b'', b'no checkpoint', b'PK\x03\x04ab'])

@@ -1,0 +1,152 @@
+"""What the config in a checkpoint may ask for: a closed list, and bounds.
+
+The config of a checkpoint is as strange as the checkpoint. Only types of the
+lists below are built from it, none is imported by its name, and no number in
+it makes a network that could not have been trained.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmaction.registry import MODELS, TRANSFORMS
+
+from ..io.text import printable
+
+__all__ = ['check_model', 'check_pipeline', 'whole_number', 'without_files']
+
+PACKAGE = __name__.partition('.')[0]
+HOSTS_MODELS = (
+    *('ActionDataPreprocessor', 'MixupBlending', 'CutmixBlending'),
+    *('Recognizer2D', 'Recognizer3D'),
+    *('C3D', 'ResNet', 'ResNet3d', 'ResNet3dSlowOnly'),
+    *('AvgConsensus', 'I3DHead', 'TSNHead'),
+    *('BCELossWithLogits', 'CrossEntropyLoss'),
+    *('Conv1d', 'Conv2d', 'Conv3d', 'BN', 'BN1d', 'BN2d', 'BN3d', 'SyncBN'),
+    *('LeakyReLU', 'ReLU', 'Sigmoid'),
+)
+HOSTS_STEPS = ('CenterCrop', 'FormatShape', 'PackActionInputs', 'Resize')
+FILES = ('backend_args', 'file_client_args', 'io_backend')
+DISK = (None, 'disk', 'local', {'backend': 'local'}, {'io_backend': 'disk'})
+# Keys that load files where a network is initialised; a checkpoint's is not.
+INITIAL = ('init_cfg', 'pretrained')
+LAYERS = 256
+WIDTH = 16
+PIXELS = 4096
+NUMBER = 10**6
+BOUNDS = {
+    **dict.fromkeys(('width', 'arch', 'scale'), WIDTH),
+    **dict.fromkeys(
+        ('depth', 'middle_blocks', 'block_config', 'branch_depth', 'sigmas'),
+        LAYERS,
+    ),
+    **dict.fromkeys(('num_stages', 'stage_blocks', 'num_segments'), LAYERS),
+    **dict.fromkeys(('num_maps', 'num_classes'), LAYERS),
+    **dict.fromkeys(('size', 'kernel_size'), PIXELS // 2),
+}
+
+
+def check_model(model: Any) -> None:
+    """Check the settings of a network.
+
+    Raises:
+        ValueError: A type that is not on the list, or a number out of its
+            bounds.
+    """
+    _check(model, 'model', _registered(MODELS, HOSTS_MODELS), BOUNDS, NUMBER)
+
+
+def check_pipeline(pipeline: Any) -> None:
+    """Check the steps of a test pipeline; raises as :func:`check_model`."""
+    types = _registered(TRANSFORMS, HOSTS_STEPS)
+    _check(pipeline, 'pipeline', types, {}, PIXELS)
+
+
+def whole_number(name: str, value: Any, low: int, high: int) -> int:
+    """Return ``value`` if it is a whole number from ``low`` to ``high``.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(
+            f'{name} is {_shown(value)}; it must be a whole number, {low} to '
+            f'{high}'
+        )
+    return value
+
+
+def without_files(model: Any) -> Any:
+    """Copy the settings of a network without files to start from."""
+    if isinstance(model, Mapping):
+        return {
+            key: without_files(value)
+            for key, value in model.items()
+            if key not in INITIAL
+        }
+    if isinstance(model, (list, tuple)):
+        return type(model)(map(without_files, model))
+    return model
+
+
+def _registered(registry: Any, hosts: tuple[str, ...]) -> frozenset[str]:
+    ours = {
+        name
+        for name, item in registry.module_dict.items()
+        if item.__module__.partition('.')[0] == PACKAGE
+    }
+    return frozenset(ours.union(hosts))
+
+
+def _check(
+    settings: Any,
+    place: str,
+    types: frozenset[str],
+    bounds: Mapping[str, int],
+    bound: int,
+) -> None:
+    for key, value in _leaves(settings, place):
+        if key == '_scope_':
+            raise ValueError(f'a _scope_ ({_shown(value)}) is not allowed')
+        if key == 'type' and (type(value) is not str or value not in types):
+            raise ValueError(
+                f'the type {_shown(value)} is none of those that a '
+                "detector's config may name"
+            )
+        if key in FILES and value not in DISK:
+            raise ValueError(f'{key}={_shown(value)}: only the disk is read')
+        high = bounds.get(key, bound)
+        if isinstance(value, (int, float)) and not _within(value, high):
+            raise ValueError(
+                f'{_shown(key)}={_shown(value)} is out of bounds ({high})'
+            )
+
+
+def _within(value: float, high: int) -> bool:
+    return math.isfinite(value) and abs(value) <= high
+
+
+def _leaves(value: Any, key: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield every value below, with the key that it stands under.
+
+    A number in a list stands under the list's key.
+    """
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if name in INITIAL:
+                continue
+            if name in FILES or name in ('type', '_scope_'):
+                yield name, item
+            else:
+                yield from _leaves(item, name)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        if len(value) > LAYERS:
+            raise ValueError(f'{_shown(key)} has {len(value)} items')
+        for item in value:
+            yield from _leaves(item, key)
+    else:
+        yield key, value
+
+
+def _shown(value: Any) -> str:
+    return printable(f'{value!r:.60}')
