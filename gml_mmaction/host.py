@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 
 from .errors import CheckpointError, GMLError
 from .io.text import one_line
-from .settings import settle_workers
+from .settings import check_model, settle_workers
 
 
 class Range(NamedTuple):
@@ -218,8 +218,11 @@ def build_runner(cfg: Any) -> Any:
 
     prepare_runner_cfg(cfg)
     if 'runner_type' in cfg:
-        return RUNNERS.build(cfg)
-    return Runner.from_cfg(cfg)
+        runner = RUNNERS.build(cfg)
+    else:
+        runner = Runner.from_cfg(cfg)
+    check_model(runner.model)
+    return runner
 
 
 def prepare_runner_cfg(cfg: Any) -> None:

@@ -5,6 +5,8 @@ Importing this module needs nothing but the standard library.
 
 from typing import Any
 
+from .errors import SettingError
+
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -19,3 +21,27 @@ def settle_workers(cfg: Any) -> None:
         if isinstance(loader, dict) and loader.get('num_workers') == 0:
             loader.pop('persistent_workers', None)
             loader.pop('prefetch_factor', None)
+
+
+def check_model(model: Any) -> None:
+    """Refuse a head of the host's that cannot read what the backbone gives.
+
+    Args:
+        model: A recognizer, maybe within a wrapper for several processes.
+
+    Raises:
+        SettingError: It would read one map and gets two.
+    """
+    model = getattr(model, 'module', model)
+    head = type(getattr(model, 'cls_head', None))
+    backbone = getattr(model, 'backbone', None)
+    if (
+        type(backbone).__name__ == 'Xception'
+        and backbone.tap is not None
+        and type(model).__name__ == 'Recognizer3D'
+        and head.__module__.startswith('mmaction.')
+    ):
+        raise SettingError(
+            f'model.backbone.tap={backbone.tap!r}: {head.__name__} reads the '
+            'last features alone. Remedy: model.backbone.tap=None'
+        )

@@ -11,6 +11,8 @@ from mmaction.registry import MODELS
 from mmaction.utils import SampleList
 from torch import Tensor, nn
 
+from ..errors import SettingError
+
 REAL = 0
 NUM_CLASSES = 2
 
@@ -178,7 +180,9 @@ class GMLHead(BaseHead):
     """Classifier of the backbone and AD branch: Loss = cls1 + L1 + cls2.
 
     The backbone's last features are averaged over space and time before the
-    linear classifier. The prediction of a clip is the average of both
+    linear classifier. A backbone of the host's, whose features are one map
+    ``(N, C, T, H, W)``, will do where there is no AD branch. The prediction
+    of a clip is the average of both
     classifiers' probabilities; several clips of one sample are averaged too.
 
     Paper: does not say how frames become a clip for the classifier, nor
@@ -219,22 +223,48 @@ class GMLHead(BaseHead):
         if ad_head is not None:
             self.ad_head = ADHead(**ad_head)
 
+    def split(
+        self, feats: tuple[Tensor, Tensor] | Tensor
+    ) -> tuple[Tensor | None, Tensor]:
+        """F_out, if there is one, and the last features.
+
+        Raises:
+            SettingError: The AD branch lacks F_out, or the features are no
+                clips.
+        """
+        if not isinstance(feats, Tensor):
+            return feats
+        if self.ad_head is not None:
+            raise SettingError(
+                'model.cls_head.ad_head needs F_out, and the backbone gives '
+                'its last features alone. Remedy: '
+                'model.cls_head.ad_head=None, or an Xception with a tap'
+            )
+        if feats.dim() != 5:
+            raise SettingError(
+                'model.cls_head.type=GMLHead reads clips, and the backbone '
+                'gives images. Remedy: model.cls_head.type=FrameHead'
+            )
+        return None, feats.transpose(1, 2)
+
     def branches(
-        self, feats: tuple[Tensor, Tensor]
+        self, feats: tuple[Tensor, Tensor] | Tensor
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Logits of both classifiers, ``(N, 2)``, and F*.
 
         What is switched off is None. Logits are float32 whatever the
         autocast type, since the host's losses and scores leave PyTorch.
         """
-        f_out, f_last = feats
+        f_out, f_last = self.split(feats)
         logits1 = self.fc_cls1(f_last.mean(dim=(1, 3, 4))).float()
         if self.ad_head is None:
             return logits1, None, None
         f_star, logits2 = self.ad_head(f_out)
         return logits1, None if logits2 is None else logits2.float(), f_star
 
-    def forward(self, feats: tuple[Tensor, Tensor], **_: object) -> Tensor:
+    def forward(
+        self, feats: tuple[Tensor, Tensor] | Tensor, **_: object
+    ) -> Tensor:
         """Probabilities of real and fake, ``(N, 2)``, in [0, 1]."""
         logits1, logits2, _ = self.branches(feats)
         if logits2 is None:
@@ -245,7 +275,7 @@ class GMLHead(BaseHead):
 
     def loss(
         self,
-        feats: tuple[Tensor, Tensor],
+        feats: tuple[Tensor, Tensor] | Tensor,
         data_samples: SampleList,
         **_: object,
     ) -> dict[str, Tensor]:
@@ -267,7 +297,7 @@ class GMLHead(BaseHead):
 
     def predict(
         self,
-        feats: tuple[Tensor, Tensor],
+        feats: tuple[Tensor, Tensor] | Tensor,
         data_samples: SampleList,
         **_: object,
     ) -> SampleList:

@@ -155,7 +155,8 @@ class Xception(BaseModule):
         motion_stages: Names of the stages (``'block1'`` ... ``'block12'``,
             ``'conv3'``, ``'conv4'``) with motion blocks; None means all.
         tap: Stage whose output F_out feeds the AD head, whose
-            ``in_channels`` must be those of the stage.
+            ``in_channels`` must be those of the stage; None for a head of
+            the host's, which reads the last features alone.
         width: Factor on all channels, above 0; 1 is the published network.
             The heads' ``in_channels`` must follow it.
         middle_blocks: Number of middle blocks, 0 to 8, 8 in the published
@@ -169,9 +170,10 @@ class Xception(BaseModule):
 
     Returns:
         F_out and the last features, ``(N, T, C, H, W)`` each: at 224 x 224,
-        C is 728 at 14 x 14 and 2048 at 7 x 7. For images, as the host's
-        ``Recognizer2D`` hands them over, the last features alone,
-        ``(M, C, H, W)``.
+        C is 728 at 14 x 14 and 2048 at 7 x 7. With ``tap=None`` the last
+        features alone in the layout of the host's backbones,
+        ``(N, C, T, H, W)``. For images, as the host's ``Recognizer2D`` hands
+        them over, the last features alone, ``(M, C, H, W)``.
 
     Raises:
         ValueError: If a stage does not exist, if there are more than 8
@@ -184,7 +186,7 @@ class Xception(BaseModule):
         motion_block: dict | None = None,
         num_segments: int = 8,
         motion_stages: tuple[str, ...] | None = None,
-        tap: str = 'block5',
+        tap: str | None = 'block5',
         width: float = 1.0,
         middle_blocks: int = 8,
         norm_eval: bool = False,
@@ -205,7 +207,7 @@ class Xception(BaseModule):
             *middle,
             *('block12', 'conv3', 'conv4'),
         ]
-        for name in (tap, *(motion_stages or ())):
+        for name in (tap or 'conv4', *(motion_stages or ())):
             if name not in self.stages:
                 raise ValueError(f'no stage {name!r}: use {self.stages}')
 
@@ -281,6 +283,7 @@ class Xception(BaseModule):
         return self.relu(self.bn2(self.conv2(x)))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor] | Tensor:
+        """F_out and the last features, or the last alone; see the class."""
         self.check_length(x)
         num_frames = x.shape[2] if x.dim() == 5 else None
         x = self.stem(self.fold(x))
@@ -291,6 +294,9 @@ class Xception(BaseModule):
                 f_out = x
         if num_frames is None:
             return x
+        if self.tap is None:
+            x = x.unflatten(0, (-1, num_frames))
+            return x.transpose(1, 2).contiguous()
         return tuple(f.unflatten(0, (-1, num_frames)) for f in (f_out, x))
 
     def run_stage(self, name: str, x: Tensor) -> Tensor:
