@@ -1,11 +1,18 @@
 """MMAction2's own settings work, or are refused in one line."""
 
+import copy
+
 import pytest
+import torch
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from tiny import CONFIG, TINY, write_prepared
+from torch.nn import functional
 
 from gml_mmaction import host
 from gml_mmaction.errors import SettingError
+from gml_mmaction.models.gml_head import real_l1
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -102,3 +109,72 @@ def test_an_ad_head_on_a_backbone_of_the_host_s_names_the_remedy(
     cfg.model.cls_head.in_channels = 64
     with pytest.raises(SettingError, match=r'cls_head\.ad_head=None'):
         host.build_runner(cfg).train()
+
+
+@pytest.mark.parametrize('stages', [0, 2])
+def test_frozen_stages_stay_as_they_are(data, tmp_path, stages):
+    cfg = config(data, tmp_path, **{'model.backbone.frozen_stages': stages})
+    runner = host.build_runner(cfg)
+    before = copy.deepcopy(runner.model.backbone.state_dict())
+    runner.train()
+    after = runner.model.backbone.state_dict()
+    changed = {
+        name.split('.')[0]
+        for name, value in after.items()
+        if not torch.equal(value, before[name])
+    }
+    names = ['bn1', 'bn2', 'conv1', 'conv2', 'block1', 'block2', 'block3']
+    assert not changed & set(names[: 4 + stages])
+    assert changed >= set(names[4 + stages :])
+
+
+def test_label_smoothing_is_cross_entropy_with_it():
+    head = MODELS.build(
+        dict(type='GMLHead', in_channels=4, label_smooth_eps=0.2)
+    )
+    feats = torch.randn(2, 2, 3, 4, 5, 5).unbind()
+    samples = [ActionDataSample().set_gt_label(label) for label in (0, 1)]
+    expected = functional.cross_entropy(
+        head.fc_cls1(feats[1].mean(dim=(1, 3, 4))),
+        torch.tensor([0, 1]),
+        label_smoothing=0.2,
+    )
+    torch.testing.assert_close(
+        head.loss(feats, samples)['loss_cls1'], expected
+    )
+
+
+@pytest.mark.parametrize(
+    'key', ['cls_head.label_smooth_eps', 'backbone.frozen_stages']
+)
+def test_a_number_that_cannot_be_is_one_line_with_its_key(data, tmp_path, key):
+    cfg = config(data, tmp_path, **{f'model.{key}': 99})
+    with pytest.raises(SettingError, match=rf'model\.{key}=99: use'):
+        host.build_runner(cfg)
+
+
+def with_mixup(cfg, classes=2):
+    mixup = dict(type='MixupBlending', num_classes=classes, alpha=0.2)
+    cfg.model.data_preprocessor.blending = mixup
+    return cfg
+
+
+def test_mixup_trains(data, tmp_path):
+    cfg = with_mixup(config(data, tmp_path))
+    cfg.model.cls_head.label_smooth_eps = 0.1
+    host.build_runner(cfg).train()
+    assert (tmp_path / 'iter_2.pth').is_file()
+
+
+def test_a_mixup_of_three_classes_is_one_line(data, tmp_path):
+    cfg = with_mixup(config(data, tmp_path), classes=3)
+    with pytest.raises(SettingError, match='num_classes=3: use 2'):
+        host.build_runner(cfg).train()
+
+
+def test_a_blended_clip_counts_by_its_real_share():
+    clues = torch.randn(2, 3, 4)
+    shares = torch.tensor([[0.75, 0.25], [0.25, 0.75]])
+    means = clues.abs().mean(dim=(1, 2))
+    expected = 0.75 * means[0] + 0.25 * means[1]
+    torch.testing.assert_close(real_l1(clues, shares), expected)

@@ -83,6 +83,66 @@ class ADBlock(nn.Sequential):
         )
 
 
+def clip_labels(
+    data_samples: SampleList, device: torch.device, shares: bool = False
+) -> Tensor:
+    """The label of each clip, ``(N,)``; of a blended one, its shares.
+
+    Args:
+        data_samples: N of them.
+        device: Where the labels are needed.
+        shares: Whether the loss can read ``(N, 2)`` shares, such as Mixup
+            leaves.
+
+    Raises:
+        SettingError: The clips are blended, and it cannot, or of another
+            number of classes.
+    """
+    labels = [sample.gt_label for sample in data_samples]
+    if all(len(label) == 1 for label in labels):
+        return torch.cat(labels).to(device)
+    if not shares:
+        raise SettingError(
+            'model.data_preprocessor.blending: this head reads whole labels. '
+            'Remedy: model.data_preprocessor.blending=None, or GMLHead, '
+            'FrameHead, LSTMHead'
+        )
+    if len(labels[0]) != NUM_CLASSES:
+        raise SettingError(
+            'model.data_preprocessor.blending.num_classes='
+            f'{len(labels[0])}: use {NUM_CLASSES}'
+        )
+    return torch.stack(labels).to(device)
+
+
+def smooth(labels: Tensor, eps: float) -> Tensor:
+    """Labels moved towards one half each: ``(N, 2)``; unchanged for 0.
+
+    Args:
+        labels: ``(N,)`` or shares, ``(N, 2)``.
+        eps: In [0, 1).
+    """
+    if not eps:
+        return labels
+    if labels.dim() == 1:
+        labels = nn.functional.one_hot(labels, NUM_CLASSES)
+    return (1 - eps) * labels + eps / NUM_CLASSES
+
+
+def check_smoothing(eps: float) -> float:
+    """``eps`` itself.
+
+    Raises:
+        SettingError: It is no number in [0, 1).
+    """
+    if not isinstance(eps, int | float) or not 0 <= eps < 1:
+        raise SettingError(
+            f'model.cls_head.label_smooth_eps={eps!r}: use 0 or more, and '
+            'less than 1'
+        )
+    return eps
+
+
 def count_members(members: Tensor) -> Tensor:
     """Number of a class's clips, at least 1: what its loss is divided by.
 
@@ -111,12 +171,14 @@ def real_l1(f_star: Tensor, labels: Tensor, reduction: str = 'mean') -> Tensor:
 
     Args:
         f_star: F*, ``(N, ...)``.
-        labels: ``(N,)``, 0 = real.
+        labels: ``(N,)``, 0 = real; or ``(N, 2)``, shares, of which that of
+            real is the clip's weight.
         reduction: ``'mean'`` or ``'sum'`` over the elements of a clip.
     """
     per_clip = f_star.float().abs().flatten(1)
     per_clip = per_clip.mean(1) if reduction == 'mean' else per_clip.sum(1)
-    real = (labels == REAL).to(per_clip)
+    real = labels == REAL if labels.dim() == 1 else labels[:, REAL]
+    real = real.to(per_clip)
     return (per_clip * real).sum() / count_members(real)
 
 
@@ -194,6 +256,7 @@ class GMLHead(BaseHead):
         ad_head: Arguments of :class:`ADHead`; None leaves the branch out.
         fuse: ``'prob'`` or ``'logit'``.
         loss_cls: Config of the cross-entropy of both classifiers.
+        label_smooth_eps: Of the labels of both, in [0, 1); L1 has none.
         init_cfg: MMEngine's initialisation config.
 
     Raises:
@@ -206,12 +269,14 @@ class GMLHead(BaseHead):
         ad_head: dict | None = None,
         fuse: str = 'prob',
         loss_cls: dict | None = None,
+        label_smooth_eps: float = 0.0,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(
             NUM_CLASSES,
             in_channels,
             loss_cls=loss_cls or dict(type='CrossEntropyLoss'),
+            label_smooth_eps=check_smoothing(label_smooth_eps),
             topk=(1,),
             init_cfg=init_cfg,
         )
@@ -284,15 +349,15 @@ class GMLHead(BaseHead):
         ``loss_cls1`` and, unless switched off, ``loss_l1``, ``loss_cls2``.
         """
         logits1, logits2, f_star = self.branches(feats)
-        labels = torch.cat([sample.gt_label for sample in data_samples])
-        labels = labels.to(logits1.device)
-        losses = dict(loss_cls1=self.loss_cls(logits1, labels))
+        labels = clip_labels(data_samples, logits1.device, shares=True)
+        targets = smooth(labels, self.label_smooth_eps)
+        losses = dict(loss_cls1=self.loss_cls(logits1, targets))
         if f_star is not None and self.ad_head.l1_weight:
             losses['loss_l1'] = self.ad_head.l1_weight * real_l1(
                 f_star, labels, self.ad_head.l1_reduction
             )
         if logits2 is not None:
-            losses['loss_cls2'] = self.loss_cls(logits2, labels)
+            losses['loss_cls2'] = self.loss_cls(logits2, targets)
         return losses
 
     def predict(

@@ -10,6 +10,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..errors import SettingError
 from .fast_motion import has_hooks
 from .motion import CSTM, MotionBlock
 
@@ -162,6 +163,8 @@ class Xception(BaseModule):
         middle_blocks: Number of middle blocks, 0 to 8, 8 in the published
             network.
         norm_eval: Keep batch normalisation in evaluation mode in training.
+        frozen_stages: As in the host's backbones: -1 trains all, 0 keeps the
+            two plain convolutions as they are, k the first k stages as well.
         in_channels: Channels of the input. For k * 3 of them the public
             checkpoints' first kernel, of three, is repeated k times and
             divided by k.
@@ -190,6 +193,7 @@ class Xception(BaseModule):
         width: float = 1.0,
         middle_blocks: int = 8,
         norm_eval: bool = False,
+        frozen_stages: int = -1,
         in_channels: int = 3,
         stem_stride: int = 2,
         init_cfg: dict | None = None,
@@ -207,9 +211,8 @@ class Xception(BaseModule):
             *middle,
             *('block12', 'conv3', 'conv4'),
         ]
-        for name in (tap or 'conv4', *(motion_stages or ())):
-            if name not in self.stages:
-                raise ValueError(f'no stage {name!r}: use {self.stages}')
+        self.check_stages(tap, motion_stages, frozen_stages)
+        self.frozen_stages = frozen_stages
 
         def motion(stage: str) -> dict | None:
             if motion_block is None:
@@ -246,6 +249,24 @@ class Xception(BaseModule):
         # Features take the layout of the weights too: frames stay rows.
         self.to(memory_format=torch.channels_last)
         self._register_load_state_dict_pre_hook(self._repeat_conv1)
+        for module in self.frozen():
+            module.requires_grad_(False)
+
+    def check_stages(
+        self,
+        tap: str | None,
+        motion_stages: tuple[str, ...] | None,
+        frozen_stages: int,
+    ) -> None:
+        """Refuse what is no stage, and a wrong number of them."""
+        for name in (tap or 'conv4', *(motion_stages or ())):
+            if name not in self.stages:
+                raise ValueError(f'no stage {name!r}: use {self.stages}')
+        if frozen_stages not in range(-1, len(self.stages) + 1):
+            raise SettingError(
+                f'model.backbone.frozen_stages={frozen_stages!r}: use -1 for '
+                f'none, 0 for the stem or up to {len(self.stages)} stages'
+            )
 
     def _repeat_conv1(self, state_dict: dict, prefix: str, *_) -> None:
         key = prefix + 'conv1.weight'
@@ -253,9 +274,23 @@ class Xception(BaseModule):
         if key in state_dict and state_dict[key].shape[1] == 3 and not rest:
             state_dict[key] = state_dict[key].repeat(1, times, 1, 1) / times
 
+    def frozen(self) -> list[nn.Module]:
+        """The modules that ``frozen_stages`` keeps as they are."""
+        if self.frozen_stages < 0:
+            return []
+        names = ['conv1', 'bn1', 'conv2', 'bn2']
+        for name in self.stages[: self.frozen_stages]:
+            names += [name, name.replace('conv', 'bn')]
+        return [getattr(self, name) for name in dict.fromkeys(names)]
+
     def train(self, mode: bool = True) -> 'Xception':
-        """Set the mode; ``norm_eval`` keeps batch norms in evaluation."""
+        """Set the mode; ``norm_eval`` keeps batch norms in evaluation.
+
+        What is frozen stays in evaluation, too.
+        """
         super().train(mode)
+        for module in self.frozen():
+            module.eval()
         if mode and self.norm_eval:
             for module in self.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
