@@ -23,6 +23,25 @@ def settle_workers(cfg: Any) -> None:
             loader.pop('prefetch_factor', None)
 
 
+def inner_datasets(dataset: Any) -> list[Any]:
+    """The data sets within MMEngine's wrappers, in their order.
+
+    Args:
+        dataset: A config or a data set; ``ConcatDataset``,
+            ``RepeatDataset``, ``ClassBalancedDataset`` may lie within each
+            other.
+    """
+    if isinstance(dataset, dict):
+        inside, parts = dataset.get('dataset'), dataset.get('datasets')
+    else:
+        inside = getattr(dataset, 'dataset', None)
+        parts = getattr(dataset, 'datasets', None)
+    if inside is None and parts is None:
+        return [dataset]
+    parts = [inside] if parts is None else parts
+    return [inner for part in parts for inner in inner_datasets(part)]
+
+
 def check_model(model: Any) -> None:
     """Refuse a head of the host's that cannot read what the backbone gives.
 

@@ -11,6 +11,7 @@ from tiny import CONFIG, TINY, write_prepared
 from torch.nn import functional
 
 from gml_mmaction import host
+from gml_mmaction.engine.provenance import describe_together
 from gml_mmaction.errors import SettingError
 from gml_mmaction.models.gml_head import real_l1
 
@@ -178,3 +179,55 @@ def test_a_blended_clip_counts_by_its_real_share():
     means = clues.abs().mean(dim=(1, 2))
     expected = 0.75 * means[0] + 0.25 * means[1]
     torch.testing.assert_close(real_l1(clues, shares), expected)
+
+
+def wrap(inner, *kinds):
+    for kind in kinds:
+        inner = dict(
+            ConcatDataset=dict(datasets=[inner, inner]),
+            RepeatDataset=dict(dataset=inner, times=2),
+            ClassBalancedDataset=dict(dataset=inner, oversample_thr=0.5),
+        )[kind] | dict(type=kind)
+    return inner
+
+
+@pytest.mark.parametrize(
+    'kinds',
+    [
+        ('ConcatDataset',),
+        ('RepeatDataset', 'ConcatDataset'),
+        ('ClassBalancedDataset',),
+    ],
+)
+def test_wrapped_data_sets_are_trained_on_and_described(
+    data, tmp_path, load_tool, kinds
+):
+    plain = config(tmp_path / 'nowhere', tmp_path / 'run')
+    plain.test_dataloader = plain.test_cfg = plain.test_evaluator = None
+    inner = plain.train_dataloader.dataset.to_dict()
+    plain.train_dataloader.dataset = wrap(inner, *kinds)
+    plain.dump(tmp_path / 'wrapped.py')
+    tool = load_tool('train')
+    tool.main([str(tmp_path / 'wrapped.py'), '--data', str(data)])
+    path = tmp_path / 'run/iter_2.pth'
+    with host.safe_loading(path):
+        meta = torch.load(path)['meta']
+    training = meta['provenance']['training']
+    assert training['source'] == 'mine'
+    assert (training['real_videos'], training['fake_videos']) == (1, 2)
+
+
+def test_two_training_sets_are_described_together_and_each():
+    first = dict(source='a', size=32, real_videos=1, fake_videos=2)
+    second = dict(source='b', size=32, real_videos=3, fake_videos=4)
+    both = describe_together(
+        [dict(first, methods=['x'], lost=1), dict(second, methods=['y'])]
+    )
+    assert both.pop('datasets')[1]['source'] == 'b'
+    assert both == dict(
+        source='a + b',
+        size=32,
+        real_videos=4,
+        fake_videos=6,
+        methods=['x', 'y'],
+    )
