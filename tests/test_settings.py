@@ -231,3 +231,35 @@ def test_two_training_sets_are_described_together_and_each():
         fake_videos=6,
         methods=['x', 'y'],
     )
+
+
+def test_a_user_s_own_videos_are_read_by_the_host(
+    talking_head, data, tmp_path
+):
+    pytest.importorskip('decord')
+    for name in ('0', '1', '2'):
+        talking_head(tmp_path / f'own/{name}.mp4')
+    lines = ['0.mp4 0', '1.mp4 1', '2.mp4 1']
+    (tmp_path / 'own/list.txt').write_text('\n'.join(lines))
+    videos = dict(
+        type='VideoDataset',
+        ann_file=str(tmp_path / 'own/list.txt'),
+        data_prefix=dict(video=str(tmp_path / 'own')),
+        pipeline=[
+            dict(type='DecordInit'),
+            dict(type='SampleFrames', clip_len=8, frame_interval=2),
+            dict(type='DecordDecode'),
+            dict(type='Resize', scale=(64, 64), keep_ratio=False),
+            dict(type='FormatShape', input_format='NCTHW'),
+            dict(type='PackActionInputs'),
+        ],
+    )
+    cfg = config(data, tmp_path / 'run')
+    cfg.train_dataloader.sampler = dict(type='InfiniteSampler', shuffle=True)
+    cfg.train_dataloader.dataset = videos
+    cfg.val_dataloader.dataset = videos | dict(test_mode=True)
+    cfg.test_dataloader = cfg.val_dataloader
+    runner = host.build_runner(cfg)
+    runner.train()
+    assert 'video/auc' in runner.test()
+    assert len(list((tmp_path / 'run').glob('best_*.pth'))) == 1
