@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 
 from .errors import CheckpointError, GMLError
 from .io.text import one_line
+from .settings import check_model, settle_workers
 
 
 class Range(NamedTuple):
@@ -218,16 +219,20 @@ def build_runner(cfg: Any) -> Any:
 
     prepare_runner_cfg(cfg)
     if 'runner_type' in cfg:
-        return RUNNERS.build(cfg)
-    return Runner.from_cfg(cfg)
+        runner = RUNNERS.build(cfg)
+    else:
+        runner = Runner.from_cfg(cfg)
+    check_model(runner.model)
+    return runner
 
 
 def prepare_runner_cfg(cfg: Any) -> None:
-    """Make a config run without an accelerator; on one, change nothing.
+    """Make a config run without workers and without an accelerator.
 
-    A launcher gets gloo and a wrapper without device ids
-    (:func:`start_gloo`), and ``AmpOptimWrapper``, which refuses to work on a
-    CPU, becomes :func:`cpu_amp_optim_wrapper`.
+    Loaders without workers lose what needs some
+    (:func:`.settings.settle_workers`). On a CPU, a launcher gets gloo and a
+    wrapper without device ids (:func:`start_gloo`), and ``AmpOptimWrapper``,
+    which refuses to work there, becomes :func:`cpu_amp_optim_wrapper`.
 
     Args:
         cfg: ``mmengine.Config``; changed in place.
@@ -235,6 +240,7 @@ def prepare_runner_cfg(cfg: Any) -> None:
     Raises:
         LauncherError: The launcher cannot start processes on a CPU.
     """
+    settle_workers(cfg)
     if not _cpu_only():
         return
     if cfg.get('launcher', 'none') != 'none':

@@ -18,8 +18,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from gml_mmaction.engine import newest_checkpoint
 from gml_mmaction.errors import GMLError
 from gml_mmaction.host import build_runner, lost_processes
-
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+from gml_mmaction.settings import LOADERS, inner_datasets
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -100,7 +99,8 @@ def read_config(args: argparse.Namespace) -> Config:
     cfg.launcher = args.launcher
     if args.data is not None:
         for name in filter(cfg.get, LOADERS):
-            cfg[name].dataset.data_root = args.data
+            for dataset in inner_datasets(cfg[name].dataset):
+                dataset.data_root = args.data
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     if args.work_dir is not None:

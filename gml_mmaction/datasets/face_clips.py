@@ -186,6 +186,10 @@ class FaceClipDataset(BaseDataset):
             indices = (parts * len(indices)).astype(int)
         return [dict(track, clip_index=int(i)) for i in indices]
 
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """The label of item ``idx``, for ``ClassBalancedDataset``."""
+        return [super().get_data_info(idx)['label']]
+
     def __getitem__(self, idx: int) -> dict:
         """The item that the pipeline makes; a numbered draw is seeded."""
         if isinstance(idx, Draw):

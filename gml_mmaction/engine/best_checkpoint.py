@@ -73,7 +73,8 @@ class LatestBestCheckpointHook(CheckpointHook):
     ) -> None:
         # With a new best, MMEngine saves a checkpoint that tells of it: the
         # last moment to remove the one before, which is then forgotten.
-        if self._superseded not in (None, self.best_ckpt_path):
+        best = getattr(self, 'best_ckpt_path', None)  # MMEngine's, if any
+        if self._superseded not in (None, best):
             self._remove(self._superseded)
         super()._save_checkpoint_with_step(runner, step, meta)
         self._remove_older()

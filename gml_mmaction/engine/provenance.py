@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ..manifest import read_manifest
+from ..settings import inner_datasets
 
 PROVENANCE = 'provenance'  # key of a checkpoint's meta
 
@@ -57,7 +58,7 @@ class ProvenanceHook(Hook):
             source=meta.get('source'),
             manifest=meta.get('manifest'),
             clips=len(dataset),
-            num_clips=getattr(dataset, 'num_clips', None),
+            num_clips=getattr(inner_datasets(dataset)[0], 'num_clips', None),
         )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -71,9 +72,42 @@ class ProvenanceHook(Hook):
 def describe_training(dataset: Any) -> dict[str, Any]:
     """Say what a training set is, without its list of videos.
 
+    Of several within MMEngine's wrappers it is what they have in common, the
+    sources and methods of all, the sum of their videos, and in ``datasets``
+    each of them.
+
     Args:
-        dataset: ``FaceClipDataset`` or another of MMEngine's.
+        dataset: ``FaceClipDataset`` or another of MMEngine's, maybe wrapped.
     """
+    found: list[dict[str, Any]] = []
+    for inner in inner_datasets(dataset):
+        described = describe_one(inner)
+        if described not in found:  # the same data twice are one set
+            found.append(described)
+    return found[0] if len(found) == 1 else describe_together(found)
+
+
+def describe_together(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Describe several training sets as one."""
+    first = found[0]
+    common = {
+        key: value
+        for key, value in first.items()
+        if all(key in one and one[key] == value for one in found)
+    }
+    sources = dict.fromkeys(str(one.get('source')) for one in found)
+    methods = {name for one in found for name in one.get('methods', ())}
+    sums = {
+        key: sum(one[key] for one in found)
+        for key in ('real_videos', 'fake_videos')
+        if all(key in one for one in found)
+    }
+    together = dict(source=' + '.join(sources), methods=sorted(methods))
+    return {**common, **together, **sums, 'datasets': found}
+
+
+def describe_one(dataset: Any) -> dict[str, Any]:
+    """Describe a training set that is in no wrapper."""
     meta = {**getattr(dataset, 'metainfo', {})}
     meta = {k: v for k, v in meta.items() if k not in ('classes', 'root')}
     folder = getattr(dataset, 'data_root', None)

@@ -23,6 +23,7 @@ from ..errors import GMLError
 from ..host import build_runner
 from ..io.files import read_json, write_json, write_text
 from ..manifest import read_manifest, read_report
+from ..settings import inner_datasets
 from .forgery_metric import LEVELS
 
 __all__ = [
@@ -359,6 +360,7 @@ def _scores_path(cfg: Config, name: str) -> Path:
 
 def _train_folder(cfg: Config) -> Path | None:
     dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+    dataset = inner_datasets(dataset)[0]
     folder = dataset.get('data_root')
     return Path(folder) if folder else None
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from mmaction.registry import METRICS
+from mmengine.dist import get_rank, get_world_size
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from sklearn.metrics import (
@@ -159,6 +160,10 @@ def _grouped(rows: Sequence[dict], key: str) -> dict[Any, list[dict]]:
     return groups
 
 
+# What a sample may name its video by, the first that is there.
+NAMES = ('video_id', 'filename', 'frame_dir', 'img_path', 'img_key')
+
+
 @METRICS.register_module()
 class ForgeryMetric(BaseMetric):
     """Scores of clips and videos, overall and per forgery method.
@@ -202,7 +207,6 @@ class ForgeryMetric(BaseMetric):
     Raises:
         ValueError: Another ``video_rule``, a threshold of another level or
             out of range, or scores that are not numbers.
-        KeyError: Samples without video id, clip index and method.
     """
 
     default_prefix = ''  # keys begin with their level
@@ -233,23 +237,31 @@ class ForgeryMetric(BaseMetric):
     def process(self, data_batch: object, data_samples: list[dict]) -> None:
         """Keep a clip's score, label, method and place."""
         for sample in data_samples:
-            missing = {'video_id', 'clip_index', 'method'} - set(sample)
-            if missing:
-                raise KeyError(
-                    f'samples lack {sorted(missing)}: name them in meta_keys '
-                    "of the pipeline's PackActionInputs"
-                )
             row = dict(
-                video_id=sample['video_id'],
-                track=int(sample.get('track', 0)),
-                clip_index=int(sample['clip_index']),
-                method=sample['method'],
+                self.place(sample),
                 label=int(sample['gt_label']),
                 score=float(sample['pred_score'][1]),
             )
             if 'frame_scores' in sample:
                 row['frame_scores'] = sample['frame_scores'].tolist()
             self.results.append(row)
+
+    def place(self, sample: dict) -> dict:
+        """Video, track, clip and method of a sample, as far as it tells.
+
+        A sample that does not name its video is one of its own: it goes by
+        its file, or by its number in the data set. MMEngine's sampler deals
+        samples out to the processes in turn.
+        """
+        number = len(self.results) * get_world_size() + get_rank()
+        named = (sample[key] for key in NAMES if sample.get(key) is not None)
+        label = int(sample['gt_label'])
+        return dict(
+            video_id=str(next(named, number)),
+            track=int(sample.get('track', 0)),
+            clip_index=int(sample.get('clip_index', number)),
+            method=sample.get('method', 'fake' if label else 'real'),
+        )
 
     def compute_metrics(self, results: list[dict]) -> dict:
         """All keys, from what all processes collected.

@@ -13,7 +13,7 @@ from mmaction.utils import SampleList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .gml_head import NUM_CLASSES
+from .gml_head import NUM_CLASSES, check_smoothing, clip_labels, smooth
 
 
 @MODELS.register_module()
@@ -43,11 +43,17 @@ class FramePreprocessor(ActionDataPreprocessor):
 
 
 def frame_labels(
-    data_samples: SampleList, num_segs: int, device: torch.device
+    data_samples: SampleList,
+    num_segs: int,
+    device: torch.device,
+    shares: bool = False,
 ) -> Tensor:
-    """Each clip's label for each of its frames, ``(N * num_segs,)``."""
-    labels = torch.cat([sample.gt_label for sample in data_samples])
-    return labels.to(device).repeat_interleave(num_segs)
+    """Each clip's label for each of its frames, ``(N * num_segs,)``.
+
+    With ``shares`` those of blended clips: see :func:`.clip_labels`.
+    """
+    labels = clip_labels(data_samples, device, shares)
+    return labels.repeat_interleave(num_segs, dim=0)
 
 
 def stretch(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -70,6 +76,7 @@ class FrameHead(BaseHead):
         in_channels: Channels of the features.
         dropout_ratio: Of the dropout before the classifier.
         loss_cls: Config of the classification loss, cross-entropy by default.
+        label_smooth_eps: Of the labels, in [0, 1).
         init_cfg: MMEngine's initialisation config.
     """
 
@@ -78,6 +85,7 @@ class FrameHead(BaseHead):
         in_channels: int,
         dropout_ratio: float = 0.0,
         loss_cls: dict | None = None,
+        label_smooth_eps: float = 0.0,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(
@@ -86,6 +94,7 @@ class FrameHead(BaseHead):
             loss_cls=loss_cls or dict(type='CrossEntropyLoss'),
             topk=(1,),
             average_clips='prob',
+            label_smooth_eps=check_smoothing(label_smooth_eps),
             init_cfg=init_cfg,
         )
         self.dropout = nn.Dropout(dropout_ratio)
@@ -104,8 +113,11 @@ class FrameHead(BaseHead):
     ) -> dict[str, Tensor]:
         """``loss_cls``, the mean over all frames."""
         logits = self(feats)
-        labels = frame_labels(data_samples, num_segs, logits.device)
-        return dict(loss_cls=self.loss_cls(logits, labels))
+        labels = frame_labels(
+            data_samples, num_segs, logits.device, shares=True
+        )
+        targets = smooth(labels, self.label_smooth_eps)
+        return dict(loss_cls=self.loss_cls(logits, targets))
 
     def predict_by_feat(
         self, cls_scores: Tensor, data_samples: SampleList

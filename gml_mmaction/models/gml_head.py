@@ -11,6 +11,8 @@ from mmaction.registry import MODELS
 from mmaction.utils import SampleList
 from torch import Tensor, nn
 
+from ..errors import SettingError
+
 REAL = 0
 NUM_CLASSES = 2
 
@@ -81,6 +83,66 @@ class ADBlock(nn.Sequential):
         )
 
 
+def clip_labels(
+    data_samples: SampleList, device: torch.device, shares: bool = False
+) -> Tensor:
+    """The label of each clip, ``(N,)``; of a blended one, its shares.
+
+    Args:
+        data_samples: N of them.
+        device: Where the labels are needed.
+        shares: Whether the loss can read ``(N, 2)`` shares, such as Mixup
+            leaves.
+
+    Raises:
+        SettingError: The clips are blended, and it cannot, or of another
+            number of classes.
+    """
+    labels = [sample.gt_label for sample in data_samples]
+    if all(len(label) == 1 for label in labels):
+        return torch.cat(labels).to(device)
+    if not shares:
+        raise SettingError(
+            'model.data_preprocessor.blending: this head reads whole labels. '
+            'Remedy: model.data_preprocessor.blending=None, or GMLHead, '
+            'FrameHead, LSTMHead'
+        )
+    if len(labels[0]) != NUM_CLASSES:
+        raise SettingError(
+            'model.data_preprocessor.blending.num_classes='
+            f'{len(labels[0])}: use {NUM_CLASSES}'
+        )
+    return torch.stack(labels).to(device)
+
+
+def smooth(labels: Tensor, eps: float) -> Tensor:
+    """Labels moved towards one half each: ``(N, 2)``; unchanged for 0.
+
+    Args:
+        labels: ``(N,)`` or shares, ``(N, 2)``.
+        eps: In [0, 1).
+    """
+    if not eps:
+        return labels
+    if labels.dim() == 1:
+        labels = nn.functional.one_hot(labels, NUM_CLASSES)
+    return (1 - eps) * labels + eps / NUM_CLASSES
+
+
+def check_smoothing(eps: float) -> float:
+    """``eps`` itself.
+
+    Raises:
+        SettingError: It is no number in [0, 1).
+    """
+    if not isinstance(eps, int | float) or not 0 <= eps < 1:
+        raise SettingError(
+            f'model.cls_head.label_smooth_eps={eps!r}: use 0 or more, and '
+            'less than 1'
+        )
+    return eps
+
+
 def count_members(members: Tensor) -> Tensor:
     """Number of a class's clips, at least 1: what its loss is divided by.
 
@@ -109,12 +171,14 @@ def real_l1(f_star: Tensor, labels: Tensor, reduction: str = 'mean') -> Tensor:
 
     Args:
         f_star: F*, ``(N, ...)``.
-        labels: ``(N,)``, 0 = real.
+        labels: ``(N,)``, 0 = real; or ``(N, 2)``, shares, of which that of
+            real is the clip's weight.
         reduction: ``'mean'`` or ``'sum'`` over the elements of a clip.
     """
     per_clip = f_star.float().abs().flatten(1)
     per_clip = per_clip.mean(1) if reduction == 'mean' else per_clip.sum(1)
-    real = (labels == REAL).to(per_clip)
+    real = labels == REAL if labels.dim() == 1 else labels[:, REAL]
+    real = real.to(per_clip)
     return (per_clip * real).sum() / count_members(real)
 
 
@@ -178,7 +242,9 @@ class GMLHead(BaseHead):
     """Classifier of the backbone and AD branch: Loss = cls1 + L1 + cls2.
 
     The backbone's last features are averaged over space and time before the
-    linear classifier. The prediction of a clip is the average of both
+    linear classifier. A backbone of the host's, whose features are one map
+    ``(N, C, T, H, W)``, will do where there is no AD branch. The prediction
+    of a clip is the average of both
     classifiers' probabilities; several clips of one sample are averaged too.
 
     Paper: does not say how frames become a clip for the classifier, nor
@@ -190,6 +256,7 @@ class GMLHead(BaseHead):
         ad_head: Arguments of :class:`ADHead`; None leaves the branch out.
         fuse: ``'prob'`` or ``'logit'``.
         loss_cls: Config of the cross-entropy of both classifiers.
+        label_smooth_eps: Of the labels of both, in [0, 1); L1 has none.
         init_cfg: MMEngine's initialisation config.
 
     Raises:
@@ -202,12 +269,14 @@ class GMLHead(BaseHead):
         ad_head: dict | None = None,
         fuse: str = 'prob',
         loss_cls: dict | None = None,
+        label_smooth_eps: float = 0.0,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(
             NUM_CLASSES,
             in_channels,
             loss_cls=loss_cls or dict(type='CrossEntropyLoss'),
+            label_smooth_eps=check_smoothing(label_smooth_eps),
             topk=(1,),
             init_cfg=init_cfg,
         )
@@ -219,22 +288,48 @@ class GMLHead(BaseHead):
         if ad_head is not None:
             self.ad_head = ADHead(**ad_head)
 
+    def split(
+        self, feats: tuple[Tensor, Tensor] | Tensor
+    ) -> tuple[Tensor | None, Tensor]:
+        """F_out, if there is one, and the last features.
+
+        Raises:
+            SettingError: The AD branch lacks F_out, or the features are no
+                clips.
+        """
+        if not isinstance(feats, Tensor):
+            return feats
+        if self.ad_head is not None:
+            raise SettingError(
+                'model.cls_head.ad_head needs F_out, and the backbone gives '
+                'its last features alone. Remedy: '
+                'model.cls_head.ad_head=None, or an Xception with a tap'
+            )
+        if feats.dim() != 5:
+            raise SettingError(
+                'model.cls_head.type=GMLHead reads clips, and the backbone '
+                'gives images. Remedy: model.cls_head.type=FrameHead'
+            )
+        return None, feats.transpose(1, 2)
+
     def branches(
-        self, feats: tuple[Tensor, Tensor]
+        self, feats: tuple[Tensor, Tensor] | Tensor
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Logits of both classifiers, ``(N, 2)``, and F*.
 
         What is switched off is None. Logits are float32 whatever the
         autocast type, since the host's losses and scores leave PyTorch.
         """
-        f_out, f_last = feats
+        f_out, f_last = self.split(feats)
         logits1 = self.fc_cls1(f_last.mean(dim=(1, 3, 4))).float()
         if self.ad_head is None:
             return logits1, None, None
         f_star, logits2 = self.ad_head(f_out)
         return logits1, None if logits2 is None else logits2.float(), f_star
 
-    def forward(self, feats: tuple[Tensor, Tensor], **_: object) -> Tensor:
+    def forward(
+        self, feats: tuple[Tensor, Tensor] | Tensor, **_: object
+    ) -> Tensor:
         """Probabilities of real and fake, ``(N, 2)``, in [0, 1]."""
         logits1, logits2, _ = self.branches(feats)
         if logits2 is None:
@@ -245,7 +340,7 @@ class GMLHead(BaseHead):
 
     def loss(
         self,
-        feats: tuple[Tensor, Tensor],
+        feats: tuple[Tensor, Tensor] | Tensor,
         data_samples: SampleList,
         **_: object,
     ) -> dict[str, Tensor]:
@@ -254,20 +349,20 @@ class GMLHead(BaseHead):
         ``loss_cls1`` and, unless switched off, ``loss_l1``, ``loss_cls2``.
         """
         logits1, logits2, f_star = self.branches(feats)
-        labels = torch.cat([sample.gt_label for sample in data_samples])
-        labels = labels.to(logits1.device)
-        losses = dict(loss_cls1=self.loss_cls(logits1, labels))
+        labels = clip_labels(data_samples, logits1.device, shares=True)
+        targets = smooth(labels, self.label_smooth_eps)
+        losses = dict(loss_cls1=self.loss_cls(logits1, targets))
         if f_star is not None and self.ad_head.l1_weight:
             losses['loss_l1'] = self.ad_head.l1_weight * real_l1(
                 f_star, labels, self.ad_head.l1_reduction
             )
         if logits2 is not None:
-            losses['loss_cls2'] = self.loss_cls(logits2, labels)
+            losses['loss_cls2'] = self.loss_cls(logits2, targets)
         return losses
 
     def predict(
         self,
-        feats: tuple[Tensor, Tensor],
+        feats: tuple[Tensor, Tensor] | Tensor,
         data_samples: SampleList,
         **_: object,
     ) -> SampleList:

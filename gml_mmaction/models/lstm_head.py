@@ -8,7 +8,7 @@ from mmaction.models.heads import BaseHead
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
-from .gml_head import NUM_CLASSES
+from .gml_head import NUM_CLASSES, check_smoothing
 
 
 @MODELS.register_module()
@@ -29,6 +29,7 @@ class LSTMHead(BaseHead):
         hidden: Units of the LSTM.
         dropout_ratio: Of the dropout before the classifier.
         loss_cls: Config of the classification loss, cross-entropy by default.
+        label_smooth_eps: Of the labels, in [0, 1).
         init_cfg: MMEngine's initialisation config.
     """
 
@@ -38,6 +39,7 @@ class LSTMHead(BaseHead):
         hidden: int = 512,
         dropout_ratio: float = 0.5,
         loss_cls: dict | None = None,
+        label_smooth_eps: float = 0.0,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(
@@ -46,6 +48,7 @@ class LSTMHead(BaseHead):
             loss_cls=loss_cls or dict(type='CrossEntropyLoss'),
             topk=(1,),
             average_clips='prob',
+            label_smooth_eps=check_smoothing(label_smooth_eps),
             init_cfg=init_cfg,
         )
         self.lstm = nn.LSTM(in_channels, hidden, batch_first=True)

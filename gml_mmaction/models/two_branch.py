@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .densenet import DenseNet
-from .gml_head import NUM_CLASSES, REAL, count_members
+from .gml_head import NUM_CLASSES, REAL, clip_labels, count_members
 
 
 def log_kernels(sigmas: tuple[float, ...]) -> Tensor:
@@ -324,8 +324,7 @@ class TwoBranchHead(BaseHead):
     ) -> dict[str, Tensor]:
         """``loss_real`` and ``loss_fake``, scalars that MMEngine sums."""
         clips = self.embed(feats, num_segs)
-        labels = torch.cat([sample.gt_label for sample in data_samples])
-        labels = labels.to(clips.device)
+        labels = clip_labels(data_samples, clips.device)
         self.update_center(clips, labels)
         loss_real, loss_fake = isolating_loss(
             self.distances(clips), labels, self.r_real, self.r_fake

@@ -10,6 +10,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..errors import SettingError
 from .fast_motion import has_hooks
 from .motion import CSTM, MotionBlock
 
@@ -155,12 +156,15 @@ class Xception(BaseModule):
         motion_stages: Names of the stages (``'block1'`` ... ``'block12'``,
             ``'conv3'``, ``'conv4'``) with motion blocks; None means all.
         tap: Stage whose output F_out feeds the AD head, whose
-            ``in_channels`` must be those of the stage.
+            ``in_channels`` must be those of the stage; None for a head of
+            the host's, which reads the last features alone.
         width: Factor on all channels, above 0; 1 is the published network.
             The heads' ``in_channels`` must follow it.
         middle_blocks: Number of middle blocks, 0 to 8, 8 in the published
             network.
         norm_eval: Keep batch normalisation in evaluation mode in training.
+        frozen_stages: As in the host's backbones: -1 trains all, 0 keeps the
+            two plain convolutions as they are, k the first k stages as well.
         in_channels: Channels of the input. For k * 3 of them the public
             checkpoints' first kernel, of three, is repeated k times and
             divided by k.
@@ -169,9 +173,10 @@ class Xception(BaseModule):
 
     Returns:
         F_out and the last features, ``(N, T, C, H, W)`` each: at 224 x 224,
-        C is 728 at 14 x 14 and 2048 at 7 x 7. For images, as the host's
-        ``Recognizer2D`` hands them over, the last features alone,
-        ``(M, C, H, W)``.
+        C is 728 at 14 x 14 and 2048 at 7 x 7. With ``tap=None`` the last
+        features alone in the layout of the host's backbones,
+        ``(N, C, T, H, W)``. For images, as the host's ``Recognizer2D`` hands
+        them over, the last features alone, ``(M, C, H, W)``.
 
     Raises:
         ValueError: If a stage does not exist, if there are more than 8
@@ -184,10 +189,11 @@ class Xception(BaseModule):
         motion_block: dict | None = None,
         num_segments: int = 8,
         motion_stages: tuple[str, ...] | None = None,
-        tap: str = 'block5',
+        tap: str | None = 'block5',
         width: float = 1.0,
         middle_blocks: int = 8,
         norm_eval: bool = False,
+        frozen_stages: int = -1,
         in_channels: int = 3,
         stem_stride: int = 2,
         init_cfg: dict | None = None,
@@ -205,9 +211,8 @@ class Xception(BaseModule):
             *middle,
             *('block12', 'conv3', 'conv4'),
         ]
-        for name in (tap, *(motion_stages or ())):
-            if name not in self.stages:
-                raise ValueError(f'no stage {name!r}: use {self.stages}')
+        self.check_stages(tap, motion_stages, frozen_stages)
+        self.frozen_stages = frozen_stages
 
         def motion(stage: str) -> dict | None:
             if motion_block is None:
@@ -244,6 +249,24 @@ class Xception(BaseModule):
         # Features take the layout of the weights too: frames stay rows.
         self.to(memory_format=torch.channels_last)
         self._register_load_state_dict_pre_hook(self._repeat_conv1)
+        for module in self.frozen():
+            module.requires_grad_(False)
+
+    def check_stages(
+        self,
+        tap: str | None,
+        motion_stages: tuple[str, ...] | None,
+        frozen_stages: int,
+    ) -> None:
+        """Refuse what is no stage, and a wrong number of them."""
+        for name in (tap or 'conv4', *(motion_stages or ())):
+            if name not in self.stages:
+                raise ValueError(f'no stage {name!r}: use {self.stages}')
+        if frozen_stages not in range(-1, len(self.stages) + 1):
+            raise SettingError(
+                f'model.backbone.frozen_stages={frozen_stages!r}: use -1 for '
+                f'none, 0 for the stem or up to {len(self.stages)} stages'
+            )
 
     def _repeat_conv1(self, state_dict: dict, prefix: str, *_) -> None:
         key = prefix + 'conv1.weight'
@@ -251,9 +274,23 @@ class Xception(BaseModule):
         if key in state_dict and state_dict[key].shape[1] == 3 and not rest:
             state_dict[key] = state_dict[key].repeat(1, times, 1, 1) / times
 
+    def frozen(self) -> list[nn.Module]:
+        """The modules that ``frozen_stages`` keeps as they are."""
+        if self.frozen_stages < 0:
+            return []
+        names = ['conv1', 'bn1', 'conv2', 'bn2']
+        for name in self.stages[: self.frozen_stages]:
+            names += [name, name.replace('conv', 'bn')]
+        return [getattr(self, name) for name in dict.fromkeys(names)]
+
     def train(self, mode: bool = True) -> 'Xception':
-        """Set the mode; ``norm_eval`` keeps batch norms in evaluation."""
+        """Set the mode; ``norm_eval`` keeps batch norms in evaluation.
+
+        What is frozen stays in evaluation, too.
+        """
         super().train(mode)
+        for module in self.frozen():
+            module.eval()
         if mode and self.norm_eval:
             for module in self.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -281,6 +318,7 @@ class Xception(BaseModule):
         return self.relu(self.bn2(self.conv2(x)))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor] | Tensor:
+        """F_out and the last features, or the last alone; see the class."""
         self.check_length(x)
         num_frames = x.shape[2] if x.dim() == 5 else None
         x = self.stem(self.fold(x))
@@ -291,6 +329,9 @@ class Xception(BaseModule):
                 f_out = x
         if num_frames is None:
             return x
+        if self.tap is None:
+            x = x.unflatten(0, (-1, num_frames))
+            return x.transpose(1, 2).contiguous()
         return tuple(f.unflatten(0, (-1, num_frames)) for f in (f_out, x))
 
     def run_stage(self, name: str, x: Tensor) -> Tensor:

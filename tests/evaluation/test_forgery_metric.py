@@ -270,11 +270,31 @@ def test_scores_that_are_not_numbers_are_counted():
         evaluate(clips)
 
 
-def test_samples_without_their_video_name_the_remedy():
-    with pytest.raises(KeyError, match=r"\['video_id'\]: name them in meta_"):
-        ForgeryMetric().process(
-            None, [dict(clip_index=0, method='real', gt_label=0)]
-        )
+def test_samples_without_a_video_are_one_each():
+    clips = [sample('', 0, label, score) for label, score in LABELLED]
+    for clip in clips:
+        for key in ('video_id', 'clip_index', 'method'):
+            del clip[key]
+    metrics = evaluate(clips)
+    labels, scores = zip(*LABELLED)
+    assert metrics['video/auc'] == roc_auc_score(labels, scores)
+    assert metrics['video/auc'] == metrics['clip/auc']
+
+
+LABELLED = [(0, 0.2), (0, 0.6), (1, 0.4), (1, 0.9)]
+
+
+def test_samples_go_by_their_file_where_they_name_it():
+    clips = [sample('', i, label, score) for i, (label, score) in NAMED]
+    for clip, (name, _) in zip(clips, NAMED):
+        del clip['video_id'], clip['clip_index']
+        clip['filename'] = f'{name}.mp4'
+    metrics = evaluate(clips)
+    assert metrics['video/acc'] == 1  # means of 0.3 and 0.7
+    assert metrics['clip/acc'] == 0.5
+
+
+NAMED = [(0, (0, 0.0)), (0, (0, 0.6)), (1, (1, 0.4)), (1, (1, 1.0))]
 
 
 def test_an_unknown_rule_is_named():

@@ -128,6 +128,12 @@ def test_training_leaves_checkpoints_curves_and_a_summary(trained):
     assert 'loss_l1' in log
 
 
+def test_training_without_a_validation_saves_its_checkpoints(crops, tmp_path):
+    train(crops, tmp_path, '--no-validate')
+    assert not list(tmp_path.glob('best_*.pth'))
+    assert 'backbone.conv1.weight' in state_of(tmp_path, 4)
+
+
 def test_other_data_are_one_option(load_tool, monkeypatch):
     monkeypatch.chdir(REPO)
     tool = load_tool('train')
