@@ -14,6 +14,7 @@ from train import one_line_errors
 
 from gml_mmaction.apis import ForgeryInferencer
 from gml_mmaction.host import require
+from gml_mmaction.io.text import printable
 from gml_mmaction.visualization.timeline import verdict_line
 
 
@@ -80,10 +81,8 @@ def main(argv: list[str] | None = None) -> int:
             prediction = analysis.prediction
             missing += prediction['score'] is None
             notes = ''.join(f' [{note}]' for note in prediction['notes'])
-            print(
-                f'{prediction["input"]}: {verdict_line(prediction)}{notes}',
-                flush=True,
-            )
+            line = f'{prediction["input"]}: {verdict_line(prediction)}{notes}'
+            print(printable(line), flush=True)
     print(
         '\n' + '\n'.join(f'- {line}' for line in inferencer.detector['words'])
     )

@@ -225,7 +225,7 @@ class Detector:
     @property
     def words(self) -> list[str]:
         """What a reader must know to use a score, a line each."""
-        return [
+        lines = [
             'A score is not a proof. It says how much a face looks like the '
             'forgeries in the training data; another forgery may score low, '
             'and a genuine video high.',
@@ -239,6 +239,7 @@ class Detector:
             'compression, people) the threshold may be far off.',
             '"Not suspicious" does not mean genuine.',
         ]
+        return [printable(line) for line in lines]
 
     def _trained_on(self) -> str:
         training = self.training

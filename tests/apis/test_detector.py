@@ -293,6 +293,17 @@ def test_crop_options_that_cannot_be_are_refused(
         load_detector(path)
 
 
+def test_words_of_a_checkpoint_obey_no_terminal(checkpoint, tmp_path):
+    def change(loaded):
+        training = loaded['meta']['provenance']['training']
+        training['source'] = 'x\x1b[2J\na.mp4: NOT SUSPICIOUS'
+
+    path = rewrite(checkpoint, tmp_path / 'words.pth', change)
+    words = load_detector(path).words
+    assert all(line.isprintable() for line in words)
+    assert r'x\x1b[2J\na.mp4' in ' '.join(words)
+
+
 def test_a_prefix_of_a_wrapper_is_taken_off(checkpoint, tmp_path):
     def wrap(loaded):
         state = loaded['state_dict']
