@@ -70,6 +70,8 @@ def main(argv: list[str] | None = None) -> int:
         inferencer = ForgeryInferencer(
             args.checkpoint, args.device, args.threshold, args.heat
         )
+        if inferencer.detector['origin']:
+            print(f'Trained on {inferencer.detector["origin"]}.')
         for analysis, _ in inferencer.iterate(
             args.videos,
             args.batch_size,

@@ -25,7 +25,7 @@ from ..evaluation.calibration import Calibration, read_calibration
 from ..evaluation.cross_data import file_sha256
 from ..evaluation.forgery_metric import VIDEO_RULES
 from ..faces import CropOptions
-from ..io.text import one_line
+from ..io.text import one_line, printable
 from ..visualization.cam import cam_maps
 from ..visualization.feature_maps import clue_maps, has_clue
 from .config_text import ConfigTextError, parse_config
@@ -186,6 +186,7 @@ class Detector:
         """What stands in a report about the detector, fit for JSON."""
         calibration = self.calibration
         return dict(
+            origin=self.origin,
             checkpoint=self.checkpoint.name,
             sha256=self.sha256,
             iterations=self.meta.get('iter'),
@@ -203,6 +204,11 @@ class Detector:
         )
 
     @property
+    def origin(self) -> str:
+        """What the training data are, where they are made up; or ''."""
+        return printable(str(self.training.get('origin') or ''))
+
+    @property
     def level(self) -> str:
         """What a score of a clip, a track and a video is."""
         stride = self.crop_options.stride
@@ -216,7 +222,9 @@ class Detector:
     @property
     def words(self) -> list[str]:
         """What a reader must know to use a score, a line each."""
+        made_up = [f'Trained on {self.origin}.'] if self.origin else []
         return [
+            *made_up,
             'A score is not a proof. It says how much a face looks like the '
             'forgeries in the training data; another forgery may score low, '
             'and a genuine video high.',
@@ -236,7 +244,8 @@ class Detector:
         source = training.get('source')
         if not source:
             return 'data that the checkpoint does not name'
-        text = f'data of source {source} ({_options(training)})'
+        named = ' by name' if self.origin else ''
+        text = f'data of source {source}{named} ({_options(training)})'
         if 'real_videos' in training:
             text += (
                 f', {training["real_videos"]} real and '
