@@ -73,6 +73,7 @@ def prepare_videos(
     source: str,
     root: str | Path,
     source_options: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
     options: CropOptions | None = None,
     max_frames: Mapping[str, int] | None = None,
     workers: int = 1,
@@ -95,6 +96,7 @@ def prepare_videos(
             written.
         source_options: With which the videos were listed, for the manifest;
             a restart must have the same. Paths are left out.
+        notes: What the source said of the videos, for the report.
         options: How to crop, and whether to save the crops.
         max_frames: By split, how many source frames to use from the start of
             a video; by default all.
@@ -114,7 +116,7 @@ def prepare_videos(
         ``failed``, the number of ``tracks`` and of their ``frames``, and
         ``notes``: of how many prepared videos the manifest notes what, any
         number being N; their sum ``total``; ``failures`` with reason and
-        detail; ids of the ``missing``.
+        detail; ids of the ``missing``; ``notes`` as given.
 
     Raises:
         ValueError: ``out`` was begun with other parameters or another dlib
@@ -155,7 +157,7 @@ def prepare_videos(
     if cluster is not None:
         run = functools.partial(run_on_cluster, cluster=cluster)
     records = _run(run, jobs, progress)
-    report = _report(videos, records)
+    report = _report(videos, records) | {'notes': list(notes)}
     _write_lists(
         out,
         root=root,

@@ -7,7 +7,8 @@ or
     ROOT/{train,val,test}/fake/<...>/<name>.mp4
 
 ``fake/<method>/<...>`` names the method. Suffixes are those of
-:data:`~.files.VIDEO_SUFFIXES`; links are followed.
+:data:`~.files.VIDEO_SUFFIXES`. Links that lead out of ``real`` or ``fake`` are
+not followed: a fake must not stand among the reals.
 """
 
 from collections import Counter

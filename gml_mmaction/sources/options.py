@@ -14,10 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import Video, get_entry, get_source, known_sources
+from .files import noted
 
 __all__ = [
     'add_source_options',
     'chosen_options',
+    'list_with_notes',
     'parse_with_source',
     'source_counts',
     'source_notes',
@@ -80,6 +82,27 @@ def parse_with_source(
             '"SOURCE --help" shows the options of one'
         )
     return parser.parse_args(argv)
+
+
+def list_with_notes(
+    name: str, root: str | Path, options: dict
+) -> tuple[list[Video], list[str]]:
+    """List a source's videos, and say in lines what a user must know.
+
+    Args:
+        name: Of the source.
+        root: The data set's folder.
+        options: See :func:`chosen_options`.
+
+    Returns:
+        The videos; the source's notes and what it left out in the tree.
+
+    Raises:
+        ValueError: No such source, or it cannot list its videos.
+    """
+    with noted(root) as left_out:
+        videos = get_source(name)(root, **options)
+    return videos, [*source_notes(name, videos, options), *left_out]
 
 
 def source_notes(
