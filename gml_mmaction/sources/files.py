@@ -6,7 +6,7 @@ reads both, and names a video the same in both.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path, PurePath
@@ -21,6 +21,7 @@ __all__ = [
     'image_folders',
     'leave_out',
     'locate',
+    'note_unread',
     'noted',
     'video_files',
     'video_id',
@@ -110,9 +111,9 @@ def check_listed(name: str, where: str | Path) -> str:
 def video_files(folder: Path) -> list[Path]:
     """List the video files below ``folder``, sorted.
 
-    Links that lead out of ``folder`` are left out, and noted; so are, without
-    a note, names that begin with a dot: on some
-    disks each ``x.mp4`` has a ``._x.mp4`` that is none.
+    Links that lead out of ``folder`` are left out, and noted. Left out, too,
+    are names that begin with a dot: on some disks each ``x.mp4`` has a
+    ``._x.mp4`` that is none.
     """
     return sorted(
         path / name
@@ -121,6 +122,17 @@ def video_files(folder: Path) -> list[Path]:
         if PurePath(name).suffix.lower() in VIDEO_SUFFIXES
         and not name.startswith('.')
     )
+
+
+def note_unread(folder: Path, read: Collection[Path], reason: str) -> None:
+    """Note the files below a folder that are not among those read.
+
+    Names that begin with a dot are no user's.
+    """
+    for path, names in _walk(folder):
+        for name in names:
+            if not name.startswith('.') and path / name not in read:
+                leave_out(path / name, reason)
 
 
 def image_folders(folder: Path) -> list[Path]:

@@ -97,3 +97,10 @@ def test_the_notes_tell_of_a_split_without_reals(touch):
 def test_another_layout_is_refused(touch, names, message):
     with pytest.raises(ValueError, match=message):
         list_videos(touch(*names))
+
+
+def test_every_file_is_read_or_named(touch):
+    root = touch('real/a.mp4', 'real/b.MTS', 'real/c.3gp', 'fake/d.txt')
+    videos, notes = list_with_notes('folder', root, {})
+    assert len(videos) == 3
+    assert '1 files have no name of a video: fake/d.txt' in notes
