@@ -38,6 +38,12 @@ _LIMITS = Rule(
 )
 _MANIFEST = dict(
     source=TEXT,
+    origin=Rule(
+        'an object of texts',
+        lambda value: (
+            isinstance(value, dict) and all(map(TEXT.holds, value.values()))
+        ),
+    ),
     source_options=OBJECT,
     root=TEXT,
     max_frames=_LIMITS,

@@ -40,6 +40,7 @@ from gml_mmaction.distortions import (
     seed_of,
     write_meta,
 )
+from gml_mmaction.sources.origin import copy_origin
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -84,6 +85,8 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print('stopped; the same command goes on from here', file=sys.stderr)
         return 130
+    for path in args.videos:
+        copy_origin(path, args.out)
     _print(outcomes, args.out)
     return 0 if any(outcome.has_file for outcome in outcomes) else 1
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from train import one_line_errors
 
 from gml_mmaction.apis import ForgeryInferencer
+from gml_mmaction.apis.inferencer import list_unread
 from gml_mmaction.host import require
 from gml_mmaction.io.text import printable
 from gml_mmaction.visualization.timeline import verdict_line
@@ -71,6 +72,10 @@ def main(argv: list[str] | None = None) -> int:
         inferencer = ForgeryInferencer(
             args.checkpoint, args.device, args.threshold, args.heat
         )
+        for line in list_unread(args.videos):
+            print(line)
+        if inferencer.detector['origin']:
+            print(f'Trained on {inferencer.detector["origin"]}.')
         for analysis, _ in inferencer.iterate(
             args.videos,
             args.batch_size,

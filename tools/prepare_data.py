@@ -23,8 +23,8 @@ from gml_mmaction.faces import CropOptions, format_report, prepare_videos
 from gml_mmaction.sources import SPLITS, get_source
 from gml_mmaction.sources.options import (
     chosen_options,
+    list_with_notes,
     parse_with_source,
-    source_notes,
 )
 
 CROP_OPTIONS = (
@@ -92,8 +92,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     chosen = chosen_options(args, args.source)
     try:
-        videos = get_source(args.source)(args.root, **chosen)
-        for note in source_notes(args.source, videos, chosen):
+        videos, notes = list_with_notes(args.source, args.root, chosen)
+        for note in notes:
             print(note)
         report = prepare_videos(
             videos,
@@ -101,6 +101,7 @@ def main(argv: list[str] | None = None) -> int:
             source=args.source,
             root=args.root,
             source_options=_with_defaults(args.source, chosen),
+            notes=notes,
             options=CropOptions(
                 **{name: getattr(args, name) for name in CROP_OPTIONS}
             ),

@@ -195,6 +195,7 @@ class Detector:
         """What stands in a report about the detector, fit for JSON."""
         calibration = self.calibration
         return dict(
+            origin=self.origin,
             checkpoint=self.checkpoint.name,
             sha256=self.sha256,
             iterations=self.meta.get('iter'),
@@ -212,6 +213,11 @@ class Detector:
         )
 
     @property
+    def origin(self) -> str:
+        """What the training data are, where they are made up; or ''."""
+        return printable(str(self.training.get('origin') or ''))
+
+    @property
     def level(self) -> str:
         """What a score of a clip, a track and a video is."""
         stride = self.crop_options.stride
@@ -225,7 +231,13 @@ class Detector:
     @property
     def words(self) -> list[str]:
         """What a reader must know to use a score, a line each."""
+<<<<<<< HEAD
         lines = [
+=======
+        made_up = [f'Trained on {self.origin}.'] if self.origin else []
+        return [
+            *made_up,
+>>>>>>> files
             'A score is not a proof. It says how much a face looks like the '
             'forgeries in the training data; another forgery may score low, '
             'and a genuine video high.',
@@ -246,7 +258,8 @@ class Detector:
         source = training.get('source')
         if not source:
             return 'data that the checkpoint does not name'
-        text = f'data of source {source} ({_options(training)})'
+        named = ' by name' if self.origin else ''
+        text = f'data of source {source}{named} ({_options(training)})'
         if 'real_videos' in training:
             text += (
                 f', {training["real_videos"]} real and '

@@ -9,12 +9,13 @@ from tqdm import tqdm
 
 from ..errors import GMLError
 from ..io.files import write_json
+from ..io.text import printable
 from ..video import VideoError
 from ..video.files import ARCHIVES, VIDEO_SUFFIXES, is_image
 from .analysis import Analysis, Progress, Source, analyse
 from .detector import load_detector
 
-__all__ = ['ForgeryInferencer', 'InputError', 'list_inputs']
+__all__ = ['ForgeryInferencer', 'InputError', 'list_inputs', 'list_unread']
 
 Inputs = Source | Sequence[Source]
 
@@ -204,6 +205,30 @@ def list_inputs(inputs: Inputs) -> list[Source]:
     if not found:
         raise InputError('no video was given')
     return found
+
+
+def list_unread(inputs: Inputs) -> list[str]:
+    """Say of each file in folders of videos that is not read, why.
+
+    Args:
+        inputs: As in :func:`list_inputs`.
+    """
+    one = isinstance(inputs, (str, Path, np.ndarray))
+    items = [inputs] if one else inputs
+    lines = []
+    for item in items:
+        if isinstance(item, np.ndarray) or not Path(item).is_dir():
+            continue
+        read = _in_folder(Path(item))
+        for path in sorted(Path(item).iterdir()):
+            if path in read or path.name.startswith('.'):
+                continue
+            if read == [Path(item)] and is_image(path.name):
+                continue
+            folder = path.is_dir()
+            why = 'a folder, give it by itself' if folder else 'no video'
+            lines.append(f'{printable(str(path))}: not read: {why}')
+    return lines
 
 
 def _in_folder(folder: Path) -> list[Path]:

@@ -91,6 +91,7 @@ def _is_square(value: Any) -> bool:
 
 
 _METAINFO = dict(
+    origin=TEXT,
     stride=whole(1, 1000),
     filename_tmpl=Rule("a name such as '{:06}.jpg'", _is_name),
 )

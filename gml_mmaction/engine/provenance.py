@@ -27,7 +27,9 @@ class ProvenanceHook(Hook):
     videos: ``source`` and its options, all crop options, rules and versions
     (see :mod:`gml_mmaction.faces.prepare`); and, of the training split,
     ``manifest`` (sha256), ``real_videos``, ``fake_videos`` and ``methods``.
-    Where there is no manifest it is the annotation's metainfo.
+    Of made-up videos, ``origin`` says what they are
+    (:mod:`gml_mmaction.sources.origin`). Where there is no manifest
+    ``training`` is the annotation's metainfo.
 
     ``validation`` is there if this very checkpoint was validated, as the best
     is: ``iter``, the metric's keys in ``metrics``, ``source``, ``manifest``,
@@ -118,6 +120,7 @@ def describe_one(dataset: Any) -> dict[str, Any]:
     videos = [video for video in videos if 'reason' not in video]
     labels = Counter(video['label'] for video in videos)
     manifest.pop('root', None)
+    manifest.pop('origin', None)  # of all splits; the annotation's is its own
     return dict(
         meta,
         **{key: value for key, value in manifest.items() if key not in meta},

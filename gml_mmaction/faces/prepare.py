@@ -35,6 +35,7 @@ from gml_mmaction import host
 from gml_mmaction.distortions import format_distortions, is_framewise
 from gml_mmaction.io.files import write_json
 from gml_mmaction.sources import LABELS, SPLITS, Video
+from gml_mmaction.sources.origin import read_origins
 
 from .options import CropOptions
 from .pool import run_in_processes, run_on_cluster
@@ -72,6 +73,7 @@ def prepare_videos(
     source: str,
     root: str | Path,
     source_options: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
     options: CropOptions | None = None,
     max_frames: Mapping[str, int] | None = None,
     workers: int = 1,
@@ -94,6 +96,7 @@ def prepare_videos(
             written.
         source_options: With which the videos were listed, for the manifest;
             a restart must have the same. Paths are left out.
+        notes: What the source said of the videos, for the report.
         options: How to crop, and whether to save the crops.
         max_frames: By split, how many source frames to use from the start of
             a video; by default all.
@@ -113,13 +116,14 @@ def prepare_videos(
         ``failed``, the number of ``tracks`` and of their ``frames``, and
         ``notes``: of how many prepared videos the manifest notes what, any
         number being N; their sum ``total``; ``failures`` with reason and
-        detail; ids of the ``missing``.
+        detail; ids of the ``missing``; ``notes`` as given.
 
     Raises:
         ValueError: ``out`` was begun with other parameters or another dlib
-            or PyAV; two videos share an id, or one's id is a folder in
-            another's; no video is there; the boxes store cannot hold a
-            video's distortions.
+            or PyAV; ``origin.json`` above the videos says something else;
+            two videos share an id, or one's id is a folder in another's; no
+            video is there; the boxes store cannot hold a video's
+            distortions.
         ImportError: dlib, PyAV or, with ``cluster``, dask is missing.
         OSError: ``out`` cannot be written, or the cluster is gone.
     """
@@ -134,6 +138,7 @@ def prepare_videos(
             f'none of the {len(videos)} videos is in {root}{example}'
         )
     _check_store(found, options)
+    origins = read_origins(found)
     parameters = _parameters(source, source_options or {}, options, limits)
     scratch, parameters = begin(out, parameters)
     jobs = [
@@ -152,7 +157,7 @@ def prepare_videos(
     if cluster is not None:
         run = functools.partial(run_on_cluster, cluster=cluster)
     records = _run(run, jobs, progress)
-    report = _report(videos, records)
+    report = _report(videos, records) | {'notes': list(notes)}
     _write_lists(
         out,
         root=root,
@@ -161,6 +166,7 @@ def prepare_videos(
         options=options,
         videos=found,
         records=records,
+        origins=origins,
     )
     write_json(out / 'report.json', report, scratch=scratch)
     shutil.rmtree(out / '.partial')
@@ -350,12 +356,14 @@ def _write_lists(
     options: CropOptions,
     videos: Sequence[Video],
     records: Mapping[str, dict],
+    origins: Mapping[str, str],
 ) -> None:
     """Write the manifest, then the annotations that carry its hash."""
     write = functools.partial(write_json, scratch=scratch)
     there = os.path.relpath(os.path.realpath(root), os.path.realpath(out))
     there = Path(there).as_posix()
     manifest = {
+        **({'origin': origins} if origins else {}),
         **parameters,
         'root': there,
         'videos': [_manifest_entry(v, records[v.video_id]) for v in videos],
@@ -380,7 +388,8 @@ def _write_lists(
                 video, records[video.video_id], options.store
             )
         ]
-        annotation = {'metainfo': metainfo, 'data_list': data_list}
+        told = {'origin': origins[split]} if split in origins else {}
+        annotation = {'metainfo': told | metainfo, 'data_list': data_list}
         write(out / f'{split}.json', annotation)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import SPLITS, Video, get_source
-from .options import source_counts, source_notes
+from .options import list_with_notes, source_counts
 
 __all__ = ['Against', 'check_source', 'format_check']
 
@@ -58,7 +58,7 @@ def check_source(
         ValueError: No such source, or it cannot list its videos.
     """
     root, options = Path(root), dict(options or {})
-    videos = get_source(source)(root, **options)
+    videos, notes = list_with_notes(source, root, options)
     states = _states(videos)
     rows = _count(videos, states, source_counts(source, options))
     problems = [
@@ -66,7 +66,7 @@ def check_source(
         *_count_problems(rows),
         *_double_problems(videos),
     ]
-    notes = [*source_notes(source, videos, options), *_people_notes(videos)]
+    notes += _people_notes(videos)
     for other in against:
         shared, line = _shared_people(videos, other)
         (problems if shared else notes).append(line)

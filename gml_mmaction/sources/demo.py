@@ -64,6 +64,7 @@ from gml_mmaction.faces import detect_faces
 from gml_mmaction.faces.pool import run_in_processes
 from gml_mmaction.video import VideoError, VideoReader
 
+from . import SPLITS
 from .demo_render import (
     MOTIONS,
     PORTRAITS,
@@ -73,6 +74,7 @@ from .demo_render import (
     reenact,
     render_head,
 )
+from .origin import write_origin
 
 METHOD = 'Deepfakes'  # an official folder name: every reader finds it
 FPS = 25
@@ -593,6 +595,22 @@ def _write_plan(
         _write_json(root / 'splits' / f'{split}.json', pairs)
 
 
+def _origin(shots: list[Shot], *, filmed: bool) -> dict[str, str]:
+    """Say by split what the videos are made of."""
+    words = {}
+    for split in SPLITS:
+        count = len({shot.person for shot in shots if shot.split == split})
+        number = 'one' if count == 1 else str(count)
+        if filmed:
+            some = 'person' if count == 1 else 'people'
+            made = f'videos of {number} {some} with faces drawn anew'
+        else:
+            made = f'made-up videos of {number} portrait'
+            made += '' if count == 1 else 's'
+        words[split] = f'{made}, no real forgery'
+    return words
+
+
 def _partner(video_id: str) -> str:
     """The other id of the pair: 000 and 001, 002 and 003, ..."""
     return f'{int(video_id) ^ 1:03d}'
@@ -673,7 +691,8 @@ def make_demo(
     re-encoded with their frames as they are, and the fakes are the same with
     the inner face re-rendered.
 
-    ``root/people.json`` says what each video is made of. A set that was
+    ``root/people.json`` says what each video is made of, and
+    ``root/origin.json`` that no forgery in it is a real one. A set that was
     interrupted is completed by the same call.
 
     Paper: it has no such set. In FaceForensics++ the fake ``a_b`` shows the
@@ -724,5 +743,6 @@ def make_demo(
         shots = _plan_films(films, person, seed)
     root = Path(root)
     _write_plan(root, settings, shots, videos)
+    write_origin(root, _origin(shots, filmed=videos is not None))
     _write_videos(_jobs(root, settings, shots), workers, progress)
     return shots

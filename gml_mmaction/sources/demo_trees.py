@@ -24,6 +24,7 @@ from gml_mmaction.video import VideoReader
 from . import SPLITS, Video
 from .dfo import CLEAN, META, SETTINGS
 from .ffpp import list_videos
+from .origin import copy_origin
 
 __all__ = ['make_celeb_df_tree', 'make_dfo_tree']
 
@@ -54,6 +55,7 @@ def make_dfo_tree(
     """
     out = Path(out)
     fakes = _of_method(ffpp, method)
+    copy_origin(ffpp, out)
     names = {
         video: f'{_target(video)}_{"MW"[i % 2]}{i:03d}'
         for i, video in enumerate(fakes)
@@ -92,6 +94,7 @@ def make_celeb_df_tree(
     """
     out = Path(out)
     reals = _of_method(ffpp, 'real')
+    copy_origin(ffpp, out)
     names = {v: f'Celeb-real/id{int(_target(v))}_0000.mp4' for v in reals}
     names[reals[-1]] = 'YouTube-real/00000.mp4'
     for video in _of_method(ffpp, method):

@@ -15,12 +15,12 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from gml_mmaction.io.files import read_json, read_text
 
 from . import Video, register_source
-from .files import check_folder, check_listed, locate
+from .files import check_folder, check_listed, leave_out, locate, video_files
 
 __all__ = ['list_videos']
 
@@ -70,6 +70,14 @@ def list_videos(root: str | Path, *, train: bool = True) -> list[Video]:
 def _find_parts(root: Path) -> list[Path]:
     pattern = 'dfdc_train_part_*/metadata.json'
     found = [*root.glob(f'train/{pattern}'), *root.glob(pattern)]
+    parts = PurePath(pattern).parent
+    for folder in {*root.glob(f'train/{parts}'), *root.glob(f'{parts}')}:
+        if not (folder / 'metadata.json').is_file() and folder.is_dir():
+            leave_out(
+                folder,
+                'training parts have no metadata.json, which has the labels '
+                'of their videos (it is in the archive of each part)',
+            )
     return sorted(found, key=lambda path: _numbers(path.parent.name))
 
 
@@ -82,6 +90,9 @@ def _read_metadata(path: Path) -> list[Video]:
     if not isinstance(entries, dict):
         raise ValueError(f'{path}: expected {{"x.mp4": {{"label": ...}}}}')
     videos = []
+    for file in video_files(path.parent):
+        if file.name not in entries:
+            leave_out(file, 'videos are not in the metadata.json beside them')
     for name, entry in entries.items():
         entry = entry if isinstance(entry, dict) else {}
         label = entry.get('label')

@@ -16,7 +16,14 @@ from pathlib import Path, PurePosixPath
 from gml_mmaction.io.files import read_json
 
 from . import LABELS, Video, register_source
-from .files import check_folder, check_listed, locate, video_id
+from .files import (
+    check_folder,
+    check_listed,
+    leave_out,
+    locate,
+    video_files,
+    video_id,
+)
 
 __all__ = ['list_videos']
 
@@ -46,7 +53,11 @@ def list_videos(root: str | Path) -> list[Video]:
     entries = read_json(path)
     if not isinstance(entries, dict):
         raise ValueError(f'{path}: expected videos by their path, {{...}}')
-    return [_video(path, name, entry) for name, entry in entries.items()]
+    videos = [_video(path, name, entry) for name, entry in entries.items()]
+    listed = {video.path for video in videos}
+    for file in {*video_files(path.parent)} - listed:
+        leave_out(file, 'videos are not in dataset.json')
+    return videos
 
 
 def _video(path: Path, name: str, entry: object) -> Video:

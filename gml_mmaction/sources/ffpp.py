@@ -4,6 +4,9 @@
     ROOT/manipulated_sequences/<method>/<compression>/videos/AAA_BBB.mp4
     ROOT/splits/{train,val,test}.json      (or ROOT/, or a folder by name)
 
+Instead of a video there may be its frames as images, as the set's own script
+extracts them: ``<compression>/images/NNN/0000.png``, or ``frames``.
+
 The download script comes after a form, github.com/ondyari/FaceForensics. A
 split file, of the same repository, is a list of pairs of ids, ``[["071",
 "054"], ...]``; a pair gives two real videos and, for each method, the fakes
@@ -37,6 +40,7 @@ METHODS = (
     'NeuralTextures',
 )
 COMPRESSIONS = {'raw': 'raw', 'c0': 'raw', 'c23': 'c23', 'c40': 'c40'}
+_IMAGES = ('images', 'frames')
 # FaceShifter came after the paper's four methods; DeepFakeDetection has no
 # split (https://github.com/ondyari/FaceForensics/issues/63).
 _NOT_BY_DEFAULT = ('FaceShifter', 'DeepFakeDetection')
@@ -127,7 +131,16 @@ def compression_folder(compression: str) -> str:
 def real_path(root: str | Path, name: str, compression: str = 'c23') -> Path:
     """Return where the real video ``name`` (``'071'``) lies, if there."""
     folder = Path(root) / 'original_sequences/youtube' / compression
-    return folder / 'videos' / f'{name}.mp4'
+    return _video_or_images(folder, name)
+
+
+def _video_or_images(folder: Path, name: str) -> Path:
+    """Return the video of that name, or its images if only they are there."""
+    video = folder / 'videos' / f'{name}.mp4'
+    for level in () if video.exists() else _IMAGES:
+        if (folder / level / name).is_dir():
+            return folder / level / name
+    return video
 
 
 def read_splits(
@@ -194,8 +207,11 @@ def _choose_methods(
 ) -> list[str]:
     folder = root / 'manipulated_sequences'
     found = sorted(
-        path.parent.parent.name
-        for path in folder.glob(f'*/{compression}/videos')
+        {
+            path.parent.parent.name
+            for level in ('videos', *_IMAGES)
+            for path in folder.glob(f'*/{compression}/{level}')
+        }
     )
     if methods is None:
         return [name for name in found if name not in _NOT_BY_DEFAULT]
@@ -229,11 +245,11 @@ def _fake(
     split: str,
     method: str,
 ) -> Video:
-    folder = root / 'manipulated_sequences' / method / compression / 'videos'
+    folder = root / 'manipulated_sequences' / method / compression
     name = '_'.join(pair)
     return Video(
         video_id=f'{method}/{compression}/{name}',
-        path=folder / f'{name}.mp4',
+        path=_video_or_images(folder, name),
         label=1,
         method=method,
         split=split,

@@ -6,22 +6,76 @@ reads both, and names a video the same in both.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path, PurePath
 
 from gml_mmaction.fields import is_place
+from gml_mmaction.io.text import printable
 from gml_mmaction.video.files import VIDEO_SUFFIXES, is_image
 
 __all__ = [
     'check_folder',
     'check_listed',
     'image_folders',
+    'leave_out',
     'locate',
+    'note_unread',
+    'noted',
     'video_files',
     'video_id',
 ]
 
 _LEVELS = {'videos', 'frames'}
+_NAMED = 3  # examples in a note
+_LEFT_OUT: ContextVar[dict[str, set[Path]] | None] = ContextVar(
+    'left_out', default=None
+)
+_LINK = (
+    'links lead out of their folder of the set and are not followed (copy '
+    'there what they lead to)'
+)
+
+
+@contextmanager
+def noted(root: str | Path) -> Iterator[list[str]]:
+    """Collect what the sources that are asked meanwhile leave out.
+
+    Args:
+        root: Where names in a note start.
+
+    Yields:
+        A list; notes are in it when the block is left, a line a reason.
+    """
+    notes: list[str] = []
+    token = _LEFT_OUT.set({})
+    try:
+        yield notes
+        for reason, paths in sorted(_LEFT_OUT.get().items()):
+            notes.append(f'{len(paths)} {reason}: {_some(paths, Path(root))}')
+    finally:
+        _LEFT_OUT.reset(token)
+
+
+def leave_out(path: Path, reason: str) -> None:
+    """Note that a source does not read what lies at a path.
+
+    Args:
+        path: The file, folder or link.
+        reason: To follow a number, 'files are not in the list'.
+    """
+    left_out = _LEFT_OUT.get()
+    if left_out is not None:
+        left_out.setdefault(reason, set()).add(path)
+
+
+def _some(paths: set[Path], root: Path) -> str:
+    names = [
+        printable(str(p.relative_to(root) if p.is_relative_to(root) else p))
+        for p in sorted(paths)
+    ]
+    return ', '.join(names[:_NAMED]) + (', ...' if names[_NAMED:] else '')
 
 
 def check_folder(root: str | Path) -> Path:
@@ -57,8 +111,9 @@ def check_listed(name: str, where: str | Path) -> str:
 def video_files(folder: Path) -> list[Path]:
     """List the video files below ``folder``, sorted.
 
-    Links are followed. Names that begin with a dot are left out: on some
-    disks each ``x.mp4`` has a ``._x.mp4`` that is none.
+    Links that lead out of ``folder`` are left out, and noted. Left out, too,
+    are names that begin with a dot: on some disks each ``x.mp4`` has a
+    ``._x.mp4`` that is none.
     """
     return sorted(
         path / name
@@ -67,6 +122,17 @@ def video_files(folder: Path) -> list[Path]:
         if PurePath(name).suffix.lower() in VIDEO_SUFFIXES
         and not name.startswith('.')
     )
+
+
+def note_unread(folder: Path, read: Collection[Path], reason: str) -> None:
+    """Note the files below a folder that are not among those read.
+
+    Names that begin with a dot are no user's.
+    """
+    for path, names in _walk(folder):
+        for name in names:
+            if not name.startswith('.') and path / name not in read:
+                leave_out(path / name, reason)
 
 
 def image_folders(folder: Path) -> list[Path]:
@@ -104,20 +170,36 @@ def locate(folder: Path, name: str) -> Path:
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    if _leads_above(folder):
+        leave_out(folder, _LINK)
+        return
+    top = os.path.realpath(folder)
     for path, folders, names in os.walk(folder, followlinks=True):
+        place = Path(path)
         folders[:] = [
             name
             for name in folders
             if name != 'masks'
             and not name.startswith('.')
-            and not _leads_back(os.path.join(path, name), folder)
+            and _stays(place / name, top)
+            and not _leads_above(place / name)
         ]
-        yield Path(path), names
+        yield place, [name for name in names if _stays(place / name, top)]
 
 
-def _leads_back(path: str, folder: Path) -> bool:
-    """Whether a folder is a link to one that it lies in, below ``folder``."""
-    if not os.path.islink(path):
+def _stays(path: Path, top: str) -> bool:
+    """Whether a path is no link out of ``top``; notes those that are."""
+    if not path.is_symlink():
+        return True
+    if Path(os.path.realpath(path)).is_relative_to(top):
+        return True
+    leave_out(path, _LINK)
+    return False
+
+
+def _leads_above(path: Path) -> bool:
+    """Whether a folder is a link to one that it lies in."""
+    if not path.is_symlink():
         return False
-    above = [p for p in Path(path).parents if p.is_relative_to(folder)]
-    return os.path.realpath(path) in map(os.path.realpath, above)
+    place = Path(os.path.realpath(path.parent))
+    return place.is_relative_to(os.path.realpath(path))

@@ -7,7 +7,8 @@ or
     ROOT/{train,val,test}/fake/<...>/<name>.mp4
 
 ``fake/<method>/<...>`` names the method. Suffixes are those of
-:data:`~.files.VIDEO_SUFFIXES`; links are followed.
+:data:`~.files.VIDEO_SUFFIXES`. Links that lead out of ``real`` or ``fake`` are
+not followed: a fake must not stand among the reals.
 """
 
 from collections import Counter
@@ -16,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from . import LABELS, SPLITS, Video, register_source
-from .files import check_folder, video_files
+from .files import check_folder, note_unread, video_files
 
 __all__ = ['list_videos']
 
@@ -65,6 +66,12 @@ def list_videos(root: str | Path) -> list[Video]:
 
 
 def _list_layout(root: Path, splits: Mapping[str, str]) -> list[Video]:
+    listed = [
+        (split, label, folder, path)
+        for folder, split in splits.items()
+        for name, label in LABELS.items()
+        for path in _list_files(root / folder / name)
+    ]
     return [
         Video(
             video_id=path.relative_to(root).with_suffix('').as_posix(),
@@ -73,10 +80,14 @@ def _list_layout(root: Path, splits: Mapping[str, str]) -> list[Video]:
             method=_method(path.relative_to(root / folder)),
             split=split,
         )
-        for folder, split in splits.items()
-        for name, label in LABELS.items()
-        for path in video_files(root / folder / name)
+        for split, label, folder, path in listed
     ]
+
+
+def _list_files(folder: Path) -> list[Path]:
+    files = video_files(folder)
+    note_unread(folder, {*files}, 'files have no name of a video')
+    return files
 
 
 def _method(path: Path) -> str:

@@ -9,19 +9,25 @@ import argparse
 import inspect
 import re
 import sys
+import types
 import typing
 from collections.abc import Sequence
 from pathlib import Path
 
 from . import Video, get_entry, get_source, known_sources
+from .files import noted
 
 __all__ = [
     'add_source_options',
     'chosen_options',
+    'list_with_notes',
     'parse_with_source',
     'source_counts',
     'source_notes',
 ]
+
+
+_MANY = (Sequence, list, tuple)
 
 
 def add_source_options(parser: argparse.ArgumentParser, name: str) -> None:
@@ -33,7 +39,10 @@ def add_source_options(parser: argparse.ArgumentParser, name: str) -> None:
         ValueError: No such source.
     """
     source = get_source(name)
-    hints = typing.get_type_hints(source)
+    hints = {
+        name: _plain(hint)
+        for name, hint in typing.get_type_hints(source).items()
+    }
     helps = _argument_docs(inspect.getdoc(source) or '')
     group = parser.add_argument_group(f'options of {name}')
     for parameter in _options(source):
@@ -80,6 +89,27 @@ def parse_with_source(
             '"SOURCE --help" shows the options of one'
         )
     return parser.parse_args(argv)
+
+
+def list_with_notes(
+    name: str, root: str | Path, options: dict
+) -> tuple[list[Video], list[str]]:
+    """List a source's videos, and say in lines what a user must know.
+
+    Args:
+        name: Of the source.
+        root: The data set's folder.
+        options: See :func:`chosen_options`.
+
+    Returns:
+        The videos; the source's notes and what it left out in the tree.
+
+    Raises:
+        ValueError: No such source, or it cannot list its videos.
+    """
+    with noted(root) as left_out:
+        videos = get_source(name)(root, **options)
+    return videos, [*source_notes(name, videos, options), *left_out]
 
 
 def source_notes(
@@ -136,17 +166,34 @@ def _options(function: typing.Callable) -> list[inspect.Parameter]:
 
 
 def _flag_type(hint: object) -> dict:
-    kinds = [typing.get_origin(k) or k for k in typing.get_args(hint)]
     if typing.get_origin(hint) is typing.Literal:
         return {'choices': typing.get_args(hint)}
     if hint is bool:
         return {'action': argparse.BooleanOptionalAction}
-    if Sequence in (*kinds, typing.get_origin(hint)):
-        return {'nargs': '+'}
-    for kind in (Path, int, float):
-        if kind in (*kinds, hint):
-            return {'type': kind}
-    return {}
+    if typing.get_origin(hint) in _MANY:
+        items = [k for k in typing.get_args(hint) if k is not Ellipsis]
+        if len(items) == 1:
+            return {'nargs': '+', **_one_type(items[0])}
+    return _one_type(hint)
+
+
+def _one_type(hint: object) -> dict:
+    if hint not in (str, Path, int, float):
+        raise ValueError(
+            f'{hint} cannot be given on a command line; use str, int, float, '
+            'bool, Path, a Literal, or a Sequence of the first three'
+        )
+    return {} if hint is str else {'type': hint}
+
+
+def _plain(hint: object) -> object:
+    """Take ``None`` off a union; a path or a text is a path."""
+    if typing.get_origin(hint) not in (typing.Union, types.UnionType):
+        return hint
+    kinds = {k for k in typing.get_args(hint) if k is not types.NoneType}
+    if kinds == {str, Path}:
+        return Path
+    return kinds.pop() if len(kinds) == 1 else hint
 
 
 def _argument_docs(docstring: str) -> dict[str, str]:

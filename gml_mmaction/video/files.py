@@ -13,8 +13,11 @@ __all__ = [
 VIDEO_SUFFIXES = frozenset(
     f'.{kind}'
     for kind in (
-        *('avi', 'flv', 'gif', 'm4v', 'mkv', 'mov', 'mp4', 'mpeg', 'mpg'),
-        *('webm', 'wmv'),
+        *('3g2', '3gp', 'amv', 'asf', 'avi', 'divx', 'dv', 'f4v', 'flv'),
+        *('gif', 'ivf', 'm1v', 'm2t', 'm2ts', 'm2v', 'm4v', 'mjpeg', 'mjpg'),
+        *('mkv', 'mod', 'mov', 'mp4', 'mpe', 'mpeg', 'mpg', 'mts', 'mxf'),
+        *('nut', 'ogm', 'ogv', 'qt', 'rm', 'rmvb', 'tod', 'trp', 'ts', 'vob'),
+        *('webm', 'wmv', 'wtv', 'y4m', '264', 'h264', '265', 'h265', 'hevc'),
     )
 )
 IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.png', '.webp'})

@@ -1,12 +1,22 @@
-"""Images in a folder or archive, read as the frames of a video."""
+"""Images in a folder or archive, read as the frames of a video.
 
+An archive's images are held in memory, 2 GB of them at most, and a frame has
+64 million pixels at most. ``GML_MAX_UNPACKED_MB`` and ``GML_MAX_MEGAPIXELS``
+in the environment say otherwise.
+"""
+
+import io
+import os
 import re
 import tarfile
+import warnings
 import zipfile
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from ..errors import VideoError
 from .files import is_image
@@ -64,6 +74,7 @@ class ImageSequence(Frames):
         if isinstance(image, Path):
             image = image.read_bytes()
         if image:
+            _check_pixels(self.names[index], image)
             frame = cv2.imdecode(
                 np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR
             )
@@ -87,6 +98,59 @@ def _list_folder(folder: Path) -> dict[str, Path]:
     }
 
 
+class Budget:
+    """How many bytes an archive may still unpack to."""
+
+    def __init__(self) -> None:
+        self.left = self.limit = _setting('GML_MAX_UNPACKED_MB', 2000)
+
+    def read(self, file: IO[bytes]) -> bytes:
+        """Read a file of the archive.
+
+        Raises:
+            VideoError: There is more in it than is left.
+        """
+        data = file.read(self.left + 1)
+        self.left -= len(data)
+        if self.left < 0:
+            raise VideoError(
+                'unreadable',
+                f'its images unpack to more than {self.limit // 10**6} MB; '
+                'set GML_MAX_UNPACKED_MB, or unpack it to a folder',
+            )
+        return data
+
+
+def _setting(name: str, default: int) -> int:
+    """A number of millions from the environment."""
+    text = os.environ.get(name, '')
+    return (int(text) if text.isdecimal() else default) * 10**6
+
+
+def _check_pixels(name: str, image: bytes) -> None:
+    """Refuse an image that is too large, by its header.
+
+    Raises:
+        VideoError: It is.
+    """
+    limit = _setting('GML_MAX_MEGAPIXELS', 64)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            with Image.open(io.BytesIO(image)) as header:
+                width, height = header.size
+    except Image.DecompressionBombError:
+        width = height = 10**6
+    except Exception:  # OpenCV says whether it is an image
+        return
+    if width * height > limit:
+        raise VideoError(
+            'unreadable',
+            f'{name} has more than {limit // 10**6} million pixels; make it '
+            'smaller, or set GML_MAX_MEGAPIXELS',
+        )
+
+
 def _read_archive(path: Path, folder: PurePosixPath) -> dict[str, bytes]:
     """Return the bytes of the images right in a folder of an archive."""
 
@@ -94,19 +158,20 @@ def _read_archive(path: Path, folder: PurePosixPath) -> dict[str, bytes]:
         inner = PurePosixPath(name)
         return inner.parent == folder and is_image(inner.name)
 
-    images = {}
+    images, budget = {}, Budget()
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 for name in filter(wanted, archive.namelist()):
-                    images[PurePosixPath(name).name] = archive.read(name)
+                    with archive.open(name) as file:
+                        images[PurePosixPath(name).name] = budget.read(file)
             return images
         with tarfile.open(path) as archive:
             for entry in archive:
                 if entry.isfile() and wanted(entry.name):
-                    image = archive.extractfile(entry).read()
+                    image = budget.read(archive.extractfile(entry))
                     images[PurePosixPath(entry.name).name] = image
-    except FileNotFoundError:
+    except (FileNotFoundError, VideoError):
         raise
     except Exception:  # of a damaged archive, also those of its compression
         raise VideoError('unreadable', 'no archive, or a broken one') from None

@@ -155,9 +155,10 @@ def faceless(
 
 
 def _caption(detector: Mapping) -> str:
-    training = detector['training'].get('source') or 'unnamed data'
+    named = detector['training'].get('source') or 'unnamed data'
+    training = detector.get('origin') or named
     return (
-        f'{detector["checkpoint"]}, trained on {training}. Threshold: '
+        f'Trained on {training}. {detector["checkpoint"]}. Threshold: '
         f'{detector["threshold"]["origin"]}. Grey: no face. '
         'A score is not a proof.'
     )

@@ -63,9 +63,12 @@ class Guard:
     def _is_foreign(self, headers: Headers) -> bool:
         host = headers.get('host', '')
         origin = headers.get('origin')
-        if origin is not None and urlsplit(origin).netloc != host:
+        try:
+            if origin is not None and urlsplit(origin).netloc != host:
+                return True
+            name = urlsplit(f'//{host}').hostname
+        except ValueError:  # brackets that do not close, and the like
             return True
-        name = urlsplit(f'//{host}').hostname
         return self.hosts is not None and name not in self.hosts
 
 

@@ -59,6 +59,9 @@ class Page:
         ui.colors(primary=PRIMARY)
         with ui.element('div').classes('page'):
             text('h1', TITLE)
+            origin = visits.inferencer.detector['origin']
+            if origin:
+                alert(f'This detector was trained on {origin}.')
             text(
                 'div',
                 'Detector: '

@@ -196,6 +196,8 @@ def _draw_verdict(
 ) -> None:
     word, meaning = VERDICTS[prediction['verdict']]
     text('h2', prediction['input'])
+    if detector['origin']:
+        text('div', f'Trained on {detector["origin"]}.')
     text('div', word).classes('word').props('role=status')
     for line in (meaning, *verdict_lines(prediction)):
         text('div', line)

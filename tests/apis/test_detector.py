@@ -134,6 +134,21 @@ def test_a_checkpoint_without_records_gets_defaults_and_says_what_it_lacks(
     assert 'does not name' in ' '.join(detector.words)
 
 
+def test_made_up_training_data_are_the_first_word(checkpoint, tmp_path):
+    origin = 'made-up videos of one portrait, no real forgery'
+
+    def tell(loaded):
+        loaded['meta']['provenance']['training']['origin'] = origin + '\x1b'
+
+    plain = load_detector(checkpoint, 'cpu')
+    path = rewrite(checkpoint, tmp_path / 'made_up.pth', tell)
+    facts = load_detector(path, 'cpu').facts
+    assert plain.origin == ''
+    assert facts['words'][0] == f'Trained on {origin}\\x1b.'
+    assert next(iter(facts)) == 'origin'
+    assert facts['origin'] == f'{origin}\\x1b'
+
+
 def no_config(loaded):
     del loaded['meta']
 

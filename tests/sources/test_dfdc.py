@@ -3,6 +3,7 @@ import json
 import pytest
 
 from gml_mmaction.sources.dfdc import list_videos
+from gml_mmaction.sources.options import list_with_notes
 
 PART = {
     'aaa.mp4': {'label': 'REAL', 'split': 'train', 'original': None},
@@ -101,3 +102,18 @@ def test_a_malformed_list_is_named(tree, name, content, message):
 def test_a_folder_without_lists_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r'neither test/labels\.csv'):
         list_videos(tmp_path)
+
+
+def test_parts_and_videos_without_a_label_are_named(touch):
+    root = touch(
+        'train/dfdc_train_part_0/a.mp4',
+        'train/dfdc_train_part_0/b.mp4',
+        'train/dfdc_train_part_1/c.mp4',
+    )
+    (root / 'train/dfdc_train_part_0/metadata.json').write_text(
+        '{"a.mp4": {"label": "REAL", "original": null}}'
+    )
+    videos, notes = list_with_notes('dfdc', root, {})
+    assert len(videos) == 1
+    assert notes[-2].endswith('train/dfdc_train_part_1')
+    assert notes[-1].endswith('beside them: train/dfdc_train_part_0/b.mp4')

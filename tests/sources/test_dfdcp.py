@@ -3,6 +3,7 @@ import json
 import pytest
 
 from gml_mmaction.sources.dfdcp import list_videos
+from gml_mmaction.sources.options import list_with_notes
 
 ENTRIES = {
     'original_videos/643550/643550_J_002.mp4': ('real', 'train'),
@@ -78,3 +79,12 @@ def test_a_malformed_file_is_named(tree, content):
 def test_without_its_list_a_tree_is_refused(tmp_path):
     with pytest.raises(ValueError, match='part of the download'):
         list_videos(tmp_path)
+
+
+def test_videos_that_are_not_in_the_list_are_named(touch):
+    root = touch('original_videos/a/b.mp4', 'method_A/a/c.mp4')
+    (root / 'dataset.json').write_text(
+        '{"original_videos/a/b.mp4": {"label": "real", "set": "test"}}'
+    )
+    _, notes = list_with_notes('dfdcp', root, {})
+    assert notes[-1] == '1 videos are not in dataset.json: method_A/a/c.mp4'

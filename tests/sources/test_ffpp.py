@@ -219,3 +219,18 @@ def test_the_registry_finds_the_source_by_name():
     assert get_source('ffpp') is list_videos
     with pytest.raises(ValueError, match=r"'ffp'; known: .*ffpp"):
         get_source('ffp')
+
+
+@pytest.mark.parametrize('level', ['images', 'frames'])
+def test_extracted_images_stand_for_their_videos(touch, level):
+    root = touch(
+        f'original_sequences/youtube/c23/{level}/071/0000.png',
+        f'manipulated_sequences/Deepfakes/c23/{level}/071_054/0000.png',
+    )
+    for split, pairs in dict(train='[["071", "054"]]').items():
+        (root / f'{split}.json').write_text(pairs)
+    for split in ('val', 'test'):
+        (root / f'{split}.json').write_text('[]')
+    videos = {v.video_id: v.path for v in list_videos(root) if v.exists}
+    assert {*videos} == {'youtube/c23/071', 'Deepfakes/c23/071_054'}
+    assert all(path.parent.name == level for path in videos.values())

@@ -2,6 +2,7 @@ import pytest
 
 from gml_mmaction.sources import get_entry
 from gml_mmaction.sources.folder import list_videos
+from gml_mmaction.sources.options import list_with_notes
 from gml_mmaction.video.files import VIDEO_SUFFIXES
 
 
@@ -49,13 +50,32 @@ def test_files_that_differ_by_suffix_have_two_ids(touch):
     assert ids == ['fake/a_avi', 'fake/a_mp4', 'fake/b']
 
 
-def test_links_are_followed(touch, tmp_path):
+def test_links_that_lead_out_are_not_followed_and_named(touch, tmp_path):
     elsewhere = touch('c23/a.mp4', root=tmp_path / 'elsewhere')
-    root = touch('fake/b.mp4', root=tmp_path / 'mine')
+    root = touch('fake/swap/b.mp4', 'real/c.mp4', root=tmp_path / 'mine')
     (root / 'fake/Deepfakes').symlink_to(elsewhere)
-    assert ('fake/Deepfakes/c23/a', 1, 'Deepfakes', 'test') in table(
-        list_videos(root)
-    )
+    (root / 'real/up').symlink_to('..')
+    (root / 'real/d.mp4').symlink_to('../fake/swap/b.mp4')
+    videos, notes = list_with_notes('folder', root, {})
+    assert [v.video_id for v in videos] == ['real/c', 'fake/swap/b']
+    assert [note for note in notes if 'links lead out' in note] == [
+        '3 links lead out of their folder of the set and are not followed '
+        '(copy there what they lead to): fake/Deepfakes, real/d.mp4, real/up'
+    ]
+
+
+def test_a_set_may_be_made_of_links_to_folders_but_not_of_loops(
+    touch, tmp_path
+):
+    elsewhere = touch('a.mp4', root=tmp_path / 'elsewhere')
+    root = touch('fake/b.mp4', root=tmp_path / 'mine')
+    (root / 'real').symlink_to(elsewhere)
+    assert len(list_videos(root)) == 2
+    (root / 'real').unlink()
+    (root / 'real').symlink_to('.')
+    videos, notes = list_with_notes('folder', root, {})
+    assert [v.video_id for v in videos] == ['fake/b']
+    assert notes[-1].endswith('real')
 
 
 def test_the_notes_tell_of_a_split_without_reals(touch):
@@ -77,3 +97,10 @@ def test_the_notes_tell_of_a_split_without_reals(touch):
 def test_another_layout_is_refused(touch, names, message):
     with pytest.raises(ValueError, match=message):
         list_videos(touch(*names))
+
+
+def test_every_file_is_read_or_named(touch):
+    root = touch('real/a.mp4', 'real/b.MTS', 'real/c.3gp', 'fake/d.txt')
+    videos, notes = list_with_notes('folder', root, {})
+    assert len(videos) == 3
+    assert '1 files have no name of a video: fake/d.txt' in notes

@@ -120,3 +120,36 @@ def test_every_option_of_every_source_says_what_it_is(name, parser):
     for action in parser._actions:
         if action.option_strings:
             assert action.help, f'{name} {action.option_strings}'
+
+
+def test_numbers_and_truths_that_may_be_absent_have_their_types(
+    monkeypatch, parser
+):
+    def list_numbers(
+        root: str | Path,
+        *,
+        ids: Sequence[int] = (),
+        rates: tuple[float, ...] | None = None,
+        flag: bool | None = None,
+    ) -> list:
+        return []
+
+    monkeypatch.setattr(sources, '_SOURCES', {})
+    sources.register_source('numbers')(list_numbers)
+    words = ['numbers', '.', '--ids', '1', '2', '--rates', '0.5', '--no-flag']
+    args = parse_with_source(parser, words)
+    assert chosen_options(args, 'numbers') == {
+        'ids': [1, 2],
+        'rates': [0.5],
+        'flag': False,
+    }
+
+
+def test_an_option_of_another_type_is_refused(monkeypatch, parser):
+    def list_odd(root: str | Path, *, odd: dict[str, int]) -> list:
+        return []
+
+    monkeypatch.setattr(sources, '_SOURCES', {})
+    sources.register_source('odd')(list_odd)
+    with pytest.raises(ValueError, match='cannot be given on a command line'):
+        add_source_options(parser, 'odd')

@@ -193,6 +193,8 @@ def test_files_of_a_visit_that_ended_are_gone(site, talking, wait_for):
         ({'origin': 'https://example.org'}, 403),
         ({'origin': 'http://127.0.0.1:8000'}, 403),
         ({'origin': 'null'}, 403),
+        ({'origin': 'http://['}, 403),
+        ({'host': '['}, 403),
     ],
 )
 def test_other_sites_are_refused_before_they_reach_a_visit(
