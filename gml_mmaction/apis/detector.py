@@ -231,13 +231,9 @@ class Detector:
     @property
     def words(self) -> list[str]:
         """What a reader must know to use a score, a line each."""
-<<<<<<< HEAD
-        lines = [
-=======
         made_up = [f'Trained on {self.origin}.'] if self.origin else []
-        return [
+        lines = [
             *made_up,
->>>>>>> files
             'A score is not a proof. It says how much a face looks like the '
             'forgeries in the training data; another forgery may score low, '
             'and a genuine video high.',
