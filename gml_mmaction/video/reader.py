@@ -50,7 +50,8 @@ class VideoReader(Frames):
     Attributes:
         num_frames: Number of frames that the file promises; once it was read
             to its end, the number that there are.
-        fps: Mean frames per second; 0 where unknown.
+        fps: Frames per second as the file says, else their mean; 0 where
+            unknown.
         width: Of the upright frame in pixels.
         height: Of the upright frame in pixels.
         broken_at: The first frame that could not be decoded although the
@@ -114,12 +115,11 @@ class VideoReader(Frames):
             self._times = [
                 float((stamp - start) * decoder.base) for stamp in self._stamps
             ]
-            self._set_rate()
+            self.fps = self.fps or self._mean_rate()
 
-    def _set_rate(self) -> None:
+    def _mean_rate(self) -> float:
         span = self._times[-1] - self._times[0]
-        if span > 0:
-            self.fps = (len(self._times) - 1) / span
+        return (len(self._times) - 1) / span if span > 0 else 0.0
 
     def _square_size(self, frame: Any) -> tuple[int, int]:
         """Width and height of a stored frame once its pixels are square."""
