@@ -400,7 +400,9 @@ class MATHead(FrameHead):
         loss_cls: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(hidden, dropout_ratio, loss_cls, init_cfg)
+        super().__init__(
+            hidden, dropout_ratio, loss_cls=loss_cls, init_cfg=init_cfg
+        )
         shallow, middle, last = in_channels
 
         def build(cfg: dict | None, default: str) -> nn.Module:
