@@ -377,10 +377,7 @@ def _track_row(
     track, stride = scored.track, detector.crop_options.stride
     span = detector.clip_len * stride
     clips = [
-        dict(
-            _span(first, first + span, seconds_at),
-            score=score,
-        )
+        dict(_span(first, first + span, seconds_at), score=score)
         for first, score in zip(
             itertools.count(track.start, span), scored.scores
         )

@@ -28,7 +28,7 @@ from ..faces import CropOptions
 from ..io.text import one_line, printable
 from ..visualization.cam import cam_maps
 from ..visualization.feature_maps import clue_maps, has_clue
-from ..weights import check_weights, unwrapped_names
+from ..weights import check_weights
 from .allowed import (
     check_model,
     check_pipeline,
@@ -388,7 +388,7 @@ def _build(path: Path, cfg: Config, loaded: Mapping) -> nn.Module:
     init_default_scope('mmaction')
     settings = Config(dict(model=without_files(cfg.model)))
     try:
-        state = unwrapped_names(loaded['state_dict'], path)
+        state = loaded['state_dict']
         with torch.device('meta'):
             plan = MODELS.build(settings.model)
         check_weights(plan, state, path)

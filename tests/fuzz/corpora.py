@@ -620,10 +620,9 @@ def read_archives(root):
 
 def targets():
     from gml_mmaction.sources import get_source  # noqa: F401
-    from gml_mmaction.video import VideoError
 
     refused = (ValueError, OSError)  # what a tool prints as one line
-    host = (GMLError, OSError, VideoError)
+    host = (GMLError, OSError)
     ffpp = dict(ffpp='.', variant=VARIANT)
     lists = {
         'ffpp': (make_ffpp, source('ffpp'), '**/*.json'),
