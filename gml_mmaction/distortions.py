@@ -495,6 +495,7 @@ def write_h264(
         }
         if seconds_at:
             stream.codec_context.time_base = _TICK
+        tick = -1
         for index, frame in enumerate(itertools.chain([first], frames)):
             if frame.shape != first.shape:
                 raise ValueError(
@@ -504,8 +505,9 @@ def write_h264(
             picture = av.VideoFrame.from_ndarray(frame, format='rgb24')
             picture = picture.reformat(format=stream.pix_fmt)
             if seconds_at:
-                picture.pts = round(seconds_at(index) / _TICK)
-                picture.time_base = _TICK
+                # two frames of one time are shown one after the other
+                tick = max(tick + 1, round(seconds_at(index) / _TICK))
+                picture.pts, picture.time_base = tick, _TICK
             file.mux(stream.encode(picture))
         file.mux(stream.encode())
 

@@ -36,6 +36,7 @@ FORMATS = (
 # Of these a packet may be half a frame: frames are counted by decoding.
 COUNTED = ('h263', 'h264', 'hevc', 'm4v', 'mpeg', 'mpegts', 'mpegvideo')
 OPTIONS = {'format_whitelist': ','.join(FORMATS), 'protocol_whitelist': 'file'}
+MAX_RATIO = 100  # of a rate to the mean: a screen stands still, too
 MAX_STRETCH = 4  # width to height of a pixel; what is beyond is not believed
 
 
@@ -100,26 +101,36 @@ class VideoReader(Frames):
         return self._times[-1] + (index - len(self._times) + 1) * step
 
     def _scan(self) -> None:
-        """Count the frames and note their times, without decoding if so."""
+        """Count the frames and note their times."""
         decoder = self._decoder
         found = decoder.promised()
         decoder.close()
-        self._stamps = sorted(stamp for stamp, _ in found)
-        self._keys = sorted(stamp for stamp, key in found if key)
         self.num_frames = max(len(found), 1)
-        self._times = None
-        if found and None not in (*self._stamps,) and decoder.base:
-            start = decoder.start
-            if start is None or start > self._stamps[0]:
-                start = self._stamps[0]
-            self._times = [
-                float((stamp - start) * decoder.base) for stamp in self._stamps
-            ]
-            self.fps = self.fps or self._mean_rate()
+        if decoder.failed:  # they were counted by decoding
+            self.broken_at = len(found)
+        stamps = [stamp for stamp, _ in found]
+        self._times: list[float] | None = None
+        if not stamps or None in stamps or not decoder.base:
+            return
+        if decoder.counts and stamps != sorted(stamps):
+            self.notes.append('its times go back; taken by its rate instead')
+            return
+        self._stamps = sorted(stamps)
+        self._keys = sorted(stamp for stamp, key in found if key)
+        start = self._stamps[0]
+        if decoder.start is not None:
+            start = min(decoder.start, start)
+        self._times = [
+            float((stamp - start) * decoder.base) for stamp in self._stamps
+        ]
+        self._set_rate()
 
-    def _mean_rate(self) -> float:
+    def _set_rate(self) -> None:
+        """Take the mean rate where the container's is none, or absurd."""
         span = self._times[-1] - self._times[0]
-        return (len(self._times) - 1) / span if span > 0 else 0.0
+        mean = (len(self._times) - 1) / span if span > 0 else 0.0
+        if mean and not 0.5 <= self.fps / mean <= MAX_RATIO:
+            self.fps = mean
 
     def _square_size(self, frame: Any) -> tuple[int, int]:
         """Width and height of a stored frame once its pixels are square."""
@@ -138,7 +149,8 @@ class VideoReader(Frames):
         return width, height
 
     def _convert(self, frame: Any) -> np.ndarray:
-        image = frame.to_ndarray(format='rgb24')
+        # with more threads, a process that was forked meanwhile would crash
+        image = frame.to_ndarray(format='rgb24', threads=1)
         if image.shape[1::-1] != self._size:
             image = self._fit(image)
         turns = round(frame.rotation / 90) % 4
@@ -188,22 +200,35 @@ class VideoReader(Frames):
             place = bisect.bisect_left(self._stamps, key)
             position = self._decoder.position
             if index < position or place > position + WORTH_A_SEEK:
-                self._decoder.seek(key, place)
+                self._seek(key, place)
+        end = self.num_frames, self.broken_at
         frame = super()._enter(index)
         if frame is None and self._decoder.sought:
-            self._restart()  # let reading on from the start say where it ends
+            # let reading on from the start say where it ends
+            self.num_frames, self.broken_at = end
+            self._restart()
             frame = super()._enter(index)
         return frame
+
+    def _seek(self, key: int, place: int) -> None:
+        try:
+            self._decoder.seek(key, place)
+        except _DecoderError:
+            self._restart()
 
     def _may_enter(self) -> bool:
         if self._clean is None:
             self._clean = (
-                bool(self._keys)
-                and self._times is not None
+                self._times is not None
+                and bool(self._keys)
                 and self._keys[0] == self._stamps[0]
                 and starts_clean(self.path)
             )
         return self._clean
+
+
+class _DecoderError(Exception):
+    """A file cannot be entered there."""
 
 
 class _Decoder:
@@ -212,6 +237,7 @@ class _Decoder:
     Attributes:
         position: Index of the frame that is read next.
         failed: Whether it met an error, so that frames are missing.
+        counts: Whether frames are counted by decoding.
         sought: Whether it was entered elsewhere than at the start.
         size: Width and height of the first frame as stored.
         base: Seconds of a tick of its times.
@@ -237,6 +263,7 @@ class _Decoder:
             raise VideoError(
                 'unreadable', 'no video file, or its index is missing'
             ) from error
+        self.counts = self._container.format.name in COUNTED
         try:
             self._stream = self._open_stream()
         except BaseException:
@@ -274,7 +301,7 @@ class _Decoder:
 
     def promised(self) -> list[tuple[int | None, bool]]:
         """Time stamp of each frame, and whether it is a key frame."""
-        if self._container.format.name in COUNTED:
+        if self.counts:
             return [(f.pts, bool(f.key_frame)) for f in self._frames]
         try:
             return [
@@ -295,7 +322,10 @@ class _Decoder:
 
     def seek(self, key: int, place: int) -> None:
         """Go to the key frame with time stamp ``key``, frame ``place``."""
-        self._container.seek(key, stream=self._stream, backward=True)
+        try:
+            self._container.seek(key, stream=self._stream, backward=True)
+        except self._av.FFmpegError as error:
+            raise _DecoderError from error
         self._frames = (f for f in self._decode() if f.pts >= key)
         self.position = place
         self.sought = True
@@ -307,6 +337,8 @@ class _Decoder:
                 if packet.is_corrupt and begun:
                     self.failed = True
                     return
+                if not packet.size and packet.pts is not None:
+                    continue  # Theora: the frame before is shown on
                 try:
                     frames = packet.decode()
                 except self._av.FFmpegError:

@@ -347,6 +347,8 @@ ODD = {
     'a.mp4': (*INTERLACED, '-c:v', 'libx264', '-pix_fmt', 'yuv422p10le'),
     'b.mp4': ('-c:v', 'libsvtav1', '-preset', '12'),
     'a.3gp': ('-c:v', 'h263', '-vf', 'scale=176:144'),
+    'a.h264': ('-c:v', 'libx264', '-bf', '2'),
+    'a.hevc': ('-c:v', 'libx265', '-x265-params', 'log-level=none'),
 }
 
 
@@ -384,6 +386,37 @@ def test_frames_have_the_times_of_the_file(tmp_path):
         assert reader.index_at(4.89) == 22
         assert reader.index_at(reader.seconds_at(50)) == 49
         assert reader.index_at(99) > reader.num_frames
+
+
+def test_a_frame_that_theora_shows_again_breaks_nothing(tmp_path):
+    frames = [frame for frame in numbered(20) for _ in range(2)]
+    source = write(tmp_path / 'a.mkv', frames, codec='ffv1')
+    path = tmp_path / 'a.ogv'
+    ffmpeg('-i', source, '-c:v', 'libtheora', '-q:v', '8', path)
+    expected = numbers(decoded_by_ffmpeg(path, 96, 64))
+    with VideoReader(path) as reader:
+        assert numbers(reader.frames()) == expected
+        assert reader.broken_at is None
+    assert set(expected) == set(range(20))
+
+
+def test_two_recordings_joined_end_where_the_second_begins(tmp_path):
+    one = write(tmp_path / 'a.ts', textured(30), options=B_FRAMES)
+    whole = decode(one)
+    path = tmp_path / 'twice.ts'
+    path.write_bytes(one.read_bytes() * 2)
+    with VideoReader(path) as reader:
+        frames = list(reader.frames())
+        assert 20 < len(frames) == reader.broken_at
+    assert same(frames, whole[: len(frames)])
+
+
+def test_a_rate_that_no_video_has_is_not_believed(tmp_path):
+    source = write(tmp_path / 'a.mkv', textured(30), codec='ffv1')
+    path = tmp_path / 'a.dv'
+    ffmpeg('-i', source, '-s', '720x576', '-c:v', 'dvvideo', path)
+    with VideoReader(path) as reader:
+        assert reader.fps == pytest.approx(25, abs=0.1)
 
 
 def test_a_list_behind_another_header_is_no_video(tmp_path):
