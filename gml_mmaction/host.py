@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 
 from .errors import CheckpointError, GMLError
 from .io.text import one_line
-from .settings import check_model, settle_workers
+from .settings import check_tap, settle_workers
 
 
 class Range(NamedTuple):
@@ -222,7 +222,7 @@ def build_runner(cfg: Any) -> Any:
         runner = RUNNERS.build(cfg)
     else:
         runner = Runner.from_cfg(cfg)
-    check_model(runner.model)
+    check_tap(runner.model)
     return runner
 
 
@@ -655,7 +655,7 @@ def read_config_texts_unrun() -> None:
     as Python. ``Runner.resume`` hands it ``meta['config']`` of a checkpoint,
     ``BaseInferencer`` does so with ``meta['cfg']``; no report upstream is
     known to us. Here such a text is read as values
-    (:func:`~gml_mmaction.apis.config_text.parse_config`).
+    (:func:`~gml_mmaction.io.config_text.parse_config`).
     """
     from mmengine.config import Config
 
@@ -667,7 +667,7 @@ def read_config_texts_unrun() -> None:
     def fromstring(cfg_str: str, file_format: str) -> Config:
         if file_format != '.py':
             return runs(cfg_str, file_format)
-        from .apis.config_text import parse_config
+        from .io.config_text import parse_config
 
         return parse_config(cfg_str)
 

@@ -42,7 +42,7 @@ def inner_datasets(dataset: Any) -> list[Any]:
     return [inner for part in parts for inner in inner_datasets(part)]
 
 
-def check_model(model: Any) -> None:
+def check_tap(model: Any) -> None:
     """Refuse a head of the host's that cannot read what the backbone gives.
 
     Args:

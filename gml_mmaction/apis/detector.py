@@ -25,6 +25,7 @@ from ..evaluation.calibration import Calibration, read_calibration
 from ..evaluation.cross_data import file_sha256
 from ..evaluation.forgery_metric import VIDEO_RULES
 from ..faces import CropOptions
+from ..io.config_text import ConfigTextError, parse_config
 from ..io.text import one_line, printable
 from ..visualization.cam import cam_maps
 from ..visualization.feature_maps import clue_maps, has_clue
@@ -35,7 +36,6 @@ from .allowed import (
     whole_number,
     without_files,
 )
-from .config_text import ConfigTextError, parse_config
 
 __all__ = ['Detector', 'DetectorError', 'Threshold', 'load_detector']
 
@@ -273,7 +273,7 @@ def load_detector(
     """Load a detector that ``tools/train.py`` saved.
 
     The config is read from the checkpoint as values; no code in it is run
-    (:func:`~gml_mmaction.apis.config_text.parse_config`). A checkpoint
+    (:func:`~gml_mmaction.io.config_text.parse_config`). A checkpoint
     that does not say how its crops were made gets what its annotations told
     and the defaults. A side file ``NAME.calibration.json``
     beside the checkpoint is used (``tools/calibrate.py``).

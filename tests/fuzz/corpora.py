@@ -517,7 +517,7 @@ def damage_config_file(rng, path):
 
 
 def read_config(root):
-    from gml_mmaction.apis.config_text import parse_config
+    from gml_mmaction.io.config_text import parse_config
 
     parse_config((root / 'data/config.py').read_text()).pretty_text  # noqa: B018
 

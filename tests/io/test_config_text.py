@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 from tiny import REPO
 
-from gml_mmaction.apis.config_text import ConfigTextError, parse_config
+from gml_mmaction.io.config_text import ConfigTextError, parse_config
 
 CONFIGS = sorted(
     path
