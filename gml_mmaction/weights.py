@@ -3,7 +3,7 @@
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import CheckpointError
@@ -119,7 +119,8 @@ def load_half(
     """Start a part of a network from a file that holds half of it at least.
 
     Args:
-        module: ``nn.Module``.
+        module: ``nn.Module``; its method ``added_names``, if it has one,
+            names what no published file holds and need not be there.
         state: The file's ``state_dict``, of the part or of a whole network.
         file: Named in the error.
         prefix: Of the part's names in the file; the one of ``PARTS`` that
@@ -129,7 +130,12 @@ def load_half(
         CheckpointError: Less than half of its tensors are in the file.
     """
     state = unwrapped_names(state, file)
-    names = [name for name in module.state_dict() if COUNTER not in name]
+    added = getattr(module, 'added_names', frozenset)()
+    names = [
+        name
+        for name in module.state_dict()
+        if COUNTER not in name and name not in added
+    ]
     if prefix is None:
         prefix = max(PARTS, key=lambda p: sum(p + n in state for n in names))
     elif not prefix.endswith('.'):
@@ -137,7 +143,9 @@ def load_half(
     size = len(prefix)
     part = {n[size:]: x for n, x in state.items() if n.startswith(prefix)}
     fit = load_weights(module, part)
-    matched = len(names) - len(fit.missing) - len(fit.misshapen)
+    missing = [name for name in fit.missing if name not in added]
+    fit = replace(fit, missing=missing)
+    matched = len(names) - len(missing) - len(fit.misshapen)
     if 2 * matched < len(names):
         raise CheckpointError(
             f'{file}: it has {max(matched, 0)} of the {len(names)} tensors of '

@@ -317,6 +317,16 @@ class Xception(BaseModule):
         x = self.relu(self.bn1(self.conv1(x)))
         return self.relu(self.bn2(self.conv2(x)))
 
+    def added_names(self) -> frozenset[str]:
+        """Names of the tensors that motion blocks add to the network."""
+        return frozenset(
+            f'{place}.{name}'
+            for place, block in self.named_modules()
+            if isinstance(block, (CSTM, MotionBlock))
+            for name in block.state_dict()
+            if not name.endswith('spatial.weight')
+        )
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor] | Tensor:
         """F_out and the last features, or the last alone; see the class."""
         self.check_length(x)
