@@ -1,8 +1,7 @@
 """MP4 files: are they whole, and may decoding start at each key frame?
 
-decord numbers key frames in the order of decoding, and counts frames from
-where it entered. Both are right only if nothing that is decoded after a key
-frame is shown before it or needs what came before it. For H.264 that is what
+A file may be entered at a key frame only if nothing that is decoded after it
+is shown before it or needs what came before it. For H.264 that is what
 an IDR picture promises (ITU-T H.264, 7.4.1.2.4); without reordering (no
 ``ctts`` box) it holds for the key frames of any codec here. The file's index
 is read, not its frames (ISO/IEC 14496-12, box names as there).
