@@ -406,7 +406,7 @@ def test_same_seed_same_bytes_with_any_number_of_processes(
     make_demo(tmp_path, **{**small, 'workers': 2})
     files = sorted(path for path in demo.rglob('*') if path.is_file())
     assert demo / 'origin.json' in files
-    assert len(files) == 12 + 3 + 1 + 1  # videos, splits, settings, origin
+    assert len(files) == 12 + 3 + 1 + 1  # videos, splits, people, origin
     for path in files:
         other = tmp_path / path.relative_to(demo)
         assert other.read_bytes() == path.read_bytes(), path.name
