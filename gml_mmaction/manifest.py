@@ -12,6 +12,7 @@ from .distortions import parse_distortions
 from .fields import (
     LABEL,
     LIST,
+    NUMBER,
     OBJECT,
     PLACE,
     RELATIVE,
@@ -36,6 +37,10 @@ _LIMITS = Rule(
         isinstance(value, dict) and all(map(_LIMIT.holds, value.values()))
     ),
 )
+_RATE = Rule(
+    'a number, 0 or more, or null',
+    lambda v: v is None or (NUMBER.holds(v) and v >= 0),
+)
 _MANIFEST = dict(
     source=TEXT,
     origin=Rule(
@@ -51,6 +56,7 @@ _MANIFEST = dict(
     **dict.fromkeys(('size', 'stride', 'quality', 'min_frames'), whole(0)),
     **dict.fromkeys(('upsample', 'search_stride'), whole(0)),
     **dict.fromkeys(('check_stride', 'lost'), whole(0)),
+    rate=_RATE,
 )
 _SPLIT = one_of('train', 'val', 'test')
 _VIDEO = dict(video_id=PLACE, split=_SPLIT, label=LABEL, method=TEXT)
@@ -63,6 +69,8 @@ _VIDEO_MAY_HAVE = dict(
     width=whole(0),
     height=whole(0),
     tracks=list_of(OBJECT),
+    rate=_RATE,
+    fps=_RATE,
     distortions=TEXT,
 )
 

@@ -91,6 +91,7 @@ def write_detector(path, seed=0, size=64, **provenance):
         real_videos=24,
         fake_videos=24,
         methods=['Deepfakes'],
+        rates=dict(low=12.5, median=12.5, high=12.5),
     )
     validation = dict(
         iter=50,

@@ -58,13 +58,12 @@ def draw(args: argparse.Namespace, out: Path) -> Path:
     """Explain one clip of each video."""
     detector = load_detector(args.checkpoint, args.device)
     cam = ForgeryCAM(detector.model, args.layer, colormap='inferno')
-    options = detector.crop_options
     clips = [
         face_clip(
             path,
             None,
-            size=options.size,
-            stride=options.stride,
+            size=detector.crop_options.size,
+            take=detector.take,
             num_frames=detector.clip_len,
             start=args.start,
         )

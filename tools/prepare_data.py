@@ -33,6 +33,7 @@ CROP_OPTIONS = (
     'tracks',
     'size',
     'stride',
+    'rate',
     'quality',
     'min_frames',
 )
@@ -63,6 +64,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add('--size', type=int, default=CropOptions.size, help='pixels')
     add('--stride', type=int, default=CropOptions.stride, help='frames')
+    add(
+        '--rate',
+        type=float,
+        metavar='FPS',
+        help='save so many frames a second, by time, instead of every '
+        'STRIDE-th',
+    )
     add('--quality', type=int, default=CropOptions.quality, help='of JPEG')
     add(
         '--min-frames',

@@ -54,8 +54,8 @@ class ClipDecode(BaseTransform):
     in a video, as in training, is decoded from the key frame before it, which
     takes several times as long.
 
-    Reads ``frame_inds`` and either ``frame_dir`` and ``filename_tmpl``, or
-    ``video``, ``start`` and ``stride``. Adds ``imgs``, ``img_shape``,
+    Reads ``frame_inds``; ``frame_dir`` and ``filename_tmpl``, or ``video``;
+    ``start`` and ``stride``, or ``frames``. Adds ``imgs``, ``img_shape``,
     ``original_shape`` and ``source_inds``, the clip's frames as numbered in
     the video.
 
@@ -78,7 +78,11 @@ class ClipDecode(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Add the clip's images to ``results``."""
         inds = np.asarray(results['frame_inds'])
-        results['source_inds'] = results['start'] + results['stride'] * inds
+        if 'frames' in results:  # taken by time
+            results['source_inds'] = np.asarray(results['frames'])[inds]
+        else:
+            first, stride = results['start'], results['stride']
+            results['source_inds'] = first + stride * inds
         read = self._from_video if 'video' in results else self._from_folder
         results['imgs'] = read(results)
         shape = results['imgs'][0].shape[:2]

@@ -37,6 +37,7 @@ from gml_mmaction.io.files import write_json
 from gml_mmaction.sources import LABELS, SPLITS, Video
 from gml_mmaction.sources.origin import read_origins
 
+from ..video import Rates, rates_of
 from .options import CropOptions
 from .pool import run_in_processes, run_on_cluster
 from .records import (
@@ -114,8 +115,9 @@ def prepare_videos(
         The report: ``rows`` per split and method with ``expected`` =
         ``missing`` + ``found`` and ``found`` = ``prepared`` + the sum of
         ``failed``, the number of ``tracks`` and of their ``frames``, and
-        ``notes``: of how many prepared videos the manifest notes what, any
-        number being N; their sum ``total``; ``failures`` with reason and
+        ``rates``, the spread of their frames a second (None where unknown),
+        and ``notes``: of how many prepared videos the manifest notes what,
+        any number being N; their sum ``total``; ``failures`` with reason and
         detail; ids of the ``missing``; ``notes`` as given.
 
     Raises:
@@ -198,7 +200,38 @@ def format_report(report: dict) -> str:
         f'note "{note}": {count} videos'
         for note, count in report['total']['notes'].items()
     ]
-    return '\n'.join([*lines, *notes])
+    return '\n'.join([*lines, *_rate_lines(report['rows']), *notes])
+
+
+def _rate_lines(rows: Sequence[dict]) -> list[str]:
+    """Say how many frames a second were saved, and where a label has others.
+
+    A detector might learn the rate instead of the forgery.
+    """
+    lines = []
+    for split in dict.fromkeys(row['split'] for row in rows):
+        here = [r for r in rows if r['split'] == split and r.get('rates')]
+        rates = {r['method']: Rates.from_record(r['rates']) for r in here}
+        if not rates:
+            continue
+        if len({str(spread) for spread in rates.values()}) == 1:
+            (spread, *_) = rates.values()
+            lines.append(f'{split}: {spread} frames a second')
+            continue
+        texts = [f'{method} {spread}' for method, spread in rates.items()]
+        lines.append(f'{split}: frames a second: {", ".join(texts)}')
+        real = rates.get('real')
+        others = [
+            method
+            for method, spread in rates.items()
+            if real and not real.near(spread.median)
+        ]
+        if others:
+            lines.append(
+                f'{split}: {", ".join(others)} at another rate than real: a '
+                'detector may learn the rate. Remedy: prepare with --rate'
+            )
+    return lines
 
 
 def _align(cells: Sequence[str], *, left: bool) -> list[str]:
@@ -335,6 +368,7 @@ def _count(results: Sequence[dict | None]) -> dict:
         for kind in {re.sub(r'\d+', 'N', note) for note in result['notes']}
     )
     tracks = [track for result in prepared for track in result['tracks']]
+    rates = rates_of([r['rate'] for r in prepared if r.get('rate')])
     return {
         'expected': len(results),
         'missing': len(results) - len(found),
@@ -343,6 +377,7 @@ def _count(results: Sequence[dict | None]) -> dict:
         'failed': dict(sorted(reasons.items())),
         'tracks': len(tracks),
         'frames': sum(track['num_frames'] for track in tracks),
+        'rates': rates and rates._asdict(),
         'notes': dict(sorted(notes.items())),
     }
 
@@ -389,6 +424,12 @@ def _write_lists(
             )
         ]
         told = {'origin': origins[split]} if split in origins else {}
+        results = [
+            records[v.video_id]['result'] for v in videos if v.split == split
+        ]
+        rates = rates_of([r['rate'] for r in results if r.get('rate')])
+        if rates:
+            told['rates'] = rates._asdict()
         annotation = {'metainfo': told | metainfo, 'data_list': data_list}
         write(out / f'{split}.json', annotation)
 
@@ -405,6 +446,8 @@ def _annotations(video: Video, record: dict, store: str) -> list[dict]:
             'label': video.label,
             'method': video.method,
         }
+        if 'frames' in track:
+            entry['frames'] = track['frames']
         if store == 'crops':
             entry['frame_dir'] = f'frames/{video.video_id}/{index}'
         else:

@@ -45,7 +45,11 @@ class Frames:
             (H, W, 3), RGB, uint8.
         """
         stop = self.num_frames if stop is None else min(self.num_frames, stop)
-        for index in range(start, stop, stride):
+        return self.take(range(start, stop, stride))
+
+    def take(self, indices: Iterable[int]) -> Iterator[np.ndarray]:
+        """Yield the frames at ascending ``indices``; ends early as above."""
+        for index in indices:
             frame = self._read(index)
             if frame is None:
                 return

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny import CONFIG, REPO, TINY, write_detector, write_prepared
+from videos import write
 
 from gml_mmaction.apis import (
     ForgeryInferencer,
@@ -16,6 +17,7 @@ from gml_mmaction.apis import (
     load_detector,
 )
 from gml_mmaction.apis.analysis import VERDICTS
+from gml_mmaction.apis.detector import DetectorError
 from gml_mmaction.apis.inferencer import InputError
 from gml_mmaction.video import open_video
 
@@ -56,6 +58,94 @@ def test_clips_are_eight_frames_each_every_second_of_the_video(
     assert [clip['stop'] for clip in track['clips']] == [16, 32, 48, 64]
     assert track['clips'][1]['seconds'] == [0.64, 1.28]
     assert (track['start'], track['stop']) == (0, 70)
+
+
+@pytest.fixture(scope='module')
+def portraits(draw_faces):
+    """Frames of a face that moves, as at 25 a second."""
+    rng = np.random.default_rng(3)
+    steps = np.cumsum(rng.integers(-2, 3, (48, 2)), axis=0)
+    return [draw_faces((30 + dx, 20 + dy, 120)) for dx, dy in steps]
+
+
+def lossless(path, frames, **options):
+    return write(path, frames, codec='ffv1', pix_fmt='yuv444p', **options)
+
+
+def test_frames_are_taken_by_time_at_the_rate_of_the_training(
+    inferencer, portraits, tmp_path
+):
+    usual = lossless(tmp_path / 'a.mkv', portraits)
+    doubled = [frame for frame in portraits for _ in range(2)]
+    fast = lossless(tmp_path / 'b.mkv', doubled, fps=50)
+    one, two = (inferencer.analyse(p).prediction for p in (usual, fast))
+    (track,), (same) = one['tracks'], two['tracks'][0]
+    assert [clip['score'] for clip in same['clips']] == pytest.approx(
+        [clip['score'] for clip in track['clips']]
+    )
+    assert [c['start'] for c in same['clips']] == [0, 32, 64]
+    assert [c['seconds'] for c in same['clips']] == [
+        c['seconds'] for c in track['clips']
+    ]
+    assert one['video']['rate'] == two['video']['rate'] == 12.5
+    assert two['notes'] == []
+
+
+def test_a_video_with_too_few_frames_is_taken_whole_and_says_so(
+    inferencer, portraits, tmp_path
+):
+    path = lossless(tmp_path / 'a.mkv', portraits[:24], fps=10)
+    prediction = inferencer.analyse(path).prediction
+    (note,) = prediction['notes']
+    assert note.startswith('10 frames a second, fewer than the 12.5 wanted')
+    assert prediction['video']['rate'] == 10
+    clips = prediction['tracks'][0]['clips']
+    assert [clip['start'] for clip in clips] == [0, 8, 16]
+    assert clips[-1]['seconds'] == [1.6, 2.4]
+
+
+def test_no_clip_reaches_over_a_gap_in_time(inferencer, portraits, tmp_path):
+    times = [40 * i + 4000 * (i >= 20) for i in range(48)]
+    path = lossless(tmp_path / 'a.mkv', portraits, times=times)
+    prediction = inferencer.analyse(path).prediction
+    assert [track['start'] for track in prediction['tracks']] == [0, 20]
+    spans = [c['seconds'] for t in prediction['tracks'] for c in t['clips']]
+    assert spans == [[0.0, 0.64], [4.8, 5.44]]
+    assert prediction['notes'][0].startswith('no frames for up to 4.')
+
+
+def test_the_overlay_and_the_moment_show_the_clip_of_each_frame(
+    inferencer, portraits, tmp_path
+):
+    doubled = [frame for frame in portraits for _ in range(2)]
+    path = lossless(tmp_path / 'b.mkv', doubled, fps=50)
+    analysis = inferencer.analyse(path)
+    (track,) = analysis.prediction['tracks']
+    for clip in track['clips']:
+        for index in (clip['start'], clip['stop'] - 1):
+            moment = analysis.moment(index / 50)
+            assert (moment.index, moment.score) == (index, clip['score'])
+
+
+def test_a_checkpoint_without_its_rate_says_so(tmp_path, portraits):
+    training = dict(source='mine', size=64, stride=2)
+    path = write_detector(tmp_path / 'old.pth', training=training)
+    detector = load_detector(path, 'cpu')
+    assert detector.rates is None
+    assert 'every 2nd of the video, at whatever rate' in ' '.join(
+        detector.words
+    )
+    video = lossless(tmp_path / 'a.mkv', portraits[:24], fps=10)
+    prediction = analyse(detector, video).prediction
+    assert prediction['tracks'][0]['clips'][0]['stop'] == 16
+
+
+@pytest.mark.parametrize('rates', [{'low': 1}, [1, 2, 3], 'fast', -1])
+def test_rates_that_cannot_be_are_refused(rates, tmp_path):
+    training = dict(source='mine', size=64, stride=2, rates=rates)
+    path = write_detector(tmp_path / 'bad.pth', training=training)
+    with pytest.raises(DetectorError, match=r'bad\.pth: .* rates'):
+        load_detector(path, 'cpu')
 
 
 def test_a_track_is_the_mean_of_its_clips_and_a_video_its_highest_track(
@@ -176,7 +266,8 @@ def test_a_huge_frame_is_not_doubled_and_a_note_says_so(
     prediction = inferencer.analyse(frames).prediction
     assert prediction['status'] == 'ok'
     assert prediction['notes'] == [
-        '3860x2180: faces below 80 pixels are not looked for'
+        'its frame rate is not known; every 2nd frame taken',
+        '3860x2180: faces below 80 pixels are not looked for',
     ]
 
 

@@ -475,6 +475,7 @@ def test_annotations_carry_the_hash_of_the_manifest(crops):
             'filename_tmpl': '{:06}.jpg',
             'classes': ['real', 'fake'],
             'manifest': hashlib.sha256(manifest).hexdigest(),
+            'rates': {'low': 12.5, 'median': 12.5, 'high': 12.5},
         }
 
 
