@@ -8,6 +8,7 @@ from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from ..errors import CheckpointError
 from ..manifest import read_manifest
 from ..settings import inner_datasets
 from ..video import Rates, rates_of
@@ -47,13 +48,22 @@ class ProvenanceHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Read the manifest of the training data."""
         self._training = describe_training(runner.train_dataloader.dataset)
+        rates = self._training.get('rates')
+        if rates:
+            spread = Rates.from_record(rates)
+            runner.logger.info(f'Training crops: {spread} frames a second')
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Remember at which rate the weights were trained."""
         meta = checkpoint.get('meta') or {}
-        training = meta.get(PROVENANCE, {}).get('training', {})
-        rates = training.get('rates')
-        self._trained_at = rates and Rates.from_record(rates)
+        try:
+            rates = meta.get(PROVENANCE, {}).get('training', {}).get('rates')
+            self._trained_at = rates and Rates.from_record(rates)
+        except (AttributeError, ValueError):
+            raise CheckpointError(
+                'the checkpoint says of its training what cannot be. Remedy: '
+                'give another one'
+            ) from None
 
     def before_test(self, runner: Runner) -> None:
         """Say where the data have another rate than those of the training."""

@@ -64,10 +64,11 @@ class Rates(NamedTuple):
 
 
 def rates_of(values: Sequence[float]) -> Rates | None:
-    """The spread of the rates of videos; None without any."""
-    if not values:
+    """The spread of the rates of videos; None without one that can be."""
+    believed = [value for value in values if 0.001 <= value <= MAX_RATE]
+    if not believed:
         return None
-    ends = np.quantile(values, (0.05, 0.5, 0.95), method='nearest')
+    ends = np.quantile(believed, (0.05, 0.5, 0.95), method='nearest')
     return Rates(*(round(float(value), 3) for value in ends))
 
 

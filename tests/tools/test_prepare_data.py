@@ -3,8 +3,11 @@ import shutil
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
+from videos import write
 
+from gml_mmaction.datasets import FaceClipDataset
 from gml_mmaction.sources.ffpp import list_videos
 from gml_mmaction.sources.options import source_notes
 
@@ -329,3 +332,68 @@ def test_real_people_are_prepared(main, real_people, tmp_path):
         assert track['num_frames'] == -(-total // 2)
         fps = capture.get(cv2.CAP_PROP_FPS)
         assert entry['fps'] == pytest.approx(fps, rel=1e-3)
+
+
+@pytest.fixture(scope='module')
+def two_rates(draw_faces, tmp_path_factory):
+    """Real videos of 30 frames a second, fakes of 20."""
+    root = tmp_path_factory.mktemp('two_rates')
+    rng = np.random.default_rng(0)
+    for name, fps in (('train/real/a', 30), ('train/fake/swap/b', 20)):
+        steps = np.cumsum(rng.integers(-2, 3, (3 * fps, 2)), axis=0)
+        faces = [draw_faces((30 + x, 20 + y, 120)) for x, y in steps]
+        write(root / f'{name}.mp4', faces, fps=fps)
+    return root
+
+
+def test_classes_of_different_rates_are_told(
+    main, two_rates, tmp_path, capsys
+):
+    command = ['folder', str(two_rates), str(tmp_path / 'out')]
+    assert main([*command, '--workers', '1']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert 'train: frames a second: real 15, swap 10' in lines
+    (warning,) = (line for line in lines if 'may learn the rate' in line)
+    assert warning.startswith('train: swap at another rate than real')
+    assert warning.endswith('Remedy: prepare with --rate')
+    metainfo = read(tmp_path / 'out/train.json')['metainfo']
+    assert metainfo['rates'] == {'low': 10, 'median': 10, 'high': 15}
+
+
+def test_with_a_rate_all_have_the_same_and_both_stores_the_same_crops(
+    main, two_rates, tmp_path, capsys
+):
+    clips = {}
+    for store in ('crops', 'boxes'):
+        out = tmp_path / store
+        options = ['--rate', '10', '--store', store, '--image', 'png']
+        options += ['--size', '64', '--workers', '1']
+        assert main(['folder', str(two_rates), str(out), *options]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert 'train: 10 frames a second' in lines
+        manifest = read(out / 'manifest.json')
+        assert manifest['rate'] == 10
+        assert [video['rate'] for video in manifest['videos']] == [10, 10]
+        dataset = FaceClipDataset(
+            ann_file='train.json',
+            data_root=str(out),
+            test_mode=True,
+            pipeline=[dict(type='ClipDecode'), dict(type='FaceCrop', size=64)],
+        )
+        clips[store] = [dataset[i] for i in range(len(dataset))]
+    by_time = {'real': np.arange(0, 90, 3), 'swap': np.arange(0, 60, 2)}
+    assert len(clips['crops']) == 6
+    for one, two in zip(clips['crops'], clips['boxes'], strict=True):
+        wanted = by_time[one['method']][8 * one['clip_index'] :][:8]
+        assert list(one['source_inds']) == list(wanted)
+        assert list(two['source_inds']) == list(wanted)
+        assert np.array_equal(one['imgs'], two['imgs'])
+
+
+def test_a_restart_with_another_rate_is_refused(
+    main, two_rates, tmp_path, capsys
+):
+    command = ['folder', str(two_rates), str(tmp_path / 'out'), '--rate']
+    assert main([*command, '10', '--workers', '1']) == 0
+    assert main([*command, '5', '--workers', '1']) == 1
+    assert 'rate was 10.0, is 5.0' in capsys.readouterr().err
