@@ -151,6 +151,7 @@ def at_rate(reader: Frames, rates: Rates, stride: int) -> Taken:
     indices: Sequence[int] = range(0, len(times), step or 1)
     if step is None:
         indices = _nearest(times, rates.median)
+    late = np.count_nonzero(np.diff(times) > LATE / rates.low)
     times = times[np.asarray(indices, int)]
     gaps = _gaps(times)
     return Taken(
@@ -159,7 +160,7 @@ def at_rate(reader: Frames, rates: Rates, stride: int) -> Taken:
         reader.num_frames,
         _mean_rate(times),
         frozenset(gaps),
-        tuple(_notes(times, rates, gaps)),
+        tuple(_notes(times, rates, gaps, late - len(gaps))),
     )
 
 
@@ -209,7 +210,10 @@ def _gaps(times: np.ndarray) -> list[int]:
     return (np.flatnonzero(steps > least) + 1).tolist()
 
 
-def _notes(times: np.ndarray, rates: Rates, gaps: Sequence[int]) -> list[str]:
+def _notes(
+    times: np.ndarray, rates: Rates, gaps: Sequence[int], late: int
+) -> list[str]:
+    """What is odd; ``late`` counts the steps of the video that are too long."""
     notes = []
     steps = np.diff(times)
     if gaps:
@@ -223,17 +227,15 @@ def _notes(times: np.ndarray, rates: Rates, gaps: Sequence[int]) -> list[str]:
     if not len(steps):
         return notes
     mean = 1 / steps.mean() if steps.mean() else np.inf
-    late = float(np.mean(steps > LATE / rates.low))
     if mean < rates.low / NEAR:
         notes.append(
             f'{mean:.3g} frames a second, fewer than the {rates} wanted: '
             'motion looks faster than it is'
         )
-    elif late > FEW:
+    elif late > FEW * len(steps):
         notes.append(
-            f'frames are missing: {late:.0%} of the steps are longer than '
-            f'at the {rates} frames a second wanted; motion looks faster '
-            'there than it is'
+            f'{late} of {len(steps)} frames come later than at the {rates} '
+            'frames a second wanted; motion looks faster there than it is'
         )
     return notes
 
