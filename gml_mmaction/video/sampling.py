@@ -213,7 +213,7 @@ def _gaps(times: np.ndarray) -> list[int]:
 def _notes(
     times: np.ndarray, rates: Rates, gaps: Sequence[int], late: int
 ) -> list[str]:
-    """What is odd; ``late`` counts the steps of the video that are too long."""
+    """What is odd; ``late`` counts the too long steps of the video."""
     notes = []
     steps = np.diff(times)
     if gaps:
