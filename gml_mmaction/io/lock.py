@@ -62,7 +62,8 @@ def hold(folder: str | Path, what: str) -> Iterator[None]:
     finally:
         with _GUARD:
             _HELD.discard(path)
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the folder may be gone
+                path.unlink()
             os.close(file)
 
 

@@ -12,6 +12,7 @@ import sys
 from typing import TextIO
 
 __all__ = [
+    'figure_text',
     'one_line',
     'printable',
     'printable_lines',
@@ -19,11 +20,19 @@ __all__ = [
     'widen_streams',
 ]
 
+_TRACEBACK = 'Original Traceback (most recent call last):\n'
+
 
 def one_line(error: BaseException) -> str:
-    """What an error says, as :func:`printable`, line breaks as spaces."""
+    """What an error says, as :func:`printable`, line breaks as spaces.
+
+    Of an error of a loader's process, which hands its traceback over within
+    the message, it is the last line.
+    """
     quoted = isinstance(error, KeyError) and error.args
-    text = str(error.args[0] if quoted else error)
+    text = str(error.args[0] if quoted else error).strip()
+    if _TRACEBACK in text:
+        text = text.split('\n')[-1]
     return printable(' '.join(text.split())) or type(error).__name__
 
 
@@ -45,6 +54,11 @@ def printable_lines(text: str) -> str:
         '\t'.join(map(printable, line.split('\t')))
         for line in text.split('\n')
     )
+
+
+def figure_text(text: object) -> str:
+    r"""Do as :func:`printable` for matplotlib, to which ``$`` is a formula."""
+    return printable(text).replace('$', r'\$')
 
 
 def say(*lines: object, file: TextIO | None = None) -> None:

@@ -6,6 +6,7 @@ reads both, and names a video the same in both.
 """
 
 import os
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -33,9 +34,10 @@ _NAMED = 3  # examples in a note
 _LEFT_OUT: ContextVar[dict[str, set[Path]] | None] = ContextVar(
     'left_out', default=None
 )
+_LOCALE = '; the locale is not UTF-8 either: set PYTHONUTF8=1)'
 _NAME = (
     'names are not UTF-8, have control characters or are too long (rename '
-    'them)'
+    'them' + (')' if sys.getfilesystemencoding() == 'utf-8' else _LOCALE)
 )
 _LINK = (
     'links lead out of their folder of the set and are not followed (copy '
@@ -96,7 +98,7 @@ def is_well_named(name: PurePath, where: Path) -> bool:
 
 def _some(paths: set[Path], root: Path) -> str:
     names = [
-        printable(str(p.relative_to(root) if p.is_relative_to(root) else p))
+        printable(p.relative_to(root) if p.is_relative_to(root) else p)[:99]
         for p in sorted(paths)
     ]
     return ', '.join(names[:_NAMED]) + (', ...' if names[_NAMED:] else '')

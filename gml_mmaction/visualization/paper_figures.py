@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..faces import crop, detect_faces, square_around
+from ..io.text import figure_text
 from ..video import VideoError, open_video
 from .flow import GAIN, draw_flow, optical_flow
 
@@ -62,7 +63,7 @@ class FaceClip:
         frame = self.frames[i]
         when = f'{frame / self.fps:.2f} s' if self.fps else f'frame {frame}'
         name = self.name if len(self.name) <= 16 else self.name[:15] + '…'
-        return f'{name}\n{when}'
+        return f'{figure_text(name)}\n{when}'
 
 
 def face_clip(

@@ -103,8 +103,8 @@ def test_an_odd_name_is_left_out_and_named(tree, source, name):
 def test_an_odd_entry_of_a_list_is_left_out_and_named(tree):
     root = tree('dfdc')
     path = root / 'dfdc_train_part_0/metadata.json'
-    odd = dict.fromkeys(('a.mp4', '\udcff.mp4', 'b\n.mp4'), {'label': 'FAKE'})
-    path.write_text(json.dumps(odd))
+    names = ('a.mp4', '\udcff.mp4', 'b\n.mp4')
+    path.write_text(json.dumps({name: {'label': 'FAKE'} for name in names}))
     videos, notes = list_with_notes('dfdc', root, {})
     assert [video.path.name for video in videos] == ['a.mp4']
     assert '2 names are not UTF-8' in notes[-1]
