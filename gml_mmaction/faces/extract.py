@@ -187,7 +187,9 @@ class _Source(ExitStack):
         self._framewise = is_framewise(video.distortions)
         self._seed = seed_of(video.video_id)
         self.notes: list[str] = []
-        self._reader = self.enter_context(_open(video.path, video.member))
+        self._reader = self.enter_context(
+            _open(video.path, video.member, one_size=not video.cropped)
+        )
         self.stop = self._reader.num_frames
         self._finder = None
         if search and (video.boxes_from or not self._framewise):
@@ -326,9 +328,11 @@ class _Source(ExitStack):
         }
 
 
-def _open(path: Path, member: str = '') -> VideoReader | ImageSequence:
+def _open(
+    path: Path, member: str = '', *, one_size: bool = True
+) -> VideoReader | ImageSequence:
     with _reading():
-        return open_video(path, member)
+        return open_video(path, member, one_size=one_size)
 
 
 def _open_finder(video: Video) -> VideoReader | ImageSequence:
