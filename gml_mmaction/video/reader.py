@@ -159,9 +159,9 @@ class VideoReader(Frames):
     def _fit(self, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
         stored = self._decoder.size
-        if stored and (width, height) != stored:
-            if SIZES_DIFFER not in self.notes:
-                self.notes.append(SIZES_DIFFER)
+        changed = stored and (width, height) != stored
+        if changed and SIZES_DIFFER not in self.notes:
+            self.notes.append(SIZES_DIFFER)
         return cv2.resize(image, self._size, interpolation=cv2.INTER_LINEAR)
 
     def _read(self, index: int) -> np.ndarray | None:
