@@ -101,6 +101,7 @@ LAUNCHER_VARIABLES = (
     'MASTER_ADDR',
     'MASTER_PORT',
 )
+NOWHERE = '/nonexistent'
 SLURM_VARIABLES = (
     'SLURM_PROCID',
     'SLURM_LOCALID',
@@ -197,6 +198,18 @@ def prepare() -> None:
     for workaround in WORKAROUNDS:
         if workaround.apply is not None and workaround.reason():
             workaround.apply()
+
+
+def give_home() -> None:
+    """Let a user without a home import the stack, as in some containers.
+
+    Upstream: yapf and platformdirs, which MMEngine imports, end where ``HOME``
+    is not set and the system does not know the user; no report upstream is
+    known to us. Here such a user gets Debian's home of nobody, which does not
+    exist: all that keeps a cache does without.
+    """
+    if os.path.expanduser('~') == '~':
+        os.environ['HOME'] = NOWHERE
 
 
 def status() -> list[tuple[Workaround, str]]:
@@ -1062,6 +1075,10 @@ def _folder_of(name: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
+def _why_home() -> str:
+    return 'the user has no home' if os.environ.get('HOME') == NOWHERE else ''
+
+
 def _why_drn() -> str:
     models = _folder_of('mmaction') / 'models'
     found = (models / 'localizers' / 'drn' / 'drn.py').is_file()
@@ -1133,6 +1150,12 @@ def _why_cpu() -> str:
 
 
 WORKAROUNDS = (
+    Workaround(
+        'a user without a home',
+        'platformdirs/_xdg.py',
+        _why_home,
+        give_home,
+    ),
     Workaround(
         'missing mmaction.models.localizers.drn',
         'open-mmlab/mmaction2#2714',
