@@ -26,6 +26,10 @@ from typing import Any
 
 import cv2
 import numpy as np
+
+import gml_mmaction  # noqa: F401, the host's imports may need a repair
+
+# isort: split
 from mmaction.registry import DATASETS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope

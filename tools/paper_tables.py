@@ -27,6 +27,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gml_mmaction  # noqa: F401, the host's imports may need a repair
+
+# isort: split
 from demo import CONFIGS, TOOLS, best_checkpoint, run_tool
 from mmengine.config import Config, DictAction
 from train import one_line_errors

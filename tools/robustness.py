@@ -21,6 +21,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import gml_mmaction  # noqa: F401, the host's imports may need a repair
+
+# isort: split
 from mmengine.config import DictAction
 from train import one_line_errors, read_config
 

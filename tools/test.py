@@ -12,6 +12,9 @@ Example:
 import argparse
 from pathlib import Path
 
+import gml_mmaction  # noqa: F401, the host's imports may need a repair
+
+# isort: split
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from train import add_run_options, one_line_errors, one_run, read_config

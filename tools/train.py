@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
+import gml_mmaction  # noqa: F401, the host's imports may need a repair
+
+# isort: split
 from mmengine.config import Config, DictAction
 from mmengine.runner.checkpoint import CheckpointLoader
 
