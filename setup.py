@@ -64,6 +64,7 @@ setup(
         'scikit-learn>=1.3',
         'scipy',
         'matplotlib>=3.7',
+        'pillow>=10',  # tells the size of an image before it is decoded
         'tqdm',
     ],
     extras_require={

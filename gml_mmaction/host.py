@@ -17,6 +17,7 @@ import gc
 import importlib
 import importlib.metadata
 import itertools
+import logging
 import os
 import pickle
 import re
@@ -32,7 +33,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from .errors import CheckpointError, GMLError
-from .io.text import one_line
+from .io.text import one_line, printable_lines
 from .settings import check_tap, settle_workers
 
 
@@ -100,6 +101,7 @@ LAUNCHER_VARIABLES = (
     'MASTER_ADDR',
     'MASTER_PORT',
 )
+NOWHERE = '/nonexistent'
 SLURM_VARIABLES = (
     'SLURM_PROCID',
     'SLURM_LOCALID',
@@ -196,6 +198,18 @@ def prepare() -> None:
     for workaround in WORKAROUNDS:
         if workaround.apply is not None and workaround.reason():
             workaround.apply()
+
+
+def give_home() -> None:
+    """Let a user without a home import the stack, as in some containers.
+
+    Upstream: yapf and platformdirs, which MMEngine imports, end where ``HOME``
+    is not set and the system does not know the user; no report upstream is
+    known to us. Here such a user gets Debian's home of nobody, which does not
+    exist: all that keeps a cache does without.
+    """
+    if os.path.expanduser('~') == '~':
+        os.environ['HOME'] = NOWHERE
 
 
 def status() -> list[tuple[Workaround, str]]:
@@ -628,6 +642,40 @@ def write_files_whole() -> None:
     LocalBackend.put = put
 
 
+def log_readably() -> None:
+    """Let logs be UTF-8 in any locale, and hold no control characters.
+
+    Upstream: ``MMLogger`` opens its file in the encoding of the locale, where
+    a sign that this lacks loses the line; no report upstream is known to us.
+    What is logged may come from names and files of others
+    (:func:`~gml_mmaction.io.text.printable_lines`).
+    """
+    from mmengine.logging import MMLogger
+
+    given = MMLogger.__init__
+    if hasattr(given, 'repaired_by'):
+        return
+
+    @functools.wraps(given)
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        given(self, *args, **kwargs)
+        self.addFilter(make_printable)
+        for handler in self.handlers:
+            if isinstance(handler, logging.FileHandler) and handler.stream:
+                handler.stream.reconfigure(
+                    encoding='utf-8', errors='backslashreplace'
+                )
+
+    init.repaired_by = __name__
+    MMLogger.__init__ = init
+
+
+def make_printable(record: logging.LogRecord) -> bool:
+    """A filter of a logger: escape what a terminal would obey."""
+    record.msg, record.args = printable_lines(record.getMessage()), None
+    return True
+
+
 def skip_batches(batches: Any, count: int) -> None:
     """Take ``count`` batches from a loop's iterator, by the sampler alone.
 
@@ -1027,6 +1075,10 @@ def _folder_of(name: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
+def _why_home() -> str:
+    return 'the user has no home' if os.environ.get('HOME') == NOWHERE else ''
+
+
 def _why_drn() -> str:
     models = _folder_of('mmaction') / 'models'
     found = (models / 'localizers' / 'drn' / 'drn.py').is_file()
@@ -1069,6 +1121,10 @@ def _why_whole_files() -> str:
     return 'the installed MMEngine writes files in place' if in_place else ''
 
 
+def _why_logs() -> str:
+    return 'MMEngine logs names and texts of files as they are'
+
+
 def _why_safe_loading() -> str:
     version = importlib.metadata.version('torch')
     if [int(part) for part in re.findall(r'\d+', version)[:2]] < [2, 6]:
@@ -1094,6 +1150,12 @@ def _why_cpu() -> str:
 
 
 WORKAROUNDS = (
+    Workaround(
+        'a user without a home',
+        'platformdirs/_xdg.py',
+        _why_home,
+        give_home,
+    ),
     Workaround(
         'missing mmaction.models.localizers.drn',
         'open-mmlab/mmaction2#2714',
@@ -1135,6 +1197,12 @@ WORKAROUNDS = (
         'mmengine/fileio/backends/local_backend.py, LocalBackend.put',
         _why_whole_files,
         write_files_whole,
+    ),
+    Workaround(
+        'logs in the encoding of the locale, with control characters',
+        'mmengine/logging/logger.py, MMLogger',
+        _why_logs,
+        log_readably,
     ),
     Workaround(
         'safe loading of checkpoints',

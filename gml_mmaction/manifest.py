@@ -78,11 +78,15 @@ _VIDEO_MAY_HAVE = dict(
 def read_manifest(folder: str | Path) -> dict[str, Any] | None:
     """Read ``manifest.json`` of a prepared folder; None if there is none.
 
+    Args:
+        folder: The folder; ``''``, a config's data set that is nowhere, has
+            none.
+
     Raises:
         FileError: It is none of ``tools/prepare_data.py``.
         OSError: It cannot be read.
     """
-    return _read(Path(folder, 'manifest.json'), _check_manifest)
+    return _read(folder, 'manifest.json', _check_manifest)
 
 
 def read_report(folder: str | Path) -> dict[str, Any] | None:
@@ -92,11 +96,14 @@ def read_report(folder: str | Path) -> dict[str, Any] | None:
         FileError: It is none of ``tools/prepare_data.py``.
         OSError: It cannot be read.
     """
-    return _read(Path(folder, 'report.json'), _check_report)
+    return _read(folder, 'report.json', _check_report)
 
 
-def _read(path: Path, check: Callable[[Any], None]) -> dict[str, Any] | None:
-    if not path.is_file():
+def _read(
+    folder: str | Path, name: str, check: Callable[[Any], None]
+) -> dict[str, Any] | None:
+    path = Path(folder, name)
+    if folder == '' or not path.is_file():
         return None
     content = read_json(path)
     try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from train import one_line_errors
 
 from gml_mmaction.apis import load_detector
+from gml_mmaction.io.text import say, widen_streams
 from gml_mmaction.visualization.cam import ForgeryCAM
 from gml_mmaction.visualization.paper_figures import draw_cam, face_clip
 
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> Path:
     args = parse_args(argv)
     with one_line_errors():
         path = draw(args, Path(args.out) / 'cam.png')
-    print(path)
+    say(path)
     return path
 
 
@@ -86,4 +87,5 @@ def draw(args: argparse.Namespace, out: Path) -> Path:
 
 
 if __name__ == '__main__':
+    widen_streams()
     main()

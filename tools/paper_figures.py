@@ -20,6 +20,7 @@ from typing import Any
 from train import one_line_errors
 
 from gml_mmaction.apis import load_detector
+from gml_mmaction.io.text import say, widen_streams
 from gml_mmaction.video import every
 from gml_mmaction.visualization.feature_maps import feature_maps
 from gml_mmaction.visualization.paper_figures import (
@@ -84,7 +85,7 @@ def main(argv: list[str] | None = None) -> Path:
     draw = {1: flow_figure, 3: feature_figure}[args.figure]
     with one_line_errors():
         path = draw(args, Path(args.out) / f'fig{args.figure}.png')
-    print(path)
+    say(path)
     return path
 
 
@@ -141,4 +142,5 @@ def check_moments(moments: Sequence[int], lowest: int, highest: int) -> None:
 
 
 if __name__ == '__main__':
+    widen_streams()
     main()

@@ -27,8 +27,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gml_mmaction  # noqa: F401, the host's imports may need a repair
+
+# isort: split
 from demo import CONFIGS, TOOLS, best_checkpoint, run_tool
 from mmengine.config import Config, DictAction
+from train import one_line_errors
 
 from gml_mmaction.evaluation.cross_data import file_sha256, target_facts
 from gml_mmaction.evaluation.forgery_metric import ALL_LEVELS
@@ -40,6 +44,8 @@ from gml_mmaction.evaluation.paper_tables import (
     table_rows,
 )
 from gml_mmaction.io.files import read_json, write_json, write_text
+from gml_mmaction.io.lock import hold
+from gml_mmaction.io.text import printable, say, widen_streams
 from gml_mmaction.sources.demo import KINDS
 
 MINIATURE = 'work_dirs/paper_miniature'
@@ -179,7 +185,7 @@ class Run(NamedTuple):
                 check=False,
             ).returncode
         if code:
-            lines = log.read_text(errors='replace').split('\n')
+            lines = log.read_bytes().decode(errors='replace').split('\n')
             last = next((x for x in reversed(lines) if x.strip()), '')
             raise RunError(f'{tool}.py failed ({log}): {last.strip()}')
 
@@ -332,7 +338,7 @@ def do_runs(runs: list[Run], devices: Iterable[str | None]) -> list[str]:
             failed.append(f'{run.folder.name}: {text}')
         finally:
             free.put(device)
-        print(f'[{number}/{total}] {run.folder.name}: {text}', flush=True)
+        say(f'[{number}/{total}] {run.folder.name}: {text}')
 
     with ThreadPoolExecutor(free.qsize()) as pool:
         try:
@@ -429,7 +435,7 @@ def facts(
     if missing:
         lines.append(f'Not run: {", ".join(missing)}')
     lines += [f'Failed: {line}' for line in failed]
-    return '\n'.join(f'- {line}' for line in lines) + '\n'
+    return '\n'.join(f'- {printable(line)}' for line in lines) + '\n'
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -445,14 +451,16 @@ def main(argv: list[str] | None = None) -> int:
         runs = plan(args)
         if not args.only_write:
             devices = args.gpus or [None] * args.jobs
-            failed = do_runs(runs, devices)
-        print('\n' + write_tables(args, runs, failed))
+            with one_line_errors(), hold(args.work_dir, 'series'):
+                failed = do_runs(runs, devices)
+        say('', *write_tables(args, runs, failed).split('\n'))
     except KeyboardInterrupt:
-        print('stopped; the same command goes on from here', file=sys.stderr)
+        say('stopped; the same command goes on from here', file=sys.stderr)
         return 130
-    print(f'written to {args.work_dir}/paper_tables.md and .json')
+    say(f'written to {args.work_dir}/paper_tables.md and .json')
     return 1 if failed else 0
 
 
 if __name__ == '__main__':
+    widen_streams()
     sys.exit(main())

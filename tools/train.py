@@ -9,16 +9,28 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
+import gml_mmaction  # noqa: F401, the host's imports may need a repair
+
+# isort: split
 from mmengine.config import Config, DictAction
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from gml_mmaction.engine import newest_checkpoint
 from gml_mmaction.errors import GMLError
 from gml_mmaction.host import build_runner, lost_processes
+from gml_mmaction.io.lock import hold
+from gml_mmaction.io.text import one_line, widen_streams
 from gml_mmaction.settings import LOADERS, inner_datasets
+
+# Where launchers say which process this is.
+RANKS = {
+    'pytorch': 'RANK',
+    'slurm': 'SLURM_PROCID',
+    'mpi': 'OMPI_COMM_WORLD_RANK',
+}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -154,6 +166,17 @@ def resume(cfg: Config, args: argparse.Namespace) -> None:
     }
 
 
+def one_run(cfg: Config, what: str) -> AbstractContextManager:
+    """Keep other runs of the kind out of the work dir.
+
+    All processes of a launcher are one run: its first one holds the folder.
+    """
+    rank = RANKS.get(cfg.launcher, '')
+    if os.environ.get(rank, '0') == '0':
+        return hold(cfg.work_dir, what)
+    return nullcontext()
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """End with the message alone where the message says what to mend."""
@@ -161,9 +184,9 @@ def one_line_errors() -> Iterator[None]:
         with lost_processes():
             yield
     except (OSError, GMLError, json.JSONDecodeError) as error:
-        # a loader's process hands its traceback over within the message
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise SystemExit(f'{Path(sys.argv[0]).name}: {lines[-1]}') from None
+        raise SystemExit(
+            f'{Path(sys.argv[0]).name}: {one_line(error)}'
+        ) from None
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -171,9 +194,11 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     with one_line_errors():
         cfg = read_config(args)
-        merge_args(cfg, args)
-        build_runner(cfg).train()
+        with one_run(cfg, 'training'):
+            merge_args(cfg, args)
+            build_runner(cfg).train()
 
 
 if __name__ == '__main__':
+    widen_streams()
     main()

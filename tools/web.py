@@ -14,6 +14,7 @@ from train import one_line_errors
 
 from gml_mmaction.apis import ForgeryInferencer
 from gml_mmaction.host import require
+from gml_mmaction.io.text import widen_streams
 from gml_mmaction.web.visits import Limits
 
 
@@ -73,4 +74,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
+    widen_streams()
     main()

@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import GMLError
+from ..fields import is_place
 from ..io.files import write_json
 from ..io.text import printable
 from ..video import VideoError
@@ -253,10 +254,12 @@ def _folder_names(sources: Sequence[Source]) -> list[str]:
     for source in sources:
         array = isinstance(source, np.ndarray)
         stem = 'array' if array else Path(source).stem or 'video'
-        # file systems take 255 bytes
-        if len(stem.encode()) > 200:
-            digest = hashlib.sha256(stem.encode()).hexdigest()[:8]
-            stem = f'{stem.encode()[:150].decode(errors="ignore")}-{digest}'
+        # file systems take 255 bytes, and names that are no text
+        if not is_place(stem) or len(stem.encode()) > 200:
+            digest = hashlib.sha256(stem.encode(errors='surrogatepass'))
+            start = ''.join(filter(str.isprintable, stem)).encode()[:150]
+            start = start.decode(errors='ignore') or 'video'
+            stem = f'{start}-{digest.hexdigest()[:8]}'
         name, count = stem, 1
         while name in names:
             count += 1

@@ -99,7 +99,8 @@ class ClipDecode(BaseTransform):
     def _from_video(self, results: dict) -> list[np.ndarray]:
         path, inds = results['video'], results['source_inds'].tolist()
         try:
-            reader = self._open(path, results.get('member', ''))
+            crops = results.get('square') is None
+            reader = self._open(path, results.get('member', ''), not crops)
             frames = reader.frames_at(inds)
         except VideoError as error:
             self._opened.pop(os.getpid(), None)
@@ -109,11 +110,12 @@ class ClipDecode(BaseTransform):
         seed = seed_of(results['video_id'])
         return _distort(frames, inds, _own(results), seed=seed)
 
-    def _open(self, path: str, member: str) -> VideoFrames:
+    def _open(self, path: str, member: str, one_size: bool) -> VideoFrames:
         opened, reader = self._opened.get(os.getpid(), (None, None))
-        if opened != (path, member):
-            reader = open_video(path, member)
-            self._opened[os.getpid()] = (path, member), reader
+        asked = path, member, one_size
+        if opened != asked:
+            reader = open_video(path, member, one_size=one_size)
+            self._opened[os.getpid()] = asked, reader
         return reader
 
 

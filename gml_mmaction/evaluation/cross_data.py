@@ -22,6 +22,7 @@ from mmengine.dist import is_main_process
 from ..errors import GMLError
 from ..host import build_runner
 from ..io.files import read_json, write_json, write_text
+from ..io.text import printable
 from ..manifest import read_manifest, read_report
 from ..settings import inner_datasets
 from .forgery_metric import LEVELS
@@ -422,7 +423,7 @@ def _facts(report: Mapping) -> list[str]:
             'threshold of clips {clip:.4f}'.format(**report['thresholds'])
         )
     lines += map(target_facts, report['targets'])
-    return [f'- {line}' for line in [*lines, *report['notes']]]
+    return [f'- {printable(line)}' for line in [*lines, *report['notes']]]
 
 
 def target_facts(target: Mapping) -> str:
@@ -447,6 +448,7 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
     Returns:
         Lines, one more than rows.
     """
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = []
     for row in rows:

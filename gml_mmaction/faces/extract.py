@@ -204,7 +204,9 @@ class _Source(ExitStack):
         self._framewise = is_framewise(video.distortions)
         self._seed = seed_of(video.video_id)
         self.notes: list[str] = []
-        self._reader = self.enter_context(_open(video.path, video.member))
+        self._reader = self.enter_context(
+            _open(video.path, video.member, one_size=not video.cropped)
+        )
         self._finder = None
         stop = max_frames or self._reader.num_frames
         if search and (video.boxes_from or not self._framewise):
@@ -368,9 +370,9 @@ class _Source(ExitStack):
         return record
 
 
-def _open(path: Path, member: str = '') -> Frames:
+def _open(path: Path, member: str = '', *, one_size: bool = True) -> Frames:
     with _reading():
-        return open_video(path, member)
+        return open_video(path, member, one_size=one_size)
 
 
 def _open_finder(video: Video) -> Frames:

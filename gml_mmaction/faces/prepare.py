@@ -33,7 +33,10 @@ import numpy as np
 import gml_mmaction
 from gml_mmaction import host
 from gml_mmaction.distortions import format_distortions, is_framewise
+from gml_mmaction.fields import TEXT
 from gml_mmaction.io.files import write_json
+from gml_mmaction.io.lock import hold
+from gml_mmaction.io.text import printable
 from gml_mmaction.sources import LABELS, SPLITS, Video
 from gml_mmaction.sources.origin import read_origins
 
@@ -46,6 +49,7 @@ from .records import (
     prepare_video,
     record_crash,
     record_if_done,
+    relative,
 )
 
 if TYPE_CHECKING:
@@ -87,7 +91,8 @@ def prepare_videos(
     A video that gives no crops is listed with its reason; the others go on.
     What an earlier run has finished is kept, unless the video or a file that
     goes with it has another size or time of change, or the crops are no
-    longer all there. One run at a time may write to a folder.
+    longer all there. One run at a time may write to a folder
+    (:mod:`gml_mmaction.io.lock`).
 
     Args:
         videos: All videos of the set; those without a file count as missing.
@@ -124,10 +129,11 @@ def prepare_videos(
         ValueError: ``out`` was begun with other parameters or another dlib
             or PyAV; ``origin.json`` above the videos says something else;
             two videos share an id, or one's id is a folder in another's; no
-            video is there; the boxes store cannot hold a video's
-            distortions.
+            video is there; a folder's name is no text; the boxes store cannot
+            hold a video's distortions.
         ImportError: dlib, PyAV or, with ``cluster``, dask is missing.
-        OSError: ``out`` cannot be written, or the cluster is gone.
+        OSError: ``out`` cannot be written, another run is at work there, or
+            the cluster is gone.
     """
     out, root = Path(out).absolute(), Path(root).absolute()
     options = options or CropOptions()
@@ -139,39 +145,41 @@ def prepare_videos(
         raise ValueError(
             f'none of the {len(videos)} videos is in {root}{example}'
         )
+    _check_names(found, out, root)
     _check_store(found, options)
     origins = read_origins(found)
     parameters = _parameters(source, source_options or {}, options, limits)
-    scratch, parameters = begin(out, parameters)
-    jobs = [
-        Job(
-            video,
-            out=out,
-            root=root,
-            scratch=scratch,
-            options=options,
-            max_frames=limits.get(video.split),
-            tracks=(tracks or {}).get(video.video_id),
-        )
-        for video in found
-    ]
     run = functools.partial(run_in_processes, workers=workers)
     if cluster is not None:
         run = functools.partial(run_on_cluster, cluster=cluster)
-    records = _run(run, jobs, progress)
-    report = _report(videos, records) | {'notes': list(notes)}
-    _write_lists(
-        out,
-        root=root,
-        scratch=scratch,
-        parameters=parameters,
-        options=options,
-        videos=found,
-        records=records,
-        origins=origins,
-    )
-    write_json(out / 'report.json', report, scratch=scratch)
-    shutil.rmtree(out / '.partial')
+    with hold(out, 'preparation'):
+        scratch, parameters = begin(out, parameters)
+        jobs = [
+            Job(
+                video,
+                out=out,
+                root=root,
+                scratch=scratch,
+                options=options,
+                max_frames=limits.get(video.split),
+                tracks=(tracks or {}).get(video.video_id),
+            )
+            for video in found
+        ]
+        records = _run(run, jobs, progress)
+        report = _report(videos, records) | {'notes': list(notes)}
+        _write_lists(
+            out,
+            root=root,
+            scratch=scratch,
+            parameters=parameters,
+            options=options,
+            videos=found,
+            records=records,
+            origins=origins,
+        )
+        write_json(out / 'report.json', report, scratch=scratch)
+        shutil.rmtree(out / '.partial')
     return report
 
 
@@ -190,14 +198,14 @@ def format_report(report: dict) -> str:
         table.append(
             [*(row[k] for k in head), *failed, *(row[k] for k in last)]
         )
-    table = [[str(cell) for cell in line] for line in table]
+    table = [[printable(cell) for cell in line] for line in table]
     columns = [
         _align(column, left=index < 2)
         for index, column in enumerate(zip(*table, strict=True))
     ]
     lines = map('  '.join, zip(*columns, strict=True))
     notes = [
-        f'note "{note}": {count} videos'
+        f'note "{printable(note)}": {count} videos'
         for note, count in report['total']['notes'].items()
     ]
     return '\n'.join([*lines, *_rate_lines(report['rows']), *notes])
@@ -274,6 +282,32 @@ def check_videos(videos: Sequence[Video]) -> None:
                     f'{video.video_id} of another, whose crops would lie '
                     'among its own; rename one of the files'
                 )
+
+
+def _check_names(videos: Sequence[Video], out: Path, root: Path) -> None:
+    """Make sure that what is written can name the videos.
+
+    Raises:
+        ValueError: It cannot: a name above them is not UTF-8, say.
+    """
+    places = {path: relative(path, root) for path in _folders(videos)}
+    places[root] = _seen_from(out, root)
+    for path, place in places.items():
+        if not TEXT.holds(place):
+            raise ValueError(
+                f'{path}: a name in this path is not UTF-8, or has control '
+                'characters. Remedy: rename it'
+            )
+
+
+def _seen_from(out: Path, root: Path) -> str:
+    there = os.path.relpath(os.path.realpath(root), os.path.realpath(out))
+    return Path(there).as_posix()
+
+
+def _folders(videos: Sequence[Video]) -> set[Path]:
+    paths = {p for v in videos for p in (v.path, v.boxes_from, v.mask) if p}
+    return {path.parent for path in paths}
 
 
 def _check_store(videos: Sequence[Video], options: CropOptions) -> None:
@@ -395,8 +429,7 @@ def _write_lists(
 ) -> None:
     """Write the manifest, then the annotations that carry its hash."""
     write = functools.partial(write_json, scratch=scratch)
-    there = os.path.relpath(os.path.realpath(root), os.path.realpath(out))
-    there = Path(there).as_posix()
+    there = _seen_from(out, root)
     manifest = {
         **({'origin': origins} if origins else {}),
         **parameters,

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from gml_mmaction.io.text import printable
+
 from . import SPLITS, Video, get_source
 from .options import list_with_notes, source_counts
 
@@ -86,21 +88,22 @@ def check_source(
 def format_check(report: dict) -> str:
     """Lay out a report of :func:`check_source` as text."""
     head = ('split', 'method', 'listed', 'present', 'missing', 'empty')
-    table = [(*head, 'published', '')]
+    table = [[*head, 'published', '']]
     for row in report['rows']:
         cells = [row[key] for key in head]
         known = row['published']
-        table.append((*cells, '?' if known is None else known, _verdict(row)))
-    widths = [max(len(str(cell)) for cell in col) for col in zip(*table)]
+        cells += ['?' if known is None else known, _verdict(row)]
+        table.append([printable(cell) for cell in cells])
+    widths = [max(map(len, column)) for column in zip(*table)]
     lines = [
         '  '.join(
-            str(cell).ljust(width) if at in (0, 1, 7) else f'{cell:>{width}}'
+            cell.ljust(width) if at in (0, 1, 7) else cell.rjust(width)
             for at, (cell, width) in enumerate(zip(row, widths))
         ).rstrip()
         for row in table
     ]
-    lines += [f'note: {line}' for line in report['notes']]
-    lines += [f'PROBLEM: {line}' for line in report['problems']]
+    lines += [f'note: {printable(line)}' for line in report['notes']]
+    lines += [f'PROBLEM: {printable(line)}' for line in report['problems']]
     lines.append('not as it should be' if report['problems'] else 'all there')
     return '\n'.join(lines)
 

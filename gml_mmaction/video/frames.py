@@ -12,6 +12,7 @@ from ..errors import VideoError
 __all__ = ['ArrayFrames', 'Frames', 'prefetch']
 
 Item = TypeVar('Item')
+SIZES_DIFFER = 'the size of frames changes; all brought to the first'
 
 
 class Frames:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from ..errors import VideoError
 from .files import is_image
-from .frames import Frames
+from .frames import SIZES_DIFFER, Frames
 
 __all__ = ['ImageSequence']
 
@@ -29,13 +29,16 @@ class ImageSequence(Frames):
     """Images in a folder or archive, read as the frames of a video.
 
     Frame i is the i-th image by the numbers in the file names (``2.png``
-    before ``10.png``); they may have gaps, see ``names``. Each frame has the
-    size of its image. An archive is read once, from front to back, and the
-    images asked for are held as the bytes they are stored as.
+    before ``10.png``); they may have gaps, see ``names``. An archive is read
+    once, from front to back, and the images asked for are held as the bytes
+    they are stored as.
 
     Args:
         path: A folder, or an archive (zip, tar, tar.gz, ...).
         member: Folder inside ``path``; ``''`` for the images at its top.
+        one_size: Bring images of another size to that of the first, as those
+            of a video are; without, each frame has the size of its image, as
+            crops of a face may have.
 
     Attributes:
         names: File names, in the order of the frames.
@@ -44,6 +47,7 @@ class ImageSequence(Frames):
         width: Of the first image in pixels.
         height: Of the first image in pixels.
         broken_at: The first image that could not be decoded.
+        notes: What was changed, one line each.
 
     Raises:
         VideoError: There are no images (``'empty'``), or the archive or the
@@ -53,8 +57,12 @@ class ImageSequence(Frames):
 
     fps = 0.0
 
-    def __init__(self, path: str | Path, member: str = '') -> None:
+    def __init__(
+        self, path: str | Path, member: str = '', *, one_size: bool = True
+    ) -> None:
         self.path = Path(path)
+        self.notes: list[str] = []
+        self._one_size = False
         if self.path.is_dir():
             images = _list_folder(self.path / member)
         else:
@@ -68,6 +76,7 @@ class ImageSequence(Frames):
         if first is None:
             raise VideoError('unreadable', f'{self.names[0]} is no image')
         self.height, self.width = first.shape[:2]
+        self._one_size = one_size
 
     def _read(self, index: int) -> np.ndarray | None:
         image = self._images[index]
@@ -79,9 +88,18 @@ class ImageSequence(Frames):
                 np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR
             )
             if frame is not None:
-                return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+                return self._fit(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
         self.broken_at = index
         return None
+
+    def _fit(self, frame: np.ndarray) -> np.ndarray:
+        if not self._one_size or frame.shape[:2] == (self.height, self.width):
+            return frame
+        if SIZES_DIFFER not in self.notes:
+            self.notes.append(SIZES_DIFFER)
+        return cv2.resize(
+            frame, (self.width, self.height), interpolation=cv2.INTER_LINEAR
+        )
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

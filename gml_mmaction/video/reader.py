@@ -18,7 +18,7 @@ import numpy as np
 from .. import host
 from ..errors import VideoError
 from .files import ARCHIVES
-from .frames import Frames
+from .frames import SIZES_DIFFER, Frames
 from .images import ImageSequence
 from .mp4 import is_cut, starts_clean
 
@@ -159,10 +159,9 @@ class VideoReader(Frames):
     def _fit(self, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
         stored = self._decoder.size
-        if stored and (width, height) != stored:
-            note = 'the size of frames changes; all brought to the first'
-            if note not in self.notes:
-                self.notes.append(note)
+        changed = stored and (width, height) != stored
+        if changed and SIZES_DIFFER not in self.notes:
+            self.notes.append(SIZES_DIFFER)
         return cv2.resize(image, self._size, interpolation=cv2.INTER_LINEAR)
 
     def _read(self, index: int) -> np.ndarray | None:
@@ -377,18 +376,21 @@ def _is_text(path: Path) -> bool:
     return not any(byte < 9 or 13 < byte < 32 or byte > 126 for byte in head)
 
 
-def open_video(path: str | Path, member: str = '') -> Frames:
+def open_video(
+    path: str | Path, member: str = '', *, one_size: bool = True
+) -> Frames:
     """Open a video file, a folder of images or an archive of images.
 
     Args:
         path: A folder or an archive, by its suffix, is an
             :class:`ImageSequence`; all else is a :class:`VideoReader`.
         member: Folder inside an archive or folder.
+        one_size: See :class:`ImageSequence`; videos have one in any case.
 
     Raises:
         VideoError: As the two classes.
     """
     path = Path(path)
     if path.is_dir() or path.name.lower().endswith(ARCHIVES):
-        return ImageSequence(path, member)
+        return ImageSequence(path, member, one_size=one_size)
     return VideoReader(path)

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..faces import crop, detect_faces, square_around
+from ..io.text import figure_text
 from ..video import Frames, Taken, VideoError, open_video
 from .flow import GAIN, draw_flow, optical_flow
 
@@ -65,7 +66,7 @@ class FaceClip:
         if seconds is not None:
             when = f'{seconds:.2f} s'
         name = self.name if len(self.name) <= 16 else self.name[:15] + '…'
-        return f'{name}\n{when}'
+        return f'{figure_text(name)}\n{when}'
 
 
 def face_clip(

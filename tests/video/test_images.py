@@ -44,3 +44,43 @@ def test_an_image_may_have_so_many_pixels_only(tmp_path, monkeypatch):
     monkeypatch.setenv('GML_MAX_MEGAPIXELS', '1')
     with pytest.raises(VideoError, match=r'0\.png has more than 1 million'):
         ImageSequence(tmp_path)
+
+
+def write_images(folder, *sizes):
+    """Write white images, each with a black half on its right."""
+    for i, (height, width) in enumerate(sizes):
+        image = np.full((height, width), 255, np.uint8)
+        image[:, width // 2 :] = 0
+        cv2.imwrite(str(folder / f'{i}.png'), image)
+    return folder
+
+
+@pytest.mark.parametrize('read', ['frames', 'frames_at'])
+def test_images_of_other_sizes_are_brought_to_the_first(tmp_path, read):
+    path = write_images(tmp_path, (60, 80), (60, 80), (120, 160), (30, 40))
+    sequence = ImageSequence(path)
+    assert sequence.notes == []
+    frames = (
+        sequence.frames() if read == 'frames' else sequence.frames_at(range(4))
+    )
+    for frame in frames:
+        assert frame.shape == (60, 80, 3)
+        assert frame[:, :38].min() == 255
+        assert frame[:, 42:].max() == 0
+    assert sequence.notes == [
+        'the size of frames changes; all brought to the first'
+    ]
+
+
+def test_crops_keep_their_sizes(tmp_path):
+    path = write_images(tmp_path, (60, 80), (30, 40))
+    sequence = ImageSequence(path, one_size=False)
+    shapes = [frame.shape[:2] for frame in sequence.frames()]
+    assert shapes == [(60, 80), (30, 40)]
+    assert sequence.notes == []
+
+
+def test_images_of_one_size_have_no_note(tmp_path):
+    sequence = ImageSequence(write_images(tmp_path, (60, 80), (60, 80)))
+    assert len(list(sequence.frames())) == 2
+    assert sequence.notes == []

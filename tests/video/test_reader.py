@@ -34,6 +34,7 @@ from gml_mmaction.video import (
     open_video,
     prefetch,
 )
+from gml_mmaction.video.frames import SIZES_DIFFER
 from gml_mmaction.video.mp4 import starts_clean
 
 OPEN_GOP = {'x264-params': 'open-gop=1:scenecut=0:keyint=12', 'bf': '3'}
@@ -409,6 +410,25 @@ def test_two_recordings_joined_end_where_the_second_begins(tmp_path):
         frames = list(reader.frames())
         assert 20 < len(frames) == reader.broken_at
     assert same(frames, whole[: len(frames)])
+
+
+def test_a_change_of_resolution_is_noted_and_brought_to_the_first(tmp_path):
+    parts = []
+    for first, size in ((0, '96x64'), (10, '192x128')):
+        source = write(
+            tmp_path / f'{size}.avi', numbered(10, first=first), codec='mpeg4'
+        )
+        parts.append(tmp_path / f'{size}.ts')
+        ffmpeg('-i', source, '-s', size, '-c:v', 'libx264', parts[-1])
+    path = tmp_path / 'joined.ts'
+    ffmpeg('-i', f'concat:{parts[0]}|{parts[1]}', '-c', 'copy', path)
+    with VideoReader(path) as video:
+        assert (video.width, video.height) == (96, 64)
+        assert SIZES_DIFFER not in video.notes
+        frames = list(video.frames())
+        assert {frame.shape for frame in frames} == {(64, 96, 3)}
+        assert numbers(frames) == list(range(20))
+        assert video.notes.count(SIZES_DIFFER) == 1
 
 
 def test_a_rate_that_no_video_has_is_not_believed(tmp_path):
