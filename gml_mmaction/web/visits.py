@@ -42,11 +42,16 @@ class Limits:
         megabytes: Size of a file, in 10^6 bytes.
         minutes: Length of a video.
         keep_minutes: Time without any use after which files are removed.
+        uploads: Videos that come in or wait for their analysis at once.
+        wait_seconds: How long a connection may keep the server waiting, see
+            :mod:`~gml_mmaction.web.timeouts`.
     """
 
     megabytes: float = 500
     minutes: float = 10
     keep_minutes: float = 60
+    uploads: int = 8
+    wait_seconds: float = 10
 
     @property
     def num_bytes(self) -> int:
@@ -274,7 +279,18 @@ class Visits:
         return visit
 
     def begin(self, visit: Visit, name: str) -> Case:
-        """Make room for a video; the one before is removed."""
+        """Make room for a video; the one before is removed.
+
+        Raises:
+            UploadError: Others have as many under way as may be; the
+                visitor's own video stays.
+        """
+        others = (v for v in self._visits.values() if v is not visit)
+        if sum(other.busy for other in others) >= self.limits.uploads:
+            raise UploadError(
+                'not taken, as many videos as may be at once '
+                f'({self.limits.uploads}) are under way; try again later'
+            )
         visit.drop()
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         visit.case = Case(folder, name)
