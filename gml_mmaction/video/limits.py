@@ -23,7 +23,6 @@ DEFAULTS = {
     'GML_MAX_UNPACKED_MB': 1000,
     'GML_MAX_AHEAD_MB': 64,
 }
-FEWEST_AHEAD = 2
 
 
 def check_limits() -> None:
@@ -70,7 +69,7 @@ def check_pixels(name: str, width: int, height: int) -> None:
 def frames_ahead(width: int, height: int, most: int) -> int:
     """How many frames of a size may be decoded ahead, ``most`` at most."""
     depth = _setting('GML_MAX_AHEAD_MB') // (3 * width * height)
-    return min(max(depth, FEWEST_AHEAD), most)
+    return min(max(depth, 1), most)
 
 
 class Budget:

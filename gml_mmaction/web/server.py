@@ -14,7 +14,7 @@ import sys
 import warnings
 import webbrowser
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import unquote
 
@@ -26,6 +26,7 @@ from starlette.requests import ClientDisconnect
 
 from ..errors import GMLError
 from ..video import VideoError
+from ..video.limits import check_limits
 from .guard import LOOPBACK, Guard
 from .page import mount
 from .timeouts import timed_protocol
@@ -59,7 +60,9 @@ def serve(
 
     Raises:
         ServerError: The address cannot be listened on.
+        SettingError: A limit in the environment is no number.
     """
+    check_limits()
     # NiceGUI looks through all live objects, PyTorch's deprecated ones, too
     warnings.filterwarnings('ignore', category=FutureWarning, module='nicegui')
     with listen(host, port) as sock:
@@ -89,7 +92,8 @@ def serve(
             server_header=False,
             timeout_graceful_shutdown=GRACE,
         )
-        uvicorn.Server(config).run(sockets=[sock])
+        with suppress(KeyboardInterrupt):  # raised anew when all is closed
+            uvicorn.Server(config).run(sockets=[sock])
 
 
 def listen(host: str, port: int) -> socket.socket:
