@@ -25,6 +25,7 @@ from fastapi.responses import FileResponse, PlainTextResponse, Response
 from starlette.requests import ClientDisconnect
 
 from ..errors import GMLError
+from ..io.text import printable
 from ..video import VideoError
 from ..video.limits import check_limits
 from .guard import LOOPBACK, Guard
@@ -236,4 +237,4 @@ def _shown_name(header: str) -> str:
 def _one_line(name: str, error: Exception) -> str:
     if isinstance(error, OSError):
         return f'{name}: cannot be stored ({error.strerror or error})'
-    return f'{name}: {error}'
+    return printable(f'{name}: {error}')
