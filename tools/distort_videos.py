@@ -40,7 +40,8 @@ from gml_mmaction.distortions import (
     seed_of,
     write_meta,
 )
-from gml_mmaction.sources.origin import copy_origin
+from gml_mmaction.io.text import printable
+from gml_mmaction.sources.origin import copy_origin, origin_words
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -77,6 +78,7 @@ def main(argv: list[str] | None = None) -> int:
     """Distort videos; return 0, 1 after an error, 130 if stopped."""
     args = parse_args(argv)
     try:
+        _tell_origin(args)
         outcomes = _distort(args)
         _write_meta(args.out, outcomes)
     except (ValueError, ImportError, OSError) as error:
@@ -85,10 +87,16 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print('stopped; the same command goes on from here', file=sys.stderr)
         return 130
-    for path in args.videos:
-        copy_origin(path, args.out)
     _print(outcomes, args.out)
     return 0 if any(outcome.has_file for outcome in outcomes) else 1
+
+
+def _tell_origin(args: argparse.Namespace) -> None:
+    for path in args.videos:
+        words = origin_words(path)
+        if words:
+            print(f'{path}: {printable(words)}')
+            copy_origin(path, args.out)
 
 
 def _distort(args: argparse.Namespace) -> list[Outcome]:

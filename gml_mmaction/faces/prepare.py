@@ -34,6 +34,7 @@ import gml_mmaction
 from gml_mmaction import host
 from gml_mmaction.distortions import format_distortions, is_framewise
 from gml_mmaction.io.files import write_json
+from gml_mmaction.io.text import counted
 from gml_mmaction.sources import LABELS, SPLITS, Video
 from gml_mmaction.sources.origin import read_origins
 
@@ -195,7 +196,7 @@ def format_report(report: dict) -> str:
     ]
     lines = map('  '.join, zip(*columns, strict=True))
     notes = [
-        f'note "{note}": {count} videos'
+        f'note "{note}": {counted(count, "video")}'
         for note, count in report['total']['notes'].items()
     ]
     return '\n'.join([*lines, *notes])

@@ -3,7 +3,7 @@
 Importing this module needs nothing but the standard library.
 """
 
-__all__ = ['one_line', 'printable']
+__all__ = ['counted', 'one_line', 'printable']
 
 
 def one_line(error: BaseException) -> str:
@@ -24,3 +24,8 @@ def printable(text: str) -> str:
     return ''.join(
         char if char.isprintable() else ascii(char)[1:-1] for char in text
     )
+
+
+def counted(number: float, noun: str) -> str:
+    """A number with its noun, as in '1 frame' and '2 frames'."""
+    return f'{number:g} {noun}' if number == 1 else f'{number:g} {noun}s'

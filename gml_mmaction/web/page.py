@@ -9,7 +9,7 @@ from collections.abc import Callable
 from fastapi import FastAPI
 from nicegui import context, ui
 
-from ..io.text import printable
+from ..io.text import counted, printable
 from ..video.files import VIDEO_SUFFIXES
 from .parts import STYLE, ProgressBar, alert, text
 from .result import Result
@@ -83,10 +83,11 @@ class Page:
             text('strong', 'Drop a video here, or click to choose one')
             text(
                 'div',
-                f'At most {limits.megabytes:g} MB and {limits.minutes:g} '
-                'minutes. It goes to the machine that runs this page and '
-                'nowhere else, and is removed there when you leave, choose '
-                f'another, or do nothing for {limits.keep_minutes:g} minutes.',
+                f'At most {limits.megabytes:g} MB and '
+                f'{counted(limits.minutes, "minute")}. It goes to the machine '
+                'that runs this page and nowhere else, and is removed there '
+                'when you leave, choose another, or do nothing for '
+                f'{counted(limits.keep_minutes, "minute")}.',
             )
             ui.element('input').props(
                 f'type=file accept="{ACCEPTED}" aria-label="Video to analyse"'

@@ -21,6 +21,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from ..io.files import write_json
+from ..io.text import counted
 from ..video import open_video
 from .line import Job, Line, Progress
 
@@ -78,7 +79,7 @@ class Limits:
         if seconds > 60 * self.minutes:
             raise UploadError(
                 f'{seconds / 60:.1f} minutes long; '
-                f'{self.minutes:g} minutes are the limit'
+                f'the limit is {counted(self.minutes, "minute")}'
             )
 
 
@@ -110,8 +111,8 @@ class Case:
         """Analyse the video; write the files of tools/predict.py."""
         with self._writing():
             result = inferencer.analyse(self.video, progress, name=self.name)
-            content = dict(result.prediction, detector=inferencer.detector)
-            write_json(self._add('prediction.json'), content)
+            report = inferencer.report(result)
+            write_json(self._add('prediction.json'), report)
             if result.prediction['video']:
                 result.draw_timeline(self._add('timeline.png'))
             return result
@@ -319,7 +320,7 @@ class Visits:
             if idle and visit.case is not None and not visit.busy:
                 visit.drop(
                     f'The files of {visit.case.name} were removed after '
-                    f'{minutes:g} minutes without use.'
+                    f'{counted(minutes, "minute")} without use.'
                 )
 
     def shut_down(self) -> None:
