@@ -7,6 +7,8 @@ project and gets its traceback.
 Importing this module needs nothing but the standard library.
 """
 
+from .io.text import printable
+
 __all__ = [
     'CheckpointError',
     'GMLError',
@@ -38,6 +40,7 @@ class VideoError(GMLError, ValueError):
     """
 
     def __init__(self, reason: str, detail: str = '') -> None:
+        detail = printable(detail)  # which may name files of an archive
         # a loader's process is rebuilt with its message alone
         super().__init__(f'{reason}: {detail}' if detail else reason)
         self.reason = reason

@@ -13,6 +13,7 @@ import argparse
 
 from train import one_line_errors
 
+from gml_mmaction.apis import load_detector
 from gml_mmaction.evaluation.calibration import (
     METHODS,
     Calibration,
@@ -65,6 +66,7 @@ def main(argv: list[str] | None = None) -> Calibration:
             calibration = calibrate(read(args.scores), sha256, args.method)
         except ValueError as error:
             raise CalibrationError(f'{args.scores}: {error}') from None
+        load_detector(args.checkpoint, 'cpu', calibrated=False)
         path = write_calibration(args.checkpoint, calibration)
     say(calibration.words)
     for name, measure in (

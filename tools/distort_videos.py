@@ -43,7 +43,7 @@ from gml_mmaction.distortions import (
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import one_line, say, widen_streams
 from gml_mmaction.sources.files import noted
-from gml_mmaction.sources.origin import copy_origin
+from gml_mmaction.sources.origin import copy_origin, origin_words
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -81,6 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         with noted(Path()) as notes, hold(args.out, 'distortion'):
+            _tell_origin(args)
             outcomes = _distort(args)
             _write_meta(args.out, outcomes)
     except (ValueError, ImportError, OSError) as error:
@@ -89,11 +90,17 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         say('stopped; the same command goes on from here', file=sys.stderr)
         return 130
-    for path in args.videos:
-        copy_origin(path, args.out)
     say(*notes)
     _print(outcomes, args.out)
     return 0 if any(outcome.has_file for outcome in outcomes) else 1
+
+
+def _tell_origin(args: argparse.Namespace) -> None:
+    for path in args.videos:
+        words = origin_words(path)
+        if words:
+            say(f'{path}: {words}')
+            copy_origin(path, args.out)
 
 
 def _distort(args: argparse.Namespace) -> list[Outcome]:

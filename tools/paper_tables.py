@@ -46,6 +46,7 @@ from gml_mmaction.evaluation.paper_tables import (
 from gml_mmaction.io.files import read_json, write_json, write_text
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import printable, say, widen_streams
+from gml_mmaction.manifest import read_manifest
 from gml_mmaction.sources.demo import KINDS
 
 MINIATURE = 'work_dirs/paper_miniature'
@@ -366,13 +367,33 @@ def collect(runs: list[Run]) -> dict[tuple[str, str, str], dict]:
     return results
 
 
+def read_origins(
+    data: Path, results: Iterable[tuple[str, str, str]]
+) -> dict[str, str]:
+    """Say of the prepared folders in use what their videos are, if made up.
+
+    Args:
+        data: Folder of the prepared folders.
+        results: Keys of :func:`collect`.
+    """
+    found = {}
+    for name in sorted({name for _, *names in results for name in names}):
+        manifest = read_manifest(data / name) or {}
+        words = sorted(set(manifest.get('origin', {}).values()))
+        if words:
+            found[name] = printable(', and '.join(words))
+    return found
+
+
 def write_tables(
     args: argparse.Namespace, runs: list[Run], failed: list[str]
 ) -> str:
     """Write ``paper_tables.md`` and ``.json``; return the Markdown."""
     results = collect(runs)
     metrics = {key: row['metrics'] for key, row in results.items()}
-    parts = [
+    origins = read_origins(args.data, results)
+    parts = [f'Data {name} are {words}.\n' for name, words in origins.items()]
+    parts += [
         format_table(number, metrics, args.level) for number in args.tables
     ]
     parts.append(facts(args, runs, results, failed))
@@ -392,7 +413,8 @@ def write_tables(
     write_json(
         args.work_dir / 'paper_tables.json',
         dict(
-            tables,
+            origin=origins,
+            **tables,
             seed=args.seed,
             miniature=args.miniature,
             cfg_options=args.cfg_options,

@@ -27,6 +27,7 @@ from ..video import (
     open_video,
     prefetch,
 )
+from ..video.limits import frames_ahead
 from ..visualization.overlay import Moment, moment_at, write_overlay
 from ..visualization.timeline import draw_timeline
 from .detector import Detector
@@ -37,7 +38,7 @@ Source = str | Path | np.ndarray
 Progress = Callable[[int, int], Any]
 Span = Callable[[int, int], dict[str, Any]]
 
-AHEAD_BYTES, AHEAD_FRAMES = 2**26, 32  # decoded ahead of the search
+AHEAD_FRAMES = 32  # decoded ahead of the search
 # dlib's search takes 0.7 GB and 2.5 s for a doubled frame of this size.
 DOUBLED_PIXELS = 3840 * 2160
 VERDICTS = ('suspicious', 'not suspicious', 'no face', 'no verdict')
@@ -252,8 +253,7 @@ class _Run:
         return options
 
     def _decoded(self, reader: Frames, taken: Taken) -> Iterator[np.ndarray]:
-        depth = AHEAD_BYTES // (3 * reader.width * reader.height)
-        depth = min(max(depth, 2), AHEAD_FRAMES)
+        depth = frames_ahead(reader.width, reader.height, AHEAD_FRAMES)
         return prefetch(self._timed(reader.take(taken.indices)), depth)
 
     def _timed(self, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:

@@ -294,6 +294,8 @@ def load_detector(
     checkpoint: str | Path,
     device: str | None = None,
     threshold: float | None = None,
+    *,
+    calibrated: bool = True,
 ) -> Detector:
     """Load a detector that ``tools/train.py`` saved.
 
@@ -307,6 +309,7 @@ def load_detector(
         checkpoint: The file.
         device: ``'cpu'``, ``'cuda:1'``; the best there is by default.
         threshold: Instead of the checkpoint's.
+        calibrated: Whether to use the side file.
 
     Raises:
         DetectorError: There is no such file, or it is a checkpoint of another
@@ -317,7 +320,7 @@ def load_detector(
     path = Path(checkpoint)
     loaded = _load(path)
     try:
-        detector = _make(path, loaded, device, threshold)
+        detector = _make(path, loaded, device, threshold, calibrated)
         json.dumps(detector.facts, allow_nan=False)  # as each report has them
     except ConfigTextError as error:
         raise DetectorError(f'{path}: its config was not read: {error}') from (
@@ -338,12 +341,13 @@ def _make(
     loaded: Mapping[str, Any],
     device: str | None,
     threshold: float | None,
+    calibrated: bool,
 ) -> Detector:
     cfg = parse_config(loaded['meta']['cfg'])
     _check_pipeline(path, cfg)
     _check_settings(path, cfg)
     sha256 = file_sha256(path)
-    calibration = read_calibration(path, sha256)
+    calibration = read_calibration(path, sha256) if calibrated else None
     options, clip_len = _crop_options(path, cfg, loaded['meta'])
     return Detector(
         model=_build(path, cfg, loaded).to(_device(device)).eval(),

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -93,6 +94,12 @@ class ForgeryInferencer:
             progress=progress,
         )
 
+    def report(self, analysis: Analysis) -> dict[str, Any]:
+        """What ``prediction.json`` holds: made-up training data come first."""
+        origin = self.detector['origin']
+        first = {'origin': f'trained on {origin}'} if origin else {}
+        return {**first, **analysis.prediction, 'detector': self.detector}
+
     def __call__(
         self,
         inputs: Inputs,
@@ -115,9 +122,10 @@ class ForgeryInferencer:
 
         Returns:
             ``predictions``, in the order of the inputs (see
-            :func:`~gml_mmaction.apis.analyse`), and ``visualization``, of
+            :func:`~gml_mmaction.apis.analyse`); ``visualization``, of
             each the files written, by ``'prediction'``, ``'timeline'`` and
-            ``'overlay'``.
+            ``'overlay'``; and ``unread``, a line for each file in the folders
+            that is not read (see :func:`list_unread`).
 
         Raises:
             InputError: A folder without a video.
@@ -129,7 +137,11 @@ class ForgeryInferencer:
         ):
             predictions.append(analysis.prediction)
             files.append(written)
-        return dict(predictions=predictions, visualization=files)
+        return dict(
+            predictions=predictions,
+            visualization=files,
+            unread=list_unread(inputs),
+        )
 
     def iterate(
         self,
@@ -179,8 +191,7 @@ class ForgeryInferencer:
             except VideoError as error:  # changed since it was analysed
                 del files['overlay']
                 analysis.prediction['notes'].append(f'no overlay: {error}')
-        content = dict(analysis.prediction, detector=self.detector)
-        write_json(files['prediction'], content)
+        write_json(files['prediction'], self.report(analysis))
         return {kind: str(path) for kind, path in files.items()}
 
 

@@ -35,6 +35,7 @@ from ..video import (
     open_video,
     prefetch,
 )
+from ..video.limits import frames_ahead
 from .detect import Face
 from .options import CropOptions
 from .shots import mark_cuts
@@ -44,7 +45,7 @@ from .track import Choice, Follower, Track, all_faces, largest, most_covered
 __all__ = ['CropOptions', 'extract_video']
 
 # Frames decoded ahead, so that the decoder goes on while a face is searched.
-_AHEAD_BYTES, _AHEAD_FRAMES = 2**26, 64
+_AHEAD_FRAMES = 64
 _MASK_UNREADABLE = 'mask unreadable: largest face followed'
 
 
@@ -299,8 +300,7 @@ class _Source(ExitStack):
                 ),
                 indices,
             )
-        depth = _AHEAD_BYTES // (3 * reader.width * reader.height)
-        depth = min(max(depth, 4), _AHEAD_FRAMES)
+        depth = frames_ahead(reader.width, reader.height, _AHEAD_FRAMES)
         return self.enter_context(closing(prefetch(frames, depth)))
 
     def image(self, item: _Item) -> np.ndarray:

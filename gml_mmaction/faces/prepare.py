@@ -36,7 +36,7 @@ from gml_mmaction.distortions import format_distortions, is_framewise
 from gml_mmaction.fields import TEXT
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.lock import hold
-from gml_mmaction.io.text import printable
+from gml_mmaction.io.text import counted, printable
 from gml_mmaction.sources import LABELS, SPLITS, Video
 from gml_mmaction.sources.origin import read_origins
 
@@ -205,7 +205,7 @@ def format_report(report: dict) -> str:
     ]
     lines = map('  '.join, zip(*columns, strict=True))
     notes = [
-        f'note "{printable(note)}": {count} videos'
+        f'note "{printable(note)}": {counted(count, "video")}'
         for note, count in report['total']['notes'].items()
     ]
     return '\n'.join([*lines, *_rate_lines(report['rows']), *notes])

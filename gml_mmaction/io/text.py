@@ -12,6 +12,7 @@ import sys
 from typing import TextIO
 
 __all__ = [
+    'counted',
     'figure_text',
     'one_line',
     'printable',
@@ -82,3 +83,8 @@ def widen_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
             stream.reconfigure(errors='backslashreplace')
+
+
+def counted(number: float, noun: str) -> str:
+    """A number with its noun, as in '1 frame' and '2 frames'."""
+    return f'{number:g} {noun}' if number == 1 else f'{number:g} {noun}s'

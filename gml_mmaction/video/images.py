@@ -1,18 +1,15 @@
 """Images in a folder or archive, read as the frames of a video.
 
-An archive's images are held in memory, 2 GB of them at most, and a frame has
-64 million pixels at most. ``GML_MAX_UNPACKED_MB`` and ``GML_MAX_MEGAPIXELS``
-in the environment say otherwise.
+An archive's images are held in memory; how many of them, and how large they
+may be, says :mod:`~gml_mmaction.video.limits`.
 """
 
 import io
-import os
 import re
 import tarfile
 import warnings
 import zipfile
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 import cv2
 import numpy as np
@@ -21,8 +18,11 @@ from PIL import Image
 from ..errors import VideoError
 from .files import is_image
 from .frames import SIZES_DIFFER, Frames
+from .limits import Budget, check_pixels
 
 __all__ = ['ImageSequence']
+
+PIECE = 4096  # bytes
 
 
 class ImageSequence(Frames):
@@ -82,8 +82,7 @@ class ImageSequence(Frames):
         image = self._images[index]
         if isinstance(image, Path):
             image = image.read_bytes()
-        if image:
-            _check_pixels(self.names[index], image)
+        if image and _is_image(self.names[index], image):
             frame = cv2.imdecode(
                 np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR
             )
@@ -116,42 +115,12 @@ def _list_folder(folder: Path) -> dict[str, Path]:
     }
 
 
-class Budget:
-    """How many bytes an archive may still unpack to."""
-
-    def __init__(self) -> None:
-        self.left = self.limit = _setting('GML_MAX_UNPACKED_MB', 2000)
-
-    def read(self, file: IO[bytes]) -> bytes:
-        """Read a file of the archive.
-
-        Raises:
-            VideoError: There is more in it than is left.
-        """
-        data = file.read(self.left + 1)
-        self.left -= len(data)
-        if self.left < 0:
-            raise VideoError(
-                'unreadable',
-                f'its images unpack to more than {self.limit // 10**6} MB; '
-                'set GML_MAX_UNPACKED_MB, or unpack it to a folder',
-            )
-        return data
-
-
-def _setting(name: str, default: int) -> int:
-    """A number of millions from the environment."""
-    text = os.environ.get(name, '')
-    return (int(text) if text.isdecimal() else default) * 10**6
-
-
-def _check_pixels(name: str, image: bytes) -> None:
-    """Refuse an image that is too large, by its header.
+def _is_image(name: str, image: bytes) -> bool:
+    """Look at an image's header, before it is decoded.
 
     Raises:
-        VideoError: It is.
+        VideoError: It is too large.
     """
-    limit = _setting('GML_MAX_MEGAPIXELS', 64)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
@@ -159,14 +128,19 @@ def _check_pixels(name: str, image: bytes) -> None:
                 width, height = header.size
     except Image.DecompressionBombError:
         width = height = 10**6
-    except Exception:  # OpenCV says whether it is an image
-        return
-    if width * height > limit:
-        raise VideoError(
-            'unreadable',
-            f'{name} has more than {limit // 10**6} million pixels; make it '
-            'smaller, or set GML_MAX_MEGAPIXELS',
-        )
+    except Exception:  # Pillow has many
+        return False
+    check_pixels(name, width, height)
+    return True
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Read a file of an archive, as much as it says, piece by piece.
+
+    A piece of bzip2 or LZMA is unpacked whole, however large it becomes.
+    """
+    with archive.open(member) as file:
+        return b''.join(iter(lambda: file.read(PIECE), b''))
 
 
 def _read_archive(path: Path, folder: PurePosixPath) -> dict[str, bytes]:
@@ -180,14 +154,18 @@ def _read_archive(path: Path, folder: PurePosixPath) -> dict[str, bytes]:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                for name in filter(wanted, archive.namelist()):
-                    with archive.open(name) as file:
-                        images[PurePosixPath(name).name] = budget.read(file)
+                members = [m for m in archive.infolist() if wanted(m.filename)]
+                # more than an entry says is never read of it
+                budget.take(sum(member.file_size for member in members))
+                for member in members:
+                    name = PurePosixPath(member.filename).name
+                    images[name] = _read_member(archive, member)
             return images
         with tarfile.open(path) as archive:
             for entry in archive:
                 if entry.isfile() and wanted(entry.name):
-                    image = budget.read(archive.extractfile(entry))
+                    budget.take(entry.size)
+                    image = archive.extractfile(entry).read()
                     images[PurePosixPath(entry.name).name] = image
     except (FileNotFoundError, VideoError):
         raise

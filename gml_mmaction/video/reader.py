@@ -20,6 +20,7 @@ from ..errors import VideoError
 from .files import ARCHIVES
 from .frames import SIZES_DIFFER, Frames
 from .images import ImageSequence
+from .limits import check_pixels, most_pixels
 from .mp4 import is_cut, starts_clean
 
 __all__ = ['VideoReader', 'open_video']
@@ -81,7 +82,12 @@ class VideoReader(Frames):
         self._decoder = _Decoder(self.path)
         first = self._decoder.next()
         if first is None:
-            raise VideoError('unreadable', NOTHING)
+            why = NOTHING
+            if self._decoder.refused:
+                limit = most_pixels() // 10**6
+                why += f', or it has more than {limit} million pixels'
+                why += ' (GML_MAX_MEGAPIXELS sets the limit)'
+            raise VideoError('unreadable', why)
         self._size = self._square_size(first)
         self._first = self._convert(first)
         self.height, self.width = self._first.shape[:2]
@@ -142,6 +148,7 @@ class VideoReader(Frames):
             width = round(width * ratio)
         else:
             height = round(height / ratio)
+        check_pixels(f'a frame of {width}x{height}', width, height)
         self.notes.append(
             f'pixels are not square: {frame.width}x{frame.height} '
             f'stretched to {width}x{height}'
@@ -243,7 +250,10 @@ class _Decoder:
         start: Of the file in ticks; None where unknown.
         fps: Mean frames per second as the container says; 0 where unknown.
         pixel_ratio: Width to height of a pixel.
+        refused: Whether it met a frame that may be too large.
     """
+
+    refused = False
 
     def __init__(self, path: Path) -> None:
         self._av = av = host.require('av')
@@ -251,10 +261,12 @@ class _Decoder:
         self.position = 0
         self.failed = self.sought = False
         self.size: tuple[int, int] | None = None
+        # FFmpeg, too, decodes a frame to learn of its format
+        self._limit = {'max_pixels': str(most_pixels())}
         try:
             # no name is an address: absolute, and said to be a file
             self._container = av.open(
-                f'file:{path.absolute()}', options=dict(OPTIONS)
+                f'file:{path.absolute()}', options={**OPTIONS, **self._limit}
             )
         except FileNotFoundError:
             raise
@@ -293,9 +305,12 @@ class _Decoder:
                 'no decoder for its codec; convert it: '
                 'ffmpeg -i IN -c:v libx264 -crf 12 OUT.mp4',
             )
+        codec = stream.codec_context
+        size = codec.width or 0, codec.height or 0
+        check_pixels(f'a frame of {size[0]}x{size[1]}', *size)
         # more threads would decode damaged frames differently each time
-        stream.codec_context.thread_count = 1
-        stream.codec_context.options = {'err_detect': 'explode'}
+        codec.thread_count = 1
+        codec.options = {'err_detect': 'explode', **self._limit}
         return stream
 
     def promised(self) -> list[tuple[int | None, bool]]:
@@ -340,7 +355,8 @@ class _Decoder:
                     continue  # Theora: the frame before is shown on
                 try:
                     frames = packet.decode()
-                except self._av.FFmpegError:
+                except self._av.FFmpegError as error:
+                    self.refused |= isinstance(error, self._av.ArgumentError)
                     # a recording may begin in the middle of a picture
                     self.failed = begun
                     if begun:

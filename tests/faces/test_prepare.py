@@ -613,7 +613,7 @@ def test_the_table_shows_each_reason_in_a_column():
         'split method expected missing found prepared no face tracks frames',
         'train real 10 3 7 5 2 6 1234',
         'total 10 3 7 5 2 6 1234',
-        'note "broken tail at frame N": 1 videos',
+        'note "broken tail at frame N": 1 video',
     ]
 
 

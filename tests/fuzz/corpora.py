@@ -310,6 +310,7 @@ def make_wilddeepfake(root):
 
 
 def make_scores(root):
+    from tiny import write_detector
 
     rows = [
         dict(
@@ -334,7 +335,8 @@ def make_scores(root):
         clips=clips,
         tracks=clips,
     )
-    write_files(root / 'data', **{'scores.json': content, 'best.pth': b'x'})
+    write_files(root / 'data', **{'scores.json': content})
+    write_detector(root / 'data/best.pth')
 
 
 def read_scores(root):

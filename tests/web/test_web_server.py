@@ -124,7 +124,7 @@ def test_a_video_that_is_too_long_is_refused(site, write_video, draw_faces):
     reply = send(site, visit, path.read_bytes(), 'long.mp4')
     assert reply.status_code == 422
     assert reply.text == (
-        'long.mp4: 0.1 minutes long; 0.1 minutes are the limit'
+        'long.mp4: 0.1 minutes long; the limit is 0.1 minutes'
     )
     assert visit.message == reply.text
     assert folders(site) == []
