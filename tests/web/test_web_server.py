@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import psutil
 import pytest
+import torch
 from PIL import Image
 
 pytest.importorskip('nicegui')
@@ -21,6 +22,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from gml_mmaction.video.files import VIDEO_SUFFIXES
 from gml_mmaction.web.guard import Guard
 from gml_mmaction.web.server import ServerError, build_app, listen
 from gml_mmaction.web.visits import Limits, Visits
@@ -393,3 +395,40 @@ def test_an_upload_that_is_broken_off_leaves_a_line_and_no_traceback(
         wait_for(lambda: not list(server.temp.glob('gml-web-*/*/video')))
     stop(server)
     assert server.log() == ''
+
+
+def test_the_page_says_first_what_made_up_training_data_are(
+    start_server, stop, talking, wait_for, checkpoint, tmp_path
+):
+    loaded = torch.load(checkpoint, weights_only=True)
+    training = loaded['meta']['provenance']['training']
+    training['origin'] = 'made-up videos\x1b[2J of one portrait'
+    training['source'] = 'ffpp\u202e\x1b[8m'
+    path = tmp_path / 'made\u202e_up.pth'
+    torch.save(loaded, path)
+    server = start_server(detector=path)
+    page = ask(server, 'GET', '/')[1].decode()
+    said = page.index(
+        r'This detector was trained on made-up videos\\x1b[2J of one portrait.'
+    )
+    assert said < page.index(r'made\\u202e_up.pth') < page.index('not a proof')
+    assert '\x1b' not in page
+    assert '\u202e' not in page
+    told = upload_and_wait(server, talking, wait_for)
+    assert next(iter(told.items())) == (
+        *('origin', r'trained on made-up videos\x1b[2J of one portrait'),
+    )
+    stop(server)
+
+
+def test_the_page_takes_every_suffix_that_is_read(server):
+    page = ask(server, 'GET', '/')[1].decode()
+    accepted = re.search(r'video/\*,([.\w,]*)', page)[1].split(',')
+    assert set(accepted) == VIDEO_SUFFIXES
+
+
+def test_an_answer_spells_out_what_a_terminal_obeys(site):
+    visit = site.visits.open()
+    reply = send(site, visit, b'no video \0', 'a\x1b[2J\u202egpj.mp4')
+    assert reply.text == visit.message
+    assert reply.text.isprintable()
