@@ -22,8 +22,6 @@ from .limits import Budget, check_pixels
 
 __all__ = ['ImageSequence']
 
-PIECE = 4096  # bytes
-
 
 class ImageSequence(Frames):
     """Images in a folder or archive, read as the frames of a video.
@@ -135,12 +133,14 @@ def _is_image(name: str, image: bytes) -> bool:
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """Read a file of an archive, as much as it says, piece by piece.
-
-    A piece of bzip2 or LZMA is unpacked whole, however large it becomes.
-    """
+    """Read a file of an archive, as much as it says."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # a few bytes of bzip2 or LZMA are unpacked whole, to any size
+        raise VideoError(
+            'unreadable', 'images in a zip file must be stored or deflated'
+        )
     with archive.open(member) as file:
-        return b''.join(iter(lambda: file.read(PIECE), b''))
+        return file.read(member.file_size)
 
 
 def _read_archive(path: Path, folder: PurePosixPath) -> dict[str, bytes]:

@@ -376,6 +376,7 @@ class _Decoder:
         self._container.close()
 
 
+RAW = b'YUV4MPEG2 '
 LISTS = (b'#EXTM3U', b'ffconcat', b'<')
 
 
@@ -387,6 +388,8 @@ def _is_text(path: Path) -> bool:
     """
     with path.open('rb') as file:
         head = file.read(200)
+    if head.startswith(RAW):  # its pixels may be letters
+        return False
     if head.lstrip(b'\xef\xbb\xbf\t\r\n ').startswith(LISTS):
         return True
     return not any(byte < 9 or 13 < byte < 32 or byte > 126 for byte in head)

@@ -4,6 +4,7 @@ Two hundred visitors who connect and say nothing would else hold two hundred
 connections, and those who take an answer byte by byte its memory.
 """
 
+import socket
 from asyncio import TimerHandle, Transport
 from typing import Any
 
@@ -11,6 +12,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 __all__ = ['timed_protocol']
 
+SEND_BUFFER = 2**16
 LEAST = 1000  # bytes a second of an upload, or of an answer that is read
 
 
@@ -38,6 +40,10 @@ class _TimedProtocol(AutoHTTPProtocol):
 
     def connection_made(self, transport: Transport) -> None:
         super().connection_made(transport)
+        # with megabytes between, it would not be seen how an answer is read
+        transport.get_extra_info('socket').setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER
+        )
         self._timer = self.loop.call_later(self.seconds, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:

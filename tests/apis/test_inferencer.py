@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny import CONFIG, REPO, TINY, write_detector, write_prepared
 from videos import write
 
@@ -440,6 +441,51 @@ def test_the_command_prints_a_line_each_and_tells_by_its_exit_code(
     assert f'{empty_room}: no face: none was found' in printed
     assert 'A score is not a proof' in printed
     assert 'Trained on data of source ffpp' in printed
+
+
+def test_files_of_a_folder_that_are_not_read_are_named(
+    inferencer, checkpoint, talking, tmp_path, load_tool, monkeypatch, capsys
+):
+    folder = tmp_path / 'folder'
+    (folder / 'below').mkdir(parents=True)
+    shutil.copy(talking, folder / 'a.mp4')
+    (folder / 'notes\x1b[2J.txt').touch()
+    lines = [
+        f'{folder}/below: not read: a folder, give it by itself',
+        f'{folder}/notes\\x1b[2J.txt: not read: no video',
+    ]
+    assert inferencer(folder, show_progress=False)['unread'] == lines
+    assert inferencer(talking, show_progress=False)['unread'] == []
+    monkeypatch.syspath_prepend(str(REPO / 'tools'))
+    load_tool('predict').main(
+        [
+            *(str(folder), '--checkpoint', str(checkpoint), '--quiet'),
+            *('--no-overlay', '--out', str(tmp_path / 'out')),
+        ]
+    )
+    assert capsys.readouterr().out.splitlines()[:2] == lines
+
+
+def test_made_up_training_data_are_said_first(
+    talking, tmp_path, load_tool, monkeypatch, capsys
+):
+    origin = 'made-up videos of one portrait, no real forgery'
+    checkpoint = write_detector(tmp_path / 'made_up.pth')
+    loaded = torch.load(checkpoint, weights_only=True)
+    loaded['meta']['provenance']['training']['origin'] = origin
+    torch.save(loaded, checkpoint)
+    monkeypatch.syspath_prepend(str(REPO / 'tools'))
+    load_tool('predict').main(
+        [
+            *(str(talking), '--checkpoint', str(checkpoint), '--quiet'),
+            *('--no-overlay', '--out', str(tmp_path / 'out')),
+        ]
+    )
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == f'Trained on {origin}.'
+    report = json.loads((tmp_path / 'out/a/prediction.json').read_text())
+    assert next(iter(report.items())) == ('origin', f'trained on {origin}')
+    assert report['detector']['words'][0] == printed[0]
 
 
 def test_the_command_ends_with_one_line_without_a_detector(

@@ -1,5 +1,6 @@
 import multiprocessing
 import random
+import shutil
 import time
 
 import numpy as np
@@ -23,6 +24,7 @@ from gml_mmaction.distortions import (
     seed_of,
     write_meta,
 )
+from gml_mmaction.sources.origin import ORIGIN, write_origin
 from gml_mmaction.video import open_video
 
 
@@ -359,3 +361,15 @@ def test_an_input_without_videos_is_named(main, tmp_path, capsys):
 def test_half_a_choice_is_refused(main, arguments):
     with pytest.raises(SystemExit):
         main(['in', 'out', *arguments])
+
+
+def test_made_up_videos_stay_made_up(main, videos, tmp_path, capsys):
+    tree, out = tmp_path / 'tree', tmp_path / 'out'
+    shutil.copytree(videos, tree)
+    origin = 'made-up videos of one portrait'
+    write_origin(tree, {'train': origin, 'test': origin})
+    arguments = [tree / 'sub', out, '--type', 'BW', '--level', 2]
+    assert main([*map(str, arguments), '--workers', '1']) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == f'{tree / "sub"}: {origin}'
+    assert (out / ORIGIN).read_bytes() == (tree / ORIGIN).read_bytes()

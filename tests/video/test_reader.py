@@ -224,6 +224,39 @@ def test_pixels_become_square_and_a_note_says_so(tmp_path, aspect, size):
     assert f'96x64 stretched to {size[0]}x{size[1]}' in note
 
 
+@pytest.mark.parametrize(
+    ('name', 'codec', 'aspect'),
+    [
+        ('a.mp4', 'libx264', None),
+        ('a.ts', 'libx264', None),
+        ('a.avi', 'mjpeg', None),
+        ('a.avi', 'png', None),
+        ('a.gif', 'gif', None),
+        ('a.mkv', 'libx264', 3),
+    ],
+)
+def test_a_frame_may_have_so_many_pixels_only(
+    tmp_path, monkeypatch, name, codec, aspect
+):
+    width = 700 if aspect else 1250
+    path = write(
+        tmp_path / name,
+        numbered(2, width=width, height=1000),
+        codec=codec,
+        pix_fmt={'gif': 'rgb8', 'mjpeg': 'yuvj420p', 'png': 'rgb24'}.get(
+            codec, 'yuv420p'
+        ),
+        aspect=aspect,
+    )
+    with VideoReader(path) as video:
+        assert len(list(video.frames())) == 2
+    monkeypatch.setenv('GML_MAX_MEGAPIXELS', '1')
+    with pytest.raises(
+        VideoError, match=r'more than 1 million pixels.*GML_MAX_MEGAPIXELS'
+    ):
+        VideoReader(path)
+
+
 @pytest.mark.parametrize('name', ['a.mp4', 'a.webm', 'a.gif'])
 def test_one_frame_is_a_video(tmp_path, name):
     codecs = {
