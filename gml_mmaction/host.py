@@ -31,9 +31,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from .config_check import FIRST, PHASES, naming_settings
 from .errors import CheckpointError, GMLError
+from .io.held import HeldOutput
 from .io.text import one_line
-from .settings import check_tap, settle_workers
+from .settings import (
+    check_start,
+    check_tap,
+    settle_metainfo,
+    settle_workers,
+)
 
 
 class Range(NamedTuple):
@@ -210,29 +217,61 @@ def build_runner(cfg: Any) -> Any:
         cfg: ``mmengine.Config`` with MMAction2's runner keys; changed in
             place by :func:`prepare_runner_cfg`.
 
+    What it prints is held back until its loop begins: a setting that cannot
+    be is then one line, not one below hundreds. The log file has them all.
+
     Returns:
         ``mmengine.runner.Runner``, or the class named by ``runner_type``.
+
+    Raises:
+        SettingError: A part of the config cannot be built; so do the
+            runner's ``train``, ``val`` and ``test``.
     """
     prepare()
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
+    from .engine.opening import OpeningHook
+
     prepare_runner_cfg(cfg)
-    if 'runner_type' in cfg:
-        runner = RUNNERS.build(cfg)
-    else:
-        runner = Runner.from_cfg(cfg)
+    held = HeldOutput(sys.stdout)
+    with naming_settings(cfg, FIRST, held), contextlib.redirect_stdout(held):
+        if 'runner_type' in cfg:
+            runner = RUNNERS.build(cfg)
+        else:
+            runner = Runner.from_cfg(cfg)
     check_tap(runner.model)
+    runner.register_hook(OpeningHook(held))
+    for name, keys in PHASES.items():
+        setattr(runner, name, _naming(runner, name, keys, held))
     return runner
+
+
+def _naming(
+    runner: Any, name: str, keys: tuple[str, ...], held: HeldOutput
+) -> Callable:
+    """A runner's ``train`` and the like, which build what they need."""
+    given = getattr(runner, name)
+
+    @functools.wraps(given)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if name == 'train':
+            check_start(runner.model)
+        with naming_settings(runner.cfg, keys, held):
+            return given(*args, **kwargs)
+
+    return run
 
 
 def prepare_runner_cfg(cfg: Any) -> None:
     """Make a config run without workers and without an accelerator.
 
     Loaders without workers lose what needs some
-    (:func:`.settings.settle_workers`). On a CPU, a launcher gets gloo and a
-    wrapper without device ids (:func:`start_gloo`), and ``AmpOptimWrapper``,
-    which refuses to work there, becomes :func:`cpu_amp_optim_wrapper`.
+    (:func:`.settings.settle_workers`), and several prepared data sets may be
+    one (:func:`.settings.settle_metainfo`). On a CPU, a launcher gets gloo
+    and a wrapper without device ids (:func:`start_gloo`), and
+    ``AmpOptimWrapper``, which refuses to work there, becomes
+    :func:`cpu_amp_optim_wrapper`.
 
     Args:
         cfg: ``mmengine.Config``; changed in place.
@@ -241,6 +280,7 @@ def prepare_runner_cfg(cfg: Any) -> None:
         LauncherError: The launcher cannot start processes on a CPU.
     """
     settle_workers(cfg)
+    settle_metainfo(cfg)
     if not _cpu_only():
         return
     if cfg.get('launcher', 'none') != 'none':
@@ -593,6 +633,46 @@ def resume_without_reading() -> None:
 
     run.preceded_by = skip_batches
     IterBasedTrainLoop.run = run
+
+
+def seed_draws_of_wrappers() -> None:
+    """Let wrappers of data sets hand on a numbered draw as one.
+
+    Upstream: MMEngine's wrappers turn an index into that of a data set within
+    them by arithmetic, after which it is a plain number; no report upstream
+    is known to us. Here the draw is seeded before
+    (:class:`~gml_mmaction.datasets.samplers.Draw`).
+    """
+    for wrapper in _wrappers():
+        given = wrapper.__getitem__
+        if not hasattr(given, 'repaired_by'):
+            wrapper.__getitem__ = with_seeded_draws(given)
+
+
+def with_seeded_draws(given: Callable) -> Callable:
+    """``__getitem__`` of a wrapper, seeded where its index is a draw."""
+
+    @functools.wraps(given)
+    def getitem(self: Any, idx: int) -> Any:
+        from .datasets.samplers import Draw, seeded
+
+        if not isinstance(idx, Draw):
+            return given(self, idx)
+        with seeded(idx.seed, idx.number):
+            return given(self, int(idx))
+
+    getitem.repaired_by = __name__
+    return getitem
+
+
+def _wrappers() -> tuple[type, ...]:
+    from mmengine import dataset
+
+    return (
+        dataset.ConcatDataset,
+        dataset.RepeatDataset,
+        dataset.ClassBalancedDataset,
+    )
 
 
 def write_files_whole() -> None:
@@ -1063,6 +1143,10 @@ def _why_reading() -> str:
     return 'the installed MMEngine reads all that it skips' if reads else ''
 
 
+def _why_draws() -> str:
+    return 'the wrappers of MMEngine make plain numbers of draws'
+
+
 def _why_whole_files() -> str:
     backend = _folder_of('mmengine') / 'fileio/backends/local_backend.py'
     in_place = "open(filepath, 'wb')" in backend.read_text(encoding='utf-8')
@@ -1129,6 +1213,12 @@ WORKAROUNDS = (
         'mmengine/runner/loops.py, IterBasedTrainLoop.run',
         _why_reading,
         resume_without_reading,
+    ),
+    Workaround(
+        'numbered draws in wrappers of data sets',
+        'mmengine/dataset/dataset_wrapper.py',
+        _why_draws,
+        seed_draws_of_wrappers,
     ),
     Workaround(
         'checkpoints that are written in place',
