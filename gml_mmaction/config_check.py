@@ -13,8 +13,10 @@ Importing this module needs nothing but the standard library.
 """
 
 import collections.abc
+import copy
 import difflib
 import dis
+import importlib
 import inspect
 import os
 import re
@@ -107,15 +109,35 @@ WITHOUT_TYPE = {
     'model_wrapper_cfg': 'MMDistributedDataParallel',
 }
 COUNTS = {
+    'log_processor': {'window_size': whole(1)},
     'train_cfg': {
         'max_iters': whole(1),
         'max_epochs': whole(1),
         'val_interval': whole(1),
+        'val_begin': whole(0),
     },
     **{
         name: dict(batch_size=whole(1), num_workers=whole(0))
         for name in LOADERS
     },
+}
+# Of any class: sizes, of which there is at least one.
+SIZES = (
+    'in_channels',
+    'num_classes',
+    'num_segments',
+    'base_channels',
+    'clip_len',
+    'frame_interval',
+)
+# What transforms of the host's import when they are used.
+IMPORTS = {
+    'DecordInit': 'decord',
+    'DecordDecode': 'decord',
+    'PyAVInit': 'av',
+    'PyAVDecode': 'av',
+    'PIMSInit': 'pims',
+    'OpenCVInit': 'cv2',
 }
 BUILDER = 'mmengine.registry.build_functions'
 HOST = ('mmengine', 'mmaction', 'mmcv', 'torch', 'numpy')
@@ -141,9 +163,14 @@ def check_config(cfg: Any, keys: Sequence[str]) -> None:
     Raises:
         SettingError: Its message begins with the place of the setting.
     """
-    from mmengine.registry import DefaultScope
+    from mmengine.registry import MODELS, DefaultScope
 
     scope = cfg.get('default_scope') or 'mmengine'
+    with MODELS.switch_scope_and_registry(scope) as own:
+        if own.scope != scope:
+            raise SettingError(
+                f'default_scope={scope!r}: there is none. Remedy: mmaction'
+            )
     with DefaultScope.overwrite_default_scope(scope):
         for key in keys:
             part = cfg.get(key)
@@ -196,11 +223,19 @@ def change_settings(cfg: Any, options: Sequence[str]) -> None:
             )
         _check_first(place, cfg)
         values[place] = _parse_value(text, option)
+    for place, value in values.items():
+        _check_merge(copy.deepcopy(cfg), place, value)
+    # All at once, for one may say _delete_=True of what others then give.
+    cfg.merge_from_dict(values)
+
+
+def _check_merge(cfg: Any, place: str, value: Any) -> None:
     try:
-        cfg.merge_from_dict(values)
+        cfg.merge_from_dict({place: value})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise SettingError(
-            f'--cfg-options {" ".join(options):.100}: {one_line(error):.200}'
+            f'--cfg-options {place}={value!r:.60}: {one_line(error):.120}. '
+            'Remedy: a place that the config has'
         ) from error
 
 
@@ -341,6 +376,8 @@ def _find_class(
         raise SettingError(f'{place}.type is missing. Remedy: give it')
     if not isinstance(kind, str):
         return kind if callable(kind) else None
+    if registry == 'TRANSFORMS' and kind in IMPORTS:
+        _check_import(IMPORTS[kind], f'{place}.type={kind!r}')
     root = getattr(mmengine.registry, registry)
     scope = node.get('_scope_')
     if registry == 'FUNCTIONS':  # MMEngine asks its own alone
@@ -360,6 +397,16 @@ def _find_class(
     return found
 
 
+def _check_import(name: str, place: str) -> None:
+    try:
+        importlib.import_module(name)
+    except (ImportError, OSError) as error:
+        raise SettingError(
+            f'{place} needs {name}, which cannot be imported '
+            f'({one_line(error):.100}). Remedy: pip install {name}'
+        ) from error
+
+
 def _look_up(registry: Any, kind: str) -> Callable | None:
     try:
         found = registry.get(kind)
@@ -372,6 +419,8 @@ def suggest(name: str, names: typing.Iterable[str]) -> str:
     """Up to three names that are much alike, or all that there are."""
     plain = {one.lower(): one for one in sorted(names)}
     close = difflib.get_close_matches(name.lower(), plain, 3, 0.6)
+    within = [one for one in plain if name.lower() in one]
+    close = [*dict.fromkeys(close + within)]
     chosen = [plain[one] for one in close] or sorted(names, key=str.lower)
     rest = ', ...' if len(chosen) > 40 else ''
     return (
@@ -400,14 +449,52 @@ def _check_keywords(
         if parameter.kind
         in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
-    ours = built.__module__.startswith(__package__)
+    if is_open and _saves_checkpoints(built):
+        is_open, names = False, _names_of_saving(built)
+    ours = str(built.__module__).startswith(__package__)
     for name, value in node.items():
         if name in ('type', '_scope_', *others):
             continue
+        size = name in SIZES and isinstance(value, int)
+        if size and not whole(1).holds(value):
+            raise SettingError(
+                f'{place}.{name}={value!r}. Remedy: {whole(1).words}'
+            )
         if name in names:
             _check_kind(value, hints.get(name), f'{place}.{name}', ours)
         elif not is_open:
             raise SettingError(_unknown(f'{place}.{name}', built, names))
+
+
+def _saves_checkpoints(built: Callable) -> bool:
+    from mmengine.hooks import CheckpointHook
+
+    return inspect.isclass(built) and issubclass(built, CheckpointHook)
+
+
+def _names_of_saving(built: type) -> list[str]:
+    """What a ``CheckpointHook`` takes; the rest goes to the runner."""
+    from mmengine.runner import Runner
+
+    functions = [Runner.save_checkpoint]
+    functions += [vars(k)['__init__'] for k in built.__mro__ if _inits(k)]
+    return _names_in(functions)
+
+
+def _inits(kind: type) -> bool:
+    return inspect.isfunction(vars(kind).get('__init__'))
+
+
+def _names_in(functions: Sequence[Callable]) -> list[str]:
+    """The keywords that functions take, together."""
+    return [
+        name
+        for function in functions
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name != 'self'
+        and parameter.kind
+        not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    ]
 
 
 def _unknown(place: str, built: Callable, names: Sequence[str]) -> str:
@@ -469,7 +556,9 @@ def _kinds_of(hint: Any) -> set[type]:
         parts = [_kinds_of(part) for part in typing.get_args(hint)]
         return set().union(*parts) if all(parts) else set()
     kind = origin or hint
-    known = isinstance(kind, type) and kind in SCALARS | CONTAINERS
+    known = isinstance(kind, type) and (
+        kind in SCALARS | CONTAINERS or kind.__name__ == 'Tensor'
+    )
     return {kind} if known else set()
 
 
@@ -532,7 +621,9 @@ def explain(error: BaseException, cfg: Any) -> str | None:
     nodes = [(i, *_node_of(frame)) for i, (frame, _) in enumerate(trace)]
     nodes = [(i, node, built) for i, node, built in nodes if node is not None]
     if not nodes:
-        return _explain_runner(error, trace)
+        return _explain_shapes(error, trace, cfg) or _explain_runner(
+            error, trace, cfg
+        )
     start, node, built = nodes[-1]
     place = locate([node for _, node, _ in nodes], cfg)
     text = one_line(error)
@@ -540,7 +631,14 @@ def explain(error: BaseException, cfg: Any) -> str | None:
     if unknown and isinstance(error, TypeError):
         found = _places_of(unknown[1], node)
         if len(found) == 1:
-            return f'{place}.{found[0]}: no such setting ({text})'
+            key, called = found[0], text.split('.')[0].split('(')[0]
+            inner = trace[-1][0].f_globals.get(called)
+            functions = [inner] if inspect.isclass(inner) else []
+            if '.' not in key and inspect.isclass(built):
+                functions += [*filter(_inits, built.__mro__)]
+            names = _names_in([kind.__init__ for kind in functions])
+            remedy = f'. Remedy: {suggest(unknown[1], names)}' if names else ''
+            return f'{place}.{key}: {called} has no such setting{remedy}'
     below = trace[start + 1 :]
     if not below and isinstance(error, TypeError):
         return f'{place}: {text}'  # the call itself: something is missing
@@ -557,17 +655,61 @@ def explain(error: BaseException, cfg: Any) -> str | None:
 
 
 def _explain_runner(
-    error: BaseException, trace: list[tuple[types.FrameType, int]]
+    error: BaseException, trace: list[tuple[types.FrameType, int]], cfg: Any
 ) -> str | None:
-    """What MMEngine's runner says of a config as a whole."""
-    frame, _ = trace[-1]
-    if frame.f_globals.get('__name__') != 'mmengine.runner.runner':
-        return None
-    if not _is_raised(trace[-1]) or not re.match(
-        r'(__init__|_?build_|from_cfg|scale_lr|_?check_)', frame.f_code.co_name
+    """What MMEngine's runner says of the settings that it reads itself."""
+    inside = [
+        number
+        for number, (frame, _) in enumerate(trace)
+        if frame.f_globals.get('__name__') == 'mmengine.runner.runner'
+        and re.match(
+            r'(__init__|_?build_|from_cfg|scale_lr)', frame.f_code.co_name
+        )
+    ]
+    if not inside or not all(
+        _is_host(frame) for frame, _ in trace[inside[0] :]
     ):
         return None
-    return f'the config: {one_line(error):.300}'
+    text = one_line(error).split(', but got')[0]
+    own = ('log_level', 'env_cfg', 'randomness', 'auto_scale_lr')
+    leaves = [leaf for key in own for leaf in _leaves(cfg.get(key), key)]
+    words = set(re.findall(r'[\w.+-]*\w', text))
+    found = [
+        f'{place}={value!r}'
+        for place, value in leaves
+        if place.split('.')[-1] in words or str(value) in words
+    ]
+    return f'{found[0] if len(found) == 1 else "the config"}: {text:.300}'
+
+
+def _leaves(node: Any, place: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _leaves(value, f'{place}.{key}')
+    elif isinstance(node, str | int | float):
+        yield place, node
+
+
+def _explain_shapes(
+    error: BaseException, trace: list[tuple[types.FrameType, int]], cfg: Any
+) -> str | None:
+    """A head that was built for other features than come to it."""
+    frame, _ = trace[-1]
+    layer, given = frame.f_locals.get('self'), frame.f_locals.get('input')
+    head = (cfg.get('model') or {}).get('cls_head') or {}
+    wanted = getattr(layer, 'in_features', None)
+    if (
+        not isinstance(error, RuntimeError)
+        or wanted is None
+        or wanted != head.get('in_channels')
+        or given is None
+        or given.shape[-1] == wanted
+    ):
+        return None
+    return (
+        f'model.cls_head.in_channels={wanted}: the features have '
+        f'{given.shape[-1]} channels. Remedy: {given.shape[-1]}'
+    )
 
 
 def _walk(
@@ -670,10 +812,17 @@ def locate(nodes: Sequence[dict], cfg: Any) -> str:
     place, within = '', whole_config
     for node in nodes:
         found = _find(node, within, place) or _find(node, whole_config, '')
+        kind = node.get('type')
+        untyped = [
+            key
+            for key, name in WITHOUT_TYPE.items()
+            if name == kind and 'type' not in whole_config.get(key, ('type',))
+        ]
         if found:
             place, within = found
+        elif untyped:
+            place, within = untyped[0], whole_config[untyped[0]]
         else:
-            kind = node.get('type')
             place = f'{place} ({_name_of(kind)})' if kind else place
             within = {}
     return place.strip() or 'the config'
@@ -682,7 +831,7 @@ def locate(nodes: Sequence[dict], cfg: Any) -> str:
 def _find(node: dict, tree: Any, place: str) -> tuple[str, Any] | None:
     """The part of a tree that a config was copied from."""
     parts = list(_parts(tree, place))
-    for alike in (_equals, _is_within):
+    for alike in (_equals, _is_within, _is_alike):
         found = [(at, part) for at, part in parts if alike(part, node)]
         if found and all(_equals(part, found[0][1]) for _, part in found):
             return found[0]
@@ -714,3 +863,8 @@ def _is_within(part: dict, node: dict) -> bool:
         key in node and _equals(value, node[key])
         for key, value in part.items()
     )
+
+
+def _is_alike(part: dict, node: dict) -> bool:
+    """Whether both are of one type, whatever has been built of the rest."""
+    return part.get('type') is not None and part['type'] == node.get('type')

@@ -635,22 +635,22 @@ def resume_without_reading() -> None:
     IterBasedTrainLoop.run = run
 
 
-def seed_draws_of_wrappers() -> None:
-    """Let wrappers of data sets hand on a numbered draw as one.
+def seed_numbered_draws() -> None:
+    """Let every data set of MMEngine's seed a numbered draw by its number.
 
-    Upstream: MMEngine's wrappers turn an index into that of a data set within
-    them by arithmetic, after which it is a plain number; no report upstream
-    is known to us. Here the draw is seeded before
-    (:class:`~gml_mmaction.datasets.samplers.Draw`).
+    Upstream: random clips depend on the number of workers, and on whether the
+    run was interrupted; no report upstream is known to us. Our samplers
+    number their draws (:class:`~gml_mmaction.datasets.samplers.Draw`).
+    Wrappers make plain numbers of them: they seed for those within.
     """
-    for wrapper in _wrappers():
-        given = wrapper.__getitem__
+    for kind in _data_sets():
+        given = kind.__getitem__
         if not hasattr(given, 'repaired_by'):
-            wrapper.__getitem__ = with_seeded_draws(given)
+            kind.__getitem__ = with_seeded_draws(given)
 
 
 def with_seeded_draws(given: Callable) -> Callable:
-    """``__getitem__`` of a wrapper, seeded where its index is a draw."""
+    """``__getitem__`` of a data set, seeded where its index is a draw."""
 
     @functools.wraps(given)
     def getitem(self: Any, idx: int) -> Any:
@@ -665,10 +665,11 @@ def with_seeded_draws(given: Callable) -> Callable:
     return getitem
 
 
-def _wrappers() -> tuple[type, ...]:
+def _data_sets() -> tuple[type, ...]:
     from mmengine import dataset
 
     return (
+        dataset.BaseDataset,
         dataset.ConcatDataset,
         dataset.RepeatDataset,
         dataset.ClassBalancedDataset,
@@ -1144,7 +1145,7 @@ def _why_reading() -> str:
 
 
 def _why_draws() -> str:
-    return 'the wrappers of MMEngine make plain numbers of draws'
+    return 'MMEngine does not seed what a data set draws'
 
 
 def _why_whole_files() -> str:
@@ -1215,10 +1216,10 @@ WORKAROUNDS = (
         resume_without_reading,
     ),
     Workaround(
-        'numbered draws in wrappers of data sets',
-        'mmengine/dataset/dataset_wrapper.py',
+        'draws of data sets by their number',
+        'mmengine/dataset/base_dataset.py, dataset_wrapper.py',
         _why_draws,
-        seed_draws_of_wrappers,
+        seed_numbered_draws,
     ),
     Workaround(
         'checkpoints that are written in place',

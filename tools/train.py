@@ -7,6 +7,7 @@ Example:
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -181,7 +182,8 @@ def one_line_errors() -> Iterator[None]:
     except (OSError, GMLError, json.JSONDecodeError) as error:
         # a loader's process hands its traceback over within the message
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise SystemExit(f'{Path(sys.argv[0]).name}: {lines[-1]}') from None
+        line = re.sub(r'^[\w.]+Error: ', '', lines[-1])
+        raise SystemExit(f'{Path(sys.argv[0]).name}: {line}') from None
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -15,7 +15,7 @@ from .provenance import joint_metainfo
 
 
 class OpeningHook(Hook):
-    """Compare labels and classes, then let the log be printed.
+    """Compare labels and classes; with the first batch, print the log.
 
     :func:`gml_mmaction.host.build_runner` gives it to every runner.
 
@@ -54,6 +54,13 @@ class OpeningHook(Hook):
         """Look at the test data."""
         self._open(runner, 'test', runner.test_loop)
 
+    def after_train_iter(self, *_: Any, **__: Any) -> None:
+        """Print: settings that do not fit together have failed before."""
+        self._held.release()
+
+    after_val_iter = after_train_iter
+    after_test_iter = after_train_iter
+
     def _open(self, runner: Runner, name: str, loop: Any) -> None:
         if loop is not None and name not in self._seen:
             self._seen.add(name)
@@ -61,8 +68,8 @@ class OpeningHook(Hook):
             check_classes(runner.model, dataset, name)
             check_metric(loop.evaluator, dataset, name)
             if len(inner_datasets(dataset)) > 1:
+                check_names(dataset, name)
                 loop.evaluator.dataset_meta = joint_metainfo(dataset)
-        self._held.release()
 
 
 def check_classes(model: Any, dataset: Any, name: str) -> None:
@@ -70,6 +77,11 @@ def check_classes(model: Any, dataset: Any, name: str) -> None:
     model = getattr(model, 'module', model)
     classes = getattr(getattr(model, 'cls_head', None), 'num_classes', None)
     labels = labels_of(dataset)
+    if name == 'train' and labels and min(labels) < 0:
+        raise SettingError(
+            'train_dataloader.dataset has an entry without a label, or with '
+            f'{min(labels)}. Remedy: 0 (real) or 1 (fake) behind each name'
+        )
     if isinstance(classes, int) and labels and max(labels) >= classes:
         raise SettingError(
             f'model.cls_head.num_classes={classes}: {name}_dataloader.dataset '
@@ -119,6 +131,21 @@ def names_of(metrics: Sequence[Any]) -> list[str]:
     ):
         return []
     return [f'{level}/{score}' for level in ALL_LEVELS for score in ALL_SCORES]
+
+
+def check_names(dataset: Any, name: str) -> None:
+    """Refuse two prepared sets with videos of one name: scores go by it."""
+    seen: dict[str, Any] = {}
+    for inner in inner_datasets(dataset):
+        whose = inner.metainfo.get('manifest')
+        for number in range(len(inner) if whose else 0):
+            video = BaseDataset.get_data_info(inner, number)['video_id']
+            if seen.setdefault(video, whose) != whose:
+                raise SettingError(
+                    f'{name}_dataloader.dataset: two data sets have a video '
+                    f'{video!r}, and would have one score. Remedy: '
+                    'tools/test.py --target, which tests each'
+                )
 
 
 def labels_of(dataset: Any) -> set[int]:

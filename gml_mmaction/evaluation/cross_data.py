@@ -379,7 +379,7 @@ def _origin(cfg: Config, thresholds: Mapping[str, float]) -> dict[str, Any]:
     return dict(
         thresholds,
         rule='equal error rate',
-        folder=_joined(part.get('data_root') for part in parts),
+        folder=_joined(part.get('data_root') or '.' for part in parts),
         ann_file=_joined(part.get('ann_file') for part in parts),
         source=scores['source'],
         manifest=scores['manifest'],
