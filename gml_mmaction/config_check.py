@@ -772,6 +772,7 @@ def _named(node: dict, text: str) -> list[str]:
         for key, value in node.items()
         if key != 'type' and isinstance(value, str | int | float)
     }
+    words |= {word.lstrip('_') for word in words}
     return [key for key in node if key in words and key != 'type'] or [
         key for key, value in given.items() if str(value) in words
     ]

@@ -93,6 +93,8 @@ REMEDIES = {
     'cv2': 'pip install opencv-python-headless',
     'av': 'pip install "gml-mmaction[video]"',
     'nicegui': 'pip install "gml-mmaction[web]"',
+    'decord': 'pip install decord; nothing but DecordInit and DecordDecode of '
+    'MMAction2 needs it',
     'distributed': 'pip install "gml-mmaction[cluster]"',
 }
 CV2_LIBRARIES = (

@@ -246,8 +246,8 @@ def _distort_clip(
 ) -> dict:
     if 'video' in results and 'square' not in results:
         raise SettingError(
-            'a pipeline distorts after FaceCrop. Remedy: distort the full '
-            'frames, before it'
+            'a pipeline distorts what FaceCrop has cut. Remedy: distort the '
+            'full frames, before FaceCrop'
         )
     results['imgs'] = _distort(
         results['imgs'], results['source_inds'], distortions, seed=seed
