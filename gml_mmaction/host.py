@@ -32,9 +32,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from .config_check import FIRST, PHASES, naming_settings
 from .errors import CheckpointError, GMLError
+from .io.held import HeldOutput
 from .io.text import one_line, printable_lines
-from .settings import check_tap, settle_workers
+from .settings import (
+    check_start,
+    check_tap,
+    settle_metainfo,
+    settle_workers,
+)
 
 
 class Range(NamedTuple):
@@ -87,6 +94,8 @@ REMEDIES = {
     'cv2': 'pip install opencv-python-headless',
     'av': 'pip install "gml-mmaction[video]"',
     'nicegui': 'pip install "gml-mmaction[web]"',
+    'decord': 'pip install decord; nothing but DecordInit and DecordDecode of '
+    'MMAction2 needs it',
     'distributed': 'pip install "gml-mmaction[cluster]"',
 }
 CV2_LIBRARIES = (
@@ -224,29 +233,61 @@ def build_runner(cfg: Any) -> Any:
         cfg: ``mmengine.Config`` with MMAction2's runner keys; changed in
             place by :func:`prepare_runner_cfg`.
 
+    What it prints is held back until its loop begins: a setting that cannot
+    be is then one line, not one below hundreds. The log file has them all.
+
     Returns:
         ``mmengine.runner.Runner``, or the class named by ``runner_type``.
+
+    Raises:
+        SettingError: A part of the config cannot be built; so do the
+            runner's ``train``, ``val`` and ``test``.
     """
     prepare()
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
+    from .engine.opening import OpeningHook
+
     prepare_runner_cfg(cfg)
-    if 'runner_type' in cfg:
-        runner = RUNNERS.build(cfg)
-    else:
-        runner = Runner.from_cfg(cfg)
+    held = HeldOutput(sys.stdout)
+    with naming_settings(cfg, FIRST, held), contextlib.redirect_stdout(held):
+        if 'runner_type' in cfg:
+            runner = RUNNERS.build(cfg)
+        else:
+            runner = Runner.from_cfg(cfg)
     check_tap(runner.model)
+    runner.register_hook(OpeningHook(held))
+    for name, keys in PHASES.items():
+        setattr(runner, name, _naming(runner, name, keys, held))
     return runner
+
+
+def _naming(
+    runner: Any, name: str, keys: tuple[str, ...], held: HeldOutput
+) -> Callable:
+    """A runner's ``train`` and the like, which build what they need."""
+    given = getattr(runner, name)
+
+    @functools.wraps(given)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if name == 'train':
+            check_start(runner.model)
+        with naming_settings(runner.cfg, keys, held):
+            return given(*args, **kwargs)
+
+    return run
 
 
 def prepare_runner_cfg(cfg: Any) -> None:
     """Make a config run without workers and without an accelerator.
 
     Loaders without workers lose what needs some
-    (:func:`.settings.settle_workers`). On a CPU, a launcher gets gloo and a
-    wrapper without device ids (:func:`start_gloo`), and ``AmpOptimWrapper``,
-    which refuses to work there, becomes :func:`cpu_amp_optim_wrapper`.
+    (:func:`.settings.settle_workers`), and several prepared data sets may be
+    one (:func:`.settings.settle_metainfo`). On a CPU, a launcher gets gloo
+    and a wrapper without device ids (:func:`start_gloo`), and
+    ``AmpOptimWrapper``, which refuses to work there, becomes
+    :func:`cpu_amp_optim_wrapper`.
 
     Args:
         cfg: ``mmengine.Config``; changed in place.
@@ -255,6 +296,7 @@ def prepare_runner_cfg(cfg: Any) -> None:
         LauncherError: The launcher cannot start processes on a CPU.
     """
     settle_workers(cfg)
+    settle_metainfo(cfg)
     if not _cpu_only():
         return
     if cfg.get('launcher', 'none') != 'none':
@@ -607,6 +649,47 @@ def resume_without_reading() -> None:
 
     run.preceded_by = skip_batches
     IterBasedTrainLoop.run = run
+
+
+def seed_numbered_draws() -> None:
+    """Let every data set of MMEngine's seed a numbered draw by its number.
+
+    Upstream: random clips depend on the number of workers, and on whether the
+    run was interrupted; no report upstream is known to us. Our samplers
+    number their draws (:class:`~gml_mmaction.datasets.samplers.Draw`).
+    Wrappers make plain numbers of them: they seed for those within.
+    """
+    for kind in _data_sets():
+        given = kind.__getitem__
+        if not hasattr(given, 'repaired_by'):
+            kind.__getitem__ = with_seeded_draws(given)
+
+
+def with_seeded_draws(given: Callable) -> Callable:
+    """``__getitem__`` of a data set, seeded where its index is a draw."""
+
+    @functools.wraps(given)
+    def getitem(self: Any, idx: int) -> Any:
+        from .datasets.samplers import Draw, seeded
+
+        if not isinstance(idx, Draw):
+            return given(self, idx)
+        with seeded(idx.seed, idx.number):
+            return given(self, int(idx))
+
+    getitem.repaired_by = __name__
+    return getitem
+
+
+def _data_sets() -> tuple[type, ...]:
+    from mmengine import dataset
+
+    return (
+        dataset.BaseDataset,
+        dataset.ConcatDataset,
+        dataset.RepeatDataset,
+        dataset.ClassBalancedDataset,
+    )
 
 
 def write_files_whole() -> None:
@@ -1115,6 +1198,10 @@ def _why_reading() -> str:
     return 'the installed MMEngine reads all that it skips' if reads else ''
 
 
+def _why_draws() -> str:
+    return 'MMEngine does not seed what a data set draws'
+
+
 def _why_whole_files() -> str:
     backend = _folder_of('mmengine') / 'fileio/backends/local_backend.py'
     in_place = "open(filepath, 'wb')" in backend.read_text(encoding='utf-8')
@@ -1191,6 +1278,12 @@ WORKAROUNDS = (
         'mmengine/runner/loops.py, IterBasedTrainLoop.run',
         _why_reading,
         resume_without_reading,
+    ),
+    Workaround(
+        'draws of data sets by their number',
+        'mmengine/dataset/base_dataset.py, dataset_wrapper.py',
+        _why_draws,
+        seed_numbered_draws,
     ),
     Workaround(
         'checkpoints that are written in place',

@@ -31,11 +31,11 @@ import gml_mmaction  # noqa: F401, the host's imports may need a repair
 
 # isort: split
 from mmaction.registry import DATASETS
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader
 from train import one_line_errors
 
+from gml_mmaction.config_check import read_settings
 from gml_mmaction.datasets.samplers import Draw
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.text import say, widen_streams
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
 def build_dataset(config: str, data: str) -> Any:
     """The training set of a config on other data."""
-    cfg = Config.fromfile(config)
+    cfg = read_settings(config)
     init_default_scope(cfg.get('default_scope', 'mmaction'))
     settings = cfg.train_dataloader.dataset
     settings.data_root = data

@@ -31,9 +31,10 @@ import gml_mmaction  # noqa: F401, the host's imports may need a repair
 
 # isort: split
 from demo import CONFIGS, TOOLS, best_checkpoint, run_tool
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from train import one_line_errors
 
+from gml_mmaction.config_check import change_settings, read_settings
 from gml_mmaction.evaluation.cross_data import file_sha256, target_facts
 from gml_mmaction.evaluation.forgery_metric import ALL_LEVELS
 from gml_mmaction.evaluation.paper_tables import (
@@ -87,8 +88,8 @@ class Run(NamedTuple):
 
     def origin(self) -> dict[str, Any]:
         """What the trained weights depend on."""
-        cfg = Config.fromfile(self.config)
-        cfg.merge_from_dict(_parse_options(self.options))
+        cfg = read_settings(self.config)
+        change_settings(cfg, self.options)
         settings = {
             key: cfg[key]
             for key in (
@@ -195,14 +196,6 @@ def _tested(report: dict) -> dict[str, str]:
     """Hashes of the checkpoint and of the targets of a report."""
     manifests = {row['name']: row['manifest'] for row in report['targets']}
     return {'checkpoint': report['checkpoint_sha256'], **manifests}
-
-
-def _parse_options(options: list[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` as ``--cfg-options`` reads them."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    arguments = ['--cfg-options', *options] if options else []
-    return parser.parse_args(arguments).cfg_options or {}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

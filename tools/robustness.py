@@ -24,7 +24,6 @@ from pathlib import Path
 import gml_mmaction  # noqa: F401, the host's imports may need a repair
 
 # isort: split
-from mmengine.config import DictAction
 from train import one_line_errors, read_config
 
 from gml_mmaction.distortions import LEVELS
@@ -79,7 +78,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action='extend',
         metavar='KEY=VALUE',
         help='override settings of the config',
     )

@@ -7,19 +7,22 @@ Example:
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import gml_mmaction  # noqa: F401, the host's imports may need a repair
 
 # isort: split
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from gml_mmaction.config_check import change_settings, read_settings
 from gml_mmaction.engine import newest_checkpoint
-from gml_mmaction.errors import GMLError
+from gml_mmaction.errors import GMLError, SettingError
 from gml_mmaction.host import build_runner, lost_processes
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import one_line, widen_streams
@@ -90,7 +93,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action='extend',
         metavar='KEY=VALUE',
         help='override settings of the config, as in '
         'train_dataloader.batch_size=8 or key="[a,b]"',
@@ -107,14 +110,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 def read_config(args: argparse.Namespace) -> Config:
     """Read the config; apply launcher, data, work dir and overrides."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(args.config)
+    cfg = read_settings(args.config)
     cfg.launcher = args.launcher
     if args.data is not None:
         for name in filter(cfg.get, LOADERS):
             for dataset in inner_datasets(cfg[name].dataset):
                 dataset.data_root = args.data
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    change_settings(cfg, args.cfg_options or ())
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
@@ -126,14 +128,14 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     """Write the training flags into the config."""
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-        cfg.default_hooks.checkpoint.save_best = None
+        setting(cfg, 'default_hooks.checkpoint').save_best = None
     if args.amp:
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        setting(cfg, 'optim_wrapper').type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume is not None:
         resume(cfg, args)
     if args.auto_scale_lr:
-        cfg.auto_scale_lr.enable = True
+        setting(cfg, 'auto_scale_lr').enable = True
     given = dict(
         seed=args.seed,
         diff_rank_seed=args.diff_rank_seed or None,
@@ -143,6 +145,23 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
         **(cfg.get('randomness') or dict(seed=None)),
         **{key: value for key, value in given.items() if value is not None},
     }
+
+
+def setting(cfg: Config, place: str) -> Any:
+    """The part of a config that a flag changes.
+
+    Raises:
+        SettingError: There is none.
+    """
+    part = cfg
+    for key in place.split('.'):
+        part = part.get(key)
+        if part is None:
+            raise SettingError(
+                f'{place} is not in the config, and a flag is to change it. '
+                'Remedy: leave the flag out, or give the setting'
+            )
+    return part
 
 
 def resume(cfg: Config, args: argparse.Namespace) -> None:
@@ -184,9 +203,8 @@ def one_line_errors() -> Iterator[None]:
         with lost_processes():
             yield
     except (OSError, GMLError, json.JSONDecodeError) as error:
-        raise SystemExit(
-            f'{Path(sys.argv[0]).name}: {one_line(error)}'
-        ) from None
+        line = re.sub(r'^[\w.]+Error: ', '', one_line(error))
+        raise SystemExit(f'{Path(sys.argv[0]).name}: {line}') from None
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -27,6 +27,7 @@ from ..evaluation.forgery_metric import VIDEO_RULES
 from ..faces import CropOptions
 from ..io.config_text import ConfigTextError, parse_config
 from ..io.text import one_line, printable
+from ..settings import inner_datasets
 from ..video import Frames, Rates, Taken, at_rate, every
 from ..visualization.cam import cam_maps
 from ..visualization.feature_maps import clue_maps, has_clue
@@ -384,9 +385,12 @@ def _load(path: Path) -> dict:
 
 
 def _dataset(cfg: Config) -> Mapping[str, Any]:
-    """The test set's settings; a run may have a validation set alone."""
+    """The test set's settings; a run may have a validation set alone.
+
+    Of several the first's, for they are of one network.
+    """
     loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
-    return loader.get('dataset') or {}
+    return inner_datasets(loader.get('dataset') or {})[0]
 
 
 def _check_pipeline(path: Path, cfg: Config) -> None:

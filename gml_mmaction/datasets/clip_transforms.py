@@ -28,6 +28,7 @@ from gml_mmaction.distortions import (
     parse_distortions,
     seed_of,
 )
+from gml_mmaction.errors import SettingError
 from gml_mmaction.faces.square import Square, crop, resize
 from gml_mmaction.video import (
     ImageSequence,
@@ -62,6 +63,8 @@ class ClipDecode(BaseTransform):
     Raises:
         FileNotFoundError: A saved crop is missing.
         DataError: It is no image.
+        SettingError: It is given a video, as by the host's
+            ``inference_recognizer``, which finds no faces.
         VideoError: The decoder does not give a frame; the message names the
             video.
     """
@@ -77,6 +80,12 @@ class ClipDecode(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Add the clip's images to ``results``."""
+        if 'frame_inds' not in results:
+            raise SettingError(
+                'ClipDecode reads faces that have been found before, not '
+                'whole videos. Remedy: gml_mmaction.apis.ForgeryInferencer('
+                'CHECKPOINT)(VIDEO), or tools/predict.py'
+            )
         inds = np.asarray(results['frame_inds'])
         if 'frames' in results:  # taken by time
             results['source_inds'] = np.asarray(results['frames'])[inds]
@@ -203,6 +212,8 @@ class FaceCrop(BaseTransform):
     """
 
     def __init__(self, size: int = 224) -> None:
+        if size < 1:
+            raise ValueError(f'size={size}: use 1 or more pixels')
         self.size = size
 
     def transform(self, results: dict) -> dict:
@@ -240,7 +251,10 @@ def _distort_clip(
     results: dict, distortions: Sequence[Distortion], *, seed: int
 ) -> dict:
     if 'video' in results and 'square' not in results:
-        raise ValueError('distort the full frames: before FaceCrop, not after')
+        raise SettingError(
+            'a pipeline distorts what FaceCrop has cut. Remedy: distort the '
+            'full frames, before FaceCrop'
+        )
     results['imgs'] = _distort(
         results['imgs'], results['source_inds'], distortions, seed=seed
     )

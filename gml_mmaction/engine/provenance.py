@@ -90,7 +90,7 @@ class ProvenanceHook(Hook):
     ) -> None:
         """Keep the scores; the best checkpoint is saved after this."""
         dataset = runner.val_dataloader.dataset
-        meta = dataset.metainfo
+        meta = joint_metainfo(dataset)
         self._validation = dict(
             iter=runner.iter,
             metrics=dict(metrics or {}),
@@ -124,6 +124,19 @@ def describe_training(dataset: Any) -> dict[str, Any]:
         if described not in found:  # the same data twice are one set
             found.append(described)
     return found[0] if len(found) == 1 else describe_together(found)
+
+
+def joint_metainfo(dataset: Any) -> dict[str, Any]:
+    """The metainfo of a data set; of several, what holds for all of them."""
+    metas = [inner.metainfo for inner in inner_datasets(dataset)]
+    common = {
+        key: value
+        for key, value in metas[0].items()
+        if all(meta.get(key) == value for meta in metas)
+    }
+    sources = dict.fromkeys(str(meta.get('source')) for meta in metas)
+    joined = dict(source=' + '.join(sources)) if len(sources) > 1 else {}
+    return {**common, **joined}
 
 
 def describe_together(found: list[dict[str, Any]]) -> dict[str, Any]:
