@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from locale import getpreferredencoding
 from pathlib import Path
 
 import gml_mmaction  # noqa: F401, the host's imports may need a repair
@@ -19,7 +20,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from gml_mmaction.engine import newest_checkpoint
-from gml_mmaction.errors import GMLError
+from gml_mmaction.errors import GMLError, SettingError
 from gml_mmaction.host import build_runner, lost_processes
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import one_line, widen_streams
@@ -170,7 +171,17 @@ def one_run(cfg: Config, what: str) -> AbstractContextManager:
     """Keep other runs of the kind out of the work dir.
 
     All processes of a launcher are one run: its first one holds the folder.
+
+    Raises:
+        SettingError: MMEngine cannot write the folder's name into its files.
     """
+    try:
+        os.path.abspath(cfg.work_dir).encode(getpreferredencoding(False))
+    except UnicodeEncodeError:
+        raise SettingError(
+            f'work_dir {cfg.work_dir}: its name is not UTF-8, or the locale '
+            'cannot write it. Remedy: another name, or PYTHONUTF8=1'
+        ) from None
     rank = RANKS.get(cfg.launcher, '')
     if os.environ.get(rank, '0') == '0':
         return hold(cfg.work_dir, what)
