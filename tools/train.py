@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from locale import getpreferredencoding
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,17 @@ def one_run(cfg: Config, what: str) -> AbstractContextManager:
     """Keep other runs of the kind out of the work dir.
 
     All processes of a launcher are one run: its first one holds the folder.
+
+    Raises:
+        SettingError: MMEngine cannot write the folder's name into its files.
     """
+    try:
+        os.path.abspath(cfg.work_dir).encode(getpreferredencoding(False))
+    except UnicodeEncodeError:
+        raise SettingError(
+            f'work_dir {cfg.work_dir}: its name is not UTF-8, or the locale '
+            'cannot write it. Remedy: another name, or PYTHONUTF8=1'
+        ) from None
     rank = RANKS.get(cfg.launcher, '')
     if os.environ.get(rank, '0') == '0':
         return hold(cfg.work_dir, what)

@@ -1,6 +1,7 @@
 """Videos of one's own get a verdict."""
 
 import json
+import os
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -40,6 +41,39 @@ def inferencer(checkpoint):
 def talking(talking_head, tmp_path_factory):
     """A face for 70 frames, which are 35 saved ones and 4 clips."""
     return talking_head(tmp_path_factory.mktemp('talking') / 'a.mp4', 70)
+
+
+def test_a_video_of_any_name_gets_a_verdict(
+    checkpoint, talking, run_python, tmp_path, monkeypatch
+):
+    """In a locale without UTF-8, whose signs the words have."""
+    for name, value in (
+        *(('LC_ALL', 'C'), ('PYTHONUTF8', '0')),
+        *(('PYTHONCOERCECLOCALE', '0'), ('PYTHONIOENCODING', 'ascii')),
+    ):
+        monkeypatch.setenv(name, value)
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    names = [b'\xff', b'a\n\x1b[2J', b'n' * 245, b'$\\frac$', 'é'.encode()]
+    for name in names:
+        shutil.copy(talking, folder / os.fsdecode(name + b'.mp4'))
+    done = run_python(
+        str(REPO / 'tools/predict.py'),
+        *(str(folder), '--checkpoint', str(checkpoint), '--quiet'),
+        *('--out', str(tmp_path / 'out'), '--no-overlay', '--device', 'cpu'),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+    lines = done.stdout.split('\n')
+    verdicts = [line for line in lines if line.startswith(str(folder))]
+    assert len(verdicts) == len(names)
+    assert all('threshold 0.450' in line for line in verdicts)
+    written = sorted((tmp_path / 'out').iterdir())
+    assert len(written) == len(names)
+    for place in written:
+        assert place.name.isprintable()
+        assert (place / 'timeline.png').stat().st_size
+        assert json.loads((place / 'prediction.json').read_text())['score']
 
 
 @pytest.fixture(scope='module')

@@ -1,5 +1,10 @@
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -144,6 +149,85 @@ def test_half_of_a_tree_is_prepared_and_the_rest_is_counted(
     crops = {k: v for k, v in contents(out).items() if k.endswith('.jpg')}
     assert len(crops) == 90
     assert crops.items() < contents(prepared).items()
+
+
+@pytest.fixture
+def stopped(ffpp_tree, tmp_path):
+    """Begin a preparation; return its process, which stands still."""
+    repo = Path(__file__).parents[2]
+    command = ['ffpp', str(ffpp_tree), str(tmp_path / 'out'), '--workers', '1']
+    process = subprocess.Popen(
+        [sys.executable, 'tools/prepare_data.py', *command],
+        cwd=repo,
+        env={**os.environ, 'PYTHONPATH': str(repo)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while not list((tmp_path / 'out/.partial').glob('*')):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGSTOP)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_second_preparation_is_told_of_the_first_and_leaves_its_files(
+    main, ffpp_tree, prepared, stopped, tmp_path, capsys
+):
+    out = tmp_path / 'out'
+    command = ['ffpp', str(ffpp_tree), str(out), '--workers', '1']
+    scratch = list((out / '.partial').iterdir())
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert error.count('\n') == 1
+    assert f'{out}: another preparation is at work there' in error
+    assert f'(process {stopped.pid} on ' in error
+    assert list((out / '.partial').iterdir()) == scratch
+    stopped.send_signal(signal.SIGCONT)
+    assert stopped.wait(120) == 0
+    assert contents(out) == contents(prepared)
+
+
+def test_a_preparation_goes_on_at_once_when_the_first_was_killed(
+    main, ffpp_tree, prepared, stopped, tmp_path
+):
+    out = tmp_path / 'out'
+    stopped.kill()
+    stopped.wait()
+    assert main(['ffpp', str(ffpp_tree), str(out), '--workers', '2']) == 0
+    assert contents(out) == contents(prepared)
+
+
+def test_an_odd_name_is_counted_in_the_report_and_stops_nothing(
+    main, talking_head, tmp_path, capsys
+):
+    root, out = tmp_path / 'root', tmp_path / 'out'
+    path = talking_head(root / 'real/a.mp4')
+    for name in (b'\xff.mp4', b'b\n\x1b[2J.mp4'):
+        shutil.copy(path, root / 'real' / os.fsdecode(name))
+    assert main(['folder', str(root), str(out), '--workers', '1']) == 0
+    report = read(out / 'report.json')
+    assert report['total']['prepared'] == 1
+    (note,) = [n for n in report['notes'] if n.startswith('2 names are ')]
+    assert '(rename them): ' in note
+    assert note.endswith(r'real/b\n\x1b[2J.mp4, real/\udcff.mp4')
+    assert note in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize('name', [b'\xff', b'a\nb'])
+def test_a_set_whose_folder_has_an_odd_name_is_one_clear_line(
+    main, talking_head, tmp_path, capsys, name
+):
+    root = tmp_path / os.fsdecode(name)
+    talking_head(tmp_path / 'a.mp4')
+    (root / 'real').mkdir(parents=True)
+    shutil.copy(tmp_path / 'a.mp4', root / 'real')
+    assert main(['folder', str(root), str(tmp_path / 'out')]) == 1
+    error = capsys.readouterr().err
+    assert 'a name in this path is not UTF-8' in error
+    assert error.count('\n') == 1
+    assert not (tmp_path / 'out').exists()
 
 
 def stamps(out):
