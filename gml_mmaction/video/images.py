@@ -137,7 +137,8 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         # a few bytes of bzip2 or LZMA are unpacked whole, to any size
         raise VideoError(
-            'unreadable', 'images in a zip file must be stored or deflated'
+            'unreadable',
+            'no archive of images that are stored or deflated; pack it anew',
         )
     with archive.open(member) as file:
         return file.read(member.file_size)
