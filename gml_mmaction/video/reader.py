@@ -75,7 +75,7 @@ class VideoReader(Frames):
             raise VideoError('unreadable', 'a text, such as a list of files')
         self.notes: list[str] = []
         self._clean: bool | None = None
-        self._decoder = _Decoder(self.path)
+        self._decoder = _Decoder(self.path, counting=True)
         self.fps = self._decoder.fps
         self._scan()
         self._decoder = _Decoder(self.path)
@@ -234,6 +234,10 @@ class _DecoderError(Exception):
 class _Decoder:
     """FFmpeg's decoder of the best video stream of a file.
 
+    Args:
+        path: The file.
+        counting: Nobody looks at the frames.
+
     Attributes:
         position: Index of the frame that is read next.
         failed: Whether it met an error, so that frames are missing.
@@ -246,7 +250,7 @@ class _Decoder:
         pixel_ratio: Width to height of a pixel.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, counting: bool = False) -> None:
         self._av = av = host.require('av')
         av.logging.set_level(None)
         self.position = 0
@@ -265,7 +269,7 @@ class _Decoder:
             ) from error
         self.counts = self._container.format.name in COUNTED
         try:
-            self._stream = self._open_stream()
+            self._stream = self._open_stream(counting)
         except BaseException:
             self._container.close()
             raise
@@ -282,7 +286,7 @@ class _Decoder:
         if start is not None and self.base:
             self.start = start / self._av.time_base / self.base
 
-    def _open_stream(self) -> Any:
+    def _open_stream(self, counting: bool) -> Any:
         stream = self._container.streams.best('video')
         if stream is None:
             raise VideoError(
@@ -296,7 +300,10 @@ class _Decoder:
             )
         # more threads would decode damaged frames differently each time
         stream.codec_context.thread_count = 1
-        stream.codec_context.options = {'err_detect': 'explode'}
+        options = {'err_detect': 'explode'}
+        if counting:  # a fifth of the time
+            options['skip_loop_filter'] = 'all'
+        stream.codec_context.options = options
         return stream
 
     def promised(self) -> list[tuple[int | None, bool]]:
