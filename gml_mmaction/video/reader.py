@@ -8,6 +8,7 @@ taken for an address, and formats that send it elsewhere are not on the list.
 """
 
 import bisect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ import numpy as np
 
 from .. import host
 from ..errors import VideoError
+from ..io.text import printable
+from . import mp4
 from .files import ARCHIVES
 from .frames import Frames
 from .images import ImageSequence
-from .mp4 import is_cut, starts_clean
 
 __all__ = ['VideoReader', 'open_video']
 
@@ -85,7 +87,7 @@ class VideoReader(Frames):
         self._size = self._square_size(first)
         self._first = self._convert(first)
         self.height, self.width = self._first.shape[:2]
-        if is_cut(self.path):
+        if mp4.is_cut(self.path):
             self.broken_at = self.num_frames
 
     def __exit__(self, *_: object) -> None:
@@ -222,7 +224,7 @@ class VideoReader(Frames):
                 self._times is not None
                 and bool(self._keys)
                 and self._keys[0] == self._stamps[0]
-                and starts_clean(self.path)
+                and mp4.starts_clean(self.path)
             )
         return self._clean
 
@@ -251,6 +253,7 @@ class _Decoder:
     """
 
     def __init__(self, path: Path, counting: bool = False) -> None:
+        self._path = path
         self._av = av = host.require('av')
         av.logging.set_level(None)
         self.position = 0
@@ -295,7 +298,7 @@ class _Decoder:
         if stream.codec_context is None:
             raise VideoError(
                 'unreadable',
-                'no decoder for its codec; convert it: '
+                f'no decoder for its codec{_codec(self._path)}; convert it: '
                 'ffmpeg -i IN -c:v libx264 -crf 12 OUT.mp4',
             )
         # more threads would decode damaged frames differently each time
@@ -366,6 +369,20 @@ class _Decoder:
     def close(self) -> None:
         self._frames = iter(())
         self._container.close()
+
+
+def _codec(path: Path) -> str:
+    """' NAME', as the file calls a codec that FFmpeg does not know; or ''.
+
+    An MP4 has it in its index; Matroska and AVI have it at their start.
+    """
+    name = mp4.codec(path)
+    if not name:
+        with path.open('rb') as file:
+            head = file.read(1 << 16)
+        found = re.search(rb'V_[A-Z0-9/_.]{2,}|(?<=vids).{4}', head)
+        name = found[0].decode('latin-1') if found else ''
+    return f' {printable(name):.40}' if name else ''
 
 
 LISTS = (b'#EXTM3U', b'ffconcat', b'<')

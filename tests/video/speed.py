@@ -39,8 +39,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     add('--works', nargs='+', choices=WORKS, default=WORKS)
     args = parser.parse_args(argv)
     videos = [path.absolute() for path in args.videos]
-    print('| work | cores | CPU (s), before | now | ratio | wall (s), ', end='')
-    print('before | now | ratio |\n|---|---|---|---|---|---|---|---|')
+    print(
+        '| work | cores | CPU (s), before | now | ratio '
+        '| wall (s), before | now | ratio |\n|---|---|---|---|---|---|---|---|'
+    )
     with tempfile.TemporaryDirectory() as scratch:
         tree = make_tree(Path(scratch), videos)
         for work in args.works:
@@ -135,9 +137,7 @@ def read(work: str, videos: Sequence[str]) -> None:
                 start = rng.randrange(max(1, reader.num_frames - 16))
                 stop = min(start + 16, reader.num_frames)
                 reader.frames_at(range(start, stop, 2))
-    print(
-        cpu(resource.RUSAGE_SELF) - began[0], time.perf_counter() - began[1]
-    )
+    print(cpu(resource.RUSAGE_SELF) - began[0], time.perf_counter() - began[1])
 
 
 if __name__ == '__main__':
