@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from mmengine.runner.checkpoint import CheckpointLoader
 
 from gml_mmaction.engine import newest_checkpoint
+from gml_mmaction.engine.resumed import saved_seed
 from gml_mmaction.errors import GMLError
 from gml_mmaction.host import build_runner, lost_processes
 from gml_mmaction.settings import LOADERS, inner_datasets
@@ -145,12 +145,9 @@ def resume(cfg: Config, args: argparse.Namespace) -> None:
     cfg.load_from = path and str(path)
     if path is None or args.seed is not None:
         return
-    loaded = CheckpointLoader.load_checkpoint(
-        str(path), 'cpu', logger='silent'
-    )
     cfg.randomness = {
         **(cfg.get('randomness') or {}),
-        'seed': loaded['meta'].get('seed'),
+        'seed': saved_seed(str(path)),
     }
 
 

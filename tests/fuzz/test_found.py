@@ -7,7 +7,9 @@ import zipfile
 import fuzz
 import pytest
 import torch
-from corpora import PART, TARGETS, pack_zip, write_files
+from corpora import PART, TARGETS
+from folders import write_files
+from media import pack_zip
 from videos import numbered, write
 
 from gml_mmaction.errors import GMLError
@@ -222,7 +224,7 @@ def test_a_checkpoint_with_other_records_is_one_line(tmp_path, meta):
 
 
 def test_a_checkpoint_without_one_of_its_tensors_is_one_line(tmp_path):
-    target = TARGETS['resume']
+    target = TARGETS['newest checkpoint']
     target.make(tmp_path)
     path = tmp_path / 'data/iter_4.pth'
     with zipfile.ZipFile(path) as archive:
@@ -267,13 +269,13 @@ def test_a_checkpoint_that_asks_for_all_memory_is_one_line(tmp_path):
     (tmp_path / 'data').mkdir()
     (tmp_path / 'a.pth').rename(tmp_path / 'data/iter_1.pth')
     with pytest.raises(BrokenCheckpointError, match='MemoryError'):
-        TARGETS['resume'].read(tmp_path)
+        TARGETS['newest checkpoint'].read(tmp_path)
 
 
 def test_a_newest_checkpoint_with_a_changed_byte_is_passed_over(tmp_path):
     from gml_mmaction.engine import newest_checkpoint
 
-    TARGETS['resume'].make(tmp_path)
+    TARGETS['newest checkpoint'].make(tmp_path)
     path = tmp_path / 'data/iter_4.pth'
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1

@@ -9,6 +9,7 @@ import time
 import fuzz
 import numpy as np
 import pytest
+import watch
 
 SECONDS = 40
 
@@ -17,7 +18,7 @@ SECONDS = 40
 def guard():
     """One for the whole process: audit hooks stay."""
     if not hasattr(fuzz, 'shared_guard'):
-        fuzz.shared_guard = fuzz.Guard()
+        fuzz.shared_guard = watch.Guard()
     return fuzz.shared_guard
 
 
