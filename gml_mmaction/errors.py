@@ -7,6 +7,8 @@ project and gets its traceback.
 Importing this module needs nothing but the standard library.
 """
 
+from .io.text import printable
+
 __all__ = [
     'CheckpointError',
     'GMLError',
@@ -34,10 +36,12 @@ class VideoError(GMLError, ValueError):
         reason: One of ``'empty'``, ``'unreadable'``, ``'too short'``,
             ``'missing'``, ``'no face'``, ``'no boxes'``, ``'error'`` and
             ``'crashed'``.
-        detail: The particulars, one line.
+        detail: The particulars, one line; a name of a file in it may hold
+            anything.
     """
 
     def __init__(self, reason: str, detail: str = '') -> None:
+        detail = printable(detail)
         # a loader's process is rebuilt with its message alone
         super().__init__(f'{reason}: {detail}' if detail else reason)
         self.reason = reason

@@ -695,16 +695,18 @@ def score_with_whole_weights_only() -> None:
     def load_checkpoint(
         self: Any, filename: str, *args: Any, **kwargs: Any
     ) -> Any:
-        if begins_training(self):
-            return given(self, filename, *args, **kwargs)
         try:
             checkpoint = given(self, filename, *args, **kwargs)
-        except (AttributeError, TypeError, RuntimeError) as error:
+        except (GMLError, ImportError, OSError):
+            raise
+        except Exception as error:  # of what is no table of tensors
             raise CheckpointError(
                 f'{filename}: it holds no weights of a network '
                 f'({one_line(error):.100}). Remedy: give a .pth file of '
                 'tools/train.py'
             ) from error
+        if begins_training(self):
+            return checkpoint
         check_loaded(self.model, checkpoint, filename)
         if self._resume:
             from .engine.resumed import check_records

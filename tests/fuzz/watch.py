@@ -1,6 +1,7 @@
 """Notices what leaves the folders that may be touched.
 
-Python's audit hook sees what Python opens, imports, starts and connects to.
+Python's audit hook sees what Python opens, starts and connects to, a finder
+what it imports.
 What a decoder opens by itself is seen by inotify, in one folder that nobody
 may touch, and a connection of its own at a port that nobody may meet.
 """
@@ -8,7 +9,7 @@ may touch, and a connection of its own at a port that nobody may meet.
 import contextlib
 import ctypes
 import os
-import resource
+import re
 import socket
 import struct
 import sys
@@ -58,7 +59,7 @@ PROGRAMS = (
     ['git', 'rev-parse', 'HEAD'],
 )
 OPENED = 0x20 | 0x2 | 0x100 | 0x200  # inotify: open, modify, create, delete
-MOST_MEMORY = 2 << 20  # kB that one input may add to the most that was used
+MOST_MEMORY = 2 << 20  # kB that one input may add at its peak
 
 
 class Guard:
@@ -68,11 +69,13 @@ class Guard:
         self.allowed, self.found = None, []
         self.folder = _Watched()
         sys.addaudithook(self._see)
+        sys.meta_path.insert(0, self)
 
     def watch(self, allowed, reads=(), untouched=None):
         """Begin; ``allowed`` and ``reads`` are prefixes of paths."""
         self.folder.begin(untouched)
-        self.path, self.memory = list(sys.path), _memory()
+        self.path, self.memory = list(sys.path), _memory('VmRSS')
+        Path('/proc/self/clear_refs').write_text('5')  # the peak is now
         self.allowed, self.reads, self.found = allowed, reads, []
 
     def stop(self):
@@ -84,17 +87,20 @@ class Guard:
         if sys.path != self.path:
             self.found.append(f'sys.path: {set(sys.path) - set(self.path)}')
             sys.path[:] = self.path
-        if _memory() > self.memory + MOST_MEMORY:
-            self.found.append(f'{_memory() >> 10} MB of memory')
+        if (peak := _memory('VmHWM')) > self.memory + MOST_MEMORY:
+            self.found.append(f'{peak >> 10} MB of memory')
         return self.found
+
+    def find_spec(self, name, *_):
+        """Be asked by Python for a module, as the first finder; find none."""
+        if self.allowed is not None and name.partition('.')[0] in BAIT:
+            self.found.append(f'import {name}')
 
     def _see(self, event, arguments):
         if self.allowed is None:
             return
         if event in FORBIDDEN and not _is_expected(event, arguments):
             self.found.append(f'{event} {arguments!r:.100}')
-        if event == 'import' and arguments[0].partition('.')[0] in BAIT:
-            self.found.append(f'import {arguments[0]}')
         for path in arguments[: PATHS.get(event, 0)]:
             if isinstance(path, (str, bytes, os.PathLike)):
                 place = os.path.abspath(os.fsdecode(path))
@@ -152,9 +158,10 @@ def _met():
     return True
 
 
-def _memory():
-    """The most memory that this process has had, kB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def _memory(kind):
+    """What this process has (VmRSS) or has had at most (VmHWM), kB."""
+    status = Path('/proc/self/status').read_text()
+    return int(re.search(rf'{kind}:\s+(\d+) kB', status)[1])
 
 
 def _is_expected(event, arguments):
