@@ -36,7 +36,8 @@ class VideoError(GMLError, ValueError):
         reason: One of ``'empty'``, ``'unreadable'``, ``'too short'``,
             ``'missing'``, ``'no face'``, ``'no boxes'``, ``'error'`` and
             ``'crashed'``.
-        detail: The particulars, one line.
+        detail: The particulars, one line; a name of a file in it may hold
+            anything.
     """
 
     def __init__(self, reason: str, detail: str = '') -> None:

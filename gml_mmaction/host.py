@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 from .config_check import FIRST, PHASES, naming_settings
 from .errors import CheckpointError, GMLError
 from .io.held import HeldOutput
-from .io.text import one_line, printable_lines
+from .io.text import one_line, printable, printable_lines
 from .settings import (
     check_start,
     check_tap,
@@ -641,9 +641,10 @@ def resume_without_reading() -> None:
     @functools.wraps(reads)
     def run(self: Any) -> Any:
         batches = self.dataloader_iterator
-        skip_batches(batches, self._iter)
+        done = min(self._iter, self._max_iters)
+        skip_batches(batches, done)
         self.dataloader_iterator = itertools.chain(
-            itertools.repeat(None, self._iter), batches
+            itertools.repeat(None, done), batches
         )
         return reads(self)
 
@@ -825,17 +826,23 @@ def score_with_whole_weights_only() -> None:
     def load_checkpoint(
         self: Any, filename: str, *args: Any, **kwargs: Any
     ) -> Any:
-        if begins_training(self):
-            return given(self, filename, *args, **kwargs)
         try:
             checkpoint = given(self, filename, *args, **kwargs)
-        except (AttributeError, TypeError, RuntimeError) as error:
+        except (GMLError, ImportError, OSError):
+            raise
+        except Exception as error:  # of what is no table of tensors
             raise CheckpointError(
                 f'{filename}: it holds no weights of a network '
                 f'({one_line(error):.100}). Remedy: give a .pth file of '
                 'tools/train.py'
             ) from error
+        if begins_training(self):
+            return checkpoint
         check_loaded(self.model, checkpoint, filename)
+        if self._resume:
+            from .engine.resumed import check_records
+
+            check_records(checkpoint, filename)
         return checkpoint
 
     load_checkpoint.repaired_by = __name__
@@ -868,6 +875,48 @@ def check_loaded(model: Any, checkpoint: Any, filename: str) -> None:
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     check_weights(model, checkpoint.get('state_dict', checkpoint), filename)
+
+
+def resume_from_sound_records() -> None:
+    """Let a training go on from the records of a training only.
+
+    Upstream: ``Runner.resume`` and ``load_state_dict`` of its schedules take
+    over whatever a checkpoint holds; what is no such record ends the run by a
+    traceback, some of it at the next validation. No report upstream is known
+    to us. See :mod:`gml_mmaction.engine.resumed`.
+    """
+    from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+    from mmengine.runner import Runner
+
+    resumes, loads = Runner.resume, _ParamScheduler.load_state_dict
+    if hasattr(resumes, 'repaired_by'):
+        return
+
+    @functools.wraps(resumes)
+    def resume(self: Any, filename: str, *args: Any, **kwargs: Any) -> None:
+        from .engine.resumed import check_optimizer, not_resumable
+
+        try:
+            resumes(self, filename, *args, **kwargs)
+            wrapper = self.optim_wrapper
+            single = hasattr(wrapper, 'optimizer')
+            for part in [wrapper] if single else wrapper.values():
+                check_optimizer(part.optimizer)
+        except (GMLError, ImportError, FileNotFoundError):
+            raise
+        except Exception as error:  # of records that are none
+            raise not_resumable(filename, error) from error
+
+    @functools.wraps(loads)
+    def load_state_dict(self: Any, state_dict: Any) -> None:
+        from .engine.resumed import check_scheduler
+
+        check_scheduler(self, state_dict)
+        loads(self, state_dict)
+
+    resume.repaired_by = load_state_dict.repaired_by = __name__
+    Runner.resume = resume
+    _ParamScheduler.load_state_dict = load_state_dict
 
 
 def start_from_half_at_least() -> None:
@@ -944,6 +993,7 @@ def check_archive(filename: str | os.PathLike) -> None:
     Raises:
         UnsafeCheckpointError: An entry is compressed, or all of them are
             larger than the file.
+        BrokenCheckpointError: An entry is not what was written.
     """
     path = Path(filename).expanduser()
     if not path.is_file() or not zipfile.is_zipfile(path):
@@ -951,7 +1001,7 @@ def check_archive(filename: str | os.PathLike) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
         return
     plain = all(item.compress_type == zipfile.ZIP_STORED for item in entries)
     size = sum(max(item.file_size, 0) for item in entries)
@@ -960,6 +1010,16 @@ def check_archive(filename: str | os.PathLike) -> None:
             f'{filename} was not loaded: its tensors are compressed, or '
             'larger than the file. Remedy: get the weights from a source that '
             'you trust'
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # zipfile raises what it meets
+        damaged = one_line(error)
+    if damaged:
+        raise BrokenCheckpointError(
+            f'{filename}: it is damaged ({printable(damaged):.100}). Remedy: '
+            'copy it anew, or take the checkpoint before it'
         )
 
 
@@ -1232,6 +1292,10 @@ def _why_whole_weights() -> str:
     return 'MMEngine only logs what of a checkpoint does not fit'
 
 
+def _why_sound_records() -> str:
+    return 'MMEngine takes over whatever a checkpoint records'
+
+
 def _why_cpu() -> str:
     return 'no accelerator was found' if _cpu_only() else ''
 
@@ -1314,6 +1378,12 @@ WORKAROUNDS = (
         'open-mmlab/mmdetection#11865, Runner.load_checkpoint',
         _why_whole_weights,
         score_with_whole_weights_only,
+    ),
+    Workaround(
+        'trainings that go on from strange records',
+        'mmengine/runner/runner.py, Runner.resume',
+        _why_sound_records,
+        resume_from_sound_records,
     ),
     Workaround(
         'pretrained files of other networks',

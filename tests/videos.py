@@ -36,6 +36,14 @@ def numbered(num_frames, *, width=96, height=64, first=0):
     return [frame.astype(np.uint8) for frame in frames]
 
 
+def textured(num_frames):
+    """Yield numbered frames with so much grain that files have some length."""
+    rng = np.random.default_rng(0)
+    for frame in numbered(num_frames, width=160, height=128):
+        grain = rng.integers(-30, 31, frame.shape)
+        yield np.clip(frame + grain, 0, 255).astype(np.uint8)
+
+
 def read_number(frame):
     """Return the index that a numbered frame shows, of whatever size."""
     height, width = frame.shape[:2]

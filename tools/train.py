@@ -19,10 +19,10 @@ import gml_mmaction  # noqa: F401, the host's imports may need a repair
 
 # isort: split
 from mmengine.config import Config
-from mmengine.runner.checkpoint import CheckpointLoader
 
 from gml_mmaction.config_check import change_settings, read_settings
 from gml_mmaction.engine import newest_checkpoint
+from gml_mmaction.engine.resumed import saved_seed
 from gml_mmaction.errors import GMLError, SettingError
 from gml_mmaction.host import build_runner, lost_processes
 from gml_mmaction.io.lock import hold
@@ -177,12 +177,9 @@ def resume(cfg: Config, args: argparse.Namespace) -> None:
     cfg.load_from = path and str(path)
     if path is None or args.seed is not None:
         return
-    loaded = CheckpointLoader.load_checkpoint(
-        str(path), 'cpu', logger='silent'
-    )
     cfg.randomness = {
         **(cfg.get('randomness') or {}),
-        'seed': loaded['meta'].get('seed'),
+        'seed': saved_seed(str(path)),
     }
 
 

@@ -129,7 +129,8 @@ class FiniteHook(Hook):
                 raise self._error(runner, f'{name} is not finite')
 
     def _error(self, runner: Runner, what: str) -> DivergedError:
-        last = runner.message_hub.runtime_info.get('last_ckpt', 'none')
+        # MMEngine notes the name of a checkpoint before it is saved
+        last = newest_checkpoint(runner.work_dir) or 'none'
         return DivergedError(
             f'iteration {runner.iter + 1}: {what}; the training has diverged. '
             f'Last checkpoint: {last}. Remedy: a lower learning rate, or '

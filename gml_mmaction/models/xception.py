@@ -273,7 +273,8 @@ class Xception(BaseModule):
     def _repeat_conv1(self, state_dict: dict, prefix: str, *_) -> None:
         key = prefix + 'conv1.weight'
         times, rest = divmod(self.conv1.in_channels, 3)
-        if key in state_dict and state_dict[key].shape[1] == 3 and not rest:
+        shape = state_dict[key].shape if key in state_dict else ()
+        if len(shape) == 4 and shape[1] == 3 and not rest:
             state_dict[key] = state_dict[key].repeat(1, times, 1, 1) / times
 
     def frozen(self) -> list[nn.Module]:

@@ -108,8 +108,10 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _list_folder(folder: Path) -> dict[str, Path]:
-    return {
-        path.name: path for path in folder.iterdir() if is_image(path.name)
+    return {  # a device may have no end
+        path.name: path
+        for path in folder.iterdir()
+        if is_image(path.name) and path.is_file()
     }
 
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-__all__ = ['is_cut', 'starts_clean']
+__all__ = ['codec', 'is_cut', 'starts_clean']
 
 FIRST = (b'ftyp', b'moov', b'mdat', b'free', b'skip', b'wide')
 IDR, LAST_SLICE = 5, 5  # NAL unit types 1 to 5 are slices
@@ -32,6 +32,16 @@ def starts_clean(path: str | Path) -> bool:
             return len(tracks) == 1 and _is_clean(file, tracks[0])
     except (IndexError, KeyError, ValueError, struct.error):
         return False
+
+
+def codec(path: str | Path) -> str:
+    """Return the four letters of the first video track's codec, or ''."""
+    try:
+        with Path(path).open('rb') as file:
+            name = _video_tracks(_movie(file))[0][b'stsd'][12:16]
+    except (IndexError, KeyError, ValueError, struct.error):
+        return ''
+    return name.decode('latin-1').strip()
 
 
 def is_cut(path: str | Path) -> bool:

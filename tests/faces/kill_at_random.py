@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-import decord  # noqa: F401
+import av  # noqa: F401
 import dlib  # noqa: F401
 
 from gml_mmaction.faces import pool, prepare_videos

@@ -6,22 +6,21 @@ the damaged files, and raises no other errors than ``errors``.
 """
 
 import contextlib
+import importlib
 import io
 import json
-import sys
-import tarfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
+import checkpoints
+import media
 import mutate
-import videos  # first: see its docstring
+import videos
+from folders import write_files
 
 from gml_mmaction.errors import GMLError
-
-REPO = Path(__file__).parents[2]
 
 
 class Target(NamedTuple):
@@ -46,17 +45,6 @@ class Target(NamedTuple):
     named: bool = True
     share: float = 1.0
     reads: tuple[str, ...] = ()
-
-
-def write_files(root, **files):
-    """``{'a/b.json': content}``; JSON for what is neither text nor bytes."""
-    for name, content in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not isinstance(content, (str, bytes)):
-            content = json.dumps(content)
-        data = content.encode() if isinstance(content, str) else content
-        path.write_bytes(data)
 
 
 # --- prepared data -------------------------------------------------------
@@ -266,44 +254,34 @@ FOLDERS = dict(
 )
 
 
-def picture(shade, suffix='.png', size=16):
-    import cv2
-    import numpy as np
-
-    image = np.full((size, size, 3), shade, np.uint8)
-    image[::3] = 255 - shade
-    return cv2.imencode(suffix, image)[1].tobytes()
-
-
-def pack_tar(kind, names):
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode=f'w:{kind}') as archive:
-        for i, name in enumerate(names):
-            image = picture(40 * i)
-            entry = tarfile.TarInfo(name)
-            entry.size = len(image)
-            archive.addfile(entry, io.BytesIO(image))
-    return data.getvalue()
-
-
-def pack_zip(names):
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, 'w', zipfile.ZIP_DEFLATED) as archive:
-        for i, name in enumerate(names):
-            archive.writestr(name, picture(40 * i))
-    return data.getvalue()
-
-
 SEQUENCE = [f'1/fake/131/{i}.png' for i in range(4)]
 
 
 def make_wilddeepfake(root):
-    tar = pack_tar('gz', SEQUENCE)
+    tar = media.pack_tar('gz', SEQUENCE)
     files = {
         'fake_train/1.tar.gz': tar,
-        'real_test/2.tar': pack_tar('', SEQUENCE),
+        'real_test/2.tar': media.pack_tar('', SEQUENCE),
     }
     write_files(root / 'data', **files)
+
+
+def make_origin(root):
+    make_ffpp(root)
+    words = 'made-up videos of one portrait, no real forgery'
+    content = dict(origin=dict.fromkeys(('train', 'val', 'test'), words))
+    write_files(root / 'data', **{'origin.json': content})
+
+
+def read_origin(root):
+    """As preparation reads it and a tree that is made of this one takes it."""
+    from gml_mmaction.sources import get_source
+    from gml_mmaction.sources.origin import copy_origin, read_origins
+
+    found = read_origins(get_source('ffpp')(root / 'data'))
+    json.dumps(found, allow_nan=False)
+    assert all(words.isprintable() for words in found.values()), found
+    copy_origin(root / 'data', root / 'out')
 
 
 # --- scores, calibration -------------------------------------------------
@@ -350,9 +328,7 @@ def read_scores(root):
         with contextlib.suppress(ScoreFileError):  # the last one's is judged
             read_scores(path, level)
     read_scores(path, 'video')
-    sys.path.insert(0, str(REPO / 'tools'))
-    import calibrate
-
+    calibrate = importlib.import_module('calibrate')
     with contextlib.redirect_stdout(io.StringIO()):
         calibrate.main([str(root / 'data/best.pth'), str(path)])
 
@@ -378,253 +354,12 @@ def read_calibrations(root):
             found([0.2, 0.9])
 
 
-# --- checkpoints ---------------------------------------------------------
-
-
-def make_checkpoint(root):
-    from tiny import write_detector
-
-    (root / 'data').mkdir(parents=True)
-    write_detector(root / 'data/best.pth')
-
-
-def read_checkpoint(root):
-    from gml_mmaction.apis import load_detector
-
-    detector = load_detector(root / 'data/best.pth', 'cpu')
-    json.dumps(detector.facts)
-
-
-class _Runs:
-    """Pickles as a call; to be loaded it must be called."""
-
-    def __init__(self, function, *arguments):
-        self.call = function, arguments
-
-    def __reduce__(self):
-        return self.call
-
-
-def _payloads():
-    import os
-    import subprocess
-
-    import torch
-
-    return (
-        _Runs(os.system, 'touch /tmp/outside'),
-        _Runs(subprocess.Popen, ['true']),
-        _Runs(eval, '__import__("os").mkdir("/tmp/outside")'),
-        _Runs(open, '/tmp/outside', 'w'),
-        _Runs(torch.load, '/tmp/outside'),
-        _Runs(torch.hub.load_state_dict_from_url, 'http://127.0.0.1:9/x'),
-        _Runs(getattr, dict, 'pop'),
-        _Runs(bytearray, 10**12),
-    )
-
-
-def damage_checkpoint(rng, path):
-    """The file, its archive's members, its tree, its config, its pickle."""
-    import torch
-
-    chance = rng.random()
-    if chance < 0.35:
-        mutate.damage(rng, path)
-    elif chance < 0.5:
-        damage_members(rng, path)
-    else:
-        content = torch.load(path, weights_only=True)
-        if chance < 0.6:
-            content['meta']['extra'] = mutate.pick(rng, _payloads())
-        elif chance < 0.75:
-            content['meta']['cfg'] = damage_config(rng, content['meta']['cfg'])
-        elif chance < 0.95:
-            content['meta'] = mutate.damage_tree(rng, content['meta'])
-        else:
-            content = mutate.damage_tree(rng, content)
-        torch.save(content, path)
-
-
-def damage_members(rng, path):
-    """Damage, rename or leave out one member of a zip archive."""
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    name = mutate.pick(rng, list(members))
-    data, way = members.pop(name), int(rng.integers(3))
-    if way == 0:
-        members[name] = mutate.damage_bytes(rng, data)
-    elif way == 1:
-        members[mutate.pick(rng, ('../x', '/x', 'x', name + 'x'))] = data
-    with zipfile.ZipFile(path, 'w') as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-
-
-CODE = (
-    'import os',
-    'x = open("/etc/passwd")',
-    'model = __import__("os").system("true")',
-    '_base_ = "/etc/passwd"',
-    'custom_imports = dict(imports=["antigravity"])',
-    'model = {**{}}',
-    'x = {[]: 1}',
-    'x = {{}}',
-    'x = ' + '(' * 500 + ')' * 500,
-    'x = ' + '-' * 5000 + '1',
-    'x = 1' + '0' * 5000,
-    'x = -"a"',
-    'x = -True',
-    'x = "\\ud800"',
-    'x = f"{1}"',
-    "model = dict(type='os.system')",
-    "model = dict(type='Recognizer3D', backbone=dict(type='print'))",
-    'x = y = 1',
-    'keys = 1',
-    'items = 1',
-    '_cfg_dict = 1',
-    'filename = "x"',
-)
-
-
-def damage_config(rng, text):
-    """Other values and other statements in the text of a config."""
-    lines = text.splitlines()
-    way = int(rng.integers(4))
-    if way == 0:
-        data = mutate.damage_bytes(rng, text.encode())
-        return data.decode(errors='replace')
-    if way == 1:
-        lines.insert(int(rng.integers(len(lines) + 1)), mutate.pick(rng, CODE))
-        return '\n'.join(lines)
-    if way == 2:
-        return mutate.damage_lines(rng, text.encode()).decode(errors='replace')
-    at = int(rng.integers(len(lines)))
-    key, equals, _ = lines[at].partition('=')
-    if equals:
-        lines[at] = f'{key}={mutate.pick(rng, mutate.VALUES)!r},'
-    return '\n'.join(lines)
-
-
-def make_config(root):
-    from mmengine.config import Config
-    from tiny import CONFIG
-
-    text = Config.fromfile(CONFIG).pretty_text
-    write_files(root / 'data', **{'config.py': text})
-
-
-def damage_config_file(rng, path):
-    text = damage_config(rng, path.read_text())
-    path.write_text(text, errors='replace')
-
-
-def read_config(root):
-    from gml_mmaction.io.config_text import parse_config
-
-    parse_config((root / 'data/config.py').read_text()).pretty_text  # noqa: B018
-
-
-def make_resumed(root):
-    make_checkpoint(root)
-    whole = (root / 'data/best.pth').read_bytes()
-    (root / 'data/best.pth').unlink()
-    write_files(root / 'data', **{'iter_2.pth': whole, 'iter_4.pth': whole})
-
-
-def read_resumed(root):
-    """A damaged newest checkpoint is passed over, or names itself."""
-    from mmengine.runner.checkpoint import CheckpointLoader
-
-    from gml_mmaction.engine import newest_checkpoint
-
-    path = newest_checkpoint(root / 'data')
-    if path is not None:
-        CheckpointLoader.load_checkpoint(str(path), 'cpu', logger='silent')
-
-
-# --- pictures and videos -------------------------------------------------
-
-
-def make_crops(root):
-    files = {f'crops/{i:06}.jpg': picture(30 * i, '.jpg') for i in range(3)}
-    write_files(root / 'data', **files)
-
-
-def read_crops(root):
-    from gml_mmaction.datasets import ClipDecode
-
-    ClipDecode()(
-        dict(
-            frame_dir=str(root / 'data/crops'),
-            filename_tmpl='{:06}.jpg',
-            frame_inds=[0, 1, 2],
-            start=0,
-            stride=1,
-        )
-    )
-
-
-FORMATS = {
-    'a.mp4': dict(options={'g': '5'}),
-    'b.mp4': dict(codec='mpeg4'),
-    'c.avi': dict(codec='mpeg4'),
-    'd.mkv': dict(),
-    'e.ts': dict(codec='mpeg2video'),
-    'f.mp4': dict(container_options={'movflags': 'faststart'}),
-}
-
-
-def make_videos(root):
-    for name, options in FORMATS.items():
-        frames = videos.numbered(16, width=64, height=48)
-        videos.write(root / 'data' / name, frames, **options)
-
-
-def read_videos(root):
-    from gml_mmaction.video import VideoError, open_video
-
-    failure = None
-    for path in sorted((root / 'data').iterdir()):
-        try:
-            with open_video(path) as reader:
-                assert reader.width > 0
-                count = sum(1 for _ in reader.frames(stop=100))
-                reader.frames_at(range(0, count, 4))
-        except VideoError as error:
-            failure = error
-        except FileNotFoundError:
-            pass
-    if failure:
-        raise failure
-
-
-def make_archives(root):
-    names = [f's/{i}.png' for i in range(4)]
-    write_files(
-        root / 'data',
-        **{
-            'a.zip': pack_zip(names),
-            'b.tar': pack_tar('', names),
-            'c.tar.gz': pack_tar('gz', names),
-            'd.tar.xz': pack_tar('xz', names),
-        },
-    )
-
-
-def read_archives(root):
-    from gml_mmaction.video import open_video
-
-    for path in sorted((root / 'data').iterdir()):
-        if path.is_file():
-            with open_video(path, 's') as reader:
-                list(reader.frames())
-
-
 def targets():
     from gml_mmaction.sources import get_source  # noqa: F401
 
     refused = (ValueError, OSError)  # what a tool prints as one line
     host = (GMLError, OSError)
+    tool = (SystemExit,)
     ffpp = dict(ffpp='.', variant=VARIANT)
     lists = {
         'ffpp': (make_ffpp, source('ffpp'), '**/*.json'),
@@ -677,27 +412,63 @@ def targets():
         'calibration': Target(
             make_calibration, read_calibrations, '*.json', host
         ),
+        'origin': Target(make_origin, read_origin, 'origin.json', host),
         'checkpoint': Target(
-            *(make_checkpoint, read_checkpoint, '*.pth', host),
-            damage_checkpoint,
+            *(checkpoints.make_checkpoint, checkpoints.read_checkpoint),
+            *('*.pth', host, checkpoints.damage_checkpoint),
+            share=3,
         ),
-        'resume': Target(
-            *(make_resumed, read_resumed, 'iter_4.pth', host),
-            damage_checkpoint,
+        'newest checkpoint': Target(
+            *(checkpoints.make_resumed, checkpoints.read_resumed),
+            *('iter_4.pth', host, checkpoints.damage_checkpoint),
             share=0.5,
         ),
+        'resume': Target(
+            *(checkpoints.make_run, checkpoints.read_run),
+            *('run/iter_4.pth', tool, checkpoints.damage_checkpoint),
+            share=0.25,
+        ),
+        'weights': Target(
+            *(checkpoints.make_weights, checkpoints.read_weights),
+            *('run/iter_4.pth', tool, checkpoints.damage_weights),
+            share=0.4,
+        ),
         'config': Target(
-            *(make_config, read_config, '*.py', host),
-            damage_config_file,
+            *(checkpoints.make_config, checkpoints.read_config, '*.py', host),
+            checkpoints.damage_config_file,
             named=False,
             share=2,
         ),
-        'crop': Target(make_crops, read_crops, '**/*.jpg', host),
-        'video': Target(
-            make_videos, read_videos, '*', host, named=False, share=2
+        'crop': Target(media.make_crops, media.read_crops, '**/*.jpg', host),
+        'images': Target(
+            *(media.make_images, media.read_images, '**/*.*', host),
+            media.damage_image,
+            named=False,
+        ),
+        **{
+            name: Target(
+                media.maker(formats),
+                *(media.read_videos, '*', host, damage),
+                named=False,
+                share=share,
+            )
+            for name, formats, damage, share in (
+                ('video', media.FORMATS, mutate.damage, 2),
+                ('other video', media.OTHERS, mutate.damage, 2),
+                ('header', media.FORMATS, media.disguise, 2),
+            )
+        },
+        'address': Target(
+            media.maker({'a.mp4': {}, 'b.mp4': {}}),
+            *(media.read_by_name, '*', host, media.rename_as_address),
+            named=False,
+            share=0.1,
         ),
         'archive': Target(
-            make_archives, read_archives, '*', host, named=False
+            *(media.make_archives, media.read_archives, '*', host),
+            media.damage_archive,
+            named=False,
+            share=1.5,
         ),
     }
 

@@ -8,8 +8,10 @@ finding if that
 
 * raises another error than those meant for people, or one of several lines,
   with control characters, or that does not name the file;
-* opens, lists, writes or removes anything outside the folder, starts a
-  program, or reaches for the network (an audit hook watches);
+* opens, lists, writes or removes anything outside the folder, imports what a
+  file names, starts a program, connects to anything, takes more than 2 GB of
+  memory (``watch.py``);
+* gives a score by weights that do not fit, or other frames the second time;
 * kills the process, or takes longer than ``--limit`` seconds.
 
 The same seed gives the same inputs; ``--target NAME --only NUMBER`` repeats
@@ -17,13 +19,13 @@ one and shows its traceback.
 """
 
 import argparse
+import functools
 import math
 import multiprocessing
 import os
 import resource
 import shutil
 import sys
-import sysconfig
 import tempfile
 import time
 import traceback
@@ -33,77 +35,23 @@ from pathlib import Path
 
 import mutate
 import numpy as np
+import watch
 
 MEMORY = 16 << 30  # address space of the process that reads
-REPO = Path(__file__).parents[2]
-CODE = (
-    *{sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()},
-    str(REPO),
-    *('/dev/null', '/dev/urandom', '/proc/', '/sys/'),
-)
-PATHS = {
-    'open': 1,
-    'os.listdir': 1,
-    'os.scandir': 1,
-    'os.mkdir': 1,
-    'os.rmdir': 1,
-    'os.remove': 1,
-    'os.rename': 2,
-    'os.link': 2,
-    'os.symlink': 2,
-    'os.truncate': 1,
-    'shutil.rmtree': 1,
-}
-FORBIDDEN = (
-    *('os.system', 'os.exec', 'os.posix_spawn', 'subprocess.Popen'),
-    *('socket.connect', 'socket.bind', 'socket.getaddrinfo'),
-)
-
-
-class Guard:
-    """Notes what leaves the folders that may be touched."""
-
-    def __init__(self):
-        self.allowed, self.found = None, []
-        sys.addaudithook(self._see)
-
-    def watch(self, allowed, reads):
-        self.allowed, self.reads, self.found = allowed, reads, []
-
-    def stop(self):
-        self.allowed = None
-        return self.found
-
-    def _see(self, event, arguments):
-        if self.allowed is None:
-            return
-        if event in FORBIDDEN:
-            self.found.append(f'{event} {arguments!r:.100}')
-        for path in arguments[: PATHS.get(event, 0)]:
-            if isinstance(path, (str, bytes, os.PathLike)):
-                place = os.path.abspath(os.fsdecode(path))
-                reads = self.reads if _only_reads(event, arguments) else ()
-                if not place.startswith((*self.allowed, *reads, *CODE)):
-                    self.found.append(f'{event} {place[:100]!r}')
-
-
-def _only_reads(event, arguments):
-    writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-    listed = event in ('os.listdir', 'os.scandir')
-    return listed or (event == 'open' and not arguments[2] & writes)
 
 
 class Worker:
     """Tries inputs; lives in a process of its own."""
 
     def __init__(self):
+        os.environ['GML_MAX_UNPACKED_MB'] = '50'
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         from corpora import TARGETS
         from mmengine.registry import init_default_scope
 
         init_default_scope('mmaction')
         self.targets = TARGETS
-        self.guard = Guard()
+        self.guard = watch.Guard()
         self.whole = {}
 
     def try_one(self, folder, name, seed, number):
@@ -114,7 +62,8 @@ class Worker:
         damaged = self._write(root, target, rng)
         outcome, text = 'read', ''
         inside = str(root / 'data'), str(root / 'out')
-        self.guard.watch(inside, target.reads)
+        outside = None if target.reads else root / mutate.OUTSIDE
+        self.guard.watch(inside, target.reads, outside)
         try:
             target.read(root)
         except target.errors as error:
@@ -141,7 +90,7 @@ class Worker:
         for path, data in self.whole[target].items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_bytes(data)
-        (root / mutate.OUTSIDE).mkdir()
+        self._write_outside(root / mutate.OUTSIDE)
         data = root / 'data'
         names = [path.name for path in data.rglob('*.*') if path.is_file()]
         files = sorted(data.glob(target.files))
@@ -149,6 +98,29 @@ class Worker:
         for index in rng.permutation(len(files))[: 1 + (rng.random() < 0.2)]:
             target.damage(rng, files[index])
         return names
+
+    def _write_outside(self, folder):
+        """Write what would be read, were it not outside."""
+        folder.mkdir()
+        for name, data in secrets().items():
+            (folder / name).write_bytes(data)
+
+
+@functools.cache
+def secrets():
+    """A video, an image, a module: by name."""
+    import media
+    import videos
+
+    with tempfile.TemporaryDirectory() as scratch:
+        path = videos.write(Path(scratch, 'a.ts'), videos.numbered(4))
+        video = path.read_bytes()
+    names = ('secret', 'secret.mp4', 'secret.ts', 'secret.pth')
+    return {
+        **dict.fromkeys(names, video),
+        'secret.png': media.picture(9),
+        'bait.py': b'raise SystemExit',
+    }
 
 
 def unclear(error, names):

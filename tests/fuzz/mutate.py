@@ -8,6 +8,8 @@ import copy
 import json
 import shutil
 
+from watch import ADDRESS
+
 DEEP = b'[' * 100_000 + b']' * 100_000
 OUTSIDE = 'outside'  # a folder beside the data root, which nobody may touch
 PATHS = (
@@ -26,7 +28,7 @@ PATHS = (
     'C:\\x.mp4',
     '~/x.mp4',
     'file:///etc/passwd',
-    'http://127.0.0.1:9/x.mp4',
+    f'http://{ADDRESS}/x.mp4',
 )
 TEXTS = (
     *PATHS,
@@ -102,6 +104,15 @@ def _places(tree):
         yield tree, key
         if isinstance(value, (dict, list)):
             yield from _places(value)
+
+
+def dicts(tree):
+    """Yield all dicts of a tree, itself the first."""
+    if isinstance(tree, dict):
+        yield tree
+    for value in tree.values() if isinstance(tree, dict) else tree:
+        if isinstance(value, (dict, list)):
+            yield from dicts(value)
 
 
 def _replace(rng, parent, key):

@@ -2,12 +2,16 @@
 
 import json
 import os
+import shutil
 import zipfile
 
+import checkpoints
 import fuzz
 import pytest
 import torch
-from corpora import PART, TARGETS, pack_zip, write_files
+from corpora import PART, TARGETS
+from folders import write_files
+from media import pack_zip, picture
 from videos import numbered, write
 
 from gml_mmaction.errors import GMLError
@@ -222,7 +226,7 @@ def test_a_checkpoint_with_other_records_is_one_line(tmp_path, meta):
 
 
 def test_a_checkpoint_without_one_of_its_tensors_is_one_line(tmp_path):
-    target = TARGETS['resume']
+    target = TARGETS['newest checkpoint']
     target.make(tmp_path)
     path = tmp_path / 'data/iter_4.pth'
     with zipfile.ZipFile(path) as archive:
@@ -267,13 +271,13 @@ def test_a_checkpoint_that_asks_for_all_memory_is_one_line(tmp_path):
     (tmp_path / 'data').mkdir()
     (tmp_path / 'a.pth').rename(tmp_path / 'data/iter_1.pth')
     with pytest.raises(BrokenCheckpointError, match='MemoryError'):
-        TARGETS['resume'].read(tmp_path)
+        TARGETS['newest checkpoint'].read(tmp_path)
 
 
 def test_a_newest_checkpoint_with_a_changed_byte_is_passed_over(tmp_path):
     from gml_mmaction.engine import newest_checkpoint
 
-    TARGETS['resume'].make(tmp_path)
+    TARGETS['newest checkpoint'].make(tmp_path)
     path = tmp_path / 'data/iter_4.pth'
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -317,3 +321,93 @@ def test_a_link_that_leads_back_is_not_followed_for_ever(tmp_path):
     linked.symlink_to(tmp_path / 'real')
     found = {video.video_id for video in get_source('folder')(tmp_path)}
     assert found == {'real/a', 'fake/x/b'}
+
+
+def test_a_name_in_an_archive_moves_no_cursor(tmp_path):
+    with zipfile.ZipFile(tmp_path / 'a.zip', 'w') as archive:
+        archive.writestr('s/\x1b[2J.png', b'x')
+    with pytest.raises(VideoError) as caught:
+        open_video(tmp_path / 'a.zip', 's')
+    assert fuzz.unclear(caught.value, []) == ''
+
+
+def test_a_link_to_a_device_is_no_image_of_a_folder(tmp_path):
+    write_files(tmp_path, **{'1.png': picture(9), '2.png': picture(9)})
+    (tmp_path / '3.png').symlink_to('/dev/zero')
+    with open_video(tmp_path) as images:
+        assert images.names == ['1.png', '2.png']
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """A folder with a run of the tiny detector, and its data."""
+    folder = tmp_path_factory.mktemp('trained')
+    checkpoints.make_weights(folder)
+    return folder
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(trained, tmp_path / 'run')
+
+
+RECORDS = {
+    'a best score that is none': (
+        ('message_hub', 'runtime_info', 'best_score'),
+        None,
+    ),
+    'kept checkpoints that are a number': (
+        ('message_hub', 'runtime_info', 'keep_ckpt_ids'),
+        7,
+    ),
+    'kept checkpoints that lead elsewhere': (
+        ('message_hub', 'runtime_info', 'keep_ckpt_ids'),
+        ['/../../x', 2, 4],
+    ),
+    'records that are a number': (('message_hub',), 7),
+    'iterations that are text': (('meta', 'iter'), '4'),
+    'iterations below none': (('meta', 'iter'), -5),
+    'a seed that is text': (('meta', 'seed'), 'x'),
+    'a config that is a number': (('meta', 'config'), 0.5),
+    'a learning rate that is text': (('optimizer', 'param_groups'), 'lr'),
+    'a schedule that is a number': (('param_schedulers',), 2),
+}
+
+
+@pytest.mark.parametrize(('place', 'value'), RECORDS.values(), ids=RECORDS)
+def test_a_training_goes_on_from_no_strange_records(run, place, value):
+    path = run / checkpoints.FILE
+    content = checkpoints.load(path)
+    (*inner, last), tree = place, content
+    for key in inner:
+        tree = tree[key]
+    if value == 'lr':
+        tree[last][0]['lr'] = value
+    else:
+        tree[last] = value
+    torch.save(content, path)
+    with pytest.raises(SystemExit, match='no training can go on') as caught:
+        checkpoints.read_run(run)
+    assert fuzz.unclear(caught.value, [path.name]) == ''
+
+
+def test_a_checkpoint_with_a_changed_byte_is_neither_resumed_nor_tested(run):
+    path = run / checkpoints.FILE
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    for read in (checkpoints.read_run, checkpoints.read_weights):
+        with pytest.raises(SystemExit, match='it is damaged') as caught:
+            read(run)
+        assert fuzz.unclear(caught.value, [path.name]) == ''
+
+
+def test_a_tensor_of_fewer_dimensions_is_one_line(run):
+    path = run / checkpoints.FILE
+    content = checkpoints.load(path)
+    content['state_dict']['backbone.conv1.weight'] = torch.zeros(1)
+    torch.save(content, path)
+    with pytest.raises(SystemExit, match='1 of another shape') as caught:
+        checkpoints.read_weights(run)
+    assert fuzz.unclear(caught.value, [path.name]) == ''

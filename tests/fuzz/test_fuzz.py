@@ -3,12 +3,15 @@
 The long form: PYTHONPATH=.:tests python tests/fuzz/fuzz.py --inputs 10000.
 """
 
+import importlib
 import os
 import time
 
 import fuzz
 import numpy as np
 import pytest
+import videos
+import watch
 
 SECONDS = 40
 
@@ -17,7 +20,7 @@ SECONDS = 40
 def guard():
     """One for the whole process: audit hooks stay."""
     if not hasattr(fuzz, 'shared_guard'):
-        fuzz.shared_guard = fuzz.Guard()
+        fuzz.shared_guard = watch.Guard()
     return fuzz.shared_guard
 
 
@@ -82,6 +85,40 @@ def test_what_leaves_the_folder_is_noted(guard, tmp_path, act, event):
     found = guard.stop()
     assert found
     assert event in found[0]
+
+
+def test_an_import_that_a_file_may_name_is_noted(guard, tmp_path):
+    guard.watch((str(tmp_path),), ())
+    with pytest.raises(ImportError):
+        importlib.import_module('bait')
+    assert guard.stop() == ['import bait']
+
+
+def test_what_a_decoder_opens_is_noted(guard, tmp_path):
+    """Python's audit hook does not see it."""
+    path = videos.write(tmp_path / 'secret.ts', videos.numbered(4))
+    guard.watch((str(tmp_path),), (), tmp_path)
+    assert guard.stop() == []
+    guard.watch((str(tmp_path),), (), tmp_path)
+    videos.av.open(str(path)).close()
+    assert guard.stop() == ["opened 'secret.ts'"]
+
+
+def test_what_a_decoder_connects_to_is_noted(guard, tmp_path):
+    guard.watch((str(tmp_path),), ())
+    with pytest.raises(videos.av.FFmpegError):
+        videos.av.open(f'http://{watch.ADDRESS}/x.mp4', timeout=0.2)
+    assert guard.stop() == [f'a connection to {watch.ADDRESS}']
+
+
+def test_memory_without_bound_is_noted(guard, tmp_path, monkeypatch):
+    monkeypatch.setattr(watch, 'MOST_MEMORY', 100 << 10)
+    guard.watch((str(tmp_path),), ())
+    np.ones(10 << 17)
+    assert guard.stop() == []
+    guard.watch((str(tmp_path),), ())
+    np.ones(200 << 17)
+    assert 'MB of memory' in guard.stop()[0]
 
 
 class Dies(fuzz.Worker):

@@ -5,7 +5,6 @@ import io
 import itertools
 import shutil
 import socket
-import subprocess
 import tarfile
 import threading
 import zipfile
@@ -14,6 +13,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
+from formats import decoded_by_ffmpeg, ffmpeg
 from videos import (
     damage,
     decode,
@@ -21,6 +21,7 @@ from videos import (
     numbered,
     read_number,
     rotate,
+    textured,
     trim,
     truncate,
     write,
@@ -41,6 +42,9 @@ OPEN_GOP = {'x264-params': 'open-gop=1:scenecut=0:keyint=12', 'bf': '3'}
 REFRESH = {'x264-params': 'intra-refresh=1:keyint=12:bframes=0'}
 HEVC = {'x265-params': 'log-level=none:keyint=12'}
 B_FRAMES = {'g': '12', 'bf': '3'}
+needs_ffmpeg = pytest.mark.skipif(
+    not shutil.which('ffmpeg'), reason='no program ffmpeg'
+)
 # name of the file: how it is written
 FILES = {
     'b_frames.mp4': dict(options=B_FRAMES),
@@ -88,14 +92,6 @@ def video(request, tmp_path_factory):
     frames = decode(path)
     assert [*map(read_number, frames)] == list(range(50))
     return path, frames
-
-
-def textured(num_frames):
-    """Numbered frames with so much grain that files have some length."""
-    rng = np.random.default_rng(0)
-    for frame in numbered(num_frames, width=160, height=128):
-        grain = rng.integers(-30, 31, frame.shape)
-        yield np.clip(frame + grain, 0, 255).astype(np.uint8)
 
 
 def same(frames, expected):
@@ -356,61 +352,6 @@ def test_an_absent_file_is_not_a_broken_one(tmp_path):
         VideoReader(tmp_path / 'a.mp4')
 
 
-def ffmpeg(*arguments):
-    program = shutil.which('ffmpeg')
-    if not program:
-        pytest.skip('no program ffmpeg')
-    command = [program, '-nostdin', '-v', 'error', '-y', *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True).stdout
-
-
-def decoded_by_ffmpeg(path, width, height):
-    data = ffmpeg(
-        *('-i', path, '-map', '0:v:0', '-fps_mode', 'passthrough'),
-        *('-f', 'rawvideo', '-pix_fmt', 'rgb24', '-'),
-    )
-    return np.frombuffer(data, np.uint8).reshape(-1, height, width, 3)
-
-
-INTERLACED = ('-vf', 'fps=50,tinterlace=4', '-flags', '+ilme+ildct')
-ODD = {
-    'a.mts': (*INTERLACED, '-c:v', 'libx264', '-f', 'mpegts'),
-    'a.ts': (*INTERLACED, '-c:v', 'mpeg2video', '-q:v', '3'),
-    'a.vob': (*INTERLACED, '-c:v', 'mpeg2video', '-q:v', '3'),
-    'b.mpg': ('-c:v', 'mpeg2video', '-q:v', '3', '-pix_fmt', 'yuv422p'),
-    'a.mp4': (*INTERLACED, '-c:v', 'libx264', '-pix_fmt', 'yuv422p10le'),
-    'b.mp4': ('-c:v', 'libsvtav1', '-preset', '12'),
-    'a.3gp': ('-c:v', 'h263', '-vf', 'scale=176:144'),
-    'a.h264': ('-c:v', 'libx264', '-bf', '2'),
-    'a.hevc': ('-c:v', 'libx265', '-x265-params', 'log-level=none'),
-}
-
-
-@pytest.mark.parametrize('name', ODD)
-def test_every_frame_is_the_one_that_ffmpeg_decodes(tmp_path, name):
-    source = write(
-        tmp_path / 'source.mkv',
-        textured(40),
-        codec='ffv1',
-        pix_fmt='yuv420p',
-    )
-    path = tmp_path / name
-    ffmpeg('-i', source, *ODD[name], path)
-    with VideoReader(path) as reader:
-        frames = list(reader.frames())
-        assert reader.broken_at is None
-        assert reader.num_frames == len(frames)
-        width, height = reader.width, reader.height
-    if reader.notes:  # made square: compare what is stored
-        expected = decoded_by_ffmpeg(path, 176, 144)
-        expected = [cv2.resize(f, (width, height)) for f in expected]
-    else:
-        expected = decoded_by_ffmpeg(path, width, height)
-    assert len(frames) == len(expected)
-    for frame, truth in zip(frames, expected, strict=True):
-        assert np.abs(frame.astype(int) - truth).mean() < 3
-
-
 def test_frames_have_the_times_of_the_file(tmp_path):
     times = [40 * i + (4000 if i > 20 else 0) for i in range(50)]
     path = write(tmp_path / 'a.mkv', numbered(50), times=times)
@@ -422,12 +363,13 @@ def test_frames_have_the_times_of_the_file(tmp_path):
         assert reader.index_at(99) > reader.num_frames
 
 
+@needs_ffmpeg
 def test_a_frame_that_theora_shows_again_breaks_nothing(tmp_path):
     frames = [frame for frame in numbered(20) for _ in range(2)]
     source = write(tmp_path / 'a.mkv', frames, codec='ffv1')
     path = tmp_path / 'a.ogv'
     ffmpeg('-i', source, '-c:v', 'libtheora', '-q:v', '8', path)
-    expected = numbers(decoded_by_ffmpeg(path, 96, 64))
+    expected = numbers(decoded_by_ffmpeg(path))
     with VideoReader(path) as reader:
         assert numbers(reader.frames()) == expected
         assert reader.broken_at is None
@@ -445,6 +387,7 @@ def test_two_recordings_joined_end_where_the_second_begins(tmp_path):
     assert same(frames, whole[: len(frames)])
 
 
+@needs_ffmpeg
 def test_a_change_of_resolution_is_noted_and_brought_to_the_first(tmp_path):
     parts = []
     for first, size in ((0, '96x64'), (10, '192x128')):
@@ -464,6 +407,7 @@ def test_a_change_of_resolution_is_noted_and_brought_to_the_first(tmp_path):
         assert video.notes.count(SIZES_DIFFER) == 1
 
 
+@needs_ffmpeg
 def test_a_rate_that_no_video_has_is_not_believed(tmp_path):
     source = write(tmp_path / 'a.mkv', textured(30), codec='ffv1')
     path = tmp_path / 'a.dv'
