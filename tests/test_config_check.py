@@ -6,7 +6,7 @@ import pytest
 from mmaction.registry import HOOKS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from test_settings import config, data, wrap  # noqa: F401
+from test_settings import config, wrap, write_data
 from tiny import CONFIG
 
 from gml_mmaction import host
@@ -14,6 +14,11 @@ from gml_mmaction.config_check import change_settings, read_settings
 from gml_mmaction.errors import SettingError
 
 PIPELINE = 'train_dataloader.dataset.pipeline'
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp('data') / 'crops')
 
 
 def refusal(cfg):
@@ -25,7 +30,7 @@ def refusal(cfg):
     return text
 
 
-def changed(data, work_dir, *options):  # noqa: F811
+def changed(data, work_dir, *options):
     cfg = config(data, work_dir)
     cfg.experiment_name = work_dir.name  # loggers are kept by it
     change_settings(cfg, options)
@@ -58,11 +63,7 @@ def changed(data, work_dir, *options):  # noqa: F811
     ],
 )
 def test_an_unknown_name_comes_with_those_that_are_known(
-    data,  # noqa: F811
-    tmp_path,
-    capsys,
-    option,
-    line,
+    data, tmp_path, capsys, option, line
 ):
     text = refusal(changed(data, tmp_path, option))
     assert text.startswith(option.split('=')[0])
@@ -70,10 +71,7 @@ def test_an_unknown_name_comes_with_those_that_are_known(
     assert capsys.readouterr().out == ''
 
 
-def test_an_unknown_scheduler_comes_with_those_that_are_known(
-    data,  # noqa: F811
-    tmp_path,
-):
+def test_an_unknown_scheduler_comes_with_those_that_are_known(data, tmp_path):
     cfg = config(data, tmp_path)
     cfg.param_scheduler = [dict(type='CosineLR'), dict(type='CosineNix')]
     text = refusal(cfg)
@@ -97,10 +95,7 @@ def test_an_unknown_scheduler_comes_with_those_that_are_known(
     ],
 )
 def test_a_keyword_that_is_not_taken_comes_with_those_that_are(
-    data,  # noqa: F811
-    tmp_path,
-    option,
-    line,
+    data, tmp_path, option, line
 ):
     text = refusal(changed(data, tmp_path, option))
     assert text.startswith(option.split('=')[0])
@@ -119,7 +114,7 @@ def test_a_keyword_that_is_not_taken_comes_with_those_that_are(
         ('model.cls_head.ad_head.l1_reduction=max', r"='max': use 'mean'"),
         ('model.cls_head.in_channels=-5', r'a whole number from 1'),
         ('model.cls_head.in_channels=17', r'=17: .*128 channels'),
-        ('model.cls_head.ad_head.in_channels=17', r'=17: .*Remedy: 46'),
+        ('model.cls_head.ad_head.in_channels=17', r'=17: .*in_channels to 46'),
         ('model.backbone.num_segments=4', r'=4: .*clips of 8 frames'),
         (f'{PIPELINE}.1.size=big', r"='big'. Remedy: a whole number"),
         (f'{PIPELINE}.4.input_format=NCWHT', r'NCWHT is invalid'),
@@ -138,11 +133,7 @@ def test_a_keyword_that_is_not_taken_comes_with_those_that_are(
     ],
 )
 def test_a_value_that_cannot_be_is_named_by_its_place(
-    data,  # noqa: F811
-    tmp_path,
-    capsys,
-    option,
-    line,
+    data, tmp_path, capsys, option, line
 ):
     text = refusal(changed(data, tmp_path, option))
     assert re.match(re.escape(option.split('=')[0]) + r'\b', text)
@@ -150,19 +141,13 @@ def test_a_value_that_cannot_be_is_named_by_its_place(
     assert capsys.readouterr().out == ''
 
 
-def test_of_two_parts_of_a_type_the_one_at_fault_is_named(
-    data,  # noqa: F811
-    tmp_path,
-):
+def test_of_two_parts_of_a_type_the_one_at_fault_is_named(data, tmp_path):
     option = 'val_dataloader.dataset.pipeline.1.size=0'
     text = refusal(changed(data, tmp_path, option))
     assert text == f'{option}: use 1 or more pixels'
 
 
-def test_within_a_wrapper_the_place_goes_all_the_way(
-    data,  # noqa: F811
-    tmp_path,
-):
+def test_within_a_wrapper_the_place_goes_all_the_way(data, tmp_path):
     cfg = config(data, tmp_path)
     inner = cfg.train_dataloader.dataset.to_dict()
     cfg.train_dataloader.dataset = wrap(inner, 'ConcatDataset')
@@ -173,7 +158,7 @@ def test_within_a_wrapper_the_place_goes_all_the_way(
     )
 
 
-def test_a_part_that_is_missing_is_named(data, tmp_path):  # noqa: F811
+def test_a_part_that_is_missing_is_named(data, tmp_path):
     cfg = config(data, tmp_path)
     del cfg.train_dataloader['dataset']
     assert refusal(cfg).startswith('train_dataloader.dataset is missing')
@@ -184,9 +169,7 @@ def test_a_part_that_is_missing_is_named(data, tmp_path):  # noqa: F811
 
 
 def test_a_head_of_fewer_classes_than_labels_is_named(
-    data,  # noqa: F811
-    tmp_path,
-    talking_head,
+    data, tmp_path, talking_head
 ):
     pytest.importorskip('decord')
     cfg = Config.fromfile(CONFIG.with_name('gml_xception-small_videos.py'))
@@ -205,10 +188,7 @@ def test_a_head_of_fewer_classes_than_labels_is_named(
     )
 
 
-def test_tsm_without_weights_names_the_setting_to_change(
-    data,  # noqa: F811
-    tmp_path,
-):
+def test_tsm_without_weights_names_the_setting_to_change(data, tmp_path):
     cfg = config(data, tmp_path)
     backbone = dict(type='ResNetTSM', depth=18, num_segments=8)
     cfg.model = dict(
@@ -247,10 +227,7 @@ def test_tsm_without_weights_names_the_setting_to_change(
     ],
 )
 def test_a_head_whose_scores_the_metric_cannot_read_is_named(
-    data,  # noqa: F811
-    tmp_path,
-    head,
-    line,
+    data, tmp_path, head, line
 ):
     cfg = changed(data, tmp_path, 'model.backbone.tap=None')
     cfg.model.cls_head = dict(type='I3DHead', in_channels=128, **head)
@@ -267,10 +244,7 @@ def boom(**_):
     ids=['operation', 'look-up', 'conversion'],
 )
 def test_a_bug_in_a_constructor_is_no_setting_s_fault(
-    data,  # noqa: F811
-    tmp_path,
-    capsys,
-    fault,
+    data, tmp_path, capsys, fault
 ):
     class Faulty(Hook):
         def __init__(self, interval=1):
@@ -286,10 +260,7 @@ def test_a_bug_in_a_constructor_is_no_setting_s_fault(
     assert capsys.readouterr().out.count('\n') > 100  # the log, too
 
 
-def test_a_bug_in_a_transform_is_no_setting_s_fault(
-    data,  # noqa: F811
-    tmp_path,
-):
+def test_a_bug_in_a_transform_is_no_setting_s_fault(data, tmp_path):
     @TRANSFORMS.register_module(force=True)
     class Falls:
         def __call__(self, results):
@@ -302,9 +273,7 @@ def test_a_bug_in_a_transform_is_no_setting_s_fault(
 
 
 def test_a_fault_while_training_keeps_its_traceback(
-    data,  # noqa: F811
-    tmp_path,
-    monkeypatch,
+    data, tmp_path, monkeypatch
 ):
     runner = host.build_runner(config(data, tmp_path))
     monkeypatch.setattr(runner.model, 'train_step', lambda *_, **__: 1 + 'a')

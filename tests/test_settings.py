@@ -18,16 +18,19 @@ from gml_mmaction.models.gml_head import real_l1
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
-@pytest.fixture(scope='module')
-def data(tmp_path_factory):
+def write_data(root):
     """Prepared crops of three people to train, validate and test on."""
     methods = dict(r1='real', f1='Deepfakes', f2='FaceSwap')
     splits = {
         split: [(f'{split}-{v}', m, [v], 1) for v, m in methods.items()]
         for split in ('train', 'val', 'test')
     }
-    root = tmp_path_factory.mktemp('data') / 'crops'
     return write_prepared(root, splits, source='mine')
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp('data') / 'crops')
 
 
 def config(data, work_dir, **settings):

@@ -126,8 +126,9 @@ class FAD(nn.Module):
         size = len(self.dct)
         if x.shape[-2:] != (size, size):
             raise SettingError(
-                f'model.backbone.size={size}: frames of {x.shape[-2]}x'
-                f'{x.shape[-1]} came. Remedy: make it the size of the crops'
+                f'frames of {x.shape[-2]}x{x.shape[-1]} came to the filters '
+                f'of model.backbone.size={size}. Remedy: make it the size of '
+                'the crops'
             )
         spectrum = self.dct @ x @ self.dct.mT
         bands = spectrum[:, None] * self.filters()[:, None]

@@ -76,7 +76,8 @@ class ADBlock(nn.Sequential):
             raise SettingError(
                 f'model.cls_head.ad_head.in_channels={self.channels}: F_out, '
                 f"the output of the backbone's tap, has {f_out.shape[2]} "
-                f'channels. Remedy: {f_out.shape[2]}'
+                f'channels. Remedy: set ad_head.in_channels to '
+                f'{f_out.shape[2]}'
             )
         return (
             super().forward(f_out.flatten(0, 1)).unflatten(0, f_out.shape[:2])
