@@ -81,7 +81,6 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             f'{sum(v.stat().st_size for v in videos) / frames / 1e3:.1f} kB '
             f'each; {options.store} of {options.size} pixels, every '
             f'{options.stride}nd frame; median of {args.rounds} rounds',
-            flush=True,
         )
         times = measure(
             videos, options, args.workers, args.rounds, Path(scratch) / 'out'
