@@ -6,13 +6,14 @@ optimiser is used as it stands, some of it much later. It is checked first.
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from ..errors import CheckpointError
-from ..fields import NUMBER, OBJECT, Rule, check_fields, list_of, whole
+from ..fields import OBJECT, Rule, check_fields, list_of, whole
 from ..io.config_text import parse_config
 from ..io.text import one_line, printable
 
@@ -31,13 +32,16 @@ SEED = Rule(
 )
 HUB = ('log_scalars', 'runtime_info', 'resumed_keys')
 NAME = Rule('a file', lambda x: x is None or isinstance(x, str))
+SCORE = Rule(
+    'a number', lambda x: isinstance(x, Real) and not isinstance(x, bool)
+)
 BEST = {
-    'best_score': NUMBER,
+    'best_score': SCORE,
     'best_ckpt': NAME,
     'last_ckpt': NAME,
     'keep_ckpt_ids': list_of(COUNT),
 }
-BEST_OF = {'best_score_': NUMBER, 'best_ckpt_': NAME}  # of several metrics
+BEST_OF = {'best_score_': SCORE, 'best_ckpt_': NAME}  # of several metrics
 
 
 def saved_seed(path: str) -> int | None:
@@ -132,7 +136,7 @@ def not_resumable(file: str, error: BaseException) -> CheckpointError:
 
 
 def _is_numeric(value: Any) -> bool:
-    return value is None or isinstance(value, (bool, int, float, torch.Tensor))
+    return value is None or isinstance(value, (Real, torch.Tensor))
 
 
 def _is_like(value: Any, own: Any) -> bool:
@@ -142,7 +146,8 @@ def _is_like(value: Any, own: Any) -> bool:
     if isinstance(own, bool):
         return isinstance(value, bool)
     if isinstance(own, (int, float)):
-        return type(value) in (int, float) and not math.isnan(value)
+        real = isinstance(value, Real) and not isinstance(value, bool)
+        return real and not math.isnan(value)
     if isinstance(own, (list, tuple)):
         return (
             isinstance(value, (list, tuple))
