@@ -140,6 +140,7 @@ IMPORTS = {
     'OpenCVInit': 'cv2',
 }
 BUILDER = 'mmengine.registry.build_functions'
+REPAIRS = 'gml_mmaction.host'
 HOST = ('mmengine', 'mmaction', 'mmcv', 'torch', 'numpy')
 REFUSALS = (
     ValueError,
@@ -734,8 +735,13 @@ def _node_of(frame: types.FrameType) -> tuple[Any, Any]:
 
 
 def _is_host(frame: types.FrameType) -> bool:
-    module = str(frame.f_globals.get('__name__')).split('.')[0]
-    return module in HOST or module in sys.stdlib_module_names
+    name = str(frame.f_globals.get('__name__'))
+    module = name.split('.')[0]
+    return (
+        module in HOST
+        or module in sys.stdlib_module_names
+        or name == REPAIRS  # stands around the host's own functions
+    )
 
 
 def _refuses(

@@ -79,6 +79,9 @@ class ImageSequence(Frames):
     def _read(self, index: int) -> np.ndarray | None:
         image = self._images[index]
         if isinstance(image, Path):
+            if image.exists() and not (image.is_file() or image.is_dir()):
+                # a device may have no end
+                raise VideoError('unreadable', f'{image.name}: is a device')
             image = image.read_bytes()
         if image and _is_image(self.names[index], image):
             frame = cv2.imdecode(
@@ -108,10 +111,8 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _list_folder(folder: Path) -> dict[str, Path]:
-    return {  # a device may have no end
-        path.name: path
-        for path in folder.iterdir()
-        if is_image(path.name) and path.is_file()
+    return {
+        path.name: path for path in folder.iterdir() if is_image(path.name)
     }
 
 

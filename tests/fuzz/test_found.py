@@ -83,10 +83,6 @@ FOUND = {
         *('dfdcp', 'dataset.json', renamed('/tmp/outside/x.mp4')),
         'no path below',
     ),
-    'a name with a line break': (
-        *('dfdc', f'{PART}/metadata.json', renamed('a\nb.mp4')),
-        'no path below',
-    ),
     'an original that is no text': (
         *('dfdc', f'{PART}/metadata.json', field('bb.mp4', 'original', to=7)),
         'no path below',
@@ -331,11 +327,14 @@ def test_a_name_in_an_archive_moves_no_cursor(tmp_path):
     assert fuzz.unclear(caught.value, []) == ''
 
 
-def test_a_link_to_a_device_is_no_image_of_a_folder(tmp_path):
+def test_a_link_to_a_device_among_images_is_one_line(tmp_path):
     write_files(tmp_path, **{'1.png': picture(9), '2.png': picture(9)})
     (tmp_path / '3.png').symlink_to('/dev/zero')
-    with open_video(tmp_path) as images:
-        assert images.names == ['1.png', '2.png']
+    with (
+        open_video(tmp_path) as images,
+        pytest.raises(VideoError, match=r'3\.png: is a device'),
+    ):
+        list(images.frames())
 
 
 @pytest.fixture(scope='module')
