@@ -13,7 +13,13 @@ from mmaction.registry import MODELS, TRANSFORMS
 
 from ..io.text import printable
 
-__all__ = ['check_model', 'check_pipeline', 'whole_number', 'without_files']
+__all__ = [
+    'check_clips',
+    'check_model',
+    'check_pipeline',
+    'whole_number',
+    'without_files',
+]
 
 PACKAGE = __name__.partition('.')[0]
 HOSTS_MODELS = (
@@ -33,7 +39,9 @@ INITIAL = ('init_cfg', 'pretrained')
 LAYERS = 256
 WIDTH = 16
 PIXELS = 4096
+SIDES = ('size', 'scale', 'crop_size')
 NUMBER = 10**6
+CLIP_PIXELS = 64 * 512**2
 BOUNDS = {
     **dict.fromkeys(('width', 'arch', 'scale'), WIDTH),
     **dict.fromkeys(
@@ -60,6 +68,27 @@ def check_pipeline(pipeline: Any) -> None:
     """Check the steps of a test pipeline; raises as :func:`check_model`."""
     types = _registered(TRANSFORMS, HOSTS_STEPS)
     _check(pipeline, 'pipeline', types, {}, PIXELS)
+
+
+def check_clips(pipeline: Any, clip_len: int) -> None:
+    """Check how large the clips of a test pipeline become.
+
+    Raises:
+        ValueError: One has more pixels than a network was trained on.
+    """
+    side = max(
+        (
+            abs(value)
+            for key, value in _leaves(pipeline, 'pipeline')
+            if key in SIDES and isinstance(value, (int, float))
+        ),
+        default=0,
+    )
+    if clip_len * side**2 > CLIP_PIXELS:
+        raise ValueError(
+            f'clips of {clip_len} frames of {side}x{side} are out of bounds '
+            f'({CLIP_PIXELS // 10**6} million pixels)'
+        )
 
 
 def whole_number(name: str, value: Any, low: int, high: int) -> int:

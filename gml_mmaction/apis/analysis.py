@@ -238,18 +238,18 @@ class _Run:
     def _options(self, reader: Frames, taken: Taken) -> CropOptions:
         options = self._detector.crop_options
         if len(taken.indices) < options.min_frames:
-            step = reader.fps / taken.rate if taken.rate else options.stride
-            needed = round((options.min_frames - 1) * step) + 1
             raise VideoError(
                 'too short',
-                f'{reader.num_frames} frames; {needed} are needed',
+                f'{reader.num_frames} frames give {len(taken.indices)} to '
+                f'score; {options.min_frames} needed',
             )
-        if reader.width * reader.height > DOUBLED_PIXELS and options.upsample:
+        doublings = _doublings(reader.width * reader.height, options.upsample)
+        if doublings < options.upsample:
             self.notes.append(
-                f'{reader.width}x{reader.height}: faces below 80 pixels are '
-                'not looked for'
+                f'{reader.width}x{reader.height}: faces below '
+                f'{80 // 2**doublings} pixels are not looked for'
             )
-            return replace(options, upsample=0)
+            return replace(options, upsample=doublings)
         return options
 
     def _decoded(self, reader: Frames, taken: Taken) -> Iterator[np.ndarray]:
@@ -315,6 +315,13 @@ class _Run:
         broken = reader.broken_at
         if broken is not None and broken <= reached:
             self.notes.append(f'broken tail at frame {broken}')
+
+
+def _doublings(pixels: int, wanted: int) -> int:
+    """How often a frame may be doubled in the memory that there is."""
+    while wanted and pixels * 4 ** (wanted - 1) > DOUBLED_PIXELS:
+        wanted -= 1
+    return wanted
 
 
 def _failure(

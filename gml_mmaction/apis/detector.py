@@ -33,6 +33,7 @@ from ..visualization.cam import cam_maps
 from ..visualization.feature_maps import clue_maps, has_clue
 from ..weights import check_weights
 from .allowed import (
+    check_clips,
     check_model,
     check_pipeline,
     whole_number,
@@ -102,6 +103,7 @@ class Detector:
     rates: Rates | None = None
 
     def __post_init__(self) -> None:
+        self._proven = False  # a clip went through the network
         pipeline = _dataset(self.cfg).pipeline
         self._pack = Compose([TRANSFORMS.build(step) for step in pipeline[1:]])
 
@@ -156,11 +158,30 @@ class Detector:
             P(fake), ``(N,)``, and maps ``(N, T, h, w)``, 0 and more, or None.
 
         Raises:
-            DetectorError: ``'clue'`` of a network without an AD block, or
-                another ``heat``.
+            DetectorError: ``'clue'`` of a network without an AD block,
+                another ``heat``, or a config whose clips its network cannot
+                take.
         """
-        data = self.pack(clips)
         kind = self.heat_kind(heat)
+        try:
+            result = self._score(self.pack(clips), kind)
+        except (torch.OutOfMemoryError, GMLError):
+            raise
+        except Exception as error:
+            if self._proven:
+                raise
+            # no clip ever went through: its config does not fit itself
+            raise DetectorError(
+                f'{self.checkpoint}: its network cannot take the clips that '
+                f'its config makes: {one_line(error):.300}. Remedy: give '
+                'another checkpoint'
+            ) from error
+        self._proven = True
+        return result
+
+    def _score(
+        self, data: dict, kind: str
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         if kind == 'none':
             with torch.inference_mode():
                 samples = self.model.test_step(data)
@@ -346,10 +367,10 @@ def _make(
 ) -> Detector:
     cfg = parse_config(loaded['meta']['cfg'])
     _check_pipeline(path, cfg)
-    _check_settings(path, cfg)
+    options, clip_len = _crop_options(path, cfg, loaded['meta'])
+    _check_settings(path, cfg, clip_len)
     sha256 = file_sha256(path)
     calibration = read_calibration(path, sha256) if calibrated else None
-    options, clip_len = _crop_options(path, cfg, loaded['meta'])
     return Detector(
         model=_build(path, cfg, loaded).to(_device(device)).eval(),
         cfg=cfg,
@@ -405,10 +426,12 @@ def _check_pipeline(path: Path, cfg: Config) -> None:
         )
 
 
-def _check_settings(path: Path, cfg: Config) -> None:
+def _check_settings(path: Path, cfg: Config, clip_len: int) -> None:
     """Refuse a config that asks for more than a detector of ours."""
+    pipeline = _dataset(cfg).pipeline
     try:
-        check_pipeline(_dataset(cfg).pipeline)
+        check_pipeline(pipeline)
+        check_clips(pipeline, clip_len)
         check_model(cfg.model)
     except ValueError as error:
         raise DetectorError(

@@ -20,7 +20,7 @@ UNEVEN = 0.25  # of the usual step
 GAP, GAP_STEPS = 0.5, 5  # seconds and usual steps; longer is a gap
 LATE = 1.5  # steps at the trained rate; longer is late
 FEW = 0.1  # share of late steps that is worth a note
-MAX_RATE = 1000.0  # frames a second that are believed
+MIN_RATE, MAX_RATE = 0.001, 1000.0  # frames a second that are believed
 
 
 class Rates(NamedTuple):
@@ -56,7 +56,11 @@ class Rates(NamedTuple):
         if isinstance(record, Mapping) and set(record) == set(fields):
             values = [record[name] for name in fields]
             numbers = all(type(value) in (int, float) for value in values)
-            if numbers and 0 < values[0] <= values[1] <= values[2] <= MAX_RATE:
+            if (
+                numbers
+                and values == sorted(values)
+                and all(MIN_RATE <= value <= MAX_RATE for value in values)
+            ):
                 return cls(*map(float, values))
         raise ValueError(
             f'rates {record!r:.60}, no numbers low, median and high'
@@ -65,7 +69,7 @@ class Rates(NamedTuple):
 
 def rates_of(values: Sequence[float]) -> Rates | None:
     """The spread of the rates of videos; None without one that can be."""
-    believed = [value for value in values if 0.001 <= value <= MAX_RATE]
+    believed = [value for value in values if MIN_RATE <= value <= MAX_RATE]
     if not believed:
         return None
     ends = np.quantile(believed, (0.05, 0.5, 0.95), method='nearest')

@@ -240,6 +240,10 @@ REFUSED = {
         *(CROP, "dict(size=64000, type='FaceCrop'),"),
         "'size'=64000 is out of bounds",
     ),
+    'crops as large as a room': (
+        *(CROP, "dict(size=4000, type='FaceCrop'),"),
+        'clips of 8 frames of 4000x4000 are out of bounds',
+    ),
     'a network as wide as the memory': (
         *('width=0.0625', 'width=1e5'),
         "'width'=100000.0 is out of bounds",
@@ -275,6 +279,23 @@ def test_a_config_that_asks_for_more_than_a_detector_is_refused(
     assert str(path) in str(caught.value)
     assert '\n' not in str(caught.value)
     assert 'antigravity' not in set(sys.modules) - before
+
+
+def test_clips_that_the_config_makes_and_its_network_cannot_take_are_told(
+    checkpoint, tmp_path
+):
+    def change(loaded):
+        text = loaded['meta']['cfg']
+        old, new = "format_shape='NCTHW'", "format_shape='NCHW'"
+        assert old in text
+        loaded['meta']['cfg'] = text.replace(old, new)
+
+    path = rewrite(checkpoint, tmp_path / 'askew.pth', change)
+    detector = load_detector(path)
+    with pytest.raises(DetectorError, match='cannot take the clips') as caught:
+        detector.score(clips_of(1))
+    assert str(path) in str(caught.value)
+    assert '\n' not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -304,6 +305,15 @@ def test_a_huge_frame_is_not_doubled_and_a_note_says_so(
         'its frame rate is not known; every 2nd frame taken',
         '3860x2180: faces below 80 pixels are not looked for',
     ]
+
+
+def test_a_frame_is_doubled_as_often_as_memory_allows(draw_faces, checkpoint):
+    detector = load_detector(checkpoint)
+    detector.crop_options = replace(detector.crop_options, upsample=4)
+    frame = draw_faces((300, 200, 400), width=1920, height=1088)
+    frames = np.broadcast_to(frame, (16, *frame.shape))
+    notes = analyse(detector, frames).prediction['notes']
+    assert '1920x1088: faces below 40 pixels are not looked for' in notes
 
 
 def test_a_cut_file_is_used_up_to_where_it_breaks(

@@ -158,6 +158,8 @@ def test_a_spread_is_that_of_all_but_the_outermost_twentieths():
         {'low': 1, 'median': 2},
         {'low': 2, 'median': 1, 'high': 3},
         {'low': 0, 'median': 1, 'high': 3},
+        {'low': 1e-300, 'median': 1, 'high': 3},
+        {'low': 1, 'median': float('nan'), 'high': 3},
         {'low': 1, 'median': 2, 'high': float('nan')},
         {'low': 1, 'median': 2, 'high': 1e6},
         {'low': '1', 'median': '2', 'high': '3'},
