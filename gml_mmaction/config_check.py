@@ -622,8 +622,10 @@ def explain(error: BaseException, cfg: Any) -> str | None:
     nodes = [(i, *_node_of(frame)) for i, (frame, _) in enumerate(trace)]
     nodes = [(i, node, built) for i, node, built in nodes if node is not None]
     if not nodes:
-        return _explain_shapes(error, trace, cfg) or _explain_runner(
-            error, trace, cfg
+        return (
+            _explain_pixels(error, trace)
+            or _explain_shapes(error, trace, cfg)
+            or _explain_runner(error, trace, cfg)
         )
     start, node, built = nodes[-1]
     place = locate([node for _, node, _ in nodes], cfg)
@@ -689,6 +691,33 @@ def _leaves(node: Any, place: str) -> Iterator[tuple[str, Any]]:
             yield from _leaves(value, f'{place}.{key}')
     elif isinstance(node, str | int | float):
         yield place, node
+
+
+def _explain_pixels(
+    error: BaseException, trace: list[tuple[types.FrameType, int]]
+) -> str | None:
+    """A mean or a format that does not fit the images that come."""
+    values = trace[-1][0].f_locals
+    step, images = values.get('self'), values.get('batch_inputs')
+    mean = getattr(step, 'mean', None)
+    if (
+        not isinstance(error, RuntimeError)
+        or not hasattr(step, 'format_shape')
+        or mean is None
+        or images is None
+    ):
+        return None
+    sizes = dict(mean=mean.numel(), std=step.std.numel())
+    inner = tuple(images.shape)[2:-2]  # channels, and frames of a clip
+    odd = [name for name, size in sizes.items() if size not in inner]
+    key, what = 'format_shape', step.format_shape
+    if odd:
+        key, what = odd[0], f'{sizes[odd[0]]} numbers'
+    return (
+        f'model.data_preprocessor.{key}: {what} do not fit images of shape '
+        f'{tuple(images.shape)}. Remedy: a number for each channel, and the '
+        'format of the pipeline'
+    )
 
 
 def _explain_shapes(
