@@ -31,7 +31,8 @@ class Fit:
     Attributes:
         missing: Names that the file lacks.
         unexpected: Names that the network lacks.
-        misshapen: Tensors of another shape, in PyTorch's words.
+        misshapen: Tensors of another shape, in PyTorch's words, or of
+            numbers that are no fractions.
     """
 
     missing: Sequence[str]
@@ -46,7 +47,7 @@ class Fit:
             for what, names in (
                 ('missing', self.missing),
                 ('unexpected', self.unexpected),
-                ('of another shape', self.misshapen),
+                ('of another shape or type', self.misshapen),
             )
             if names
         )
@@ -110,6 +111,10 @@ def load_weights(model: Any, state: Mapping[str, Any]) -> Fit:
             prefix = f'{name}.' if name else ''
             module._load_from_state_dict(state, prefix, {}, True, *lists)
     missing = [name for name in missing if COUNTER not in name]
+    for name, own in model.state_dict().items():
+        kind = state.get(name, own).dtype
+        if own.is_floating_point() and not kind.is_floating_point:
+            misshapen.append(f'{name} of {kind}')  # PyTorch rounds in silence
     return Fit(missing, unexpected, misshapen)
 
 

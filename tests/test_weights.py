@@ -55,6 +55,14 @@ def test_a_prefix_of_a_wrapper_changes_no_score(checkpoint, data, tmp_path):
     [
         (lambda state: state.pop('0.bias'), r'1 missing \(0.bias\)'),
         (
+            lambda state: state.update({'0.bias': state['0.bias'].long()}),
+            r'or type \(0.bias of torch.int64\)',
+        ),
+        (
+            lambda state: state.update({'0.bias': state['0.bias'] + 0j}),
+            r'or type \(0.bias of torch.complex64\)',
+        ),
+        (
             lambda state: state.update({'2.bias': torch.ones(1)}),
             r'1 unexpected \(2.bias\)',
         ),
