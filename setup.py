@@ -27,6 +27,7 @@ TENSORBOARD = ['tensorboard']
 TEST = [
     'pytest>=8',
     'pytest-timeout',
+    'pytest-xdist',
     'ruff',
     'model-index',
     'efficientnet-pytorch',

@@ -17,6 +17,7 @@ from videos import numbered, write
 from gml_mmaction.errors import GMLError
 from gml_mmaction.host import BrokenCheckpointError
 from gml_mmaction.sources import Video, get_source
+from gml_mmaction.sources.files import noted
 from gml_mmaction.video import VideoError, open_video
 
 
@@ -191,6 +192,15 @@ def test_a_damaged_file_is_one_line(tmp_path, name, file, damage, message):
     with pytest.raises(target.errors, match=message) as caught:
         target.read(tmp_path)
     assert fuzz.unclear(caught.value, [os.path.basename(file)]) == ''
+
+
+def test_a_name_with_a_line_break_is_left_out_of_a_list(tmp_path):
+    target = TARGETS['dfdc']
+    target.make(tmp_path)
+    renamed('a\nb.mp4')(tmp_path / 'data' / PART / 'metadata.json')
+    with noted(tmp_path) as notes:
+        target.read(tmp_path)
+    assert any(r'a\nb.mp4' in note for note in notes)
 
 
 META = {
