@@ -2,7 +2,7 @@
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ __all__ = [
 ]
 
 WRAPPERS = ('module.', '_orig_mod.')  # DistributedDataParallel, compile
+AVERAGED = ('steps', 'n_averaged')  # of averaged weights, beside 'module.'
 COUNTER = 'num_batches_tracked'  # files older than it lack it
 SHOWN = 3
 # How a backbone's tensors are called in files of whole networks.
@@ -90,6 +91,9 @@ def unwrapped_names(state: Any, file: Any) -> dict[str, Any]:
             'give a .pth file of tools/train.py'
         )
     state = dict(state)
+    counted = [name for name in state if name not in AVERAGED]
+    if len(counted) < len(state) and _all_begin(counted, 'module.'):
+        state = {name: state[name] for name in counted}
     prefix = next((p for p in WRAPPERS if _all_begin(state, p)), None)
     while prefix:
         state = {name[len(prefix) :]: x for name, x in state.items()}
@@ -159,8 +163,8 @@ def load_half(
         )
 
 
-def _all_begin(state: Mapping[str, Any], prefix: str) -> bool:
-    return bool(state) and all(name.startswith(prefix) for name in state)
+def _all_begin(names: Collection[str], prefix: str) -> bool:
+    return bool(names) and all(name.startswith(prefix) for name in names)
 
 
 def _first(names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from torch import nn
 
 from gml_mmaction.errors import CheckpointError
 from gml_mmaction.host import build_runner
-from gml_mmaction.weights import check_weights, load_half
+from gml_mmaction.weights import check_weights, load_half, unwrapped_names
 
 
 @pytest.fixture(scope='module')
@@ -48,6 +48,13 @@ def test_a_prefix_of_a_wrapper_changes_no_score(checkpoint, data, tmp_path):
 
     path = rename(checkpoint, tmp_path / 'm.pth', 'module.{}'.format)
     assert score('wrapped', path) == score('plain', checkpoint)
+
+
+def test_averaged_weights_are_unwrapped_from_their_counter():
+    averaged = torch.optim.swa_utils.AveragedModel(torch.nn.Linear(2, 3))
+    state = averaged.state_dict()
+    assert 'n_averaged' in state
+    assert set(unwrapped_names(state, 'x.pth')) == {'weight', 'bias'}
 
 
 @pytest.mark.parametrize(

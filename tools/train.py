@@ -135,6 +135,12 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume is not None:
         resume(cfg, args)
+    start = cfg.get('load_from')
+    if start and '://' not in str(start) and not Path(start).is_file():
+        raise SettingError(
+            f'load_from={str(start)!r}: no such file. Remedy: a .pth file, '
+            'or None'
+        )
     if args.auto_scale_lr:
         setting(cfg, 'auto_scale_lr').enable = True
     given = dict(

@@ -237,7 +237,8 @@ def _rate_lines(rows: Sequence[dict]) -> list[str]:
         if others:
             lines.append(
                 f'{split}: {", ".join(others)} at another rate than real: a '
-                'detector may learn the rate. Remedy: prepare with --rate'
+                'detector may learn the rate. Remedy: prepare with '
+                f'--rate {min(r.low for r in rates.values()):.4g}'
             )
     return lines
 

@@ -39,7 +39,9 @@ FORMATS = (
 # Of these a packet may be half a frame: frames are counted by decoding.
 COUNTED = ('h263', 'h264', 'hevc', 'm4v', 'mpeg', 'mpegts', 'mpegvideo')
 OPTIONS = {'format_whitelist': ','.join(FORMATS), 'protocol_whitelist': 'file'}
+COVER = 0x400  # AV_DISPOSITION_ATTACHED_PIC
 MAX_RATIO = 100  # of a rate to the mean: a screen stands still, too
+MAX_UNLIKE = 1.1  # of a mean step to the median one
 MAX_STRETCH = 4  # width to height of a pixel; what is beyond is not believed
 
 
@@ -105,8 +107,7 @@ class VideoReader(Frames):
             return super().seconds_at(index)
         if index < len(self._times):
             return self._times[index]
-        step = 1 / self.fps if self.fps else 0.0
-        return self._times[-1] + (index - len(self._times) + 1) * step
+        return self._times[-1] + (index - len(self._times) + 1) * self._step
 
     def _scan(self) -> None:
         """Count the frames and note their times."""
@@ -132,6 +133,11 @@ class VideoReader(Frames):
             float((stamp - start) * decoder.base) for stamp in self._stamps
         ]
         self._set_rate()
+        self._step = 1 / self.fps if self.fps else 0.0
+        if len(self._times) > 1:  # gaps lower the mean, not the median
+            usual = float(np.median(np.diff(self._times)))
+            if not usual / MAX_UNLIKE <= self._step <= usual * MAX_UNLIKE:
+                self._step = usual
 
     def _set_rate(self) -> None:
         """Take the mean rate where the container's is none, or absurd."""
@@ -302,6 +308,10 @@ class _Decoder:
 
     def _open_stream(self, counting: bool) -> Any:
         stream = self._container.streams.best('video')
+        if stream is not None and int(stream.disposition) & COVER:
+            videos = self._container.streams.video
+            moving = (s for s in videos if not int(s.disposition) & COVER)
+            stream = next(moving, None)
         if stream is None:
             raise VideoError(
                 'unreadable', 'no video stream that can be decoded'

@@ -177,8 +177,10 @@ def _times(reader: Frames) -> np.ndarray | None:
 
 
 def _mean_rate(times: np.ndarray) -> float | None:
-    span = times[-1] - times[0]
-    return round(float((len(times) - 1) / span), 3) if span > 0 else None
+    """Frames a second, gaps aside."""
+    steps = np.delete(np.diff(times), [k - 1 for k in _gaps(times)])
+    span = float(steps.sum())
+    return round(len(steps) / span, 3) if span > 0 else None
 
 
 def _even_step(times: np.ndarray, rates: Rates) -> int | None:

@@ -182,8 +182,11 @@ def moment_at(
         return None
     index = min(index, end - 1)
     rate = prediction['video'].get('rate')
-    step = max(1, round(reader.fps / rate)) if reader.fps and rate else 2
-    frame, later = reader.frames_at([index, min(index + step, end - 1)])
+    after = index + 2
+    if rate:
+        after = reader.index_at(reader.seconds_at(index) + 1 / rate)
+    after = min(max(after, index + 1), end - 1)
+    frame, later = reader.frames_at([index, max(after, index)])
     if later.shape != frame.shape:  # of images
         later = frame
     faces = _Finder(prediction, heat).at(index)

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from formats import decoded_by_ffmpeg, ffmpeg
+from PIL import Image
 from videos import (
     damage,
     decode,
@@ -385,6 +386,25 @@ def test_two_recordings_joined_end_where_the_second_begins(tmp_path):
         frames = list(reader.frames())
         assert 20 < len(frames) == reader.broken_at
     assert same(frames, whole[: len(frames)])
+
+
+@needs_ffmpeg
+def test_a_cover_picture_is_no_video(tmp_path):
+    cover = tmp_path / 'cover.jpg'
+    Image.fromarray(numbered(1)[0]).save(cover)
+    sound = ('-f', 'lavfi', '-i', 'sine=duration=1')
+    as_cover = ('-map', '0', '-map', '1', '-disposition:v:0', 'attached_pic')
+    song = tmp_path / 'song.m4a'
+    ffmpeg(*sound, '-i', cover, *as_cover, '-c:v', 'mjpeg', song)
+    with pytest.raises(VideoError, match='no video stream'):
+        VideoReader(song)
+
+
+def test_the_last_frame_after_a_gap_lasts_as_long_as_the_others(tmp_path):
+    times = [40 * i + 3000 * (i >= 10) for i in range(20)]
+    path = write(tmp_path / 'a.mkv', numbered(20), times=times)
+    with VideoReader(path) as video:
+        assert video.seconds_at(20) == pytest.approx(3.8, abs=0.002)
 
 
 @needs_ffmpeg

@@ -105,6 +105,7 @@ def test_a_gap_is_noted_and_marked():
     assert taken.indices[k - 1] < 50 <= taken.indices[k]
     assert taken.notes[0].startswith('no frames for up to 4.')
     assert 'in 1 place' in taken.notes[0]
+    assert taken.rate == pytest.approx(12.5, abs=0.3)
 
 
 def test_without_a_rate_every_second_frame_is_taken_and_that_is_said():
