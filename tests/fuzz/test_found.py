@@ -334,8 +334,10 @@ def test_a_name_in_an_archive_moves_no_cursor(tmp_path):
 def test_a_link_to_a_device_is_no_image_of_a_folder(tmp_path):
     write_files(tmp_path, **{'1.png': picture(9), '2.png': picture(9)})
     (tmp_path / '3.png').symlink_to('/dev/zero')
+    (tmp_path / '4.png').symlink_to('1.png')
     with open_video(tmp_path) as images:
-        assert images.names == ['1.png', '2.png']
+        assert images.names == ['1.png', '2.png', '4.png']
+        assert len([*images.frames()]) == 3
 
 
 @pytest.fixture(scope='module')
