@@ -20,7 +20,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from ..errors import SettingError
+from ..errors import CheckpointError, SettingError
 from ..io.files import write_json
 
 VIDEO_RULES: dict[str, Callable[[Sequence[float]], float]] = dict(
@@ -297,9 +297,10 @@ class ForgeryMetric(BaseMetric):
         }
         broken = sum(not np.isfinite(r['score']) for r in clips.values())
         if broken:
-            raise ValueError(
+            raise CheckpointError(
                 f'{broken} of {len(clips)} clips have no finite score: the '
-                'training diverged; lower the learning rate'
+                'training diverged. Remedy: lower the learning rate, or give '
+                'another checkpoint'
             )
         levels = dict(
             video=merge_clips(clips.values(), self.video_rule),

@@ -214,7 +214,7 @@ def fuzz(names, inputs, *, seed=0, seconds=float('inf'), limit=20.0):
     findings = []
     # in turn, so that little time is divided among all
     questions = sorted(
-        ((number + 1) / count, name, number)
+        ((number + 0.5) / count, name, number)
         for name, count in counts.items()
         for number in range(count)
     )

@@ -13,7 +13,7 @@ import pytest
 import videos
 import watch
 
-SECONDS = 40
+SECONDS = 60
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What the reader makes of each container, codec and flaw: a table.
 
-    PYTHONPATH=.:tests:tests/video python tests/video/formats.py
+    PYTHONPATH=.:tests python tests/video/formats.py
 
 makes a small file of each kind (the program ``ffmpeg`` encodes), reads it, and
 prints the table of docs/formats.md, which ``test_formats.py`` holds. Truth is
