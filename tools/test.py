@@ -19,6 +19,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from train import add_run_options, one_line_errors, one_run, read_config
 
+from gml_mmaction.errors import CheckpointError
 from gml_mmaction.evaluation.cross_data import (
     Target,
     cross_table,
@@ -75,8 +76,13 @@ def main(argv: list[str] | None = None) -> dict:
         targets = [find_target(text) for text in args.target or ()]
         cfg = read_config(args)
         cfg.load_from = args.checkpoint
-        with one_run(cfg, 'test'):
-            return run_test(cfg, targets, args)
+        try:
+            with one_run(cfg, 'test'):
+                return run_test(cfg, targets, args)
+        except CheckpointError as error:
+            if args.checkpoint in str(error):
+                raise
+            raise CheckpointError(f'{args.checkpoint}: {error}') from None
 
 
 def run_test(
