@@ -154,13 +154,13 @@ def real_people():
 def run_python():
     """Run a fresh Python that finds ``path`` and the package first."""
 
-    def run(*arguments, path=''):
+    def run(*arguments, path='', timeout=500):
         paths = filter(None, [str(path), str(REPO), *sys.path])
         return subprocess.run(
             [sys.executable, *arguments],
             capture_output=True,
             text=True,
-            timeout=500,
+            timeout=timeout,
             env={**os.environ, 'PYTHONPATH': os.pathsep.join(paths)},
         )
 

@@ -18,6 +18,7 @@ from gml_mmaction.engine import DivergedError, FiniteHook, newest_checkpoint
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1300)  # seconds; some 60 trainings are begun
 def test_a_training_ends_as_an_unbroken_one_wherever_it_is_killed(
     run_python, tmp_path
 ):
@@ -25,6 +26,7 @@ def test_a_training_ends_as_an_unbroken_one_wherever_it_is_killed(
     done = run_python(
         *(drill.__file__, tmp_path, '--kills', '1'),
         path=REPO / 'tests',
+        timeout=1200,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
