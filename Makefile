@@ -12,12 +12,14 @@
 #   CHECKPOINT=FILE       the detector of make web
 #   WEB_ARGS='...'        further arguments of tools/web.py
 #   TEST_ARGS='...'       arguments of pytest
+#   TEST_WORKERS=N        processes that share the tests; 0 for none
 
 PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
 DEMO_ARGS ?=
 TEST_ARGS ?=
+TEST_WORKERS ?= 2
 CHECKPOINT ?=
 WEB_ARGS ?=
 
@@ -47,11 +49,11 @@ demo: $(INSTALLED) ## from made-up videos to a tested detector
 web: $(WEB_INSTALLED) ## a page for videos of one's own: CHECKPOINT=best.pth
 	$(BIN)/python tools/web.py $(CHECKPOINT) $(WEB_ARGS)
 
-test: export OMP_NUM_THREADS ?= 2
+test: export OMP_NUM_THREADS ?= 1
 test: export MPLBACKEND ?= Agg
 test: export GML_TEST_ORACLES ?= $(abspath $(ORACLES))
 test: lint $(ORACLES) ## lint and run the tests
-	$(BIN)/python -m pytest -q $(TEST_ARGS)
+	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile $(TEST_ARGS)
 
 lint: $(TEST_INSTALLED) ## check style and format
 	$(BIN)/ruff check $(LINTED)

@@ -27,6 +27,7 @@ TENSORBOARD = ['tensorboard']
 TEST = [
     'pytest>=8',
     'pytest-timeout',
+    'pytest-xdist',
     'ruff',
     'model-index',
     'efficientnet-pytorch',
@@ -64,6 +65,7 @@ setup(
         'scikit-learn>=1.3',
         'scipy',
         'matplotlib>=3.7',
+        'pillow>=10',  # tells the size of an image before it is decoded
         'tqdm',
     ],
     extras_require={

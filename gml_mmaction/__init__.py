@@ -9,6 +9,7 @@ __version__ = '0.1.0'
 
 from . import host
 
+host.give_home()
 if not host.diagnosing():  # the doctor has to run where nothing else does
     host.prepare()
 

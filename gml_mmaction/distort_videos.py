@@ -18,7 +18,7 @@ from gml_mmaction.distortions import (
     write_h264,
 )
 from gml_mmaction.faces.pool import run_in_processes
-from gml_mmaction.sources.files import video_files
+from gml_mmaction.sources.files import is_well_named, video_files
 from gml_mmaction.video import VideoError, VideoReader, open_video
 from gml_mmaction.video.files import VIDEO_SUFFIXES
 
@@ -239,7 +239,8 @@ def _crashed(job: Job) -> Outcome:
 def _videos_of(path: Path, out: Path) -> Iterator[tuple[str, Path]]:
     """Yield (name, file) of an input, in order of the names."""
     if path.is_file():
-        root, files = path.parent, [path]
+        root = path.parent
+        files = [path] if is_well_named(Path(path.name), root) else []
     else:
         root, files = path, video_files(path)
         if out.resolve().is_relative_to(path.resolve()):
@@ -247,8 +248,11 @@ def _videos_of(path: Path, out: Path) -> Iterator[tuple[str, Path]]:
                 f'{out} lies in {path}, where videos are looked for; write '
                 'to another folder'
             )
-    if not files:
-        raise ValueError(f'{path}: no video there; give a file or a folder')
+        if not files:
+            raise ValueError(
+                f'{path}: no video there, or none with a name that is text; '
+                'give a file or a folder'
+            )
     for file in files:
         name = _without_suffix(PurePosixPath(file.relative_to(root)))
         if (out / f'{name}.mp4').resolve() == file.resolve():

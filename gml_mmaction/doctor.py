@@ -19,6 +19,7 @@ from importlib import metadata
 from os import environ, pathsep
 
 from . import host
+from .io.text import say, widen_streams
 
 IMPORTS = (
     'torch',
@@ -232,18 +233,18 @@ def main() -> int:
     if not problems:
         facts.import_errors.update(try_imports(['gml_mmaction']))
         problems = diagnose(facts)
-    print(f'Python {platform.python_version()} on {platform.platform()}')
+    say(f'Python {platform.python_version()} on {platform.platform()}')
     for name in LISTED:
-        print(f'  {name:<12} {_listing(facts.owners.get(name, {}))}')
-    print('Workarounds')
+        say(f'  {name:<12} {_listing(facts.owners.get(name, {}))}')
+    say('Workarounds')
     for item, reason in host.status():
         state = f'active: {reason}' if reason else 'not needed'
-        print(f'  {item.name} ({item.upstream})\n    {state}')
+        say(f'  {item.name} ({item.upstream})', f'    {state}')
     if not problems:
-        print(f'CPU kernel of the motion blocks\n  {_kernel()}')
-    print(f'Problems: {len(problems) or "none"}')
+        say('CPU kernel of the motion blocks', f'  {_kernel()}')
+    say(f'Problems: {len(problems) or "none"}')
     for problem in problems:
-        print(f'  {problem.what}\n    remedy: {problem.remedy}')
+        say(f'  {problem.what}', f'    remedy: {problem.remedy}')
     return int(bool(problems))
 
 
@@ -307,4 +308,5 @@ def _listing(versions: dict[str, str]) -> str:
 
 
 if __name__ == '__main__':
+    widen_streams()
     sys.exit(main())

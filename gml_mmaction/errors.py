@@ -41,7 +41,7 @@ class VideoError(GMLError, ValueError):
     """
 
     def __init__(self, reason: str, detail: str = '') -> None:
-        detail = printable(detail)
+        detail = printable(detail)  # which may name files of an archive
         # a loader's process is rebuilt with its message alone
         super().__init__(f'{reason}: {detail}' if detail else reason)
         self.reason = reason

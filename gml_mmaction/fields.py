@@ -41,8 +41,9 @@ class Rule(NamedTuple):
 def is_place(name: Any) -> bool:
     """Whether a string is a path that stays below the folder it is joined to.
 
-    It is relative, without ``..``, has printable characters only, and its
-    parts leave room for a suffix within the 255 bytes of file systems.
+    It is relative, without ``..``, has printable characters only, and leaves
+    room for a suffix within the 255 bytes of a name, for the folder within
+    the 4096 of a path.
     """
     return (
         isinstance(name, str)
@@ -51,6 +52,7 @@ def is_place(name: Any) -> bool:
         and not PurePosixPath(name).is_absolute()
         and '..' not in parts
         and all(len(part.encode()) <= 240 for part in parts)
+        and len(name.encode()) <= 2000
     )
 
 

@@ -17,6 +17,7 @@ import gc
 import importlib
 import importlib.metadata
 import itertools
+import logging
 import os
 import pickle
 import re
@@ -31,9 +32,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from .config_check import FIRST, PHASES, naming_settings
 from .errors import CheckpointError, GMLError
-from .io.text import one_line, printable
-from .settings import check_tap, settle_workers
+from .io.held import HeldOutput
+from .io.text import one_line, printable, printable_lines
+from .settings import (
+    check_start,
+    check_tap,
+    settle_metainfo,
+    settle_workers,
+)
 
 
 class Range(NamedTuple):
@@ -86,6 +94,8 @@ REMEDIES = {
     'cv2': 'pip install opencv-python-headless',
     'av': 'pip install "gml-mmaction[video]"',
     'nicegui': 'pip install "gml-mmaction[web]"',
+    'decord': 'pip install decord; nothing but DecordInit and DecordDecode of '
+    'MMAction2 needs it',
     'distributed': 'pip install "gml-mmaction[cluster]"',
 }
 CV2_LIBRARIES = (
@@ -100,6 +110,7 @@ LAUNCHER_VARIABLES = (
     'MASTER_ADDR',
     'MASTER_PORT',
 )
+NOWHERE = '/nonexistent'
 SLURM_VARIABLES = (
     'SLURM_PROCID',
     'SLURM_LOCALID',
@@ -198,6 +209,18 @@ def prepare() -> None:
             workaround.apply()
 
 
+def give_home() -> None:
+    """Let a user without a home import the stack, as in some containers.
+
+    Upstream: yapf and platformdirs, which MMEngine imports, end where ``HOME``
+    is not set and the system does not know the user; no report upstream is
+    known to us. Here such a user gets Debian's home of nobody, which does not
+    exist: all that keeps a cache does without.
+    """
+    if os.path.expanduser('~') == '~':
+        os.environ['HOME'] = NOWHERE
+
+
 def status() -> list[tuple[Workaround, str]]:
     """Every workaround with the reason why it is active ('' where not)."""
     return [(item, _reason_or_error(item)) for item in WORKAROUNDS]
@@ -210,29 +233,61 @@ def build_runner(cfg: Any) -> Any:
         cfg: ``mmengine.Config`` with MMAction2's runner keys; changed in
             place by :func:`prepare_runner_cfg`.
 
+    What it prints is held back until its loop begins: a setting that cannot
+    be is then one line, not one below hundreds. The log file has them all.
+
     Returns:
         ``mmengine.runner.Runner``, or the class named by ``runner_type``.
+
+    Raises:
+        SettingError: A part of the config cannot be built; so do the
+            runner's ``train``, ``val`` and ``test``.
     """
     prepare()
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
+    from .engine.opening import OpeningHook
+
     prepare_runner_cfg(cfg)
-    if 'runner_type' in cfg:
-        runner = RUNNERS.build(cfg)
-    else:
-        runner = Runner.from_cfg(cfg)
+    held = HeldOutput(sys.stdout)
+    with naming_settings(cfg, FIRST, held), contextlib.redirect_stdout(held):
+        if 'runner_type' in cfg:
+            runner = RUNNERS.build(cfg)
+        else:
+            runner = Runner.from_cfg(cfg)
     check_tap(runner.model)
+    runner.register_hook(OpeningHook(held))
+    for name, keys in PHASES.items():
+        setattr(runner, name, _naming(runner, name, keys, held))
     return runner
+
+
+def _naming(
+    runner: Any, name: str, keys: tuple[str, ...], held: HeldOutput
+) -> Callable:
+    """A runner's ``train`` and the like, which build what they need."""
+    given = getattr(runner, name)
+
+    @functools.wraps(given)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if name == 'train':
+            check_start(runner.model)
+        with naming_settings(runner.cfg, keys, held):
+            return given(*args, **kwargs)
+
+    return run
 
 
 def prepare_runner_cfg(cfg: Any) -> None:
     """Make a config run without workers and without an accelerator.
 
     Loaders without workers lose what needs some
-    (:func:`.settings.settle_workers`). On a CPU, a launcher gets gloo and a
-    wrapper without device ids (:func:`start_gloo`), and ``AmpOptimWrapper``,
-    which refuses to work there, becomes :func:`cpu_amp_optim_wrapper`.
+    (:func:`.settings.settle_workers`), and several prepared data sets may be
+    one (:func:`.settings.settle_metainfo`). On a CPU, a launcher gets gloo
+    and a wrapper without device ids (:func:`start_gloo`), and
+    ``AmpOptimWrapper``, which refuses to work there, becomes
+    :func:`cpu_amp_optim_wrapper`.
 
     Args:
         cfg: ``mmengine.Config``; changed in place.
@@ -241,6 +296,7 @@ def prepare_runner_cfg(cfg: Any) -> None:
         LauncherError: The launcher cannot start processes on a CPU.
     """
     settle_workers(cfg)
+    settle_metainfo(cfg)
     if not _cpu_only():
         return
     if cfg.get('launcher', 'none') != 'none':
@@ -596,6 +652,47 @@ def resume_without_reading() -> None:
     IterBasedTrainLoop.run = run
 
 
+def seed_numbered_draws() -> None:
+    """Let every data set of MMEngine's seed a numbered draw by its number.
+
+    Upstream: random clips depend on the number of workers, and on whether the
+    run was interrupted; no report upstream is known to us. Our samplers
+    number their draws (:class:`~gml_mmaction.datasets.samplers.Draw`).
+    Wrappers make plain numbers of them: they seed for those within.
+    """
+    for kind in _data_sets():
+        given = kind.__getitem__
+        if not hasattr(given, 'repaired_by'):
+            kind.__getitem__ = with_seeded_draws(given)
+
+
+def with_seeded_draws(given: Callable) -> Callable:
+    """``__getitem__`` of a data set, seeded where its index is a draw."""
+
+    @functools.wraps(given)
+    def getitem(self: Any, idx: int) -> Any:
+        from .datasets.samplers import Draw, seeded
+
+        if not isinstance(idx, Draw):
+            return given(self, idx)
+        with seeded(idx.seed, idx.number):
+            return given(self, int(idx))
+
+    getitem.repaired_by = __name__
+    return getitem
+
+
+def _data_sets() -> tuple[type, ...]:
+    from mmengine import dataset
+
+    return (
+        dataset.BaseDataset,
+        dataset.ConcatDataset,
+        dataset.RepeatDataset,
+        dataset.ClassBalancedDataset,
+    )
+
+
 def write_files_whole() -> None:
     """Let checkpoints appear whole or not at all.
 
@@ -627,6 +724,40 @@ def write_files_whole() -> None:
 
     put.repaired_by = __name__
     LocalBackend.put = put
+
+
+def log_readably() -> None:
+    """Let logs be UTF-8 in any locale, and hold no control characters.
+
+    Upstream: ``MMLogger`` opens its file in the encoding of the locale, where
+    a sign that this lacks loses the line; no report upstream is known to us.
+    What is logged may come from names and files of others
+    (:func:`~gml_mmaction.io.text.printable_lines`).
+    """
+    from mmengine.logging import MMLogger
+
+    given = MMLogger.__init__
+    if hasattr(given, 'repaired_by'):
+        return
+
+    @functools.wraps(given)
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        given(self, *args, **kwargs)
+        self.addFilter(make_printable)
+        for handler in self.handlers:
+            if isinstance(handler, logging.FileHandler) and handler.stream:
+                handler.stream.reconfigure(
+                    encoding='utf-8', errors='backslashreplace'
+                )
+
+    init.repaired_by = __name__
+    MMLogger.__init__ = init
+
+
+def make_printable(record: logging.LogRecord) -> bool:
+    """A filter of a logger: escape what a terminal would obey."""
+    record.msg, record.args = printable_lines(record.getMessage()), None
+    return True
 
 
 def skip_batches(batches: Any, count: int) -> None:
@@ -1087,6 +1218,10 @@ def _folder_of(name: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
+def _why_home() -> str:
+    return 'the user has no home' if os.environ.get('HOME') == NOWHERE else ''
+
+
 def _why_drn() -> str:
     models = _folder_of('mmaction') / 'models'
     found = (models / 'localizers' / 'drn' / 'drn.py').is_file()
@@ -1123,10 +1258,18 @@ def _why_reading() -> str:
     return 'the installed MMEngine reads all that it skips' if reads else ''
 
 
+def _why_draws() -> str:
+    return 'MMEngine does not seed what a data set draws'
+
+
 def _why_whole_files() -> str:
     backend = _folder_of('mmengine') / 'fileio/backends/local_backend.py'
     in_place = "open(filepath, 'wb')" in backend.read_text(encoding='utf-8')
     return 'the installed MMEngine writes files in place' if in_place else ''
+
+
+def _why_logs() -> str:
+    return 'MMEngine logs names and texts of files as they are'
 
 
 def _why_safe_loading() -> str:
@@ -1158,6 +1301,12 @@ def _why_cpu() -> str:
 
 
 WORKAROUNDS = (
+    Workaround(
+        'a user without a home',
+        'platformdirs/_xdg.py',
+        _why_home,
+        give_home,
+    ),
     Workaround(
         'missing mmaction.models.localizers.drn',
         'open-mmlab/mmaction2#2714',
@@ -1195,10 +1344,22 @@ WORKAROUNDS = (
         resume_without_reading,
     ),
     Workaround(
+        'draws of data sets by their number',
+        'mmengine/dataset/base_dataset.py, dataset_wrapper.py',
+        _why_draws,
+        seed_numbered_draws,
+    ),
+    Workaround(
         'checkpoints that are written in place',
         'mmengine/fileio/backends/local_backend.py, LocalBackend.put',
         _why_whole_files,
         write_files_whole,
+    ),
+    Workaround(
+        'logs in the encoding of the locale, with control characters',
+        'mmengine/logging/logger.py, MMLogger',
+        _why_logs,
+        log_readably,
     ),
     Workaround(
         'safe loading of checkpoints',

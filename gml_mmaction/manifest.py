@@ -12,6 +12,7 @@ from .distortions import parse_distortions
 from .fields import (
     LABEL,
     LIST,
+    NUMBER,
     OBJECT,
     PLACE,
     RELATIVE,
@@ -36,6 +37,10 @@ _LIMITS = Rule(
         isinstance(value, dict) and all(map(_LIMIT.holds, value.values()))
     ),
 )
+_RATE = Rule(
+    'a number, 0 or more, or null',
+    lambda v: v is None or (NUMBER.holds(v) and v >= 0),
+)
 _MANIFEST = dict(
     source=TEXT,
     origin=Rule(
@@ -51,6 +56,7 @@ _MANIFEST = dict(
     **dict.fromkeys(('size', 'stride', 'quality', 'min_frames'), whole(0)),
     **dict.fromkeys(('upsample', 'search_stride'), whole(0)),
     **dict.fromkeys(('check_stride', 'lost'), whole(0)),
+    rate=_RATE,
 )
 _SPLIT = one_of('train', 'val', 'test')
 _VIDEO = dict(video_id=PLACE, split=_SPLIT, label=LABEL, method=TEXT)
@@ -63,6 +69,8 @@ _VIDEO_MAY_HAVE = dict(
     width=whole(0),
     height=whole(0),
     tracks=list_of(OBJECT),
+    rate=_RATE,
+    fps=_RATE,
     distortions=TEXT,
 )
 
@@ -70,11 +78,15 @@ _VIDEO_MAY_HAVE = dict(
 def read_manifest(folder: str | Path) -> dict[str, Any] | None:
     """Read ``manifest.json`` of a prepared folder; None if there is none.
 
+    Args:
+        folder: The folder; ``''``, a config's data set that is nowhere, has
+            none.
+
     Raises:
         FileError: It is none of ``tools/prepare_data.py``.
         OSError: It cannot be read.
     """
-    return _read(Path(folder, 'manifest.json'), _check_manifest)
+    return _read(folder, 'manifest.json', _check_manifest)
 
 
 def read_report(folder: str | Path) -> dict[str, Any] | None:
@@ -84,11 +96,14 @@ def read_report(folder: str | Path) -> dict[str, Any] | None:
         FileError: It is none of ``tools/prepare_data.py``.
         OSError: It cannot be read.
     """
-    return _read(Path(folder, 'report.json'), _check_report)
+    return _read(folder, 'report.json', _check_report)
 
 
-def _read(path: Path, check: Callable[[Any], None]) -> dict[str, Any] | None:
-    if not path.is_file():
+def _read(
+    folder: str | Path, name: str, check: Callable[[Any], None]
+) -> dict[str, Any] | None:
+    path = Path(folder, name)
+    if folder == '' or not path.is_file():
         return None
     content = read_json(path)
     try:

@@ -3,11 +3,23 @@
 Importing this module needs nothing but the standard library.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from .errors import SettingError
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+# What preparation writes into an annotation besides its classes.
+METAINFO = (
+    'origin',
+    'source',
+    'store',
+    'size',
+    'stride',
+    'filename_tmpl',
+    'manifest',
+    'root',
+)
 
 
 def settle_workers(cfg: Any) -> None:
@@ -64,3 +76,58 @@ def check_tap(model: Any) -> None:
             f'model.backbone.tap={backbone.tap!r}: {head.__name__} reads the '
             'last features alone. Remedy: model.backbone.tap=None'
         )
+
+
+def check_start(model: Any) -> None:
+    """Refuse a backbone of the host's that is to start from no file.
+
+    Those of TSM and some others load images' weights by their default, also
+    where no file is named; ``ResNet3d`` does not.
+
+    Raises:
+        SettingError: It has ``pretrained2d`` without ``pretrained``.
+    """
+    model = getattr(model, 'module', model)
+    backbone = getattr(model, 'backbone', None)
+    kinds = [kind.__name__ for kind in type(backbone).__mro__]
+    if (
+        getattr(backbone, 'pretrained2d', False)
+        and not getattr(backbone, 'pretrained', None)
+        and 'ResNet3d' not in kinds
+    ):
+        raise SettingError(
+            f'model.backbone.pretrained2d=True, the default of {kinds[0]}, '
+            'needs weights of images. Remedy: '
+            'model.backbone.pretrained2d=False, or '
+            'model.backbone.pretrained=FILE.pth'
+        )
+
+
+def settle_metainfo(cfg: Any) -> None:
+    """Let several prepared data sets be one, whatever else they differ in.
+
+    MMEngine's ``ConcatDataset`` wants all of their metainfo to be equal.
+
+    Args:
+        cfg: ``mmengine.Config``; changed in place.
+    """
+    for name in LOADERS:
+        for dataset in wrappers(_dataset_of(cfg, name)):
+            kinds = {one.get('type') for one in inner_datasets(dataset)}
+            if 'datasets' in dataset and kinds == {'FaceClipDataset'}:
+                dataset.setdefault('ignore_keys', [*METAINFO])
+
+
+def _dataset_of(cfg: Any, loader: str) -> Any:
+    return (cfg.get(loader) or {}).get('dataset')
+
+
+def wrappers(dataset: Any) -> Iterator[Any]:
+    """The configs of MMEngine's wrappers, the outermost first."""
+    if isinstance(dataset, dict):
+        parts = [dataset.get('dataset'), *(dataset.get('datasets') or ())]
+        parts = [part for part in parts if part is not None]
+        if parts:
+            yield dataset
+        for part in parts:
+            yield from wrappers(part)

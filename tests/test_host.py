@@ -3,6 +3,7 @@ import importlib
 import importlib.metadata
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -784,3 +785,44 @@ def test_two_processes_on_a_cpu_train_and_test_as_one(tmp_path):
 
 if __name__ == '__main__':
     main(sys.argv[1])
+
+
+def test_a_user_without_a_home_can_import_the_stack(run_python):
+    """As in a container that is started as an unknown user."""
+    if os.geteuid() or not shutil.which('setpriv'):
+        pytest.skip('needs root and setpriv')
+    code = """
+    import os, subprocess, sys
+    os.environ.pop('HOME')
+    nobody = '--reuid 54321 --regid 54321 --clear-groups'.split()
+    # may read where Python lies, and writes nowhere
+    reads = '--inh-caps +dac_read_search --ambient-caps +dac_read_search'
+    code = "import gml_mmaction, os; print(os.getuid(), os.environ['HOME'])"
+    command = ['setpriv', *nobody, *reads.split(), sys.executable, '-c', code]
+    subprocess.run(command, check=True)
+    """
+    done = run_python('-c', textwrap.dedent(code))
+    assert done.stdout == '54321 /nonexistent\n', done.stderr
+
+
+def test_a_log_is_utf_8_in_any_locale_and_moves_no_cursor(
+    run_python, tmp_path, monkeypatch
+):
+    monkeypatch.setenv('LC_ALL', 'C')
+    monkeypatch.setenv('PYTHONUTF8', '0')
+    monkeypatch.setenv('PYTHONCOERCECLOCALE', '0')
+    path = tmp_path / 'a.log'
+    code = f"""
+    import gml_mmaction
+    from gml_mmaction.io.text import widen_streams
+    from mmengine.logging import MMLogger
+    widen_streams()
+    logger = MMLogger.get_instance('a', log_file={str(path)!r})
+    logger.info('Zo\\xeb \\u2265 %s\\n', '\\x1b[2J\\udcff')
+    """
+    done = run_python('-c', textwrap.dedent(code))
+    assert done.returncode == 0
+    assert 'Logging error' not in done.stderr, done.stderr
+    (line,) = path.read_text(encoding='utf-8').split('\n')[:-2]
+    assert line.endswith(r'Zoë ≥ \x1b[2J\udcff')
+    assert r'Zo\xeb \u2265 \x1b[2J\udcff' in done.stdout

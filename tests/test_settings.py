@@ -18,16 +18,19 @@ from gml_mmaction.models.gml_head import real_l1
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
-@pytest.fixture(scope='module')
-def data(tmp_path_factory):
+def write_data(root):
     """Prepared crops of three people to train, validate and test on."""
     methods = dict(r1='real', f1='Deepfakes', f2='FaceSwap')
     splits = {
         split: [(f'{split}-{v}', m, [v], 1) for v, m in methods.items()]
         for split in ('train', 'val', 'test')
     }
-    root = tmp_path_factory.mktemp('data') / 'crops'
     return write_prepared(root, splits, source='mine')
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp('data') / 'crops')
 
 
 def config(data, work_dir, **settings):
@@ -215,6 +218,46 @@ def test_wrapped_data_sets_are_trained_on_and_described(
     training = meta['provenance']['training']
     assert training['source'] == 'mine'
     assert (training['real_videos'], training['fake_videos']) == (1, 2)
+
+
+def other_data(tmp_path, split):
+    methods = dict(r='real', f='Deepfakes')
+    entries = [(f'other-{v}', m, [v], 1) for v, m in methods.items()]
+    return write_prepared(tmp_path / 'b', {split: entries}, source='yours')
+
+
+def test_sets_of_two_sources_are_trained_on_and_validated_together(
+    data, tmp_path
+):
+    cfg = config(data, tmp_path / 'run')
+    for split in ('train', 'val'):
+        dataset = cfg[f'{split}_dataloader'].dataset
+        dataset.datasets = [dataset.to_dict(), dataset.to_dict()]
+        other = other_data(tmp_path / split, split)
+        dataset.datasets[1]['data_root'] = str(other)
+        cfg[f'{split}_dataloader'].dataset = dict(
+            type='ConcatDataset', datasets=dataset.datasets
+        )
+    host.build_runner(cfg).train()
+    path = tmp_path / 'run/iter_2.pth'
+    with host.safe_loading(path):
+        provenance = torch.load(path)['meta']['provenance']
+    assert provenance['training']['source'] == 'mine + yours'
+    assert provenance['training']['real_videos'] == 2
+    assert provenance['validation']['source'] == 'mine + yours'
+
+
+def test_videos_of_one_name_in_two_sets_are_not_one_video(data, tmp_path):
+    cfg = config(data, tmp_path / 'run')
+    inner = cfg.val_dataloader.dataset.to_dict()
+    entries = [('val-r1', 'real', ['r1'], 1), ('val-f1', 'x', ['f1'], 1)]
+    other = write_prepared(tmp_path / 'b', dict(val=entries), source='yours')
+    cfg.val_dataloader.dataset = dict(
+        type='ConcatDataset', datasets=[inner, dict(inner)]
+    )
+    cfg.val_dataloader.dataset.datasets[1].data_root = str(other)
+    with pytest.raises(SettingError, match="have a video 'val-r1'"):
+        host.build_runner(cfg).train()
 
 
 def test_two_training_sets_are_described_together_and_each():

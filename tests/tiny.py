@@ -5,6 +5,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import socket
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from mmengine.config import Config
 
 from gml_mmaction.faces import CropOptions
+from gml_mmaction.video import rates_of
 
 REPO = Path(__file__).parents[1]
 CONFIG = REPO / 'configs/gml_xception-small_demo.py'
@@ -91,6 +93,7 @@ def write_detector(path, seed=0, size=64, **provenance):
         real_videos=24,
         fake_videos=24,
         methods=['Deepfakes'],
+        rates=dict(low=12.5, median=12.5, high=12.5),
     )
     validation = dict(
         iter=50,
@@ -108,7 +111,9 @@ def write_detector(path, seed=0, size=64, **provenance):
     return path
 
 
-def write_prepared(root, splits, source='made up', seed=0, frames=16):
+def write_prepared(
+    root, splits, source='made up', seed=0, frames=16, rates=None
+):
     """Write crops, annotations and a manifest as prepare_data.py does.
 
     Args:
@@ -117,6 +122,7 @@ def write_prepared(root, splits, source='made up', seed=0, frames=16):
         source: Name of the data set.
         seed: Of the images, which are noise of a brightness of their own.
         frames: Crops of a track.
+        rates: Frames a second of the crops of the videos, in turn.
     """
     rng = np.random.default_rng(seed)
     videos = [
@@ -131,6 +137,8 @@ def write_prepared(root, splits, source='made up', seed=0, frames=16):
         for split, entries in splits.items()
         for video_id, method, people, tracks in entries
     ]
+    for video, rate in zip(videos, itertools.cycle(rates or ())):
+        video['rate'] = rate
     manifest = dict(
         source=source,
         source_options=dict(compression='c23', methods=['a', 'b']),
@@ -158,7 +166,9 @@ def write_prepared(root, splits, source='made up', seed=0, frames=16):
             if video['split'] == split
             for track in range(len(video['tracks']))
         ]
-        content = dict(metainfo=metainfo, data_list=entries)
+        known = [v['rate'] for v in videos if v['split'] == split and rates]
+        told = {'rates': rates_of(known)._asdict()} if known else {}
+        content = dict(metainfo=metainfo | told, data_list=entries)
         (root / f'{split}.json').write_text(json.dumps(content))
     return root
 

@@ -29,6 +29,7 @@ from train import one_line_errors
 from gml_mmaction.cost import WAYS, Setting, compare, fastest, summarise
 from gml_mmaction.evaluation.cross_data import markdown_table
 from gml_mmaction.io.files import write_json, write_text
+from gml_mmaction.io.text import say, widen_streams
 from gml_mmaction.models import native
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
@@ -133,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             'all_rows': rows,
         }
         text = format_result(result)
-        print(text)
+        say(*text.split('\n'))
         if args.json:
             write_json(args.json, result)
         if args.markdown:
@@ -205,4 +206,5 @@ def short_name(config: str) -> str:
 
 
 if __name__ == '__main__':
+    widen_streams()
     main()

@@ -35,6 +35,7 @@ from gml_mmaction.distortions import write_h264
 from gml_mmaction.faces import CropOptions, detect_faces
 from gml_mmaction.faces.pool import run_in_processes
 from gml_mmaction.faces.records import Job, prepare_video
+from gml_mmaction.io.text import say, widen_streams
 from gml_mmaction.sources import Video
 from gml_mmaction.sources.demo_render import PORTRAITS
 
@@ -75,18 +76,17 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             Path(scratch) / 'videos', args.num_videos, args.num_frames
         )
         frames = sum(map(count_frames, videos))
-        print(
+        say(
             f'{len(videos)} videos, {frames} frames, '
             f'{sum(v.stat().st_size for v in videos) / frames / 1e3:.1f} kB '
             f'each; {options.store} of {options.size} pixels, every '
             f'{options.stride}nd frame; median of {args.rounds} rounds',
-            flush=True,
         )
         times = measure(
             videos, options, args.workers, args.rounds, Path(scratch) / 'out'
         )
     rows = summarise(times, len(videos), frames)
-    print(format_rows(rows))
+    say(*format_rows(rows).split('\n'))
     result = {
         'videos': len(videos),
         'frames': frames,
@@ -243,7 +243,7 @@ def make_videos(folder: Path, count: int, num_frames: int) -> list[Path]:
     try:
         host.require('av')
     except ImportError as error:
-        print(f'MPEG-4 instead of H.264: {error}')
+        say(f'MPEG-4 instead of H.264: {error}')
         write = write_mpeg4
     paths = [folder / f'{seed:03}.mp4' for seed in range(count)]
     for seed, path in enumerate(paths):
@@ -290,4 +290,5 @@ def versions() -> dict[str, str]:
 
 
 if __name__ == '__main__':
+    widen_streams()
     main()

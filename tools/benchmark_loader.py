@@ -26,14 +26,19 @@ from typing import Any
 
 import cv2
 import numpy as np
+
+import gml_mmaction  # noqa: F401, the host's imports may need a repair
+
+# isort: split
 from mmaction.registry import DATASETS
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader
 from train import one_line_errors
 
+from gml_mmaction.config_check import read_settings
 from gml_mmaction.datasets.samplers import Draw
 from gml_mmaction.io.files import write_json
+from gml_mmaction.io.text import say, widen_streams
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -66,12 +71,12 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         python=platform.python_version(),
         cv2=cv2.__version__,
     )
-    print(format_rows(result['rows']))
+    say(*format_rows(result['rows']).split('\n'))
     if args.step is not None:
         rate = args.batch / args.step
         cores = cores_for(rate, result['rows'])
         result.update(clips_per_s_needed=rate, cores_needed=cores)
-        print(f'{rate:.1f} clips/s are taken by {cores} cores')
+        say(f'{rate:.1f} clips/s are taken by {cores} cores')
     if args.json:
         write_json(args.json, result)
     return result
@@ -79,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
 def build_dataset(config: str, data: str) -> Any:
     """The training set of a config on other data."""
-    cfg = Config.fromfile(config)
+    cfg = read_settings(config)
     init_default_scope(cfg.get('default_scope', 'mmaction'))
     settings = cfg.train_dataloader.dataset
     settings.data_root = data
@@ -176,4 +181,5 @@ def format_rows(rows: Sequence[dict[str, Any]]) -> str:
 
 
 if __name__ == '__main__':
+    widen_streams()
     main()

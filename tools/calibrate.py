@@ -13,6 +13,7 @@ import argparse
 
 from train import one_line_errors
 
+from gml_mmaction.apis import load_detector
 from gml_mmaction.evaluation.calibration import (
     METHODS,
     Calibration,
@@ -22,6 +23,7 @@ from gml_mmaction.evaluation.calibration import (
 )
 from gml_mmaction.evaluation.cross_data import file_sha256
 from gml_mmaction.io.files import read_json
+from gml_mmaction.io.text import say, widen_streams
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -64,19 +66,21 @@ def main(argv: list[str] | None = None) -> Calibration:
             calibration = calibrate(read(args.scores), sha256, args.method)
         except ValueError as error:
             raise CalibrationError(f'{args.scores}: {error}') from None
+        load_detector(args.checkpoint, 'cpu', calibrated=False)
         path = write_calibration(args.checkpoint, calibration)
-    print(calibration.words)
+    say(calibration.words)
     for name, measure in (
         ('Brier score', calibration.brier),
         ('expected calibration error', calibration.expected_error),
     ):
-        print(
+        say(
             f'{name}: {measure["before"]:.4f} as it was, '
             f'{measure["after"]:.4f} calibrated (cross-validated)'
         )
-    print(f'threshold {calibration.threshold:.4f}; written to {path}')
+    say(f'threshold {calibration.threshold:.4f}; written to {path}')
     return calibration
 
 
 if __name__ == '__main__':
+    widen_streams()
     main()

@@ -14,6 +14,7 @@ from pathlib import Path
 from train import one_line_errors
 
 from gml_mmaction.apis import load_detector
+from gml_mmaction.io.text import say, widen_streams
 from gml_mmaction.visualization.cam import ForgeryCAM
 from gml_mmaction.visualization.paper_figures import draw_cam, face_clip
 
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> Path:
     args = parse_args(argv)
     with one_line_errors():
         path = draw(args, Path(args.out) / 'cam.png')
-    print(path)
+    say(path)
     return path
 
 
@@ -58,13 +59,12 @@ def draw(args: argparse.Namespace, out: Path) -> Path:
     """Explain one clip of each video."""
     detector = load_detector(args.checkpoint, args.device)
     cam = ForgeryCAM(detector.model, args.layer, colormap='inferno')
-    options = detector.crop_options
     clips = [
         face_clip(
             path,
             None,
-            size=options.size,
-            stride=options.stride,
+            size=detector.crop_options.size,
+            take=detector.take,
             num_frames=detector.clip_len,
             start=args.start,
         )
@@ -87,4 +87,5 @@ def draw(args: argparse.Namespace, out: Path) -> Path:
 
 
 if __name__ == '__main__':
+    widen_streams()
     main()

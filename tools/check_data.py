@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from gml_mmaction.io.files import write_json
+from gml_mmaction.io.text import one_line, say, widen_streams
 from gml_mmaction.sources.check import Against, check_source, format_check
 from gml_mmaction.sources.options import (
     add_source_options,
@@ -63,9 +64,9 @@ def main(argv: list[str] | None = None) -> int:
         if args.json:
             write_json(args.json, report)
     except (ValueError, ImportError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
+        say(f'error: {one_line(error)}', file=sys.stderr)
         return 2
-    print(format_check(report))
+    say(*format_check(report).split('\n'))
     return 1 if report['problems'] else 0
 
 
@@ -90,4 +91,5 @@ def read_against(words: list[str]) -> Against:
 
 
 if __name__ == '__main__':
+    widen_streams()
     sys.exit(main())

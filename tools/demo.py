@@ -17,7 +17,6 @@ trained there before is removed.
 """
 
 import argparse
-import json
 import platform
 import shlex
 import shutil
@@ -26,6 +25,12 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from train import one_line_errors
+
+from gml_mmaction.io.files import read_json, write_json
+from gml_mmaction.io.lock import hold
+from gml_mmaction.io.text import say, widen_streams
 
 TOOLS = Path(__file__).parent
 CONFIGS = TOOLS.parent / 'configs'
@@ -67,7 +72,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def run_tool(name: str, *arguments: object) -> float:
     """Run a script of this folder, show its command, return its seconds."""
     command = [str(TOOLS / f'{name}.py'), *map(str, arguments)]
-    print(f'\n$ python {shlex.join(command)}', flush=True)
+    say('', f'$ python {shlex.join(command)}')
     start = time.perf_counter()
     code = subprocess.run([sys.executable, *command], check=False).returncode
     if code:
@@ -117,7 +122,7 @@ def train_and_test(
     seconds = dict(train=run_tool('train', config, '--seed', seed, *common))
     best = best_checkpoint(work_dir)
     seconds['test'] = run_tool('test', config, best, *common)
-    return json.loads((work_dir / 'test_metrics.json').read_text()), seconds
+    return read_json(work_dir / 'test_metrics.json'), seconds
 
 
 def best_checkpoint(work_dir: Path) -> Path:
@@ -153,7 +158,12 @@ def draw_videos(videos: Path, out: Path) -> None:
 def main(argv: list[str] | None = None) -> dict:
     """Run the demo; returns what it writes to ``summary.json``."""
     args = parse_args(argv)
-    root = Path(args.work_dir)
+    with one_line_errors(), hold(args.work_dir, 'demo'):
+        return run_demo(args, Path(args.work_dir))
+
+
+def run_demo(args: argparse.Namespace, root: Path) -> dict:
+    """Make the data, train, test and sum up."""
     source = ['--seed', args.seed]
     for name in ('videos', 'people', 'test_person'):
         if getattr(args, name) is not None:
@@ -171,31 +181,31 @@ def main(argv: list[str] | None = None) -> dict:
         seconds={k: round(v, 1) for k, v in {**seconds, **trained}.items()},
         versions=installed_versions(),
     )
-    path = root / 'summary.json'
-    path.write_text(json.dumps(summary, indent=1))
+    write_json(root / 'summary.json', summary)
     print_summary(metrics, summary['seconds'], root)
     return summary
 
 
 def print_summary(metrics: dict, seconds: dict, root: Path) -> None:
     """Print the short table and where to look further."""
-    print(f'\n{"people never seen":<20}{"AUC":>8}{"ACC":>8}{"EER":>8}')
+    say('', f'{"people never seen":<20}{"AUC":>8}{"ACC":>8}{"EER":>8}')
     for level in ('clip', 'video'):
         cells = (metrics[f'{level}/{name}'] for name in ('auc', 'acc', 'eer'))
         texts = (f'{"-" if v is None else format(v, ".3f"):>8}' for v in cells)
-        print(f'{level:<20}' + ''.join(texts))
+        say(f'{level:<20}' + ''.join(texts))
     times = ', '.join(
         f'{name} {value:.0f} s' for name, value in seconds.items()
     )
     run = root / 'run'
     log = min(run.glob('*/*.log'))  # the first is that of the training
-    print(f'\nseconds        {times}')
-    print(f'log            {log}')
-    print(f'curves         {run / "curves.png"}')
-    print(f'checkpoint     {best_checkpoint(run)}')
-    print(f'contact sheet  {root / "contact_sheet.png"}')
-    print(f'summary        {root / "summary.json"}')
+    say('', f'seconds        {times}')
+    say(f'log            {log}')
+    say(f'curves         {run / "curves.png"}')
+    say(f'checkpoint     {best_checkpoint(run)}')
+    say(f'contact sheet  {root / "contact_sheet.png"}')
+    say(f'summary        {root / "summary.json"}')
 
 
 if __name__ == '__main__':
+    widen_streams()
     main()

@@ -15,7 +15,6 @@ Usage::
 """
 
 import argparse
-import json
 import os
 import statistics
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +22,12 @@ from functools import partial
 from pathlib import Path
 
 from demo import CONFIGS, make_data, train_and_test
+from train import one_line_errors
 
 from gml_mmaction.evaluation.paper_tables import GML, SYSTEMS
+from gml_mmaction.io.files import read_json, write_json
+from gml_mmaction.io.lock import hold
+from gml_mmaction.io.text import say, widen_streams
 from gml_mmaction.sources.demo import KINDS
 
 COMPARED = (
@@ -89,10 +92,7 @@ def run_once(
         f'train_cfg.max_iters={iters}',
         'train_cfg.val_interval=100',
     )
-    result.parent.mkdir(parents=True, exist_ok=True)
-    partial_file = result.with_suffix('.partial')
-    partial_file.write_text(json.dumps(dict(metrics, seconds=seconds)))
-    partial_file.replace(result)
+    write_json(result, dict(metrics, seconds=seconds))
 
 
 def read_results(
@@ -103,7 +103,7 @@ def read_results(
     systems = {Path(stem).name: name for name, stem in SYSTEMS.items()}
     for path in sorted(root.glob(f'results-{iters}/*/*/*.json')):
         kind, name = path.parts[-3:-1]
-        value = json.loads(path.read_text())[key]
+        value = read_json(path)[key]
         values.setdefault((kind, systems[name]), []).append(value)
     return values
 
@@ -129,25 +129,35 @@ def format_table(values: dict[tuple[str, str], list[float]]) -> str:
     return '\n'.join(lines)
 
 
+def run_missing(args: argparse.Namespace, root: Path) -> None:
+    """Make the data, train and test, seed by seed.
+
+    So an early stop leaves whole tables.
+    """
+    os.environ['OMP_NUM_THREADS'] = '1'
+    for seed in args.seeds:
+        for kind in args.kinds:
+            data = root / 'data' / f'{kind}-{seed}'
+            make_data(data, '--kind', kind, '--seed', seed, *VIDEOS)
+        cells = [(k, s) for k in args.kinds for s in args.systems]
+        run = partial(run_once, root, args.iters, seed)
+        with ThreadPoolExecutor(args.jobs) as pool:
+            list(pool.map(run, *zip(*cells)))
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run what is missing and print the tables."""
     args = parse_args(argv)
     root = Path(args.work_dir)
     if not args.table:
-        os.environ['OMP_NUM_THREADS'] = '1'
-        # Seed by seed, so that an early stop leaves whole tables.
-        for seed in args.seeds:
-            for kind in args.kinds:
-                data = root / 'data' / f'{kind}-{seed}'
-                make_data(data, '--kind', kind, '--seed', seed, *VIDEOS)
-            cells = [(k, s) for k in args.kinds for s in args.systems]
-            run = partial(run_once, root, args.iters, seed)
-            with ThreadPoolExecutor(args.jobs) as pool:
-                list(pool.map(run, *zip(*cells)))
+        with one_line_errors(), hold(root, 'ablation'):
+            run_missing(args, root)
     for key in ('video/auc', 'clip/auc'):
-        print(f'\n{key}: mean (least to greatest, seeds)\n')
-        print(format_table(read_results(root, args.iters, key)))
+        say('', f'{key}: mean (least to greatest, seeds)', '')
+        table = format_table(read_results(root, args.iters, key))
+        say(*table.split('\n'))
 
 
 if __name__ == '__main__':
+    widen_streams()
     main()

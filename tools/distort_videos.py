@@ -40,7 +40,10 @@ from gml_mmaction.distortions import (
     seed_of,
     write_meta,
 )
-from gml_mmaction.sources.origin import copy_origin
+from gml_mmaction.io.lock import hold
+from gml_mmaction.io.text import one_line, say, widen_streams
+from gml_mmaction.sources.files import noted
+from gml_mmaction.sources.origin import copy_origin, origin_words
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -77,18 +80,27 @@ def main(argv: list[str] | None = None) -> int:
     """Distort videos; return 0, 1 after an error, 130 if stopped."""
     args = parse_args(argv)
     try:
-        outcomes = _distort(args)
-        _write_meta(args.out, outcomes)
+        with noted(Path()) as notes, hold(args.out, 'distortion'):
+            _tell_origin(args)
+            outcomes = _distort(args)
+            _write_meta(args.out, outcomes)
     except (ValueError, ImportError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
+        say(f'error: {one_line(error)}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print('stopped; the same command goes on from here', file=sys.stderr)
+        say('stopped; the same command goes on from here', file=sys.stderr)
         return 130
-    for path in args.videos:
-        copy_origin(path, args.out)
+    say(*notes)
     _print(outcomes, args.out)
     return 0 if any(outcome.has_file for outcome in outcomes) else 1
+
+
+def _tell_origin(args: argparse.Namespace) -> None:
+    for path in args.videos:
+        words = origin_words(path)
+        if words:
+            say(f'{path}: {words}')
+            copy_origin(path, args.out)
 
 
 def _distort(args: argparse.Namespace) -> list[Outcome]:
@@ -141,14 +153,15 @@ def _write_meta(out: Path, outcomes: list[Outcome]) -> None:
 def _print(outcomes: list[Outcome], out: Path) -> None:
     for outcome in sorted(outcomes, key=lambda outcome: outcome.job.name):
         if outcome.detail:
-            print(f'{outcome.job.source}: {outcome.reason} ({outcome.detail})')
+            say(f'{outcome.job.source}: {outcome.reason} ({outcome.detail})')
     counts = Counter(outcome.reason for outcome in outcomes)
     for reason, count in counts.most_common():
-        print(f'{reason:<15}{count:>8}')
-    print(f'{"total":<15}{len(outcomes):>8}')
+        say(f'{reason:<15}{count:>8}')
+    say(f'{"total":<15}{len(outcomes):>8}')
     if any(outcome.has_file for outcome in outcomes):
-        print(f'videos and meta.txt are in {out}')
+        say(f'videos and meta.txt are in {out}')
 
 
 if __name__ == '__main__':
+    widen_streams()
     sys.exit(main())

@@ -16,6 +16,7 @@ from functools import partial
 
 from tqdm import tqdm
 
+from gml_mmaction.io.text import say, widen_streams
 from gml_mmaction.sources.demo import KINDS, Settings, make_demo
 
 
@@ -91,9 +92,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     for split in ('train', 'val', 'test'):
         mine = [shot for shot in shots if shot.split == split]
         people = ', '.join(sorted({shot.person for shot in mine}))
-        print(f'{split}: {len(mine)} real, {len(mine)} fake ({people})')
-    print(f'{time.perf_counter() - start:.0f} s')
+        say(f'{split}: {len(mine)} real, {len(mine)} fake ({people})')
+    say(f'{time.perf_counter() - start:.0f} s')
 
 
 if __name__ == '__main__':
+    widen_streams()
     main()

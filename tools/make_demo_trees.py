@@ -13,6 +13,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from gml_mmaction.io.text import say, widen_streams
 from gml_mmaction.sources.demo_trees import make_celeb_df_tree, make_dfo_tree
 
 
@@ -35,8 +36,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         make_celeb_df_tree(args.ffpp, celeb_df)
     except (OSError, ValueError) as error:
         raise SystemExit(f'make_demo_trees: {error}') from None
-    print(f'{dfo}\n{celeb_df}')
+    say(dfo, celeb_df)
 
 
 if __name__ == '__main__':
+    widen_streams()
     main()

@@ -6,18 +6,22 @@ Example:
 
 Fig. 3 shows what a network sees: image, CSTM, motion and consistency of MCM,
 forgery clue, or those of them that it has. Fig. 1 shows optical flow, which
-needs no network. The largest face of each video is cut out, in every second
-frame and as large as the network reads it, for Fig. 1 in consecutive frames
-of 224x224. All maps of a column have one colour scale.
+needs no network. The largest face of each video is cut out, at the rate of
+the training and as large as the network reads it, for Fig. 1 in consecutive
+frames of 224x224. All maps of a column have one colour scale.
 """
 
 import argparse
+import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from train import one_line_errors
 
 from gml_mmaction.apis import load_detector
+from gml_mmaction.io.text import say, widen_streams
+from gml_mmaction.video import every
 from gml_mmaction.visualization.feature_maps import feature_maps
 from gml_mmaction.visualization.paper_figures import (
     FaceClip,
@@ -81,14 +85,19 @@ def main(argv: list[str] | None = None) -> Path:
     draw = {1: flow_figure, 3: feature_figure}[args.figure]
     with one_line_errors():
         path = draw(args, Path(args.out) / f'fig{args.figure}.png')
-    print(path)
+    say(path)
     return path
 
 
 def flow_figure(args: argparse.Namespace, out: Path) -> Path:
     """Draw Fig. 1."""
     check_moments(args.moments, 1, NUM_FRAMES - 2)
-    clips = read_clips(args, size=224, stride=1, num_frames=NUM_FRAMES)
+    clips = read_clips(
+        args,
+        take=functools.partial(every, stride=1),
+        size=224,
+        num_frames=NUM_FRAMES,
+    )
     return draw_fig1(clips, out, moments=args.moments)
 
 
@@ -100,7 +109,7 @@ def feature_figure(args: argparse.Namespace, out: Path) -> Path:
     clips = read_clips(
         args,
         size=options.size,
-        stride=options.stride,
+        take=detector.take,
         num_frames=detector.clip_len,
     )
     data = detector.pack(
@@ -116,7 +125,7 @@ def feature_figure(args: argparse.Namespace, out: Path) -> Path:
     )
 
 
-def read_clips(args: argparse.Namespace, **options: int) -> list[FaceClip]:
+def read_clips(args: argparse.Namespace, **options: Any) -> list[FaceClip]:
     """Cut the faces out, those of real videos first."""
     return [
         face_clip(path, label, start=args.start, **options)
@@ -133,4 +142,5 @@ def check_moments(moments: Sequence[int], lowest: int, highest: int) -> None:
 
 
 if __name__ == '__main__':
+    widen_streams()
     main()

@@ -27,9 +27,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from demo import CONFIGS, TOOLS, best_checkpoint, run_tool
-from mmengine.config import Config, DictAction
+import gml_mmaction  # noqa: F401, the host's imports may need a repair
 
+# isort: split
+from demo import CONFIGS, TOOLS, best_checkpoint, run_tool
+from mmengine.config import Config
+from train import one_line_errors
+
+from gml_mmaction.config_check import change_settings, read_settings
 from gml_mmaction.evaluation.cross_data import file_sha256, target_facts
 from gml_mmaction.evaluation.forgery_metric import ALL_LEVELS
 from gml_mmaction.evaluation.paper_tables import (
@@ -40,6 +45,9 @@ from gml_mmaction.evaluation.paper_tables import (
     table_rows,
 )
 from gml_mmaction.io.files import read_json, write_json, write_text
+from gml_mmaction.io.lock import hold
+from gml_mmaction.io.text import printable, say, widen_streams
+from gml_mmaction.manifest import read_manifest
 from gml_mmaction.sources.demo import KINDS
 
 MINIATURE = 'work_dirs/paper_miniature'
@@ -80,8 +88,8 @@ class Run(NamedTuple):
 
     def origin(self) -> dict[str, Any]:
         """What the trained weights depend on."""
-        cfg = Config.fromfile(self.config)
-        cfg.merge_from_dict(_parse_options(self.options))
+        cfg = read_settings(self.config)
+        change_settings(cfg, self.options)
         settings = {
             key: cfg[key]
             for key in (
@@ -179,7 +187,7 @@ class Run(NamedTuple):
                 check=False,
             ).returncode
         if code:
-            lines = log.read_text(errors='replace').split('\n')
+            lines = log.read_bytes().decode(errors='replace').split('\n')
             last = next((x for x in reversed(lines) if x.strip()), '')
             raise RunError(f'{tool}.py failed ({log}): {last.strip()}')
 
@@ -188,14 +196,6 @@ def _tested(report: dict) -> dict[str, str]:
     """Hashes of the checkpoint and of the targets of a report."""
     manifests = {row['name']: row['manifest'] for row in report['targets']}
     return {'checkpoint': report['checkpoint_sha256'], **manifests}
-
-
-def _parse_options(options: list[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` as ``--cfg-options`` reads them."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    arguments = ['--cfg-options', *options] if options else []
-    return parser.parse_args(arguments).cfg_options or {}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -332,7 +332,7 @@ def do_runs(runs: list[Run], devices: Iterable[str | None]) -> list[str]:
             failed.append(f'{run.folder.name}: {text}')
         finally:
             free.put(device)
-        print(f'[{number}/{total}] {run.folder.name}: {text}', flush=True)
+        say(f'[{number}/{total}] {run.folder.name}: {text}')
 
     with ThreadPoolExecutor(free.qsize()) as pool:
         try:
@@ -360,13 +360,33 @@ def collect(runs: list[Run]) -> dict[tuple[str, str, str], dict]:
     return results
 
 
+def read_origins(
+    data: Path, results: Iterable[tuple[str, str, str]]
+) -> dict[str, str]:
+    """Say of the prepared folders in use what their videos are, if made up.
+
+    Args:
+        data: Folder of the prepared folders.
+        results: Keys of :func:`collect`.
+    """
+    found = {}
+    for name in sorted({name for _, *names in results for name in names}):
+        manifest = read_manifest(data / name) or {}
+        words = sorted(set(manifest.get('origin', {}).values()))
+        if words:
+            found[name] = printable(', and '.join(words))
+    return found
+
+
 def write_tables(
     args: argparse.Namespace, runs: list[Run], failed: list[str]
 ) -> str:
     """Write ``paper_tables.md`` and ``.json``; return the Markdown."""
     results = collect(runs)
     metrics = {key: row['metrics'] for key, row in results.items()}
-    parts = [
+    origins = read_origins(args.data, results)
+    parts = [f'Data {name} are {words}.\n' for name, words in origins.items()]
+    parts += [
         format_table(number, metrics, args.level) for number in args.tables
     ]
     parts.append(facts(args, runs, results, failed))
@@ -386,7 +406,8 @@ def write_tables(
     write_json(
         args.work_dir / 'paper_tables.json',
         dict(
-            tables,
+            origin=origins,
+            **tables,
             seed=args.seed,
             miniature=args.miniature,
             cfg_options=args.cfg_options,
@@ -429,7 +450,7 @@ def facts(
     if missing:
         lines.append(f'Not run: {", ".join(missing)}')
     lines += [f'Failed: {line}' for line in failed]
-    return '\n'.join(f'- {line}' for line in lines) + '\n'
+    return '\n'.join(f'- {printable(line)}' for line in lines) + '\n'
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -445,14 +466,16 @@ def main(argv: list[str] | None = None) -> int:
         runs = plan(args)
         if not args.only_write:
             devices = args.gpus or [None] * args.jobs
-            failed = do_runs(runs, devices)
-        print('\n' + write_tables(args, runs, failed))
+            with one_line_errors(), hold(args.work_dir, 'series'):
+                failed = do_runs(runs, devices)
+        say('', *write_tables(args, runs, failed).split('\n'))
     except KeyboardInterrupt:
-        print('stopped; the same command goes on from here', file=sys.stderr)
+        say('stopped; the same command goes on from here', file=sys.stderr)
         return 130
-    print(f'written to {args.work_dir}/paper_tables.md and .json')
+    say(f'written to {args.work_dir}/paper_tables.md and .json')
     return 1 if failed else 0
 
 
 if __name__ == '__main__':
+    widen_streams()
     sys.exit(main())

@@ -30,6 +30,7 @@ from gml_mmaction.evaluation.bootstrap import (
 )
 from gml_mmaction.evaluation.forgery_metric import ALL_LEVELS
 from gml_mmaction.io.files import write_json, write_text
+from gml_mmaction.io.text import say, widen_streams
 from gml_mmaction.visualization.score_plots import (
     draw_histograms,
     draw_methods,
@@ -129,7 +130,8 @@ def plot_scores(args: argparse.Namespace) -> dict[str, Any]:
     table = score_table(report)
     write_json(out / 'intervals.json', report)
     write_text(out / 'intervals.md', table)
-    print(f'{table}- {", ".join(figures)} and this table are in {out}')
+    names = ', '.join(figures)
+    say(*table.split('\n')[:-1], f'- {names} and this table are in {out}')
     return report
 
 
@@ -148,4 +150,5 @@ def draw_all(
 
 
 if __name__ == '__main__':
+    widen_streams()
     main()

@@ -15,7 +15,7 @@ from train import one_line_errors
 from gml_mmaction.apis import ForgeryInferencer
 from gml_mmaction.apis.inferencer import list_unread
 from gml_mmaction.host import require
-from gml_mmaction.io.text import printable
+from gml_mmaction.io.text import say, widen_streams
 from gml_mmaction.visualization.timeline import verdict_line
 
 
@@ -72,10 +72,9 @@ def main(argv: list[str] | None = None) -> int:
         inferencer = ForgeryInferencer(
             args.checkpoint, args.device, args.threshold, args.heat
         )
-        for line in list_unread(args.videos):
-            print(line)
+        say(*list_unread(args.videos))
         if inferencer.detector['origin']:
-            print(f'Trained on {inferencer.detector["origin"]}.')
+            say(f'Trained on {inferencer.detector["origin"]}.')
         for analysis, _ in inferencer.iterate(
             args.videos,
             args.batch_size,
@@ -86,14 +85,12 @@ def main(argv: list[str] | None = None) -> int:
             prediction = analysis.prediction
             missing += prediction['score'] is None
             notes = ''.join(f' [{note}]' for note in prediction['notes'])
-            line = f'{prediction["input"]}: {verdict_line(prediction)}{notes}'
-            print(printable(line), flush=True)
-    print(
-        '\n' + '\n'.join(f'- {line}' for line in inferencer.detector['words'])
-    )
-    print(f'- written to {Path(args.out)}')
+            say(f'{prediction["input"]}: {verdict_line(prediction)}{notes}')
+    say('', *(f'- {line}' for line in inferencer.detector['words']))
+    say(f'- written to {Path(args.out)}')
     return int(missing > 0)
 
 
 if __name__ == '__main__':
+    widen_streams()
     raise SystemExit(main())

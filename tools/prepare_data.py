@@ -20,6 +20,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gml_mmaction.faces import CropOptions, format_report, prepare_videos
+from gml_mmaction.io.text import one_line, say, widen_streams
 from gml_mmaction.sources import SPLITS, get_source
 from gml_mmaction.sources.options import (
     chosen_options,
@@ -33,6 +34,7 @@ CROP_OPTIONS = (
     'tracks',
     'size',
     'stride',
+    'rate',
     'quality',
     'min_frames',
 )
@@ -63,6 +65,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add('--size', type=int, default=CropOptions.size, help='pixels')
     add('--stride', type=int, default=CropOptions.stride, help='frames')
+    add(
+        '--rate',
+        type=float,
+        metavar='FPS',
+        help='save so many frames a second, by time, instead of every '
+        'STRIDE-th',
+    )
     add('--quality', type=int, default=CropOptions.quality, help='of JPEG')
     add(
         '--min-frames',
@@ -93,8 +102,7 @@ def main(argv: list[str] | None = None) -> int:
     chosen = chosen_options(args, args.source)
     try:
         videos, notes = list_with_notes(args.source, args.root, chosen)
-        for note in notes:
-            print(note)
+        say(*notes)
         report = prepare_videos(
             videos,
             args.out,
@@ -111,10 +119,10 @@ def main(argv: list[str] | None = None) -> int:
             progress=_progress_bar,
         )
     except (ValueError, ImportError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
+        say(f'error: {one_line(error)}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print('stopped; the same command goes on from here', file=sys.stderr)
+        say('stopped; the same command goes on from here', file=sys.stderr)
         return 130
     _print(report, args.out)
     return 0 if report['total']['prepared'] else 1
@@ -143,10 +151,11 @@ def _progress_bar(results, *, total, initial):
 
 def _print(report: dict, out: Path) -> None:
     for failure in report['failures']:
-        print('{video_id}: {reason} ({detail})'.format(**failure))
-    print(format_report(report))
-    print(f'annotations, manifest and report are in {out}')
+        say('{video_id}: {reason} ({detail})'.format(**failure))
+    say(*format_report(report).split('\n'))
+    say(f'annotations, manifest and report are in {out}')
 
 
 if __name__ == '__main__':
+    widen_streams()
     sys.exit(main())

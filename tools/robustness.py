@@ -21,11 +21,15 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmengine.config import DictAction
+import gml_mmaction  # noqa: F401, the host's imports may need a repair
+
+# isort: split
 from train import one_line_errors, read_config
 
 from gml_mmaction.distortions import LEVELS
 from gml_mmaction.evaluation.cross_data import find_target
+from gml_mmaction.io.lock import hold
+from gml_mmaction.io.text import say, widen_streams
 from gml_mmaction.robustness import Sweep, write_results
 
 
@@ -74,7 +78,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action='extend',
         metavar='KEY=VALUE',
         help='override settings of the config',
     )
@@ -89,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
         with one_line_errors():
             run_sweep(args)
     except KeyboardInterrupt:
-        print('stopped; the same command goes on from here', file=sys.stderr)
+        say('stopped; the same command goes on from here', file=sys.stderr)
         return 130
     return 0
 
@@ -105,21 +109,24 @@ def run_sweep(args: argparse.Namespace) -> None:
     cfg.load_from = args.checkpoint
     cfg.log_level = 'WARNING'  # 36 runs would bury the table
     sweep = Sweep(cfg, target, work_dir, args.workers, args.keep)
-    done = []
-    for cell in sweep.cells(args.types, args.levels):
-        print_cell(cell)
-        done.append(cell)
-    clean, *cells = done
-    table = write_results(sweep, clean, cells)
-    print(f'\n{table}- table, plot and cells are in {work_dir}')
+    with hold(work_dir, 'sweep'):
+        done = []
+        for cell in sweep.cells(args.types, args.levels):
+            print_cell(cell)
+            done.append(cell)
+        clean, *cells = done
+        table = write_results(sweep, clean, cells)
+    lines = table.split('\n')[:-1]
+    say('', *lines, f'- table, plot and cells are in {work_dir}')
 
 
 def print_cell(cell: Mapping) -> None:
     """One line as soon as a cell is done."""
     auc = (cell['metrics'] or {}).get('video/auc')
     text = '-' if auc is None else f'{auc:.4f}'
-    print(f'{cell["type"]:>5} {cell["level"]}  video AUC {text}', flush=True)
+    say(f'{cell["type"]:>5} {cell["level"]}  video AUC {text}')
 
 
 if __name__ == '__main__':
+    widen_streams()
     sys.exit(main())

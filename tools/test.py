@@ -12,17 +12,22 @@ Example:
 import argparse
 from pathlib import Path
 
+import gml_mmaction  # noqa: F401, the host's imports may need a repair
+
+# isort: split
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from train import add_run_options, one_line_errors, read_config
+from train import add_run_options, one_line_errors, one_run, read_config
 
 from gml_mmaction.evaluation.cross_data import (
+    Target,
     cross_table,
     cross_test,
     find_target,
     set_metric,
 )
 from gml_mmaction.host import build_runner
+from gml_mmaction.io.text import say, widen_streams
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -70,18 +75,28 @@ def main(argv: list[str] | None = None) -> dict:
         targets = [find_target(text) for text in args.target or ()]
         cfg = read_config(args)
         cfg.load_from = args.checkpoint
-        if targets:
-            report = cross_test(
-                cfg, targets, val_threshold=args.threshold_from == 'val'
-            )
-            if is_main_process():
-                print(f'\n{cross_table(report)}- written to {cfg.work_dir}')
-            return report
-        set_metric(cfg, scores_file=str(Path(cfg.work_dir, 'scores.json')))
-        if args.dump is not None:
-            dump_predictions(cfg, args.dump)
-        return build_runner(cfg).test()
+        with one_run(cfg, 'test'):
+            return run_test(cfg, targets, args)
+
+
+def run_test(
+    cfg: Config, targets: list[Target], args: argparse.Namespace
+) -> dict:
+    """Test on the targets, or on the config's own test set."""
+    if targets:
+        report = cross_test(
+            cfg, targets, val_threshold=args.threshold_from == 'val'
+        )
+        if is_main_process():
+            lines = cross_table(report).split('\n')[:-1]
+            say('', *lines, f'- written to {cfg.work_dir}')
+        return report
+    set_metric(cfg, scores_file=str(Path(cfg.work_dir, 'scores.json')))
+    if args.dump is not None:
+        dump_predictions(cfg, args.dump)
+    return build_runner(cfg).test()
 
 
 if __name__ == '__main__':
+    widen_streams()
     main()

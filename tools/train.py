@@ -7,18 +7,34 @@ Example:
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from locale import getpreferredencoding
 from pathlib import Path
+from typing import Any
 
-from mmengine.config import Config, DictAction
+import gml_mmaction  # noqa: F401, the host's imports may need a repair
 
+# isort: split
+from mmengine.config import Config
+
+from gml_mmaction.config_check import change_settings, read_settings
 from gml_mmaction.engine import newest_checkpoint
 from gml_mmaction.engine.resumed import saved_seed
-from gml_mmaction.errors import GMLError
+from gml_mmaction.errors import GMLError, SettingError
 from gml_mmaction.host import build_runner, lost_processes
+from gml_mmaction.io.lock import hold
+from gml_mmaction.io.text import one_line, widen_streams
 from gml_mmaction.settings import LOADERS, inner_datasets
+
+# Where launchers say which process this is.
+RANKS = {
+    'pytorch': 'RANK',
+    'slurm': 'SLURM_PROCID',
+    'mpi': 'OMPI_COMM_WORLD_RANK',
+}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -78,7 +94,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action='extend',
         metavar='KEY=VALUE',
         help='override settings of the config, as in '
         'train_dataloader.batch_size=8 or key="[a,b]"',
@@ -95,14 +111,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 def read_config(args: argparse.Namespace) -> Config:
     """Read the config; apply launcher, data, work dir and overrides."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(args.config)
+    cfg = read_settings(args.config)
     cfg.launcher = args.launcher
     if args.data is not None:
         for name in filter(cfg.get, LOADERS):
             for dataset in inner_datasets(cfg[name].dataset):
                 dataset.data_root = args.data
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    change_settings(cfg, args.cfg_options or ())
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
@@ -114,14 +129,14 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     """Write the training flags into the config."""
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-        cfg.default_hooks.checkpoint.save_best = None
+        setting(cfg, 'default_hooks.checkpoint').save_best = None
     if args.amp:
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        setting(cfg, 'optim_wrapper').type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume is not None:
         resume(cfg, args)
     if args.auto_scale_lr:
-        cfg.auto_scale_lr.enable = True
+        setting(cfg, 'auto_scale_lr').enable = True
     given = dict(
         seed=args.seed,
         diff_rank_seed=args.diff_rank_seed or None,
@@ -131,6 +146,23 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
         **(cfg.get('randomness') or dict(seed=None)),
         **{key: value for key, value in given.items() if value is not None},
     }
+
+
+def setting(cfg: Config, place: str) -> Any:
+    """The part of a config that a flag changes.
+
+    Raises:
+        SettingError: There is none.
+    """
+    part = cfg
+    for key in place.split('.'):
+        part = part.get(key)
+        if part is None:
+            raise SettingError(
+                f'{place} is not in the config, and a flag is to change it. '
+                'Remedy: leave the flag out, or give the setting'
+            )
+    return part
 
 
 def resume(cfg: Config, args: argparse.Namespace) -> None:
@@ -151,6 +183,27 @@ def resume(cfg: Config, args: argparse.Namespace) -> None:
     }
 
 
+def one_run(cfg: Config, what: str) -> AbstractContextManager:
+    """Keep other runs of the kind out of the work dir.
+
+    All processes of a launcher are one run: its first one holds the folder.
+
+    Raises:
+        SettingError: MMEngine cannot write the folder's name into its files.
+    """
+    try:
+        os.path.abspath(cfg.work_dir).encode(getpreferredencoding(False))
+    except UnicodeEncodeError:
+        raise SettingError(
+            f'work_dir {cfg.work_dir}: its name is not UTF-8, or the locale '
+            'cannot write it. Remedy: another name, or PYTHONUTF8=1'
+        ) from None
+    rank = RANKS.get(cfg.launcher, '')
+    if os.environ.get(rank, '0') == '0':
+        return hold(cfg.work_dir, what)
+    return nullcontext()
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """End with the message alone where the message says what to mend."""
@@ -158,9 +211,8 @@ def one_line_errors() -> Iterator[None]:
         with lost_processes():
             yield
     except (OSError, GMLError, json.JSONDecodeError) as error:
-        # a loader's process hands its traceback over within the message
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise SystemExit(f'{Path(sys.argv[0]).name}: {lines[-1]}') from None
+        line = re.sub(r'^[\w.]+Error: ', '', one_line(error))
+        raise SystemExit(f'{Path(sys.argv[0]).name}: {line}') from None
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -168,9 +220,11 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     with one_line_errors():
         cfg = read_config(args)
-        merge_args(cfg, args)
-        build_runner(cfg).train()
+        with one_run(cfg, 'training'):
+            merge_args(cfg, args)
+            build_runner(cfg).train()
 
 
 if __name__ == '__main__':
+    widen_streams()
     main()

@@ -14,6 +14,7 @@ from train import one_line_errors
 
 from gml_mmaction.apis import ForgeryInferencer
 from gml_mmaction.host import require
+from gml_mmaction.io.text import widen_streams
 from gml_mmaction.web.visits import Limits
 
 
@@ -46,6 +47,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default=usual.keep_minutes,
         help='time without use after which files are removed',
     )
+    add(
+        '--max-uploads',
+        type=_count,
+        default=usual.uploads,
+        help='videos that come in or wait for their analysis at once',
+    )
+    add(
+        '--max-wait',
+        type=_positive,
+        default=usual.wait_seconds,
+        metavar='SECONDS',
+        help='a connection that keeps the server waiting for as long is ended',
+    )
     add('--device', help='such as cuda:1; the best there is by default')
     add('--open', action='store_true', help='open the page in a browser')
     return parser.parse_args(argv)
@@ -58,6 +72,13 @@ def _positive(text: str) -> float:
     return number
 
 
+def _count(text: str) -> int:
+    number = _positive(text)
+    if number != int(number):
+        raise argparse.ArgumentTypeError(f'{text} is no whole number')
+    return int(number)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Serve until interrupted."""
     args = parse_args(argv)
@@ -67,10 +88,17 @@ def main(argv: list[str] | None = None) -> None:
             ForgeryInferencer(args.checkpoint, args.device),
             host=args.host,
             port=args.port,
-            limits=Limits(args.max_mb, args.max_minutes, args.keep_minutes),
+            limits=Limits(
+                args.max_mb,
+                args.max_minutes,
+                args.keep_minutes,
+                args.max_uploads,
+                args.max_wait,
+            ),
             browser=args.open,
         )
 
 
 if __name__ == '__main__':
+    widen_streams()
     main()

@@ -5,6 +5,7 @@ an hour needs no more memory than a minute: of each scored clip remain its
 place, its score and a small map.
 """
 
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,12 +21,13 @@ from ..faces.shots import mark_cuts
 from ..faces.track import Follower, all_faces
 from ..video import (
     ArrayFrames,
-    ImageSequence,
+    Frames,
+    Taken,
     VideoError,
-    VideoReader,
     open_video,
     prefetch,
 )
+from ..video.limits import frames_ahead
 from ..visualization.overlay import Moment, moment_at, write_overlay
 from ..visualization.timeline import draw_timeline
 from .detector import Detector
@@ -33,11 +35,10 @@ from .detector import Detector
 __all__ = ['Analysis', 'Progress', 'analyse']
 
 Source = str | Path | np.ndarray
-Frames = VideoReader | ImageSequence | ArrayFrames
 Progress = Callable[[int, int], Any]
-Times = Callable[[int], float | None]
+Span = Callable[[int, int], dict[str, Any]]
 
-AHEAD_BYTES, AHEAD_FRAMES = 2**26, 32  # decoded ahead of the search
+AHEAD_FRAMES = 32  # decoded ahead of the search
 # dlib's search takes 0.7 GB and 2.5 s for a doubled frame of this size.
 DOUBLED_PIXELS = 3840 * 2160
 VERDICTS = ('suspicious', 'not suspicious', 'no face', 'no verdict')
@@ -132,7 +133,8 @@ def analyse(
         line; ``verdict``, one of ``VERDICTS``; ``score`` of the video,
         ``probability`` where there is a calibration, ``threshold``;
         ``most_suspicious``, the clip with the highest score; facts of the
-        ``video``; ``notes`` on what was odd; ``tracks``, each with its frames
+        ``video``, with ``rate``, the frames a second that were taken;
+        ``notes`` on what was odd; ``tracks``, each with its frames
         ``start`` and ``stop``, ``seconds`` (None where the frame rate is not
         known), the ``square`` that was cut out (left, top, side), its
         ``score`` and its ``clips``; and ``timing`` in seconds: ``decoding``
@@ -146,9 +148,13 @@ def analyse(
     try:
         with open_source(source) as reader:
             prediction['video'] = _facts(reader)
-            tracks = run.over(reader)
-            prediction['notes'] = [*reader.notes, *run.notes]
-        prediction.update(_judge(detector, tracks, reader.seconds_at))
+            taken = detector.take(reader)
+            prediction['video']['rate'] = taken.rate
+            tracks = run.over(reader, taken)
+            notes = [*reader.notes, *taken.notes, *run.notes]
+            prediction['notes'] = notes
+            span = functools.partial(_span, reader, taken)
+            prediction.update(_judge(detector, tracks, span))
     except VideoError as error:
         prediction.update(status=error.reason, detail=error.detail)
         if error.reason == 'no face':
@@ -198,43 +204,45 @@ class _Run:
         self.notes: list[str] = []
         self.timing = dict.fromkeys(('decoding', 'detection', 'network'), 0.0)
 
-    def over(self, reader: Frames) -> list[_Scored]:
+    def over(self, reader: Frames, taken: Taken) -> list[_Scored]:
         """Return the tracks with at least one clip, in order of time.
 
         Raises:
             VideoError: There is none.
         """
-        options = self._options(reader)
+        options = self._options(reader, taken)
         follower = Follower(options, all_faces)
-        stride, last = options.stride, -options.stride
-        frames = self._decoded(reader, stride)
-        items = zip(itertools.count(0, stride), frames)
+        stride, k = options.stride, -1
+        frames = self._decoded(reader, taken)
+        shots = mark_cuts(enumerate(frames), lambda item: item[1])
         try:
-            for (last, frame), cut in mark_cuts(items, lambda item: item[1]):
+            for (k, frame), cut in shots:
                 began = time.perf_counter()
-                tracks = follower.update(last, frame, cut=cut)
+                cut = cut or k in taken.gaps
+                tracks = follower.update(k * stride, frame, cut=cut)
                 self.timing['detection'] += time.perf_counter() - began
                 self._keep(tracks, frame, options.size)
-                self._progress(last + 1, reader.num_frames)
+                self._progress(taken.indices[k] + 1, reader.num_frames)
         finally:
             frames.close()
-        self._note_break(reader, last + stride)
-        tracks = follower.finish(min(last + stride, reader.num_frames))
+        end = (k + 1) * stride
+        self._note_break(reader, taken.source(end))
+        tracks = follower.finish(end)
         self._score(everything=True)
         self._progress(reader.num_frames, reader.num_frames)
         self.kept = self._with_clips(tracks, stride)
         if not self.kept:
-            raise _failure(follower.tracks, last, options)
+            raise _failure(follower.tracks, taken, end, options)
         return self.kept
 
-    def _options(self, reader: Frames) -> CropOptions:
+    def _options(self, reader: Frames, taken: Taken) -> CropOptions:
         options = self._detector.crop_options
-        saved = -(-reader.num_frames // options.stride)
-        if saved < options.min_frames:
+        if len(taken.indices) < options.min_frames:
+            step = reader.fps / taken.rate if taken.rate else options.stride
+            needed = round((options.min_frames - 1) * step) + 1
             raise VideoError(
                 'too short',
-                f'{reader.num_frames} frames; '
-                f'{options.min_frames * options.stride - 1} are needed',
+                f'{reader.num_frames} frames; {needed} are needed',
             )
         if reader.width * reader.height > DOUBLED_PIXELS and options.upsample:
             self.notes.append(
@@ -244,10 +252,9 @@ class _Run:
             return replace(options, upsample=0)
         return options
 
-    def _decoded(self, reader: Frames, stride: int) -> Iterator[np.ndarray]:
-        depth = AHEAD_BYTES // (3 * reader.width * reader.height)
-        depth = min(max(depth, 2), AHEAD_FRAMES)
-        return prefetch(self._timed(reader.frames(stride=stride)), depth)
+    def _decoded(self, reader: Frames, taken: Taken) -> Iterator[np.ndarray]:
+        depth = frames_ahead(reader.width, reader.height, AHEAD_FRAMES)
+        return prefetch(self._timed(reader.take(taken.indices)), depth)
 
     def _timed(self, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         while True:
@@ -311,15 +318,16 @@ class _Run:
 
 
 def _failure(
-    tracks: Sequence[Track], last: int, options: CropOptions
+    tracks: Sequence[Track], taken: Taken, end: int, options: CropOptions
 ) -> VideoError:
     if not tracks:
+        last = taken.source(end - options.stride)
         return VideoError('no face', f'none was found in frames 0 to {last}')
-    longest = max(track.stop - track.start for track in tracks)
+    longest = max(track.num_frames(options.stride) for track in tracks)
     return VideoError(
         'too short',
-        f'a face is seen for {longest} frames at most; '
-        f'{options.min_frames * options.stride - 1} are needed',
+        f'a face is seen in {longest} of the frames taken at most; '
+        f'{options.min_frames} are needed',
     )
 
 
@@ -349,11 +357,11 @@ def _facts(reader: Frames) -> dict[str, Any]:
 
 
 def _judge(
-    detector: Detector, tracks: Sequence[_Scored], seconds_at: Times
+    detector: Detector, tracks: Sequence[_Scored], span: Span
 ) -> dict[str, Any]:
     """Return tracks, score and verdict of a video with scored clips."""
     rows = [
-        _track_row(detector, index, scored, seconds_at)
+        _track_row(detector, index, scored, span)
         for index, scored in enumerate(tracks)
     ]
     score = max(row['score'] for row in rows)
@@ -372,20 +380,20 @@ def _judge(
 
 
 def _track_row(
-    detector: Detector, index: int, scored: _Scored, seconds_at: Times
+    detector: Detector, index: int, scored: _Scored, span: Span
 ) -> dict[str, Any]:
-    track, stride = scored.track, detector.crop_options.stride
-    span = detector.clip_len * stride
+    track = scored.track
+    length = detector.clip_len * detector.crop_options.stride
     clips = [
-        dict(_span(first, first + span, seconds_at), score=score)
+        dict(span(first, first + length), score=score)
         for first, score in zip(
-            itertools.count(track.start, span), scored.scores
+            itertools.count(track.start, length), scored.scores
         )
     ]
     merge = VIDEO_RULES[detector.video_rule]
     return dict(
         track=index,
-        **_span(track.start, track.stop, seconds_at),
+        **span(track.start, track.stop),
         square=list(track.square),
         seen=track.seen,
         score=float(merge(scored.scores)),
@@ -393,10 +401,14 @@ def _track_row(
     )
 
 
-def _span(start: int, stop: int, seconds_at: Times) -> dict[str, Any]:
-    seconds = [_rounded(seconds_at(start)), _rounded(seconds_at(stop))]
+def _span(
+    reader: Frames, taken: Taken, start: int, stop: int
+) -> dict[str, Any]:
+    """From where to where something is in the video, of its positions."""
+    first, end = taken.source(start), taken.source(stop)
+    seconds = [_rounded(reader.seconds_at(index)) for index in (first, end)]
     known = seconds if None not in seconds else None
-    return dict(start=start, stop=stop, seconds=known)
+    return dict(start=first, stop=end, seconds=known)
 
 
 def _rounded(seconds: float | None) -> float | None:

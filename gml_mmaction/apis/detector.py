@@ -27,6 +27,8 @@ from ..evaluation.forgery_metric import VIDEO_RULES
 from ..faces import CropOptions
 from ..io.config_text import ConfigTextError, parse_config
 from ..io.text import one_line, printable
+from ..settings import inner_datasets
+from ..video import Frames, Rates, Taken, at_rate, every
 from ..visualization.cam import cam_maps
 from ..visualization.feature_maps import clue_maps, has_clue
 from ..weights import check_weights
@@ -44,6 +46,10 @@ SAVED = ('size', 'stride', 'image', 'quality', 'min_frames', 'upsample')
 SAVED += ('search_stride', 'check_stride', 'lost')
 
 MOST_FRAMES = 512  # of a clip
+SLOW = (
+    'In a video of fewer frames a second, faces seem to move faster than they '
+    'do, and a genuine one may score high; its notes then say so.',
+)
 
 
 class DetectorError(CheckpointError):
@@ -79,6 +85,8 @@ class Detector:
         video_rule: How clips make a track's score.
         threshold: Of a video's score.
         calibration: From the side file, if there is one.
+        rates: Frames a second of the training crops; None where the
+            checkpoint does not say.
     """
 
     model: nn.Module
@@ -91,10 +99,18 @@ class Detector:
     video_rule: str
     threshold: Threshold
     calibration: Calibration | None
+    rates: Rates | None = None
 
     def __post_init__(self) -> None:
         pipeline = _dataset(self.cfg).pipeline
         self._pack = Compose([TRANSFORMS.build(step) for step in pipeline[1:]])
+
+    def take(self, reader: Frames) -> Taken:
+        """Say which frames of a video are scored: those by its time."""
+        stride = self.crop_options.stride
+        if self.rates is None:
+            return every(reader, stride)
+        return at_rate(reader, self.rates, stride)
 
     def encode(self, crop: np.ndarray) -> np.ndarray:
         """Give a crop what saving it gave those that were trained on.
@@ -207,6 +223,7 @@ class Detector:
                 if key not in ('classes', 'root')
             },
             level=self.level,
+            rates=self.rates and self.rates._asdict(),
             threshold=dataclasses.asdict(self.threshold),
             calibration=calibration and calibration.facts,
             words=self.words,
@@ -220,12 +237,20 @@ class Detector:
     @property
     def level(self) -> str:
         """What a score of a clip, a track and a video is."""
-        stride = self.crop_options.stride
+        if self.rates is None:
+            taken = (
+                f'every {_nth(self.crop_options.stride)} of the video, at '
+                'whatever rate: the checkpoint does not say that of its '
+                'training'
+            )
+        else:
+            taken = (
+                f'{self.rates.median:.4g} a second, the rate of the training'
+            )
         return (
-            f'a clip is {self.clip_len} frames, every {_nth(stride)} of the '
-            "video; a track's score is the "
-            f"{self.video_rule} of its clips', a video's the highest of its "
-            "tracks'"
+            f"a clip is {self.clip_len} frames, {taken}; a track's score is "
+            f"the {self.video_rule} of its clips', a video's the highest of "
+            "its tracks'"
         )
 
     @property
@@ -239,6 +264,7 @@ class Detector:
             'and a genuine video high.',
             f'Trained on {self._trained_on()}.',
             f'Scores: {self.level}.',
+            *(SLOW if self.rates else ()),
             f'Threshold {self.threshold.value:.4f}: {self.threshold.origin}.',
             self.calibration.words
             if self.calibration
@@ -269,6 +295,8 @@ def load_detector(
     checkpoint: str | Path,
     device: str | None = None,
     threshold: float | None = None,
+    *,
+    calibrated: bool = True,
 ) -> Detector:
     """Load a detector that ``tools/train.py`` saved.
 
@@ -282,6 +310,7 @@ def load_detector(
         checkpoint: The file.
         device: ``'cpu'``, ``'cuda:1'``; the best there is by default.
         threshold: Instead of the checkpoint's.
+        calibrated: Whether to use the side file.
 
     Raises:
         DetectorError: There is no such file, or it is a checkpoint of another
@@ -292,7 +321,7 @@ def load_detector(
     path = Path(checkpoint)
     loaded = _load(path)
     try:
-        detector = _make(path, loaded, device, threshold)
+        detector = _make(path, loaded, device, threshold, calibrated)
         json.dumps(detector.facts, allow_nan=False)  # as each report has them
     except ConfigTextError as error:
         raise DetectorError(f'{path}: its config was not read: {error}') from (
@@ -313,12 +342,13 @@ def _make(
     loaded: Mapping[str, Any],
     device: str | None,
     threshold: float | None,
+    calibrated: bool,
 ) -> Detector:
     cfg = parse_config(loaded['meta']['cfg'])
     _check_pipeline(path, cfg)
     _check_settings(path, cfg)
     sha256 = file_sha256(path)
-    calibration = read_calibration(path, sha256)
+    calibration = read_calibration(path, sha256) if calibrated else None
     options, clip_len = _crop_options(path, cfg, loaded['meta'])
     return Detector(
         model=_build(path, cfg, loaded).to(_device(device)).eval(),
@@ -331,6 +361,7 @@ def _make(
         video_rule=_video_rule(cfg),
         threshold=_threshold(path, threshold, calibration, loaded['meta']),
         calibration=calibration,
+        rates=_rates(path, loaded['meta']),
     )
 
 
@@ -354,9 +385,12 @@ def _load(path: Path) -> dict:
 
 
 def _dataset(cfg: Config) -> Mapping[str, Any]:
-    """The test set's settings; a run may have a validation set alone."""
+    """The test set's settings; a run may have a validation set alone.
+
+    Of several the first's, for they are of one network.
+    """
     loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
-    return loader.get('dataset') or {}
+    return inner_datasets(loader.get('dataset') or {})[0]
 
 
 def _check_pipeline(path: Path, cfg: Config) -> None:
@@ -439,6 +473,20 @@ def _crop_options(
             f'{path}: says that its crops were made with {error}'
         ) from None
     return options, clip_len
+
+
+def _rates(path: Path, meta: Mapping) -> Rates | None:
+    told = dict(meta.get('dataset_meta') or {})
+    told.update(meta.get(PROVENANCE, {}).get('training') or {})
+    if told.get('rates') is None:
+        return None
+    try:
+        return Rates.from_record(told['rates'])
+    except ValueError as error:
+        raise DetectorError(
+            f'{path}: says of its training {printable(str(error))}. Remedy: '
+            'give another checkpoint'
+        ) from None
 
 
 def _video_rule(cfg: Config) -> str:

@@ -3,11 +3,13 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from ..errors import GMLError
+from ..fields import is_place
 from ..io.files import write_json
 from ..io.text import printable
 from ..video import VideoError
@@ -92,6 +94,12 @@ class ForgeryInferencer:
             progress=progress,
         )
 
+    def report(self, analysis: Analysis) -> dict[str, Any]:
+        """What ``prediction.json`` holds: made-up training data come first."""
+        origin = self.detector['origin']
+        first = {'origin': f'trained on {origin}'} if origin else {}
+        return {**first, **analysis.prediction, 'detector': self.detector}
+
     def __call__(
         self,
         inputs: Inputs,
@@ -114,9 +122,10 @@ class ForgeryInferencer:
 
         Returns:
             ``predictions``, in the order of the inputs (see
-            :func:`~gml_mmaction.apis.analyse`), and ``visualization``, of
+            :func:`~gml_mmaction.apis.analyse`); ``visualization``, of
             each the files written, by ``'prediction'``, ``'timeline'`` and
-            ``'overlay'``.
+            ``'overlay'``; and ``unread``, a line for each file in the folders
+            that is not read (see :func:`list_unread`).
 
         Raises:
             InputError: A folder without a video.
@@ -128,7 +137,11 @@ class ForgeryInferencer:
         ):
             predictions.append(analysis.prediction)
             files.append(written)
-        return dict(predictions=predictions, visualization=files)
+        return dict(
+            predictions=predictions,
+            visualization=files,
+            unread=list_unread(inputs),
+        )
 
     def iterate(
         self,
@@ -178,8 +191,7 @@ class ForgeryInferencer:
             except VideoError as error:  # changed since it was analysed
                 del files['overlay']
                 analysis.prediction['notes'].append(f'no overlay: {error}')
-        content = dict(analysis.prediction, detector=self.detector)
-        write_json(files['prediction'], content)
+        write_json(files['prediction'], self.report(analysis))
         return {kind: str(path) for kind, path in files.items()}
 
 
@@ -253,10 +265,12 @@ def _folder_names(sources: Sequence[Source]) -> list[str]:
     for source in sources:
         array = isinstance(source, np.ndarray)
         stem = 'array' if array else Path(source).stem or 'video'
-        # file systems take 255 bytes
-        if len(stem.encode()) > 200:
-            digest = hashlib.sha256(stem.encode()).hexdigest()[:8]
-            stem = f'{stem.encode()[:150].decode(errors="ignore")}-{digest}'
+        # file systems take 255 bytes, and names that are no text
+        if not is_place(stem) or len(stem.encode()) > 200:
+            digest = hashlib.sha256(stem.encode(errors='surrogatepass'))
+            start = ''.join(filter(str.isprintable, stem)).encode()[:150]
+            start = start.decode(errors='ignore') or 'video'
+            stem = f'{start}-{digest.hexdigest()[:8]}'
         name, count = stem, 1
         while name in names:
             count += 1

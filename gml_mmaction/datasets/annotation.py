@@ -8,6 +8,7 @@ suffix is that of a video or an archive, or if they are folders of images. A
 link in a folder is its owner's will, and followed.
 """
 
+import operator
 import os
 import re
 from typing import Any
@@ -27,6 +28,7 @@ from gml_mmaction.fields import (
     whole,
 )
 from gml_mmaction.io.files import read_json
+from gml_mmaction.video import Rates
 
 __all__ = ['DataError', 'read_annotation']
 
@@ -68,6 +70,9 @@ def _check_entry(
 ) -> None:
     try:
         check_fields(entry, _TRACK | needed, optional)
+        number = entry['num_frames']
+        if len(entry.get('frames', range(number))) != number:
+            raise ValueError(f"'frames' are not the {number} of the track")
         parse_distortions(entry.get('distortions', ''))
     except ValueError as error:
         raise ValueError(f'entry {number}: {error}') from None
@@ -90,15 +95,36 @@ def _is_square(value: Any) -> bool:
     )
 
 
+def _is_rates(value: Any) -> bool:
+    try:
+        Rates.from_record(value)
+    except ValueError:
+        return False
+    return True
+
+
 _METAINFO = dict(
     origin=TEXT,
+    rates=Rule('numbers low, median and high', _is_rates),
     stride=whole(1, 1000),
     filename_tmpl=Rule("a name such as '{:06}.jpg'", _is_name),
 )
 _TRACK = dict(
     video_id=TEXT, num_frames=whole(0, 2_000_000), label=LABEL, method=TEXT
 )
-_COUNTS = dict(track=whole(0), start=whole(0))
+_FRAME = whole(0, 2_000_000_000)
+_COUNTS = dict(
+    track=whole(0),
+    start=whole(0),
+    frames=Rule(
+        'a list of frames, ascending',
+        lambda value: (
+            isinstance(value, list)
+            and all(map(_FRAME.holds, value))
+            and all(map(operator.lt, value, value[1:]))
+        ),
+    ),
+)
 _CROPS = dict(frame_dir=PLACE), _COUNTS
 _BOXES = (
     dict(

@@ -28,6 +28,7 @@ from gml_mmaction.distortions import (
     parse_distortions,
     seed_of,
 )
+from gml_mmaction.errors import SettingError
 from gml_mmaction.faces.square import Square, crop, resize
 from gml_mmaction.video import (
     ImageSequence,
@@ -54,14 +55,16 @@ class ClipDecode(BaseTransform):
     in a video, as in training, is decoded from the key frame before it, which
     takes several times as long.
 
-    Reads ``frame_inds`` and either ``frame_dir`` and ``filename_tmpl``, or
-    ``video``, ``start`` and ``stride``. Adds ``imgs``, ``img_shape``,
+    Reads ``frame_inds``; ``frame_dir`` and ``filename_tmpl``, or ``video``;
+    ``start`` and ``stride``, or ``frames``. Adds ``imgs``, ``img_shape``,
     ``original_shape`` and ``source_inds``, the clip's frames as numbered in
     the video.
 
     Raises:
         FileNotFoundError: A saved crop is missing.
         DataError: It is no image.
+        SettingError: It is given a video, as by the host's
+            ``inference_recognizer``, which finds no faces.
         VideoError: The decoder does not give a frame; the message names the
             video.
     """
@@ -77,8 +80,18 @@ class ClipDecode(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Add the clip's images to ``results``."""
+        if 'frame_inds' not in results:
+            raise SettingError(
+                'ClipDecode reads faces that have been found before, not '
+                'whole videos. Remedy: gml_mmaction.apis.ForgeryInferencer('
+                'CHECKPOINT)(VIDEO), or tools/predict.py'
+            )
         inds = np.asarray(results['frame_inds'])
-        results['source_inds'] = results['start'] + results['stride'] * inds
+        if 'frames' in results:  # taken by time
+            results['source_inds'] = np.asarray(results['frames'])[inds]
+        else:
+            first, stride = results['start'], results['stride']
+            results['source_inds'] = first + stride * inds
         read = self._from_video if 'video' in results else self._from_folder
         results['imgs'] = read(results)
         shape = results['imgs'][0].shape[:2]
@@ -95,7 +108,8 @@ class ClipDecode(BaseTransform):
     def _from_video(self, results: dict) -> list[np.ndarray]:
         path, inds = results['video'], results['source_inds'].tolist()
         try:
-            reader = self._open(path, results.get('member', ''))
+            crops = results.get('square') is None
+            reader = self._open(path, results.get('member', ''), not crops)
             frames = reader.frames_at(inds)
         except VideoError as error:
             self._opened.pop(os.getpid(), None)
@@ -105,11 +119,12 @@ class ClipDecode(BaseTransform):
         seed = seed_of(results['video_id'])
         return _distort(frames, inds, _own(results), seed=seed)
 
-    def _open(self, path: str, member: str) -> VideoFrames:
+    def _open(self, path: str, member: str, one_size: bool) -> VideoFrames:
         opened, reader = self._opened.get(os.getpid(), (None, None))
-        if opened != (path, member):
-            reader = open_video(path, member)
-            self._opened[os.getpid()] = (path, member), reader
+        asked = path, member, one_size
+        if opened != asked:
+            reader = open_video(path, member, one_size=one_size)
+            self._opened[os.getpid()] = asked, reader
         return reader
 
 
@@ -197,6 +212,8 @@ class FaceCrop(BaseTransform):
     """
 
     def __init__(self, size: int = 224) -> None:
+        if size < 1:
+            raise ValueError(f'size={size}: use 1 or more pixels')
         self.size = size
 
     def transform(self, results: dict) -> dict:
@@ -234,7 +251,10 @@ def _distort_clip(
     results: dict, distortions: Sequence[Distortion], *, seed: int
 ) -> dict:
     if 'video' in results and 'square' not in results:
-        raise ValueError('distort the full frames: before FaceCrop, not after')
+        raise SettingError(
+            'a pipeline distorts what FaceCrop has cut. Remedy: distort the '
+            'full frames, before FaceCrop'
+        )
     results['imgs'] = _distort(
         results['imgs'], results['source_inds'], distortions, seed=seed
     )

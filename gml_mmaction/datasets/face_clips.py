@@ -11,7 +11,6 @@ from mmengine.logging import print_log
 from gml_mmaction.video import is_video
 
 from .annotation import DataError, read_annotation
-from .samplers import Draw, seeded
 
 
 @DATASETS.register_module()
@@ -52,6 +51,7 @@ class FaceClipDataset(BaseDataset):
     Raises:
         FileNotFoundError: If the annotation, or the crops or videos it names
             are not there; the message names them.
+        ValueError: If ``num_clips`` is below 1.
         DataError: If the annotation is none, no track has enough frames for
             a clip, or the store is of an unknown kind.
     """
@@ -66,6 +66,8 @@ class FaceClipDataset(BaseDataset):
         video_root: str | None = None,
         **kwargs: object,
     ) -> None:
+        if num_clips is not None and num_clips < 1:
+            raise ValueError(f'num_clips={num_clips}: use 1 or more, or None')
         self.clip_len = clip_len
         self.num_clips = num_clips
         self.video_root = video_root
@@ -189,13 +191,6 @@ class FaceClipDataset(BaseDataset):
     def get_cat_ids(self, idx: int) -> list[int]:
         """The label of item ``idx``, for ``ClassBalancedDataset``."""
         return [super().get_data_info(idx)['label']]
-
-    def __getitem__(self, idx: int) -> dict:
-        """The item that the pipeline makes; a numbered draw is seeded."""
-        if isinstance(idx, Draw):
-            with seeded(idx.seed, idx.number):
-                return super().__getitem__(idx)
-        return super().__getitem__(idx)
 
     def get_data_info(self, idx: int) -> dict:
         """The entry of item ``idx`` with ``frame_inds``, ``(clip_len,)``.

@@ -1,10 +1,10 @@
 """Endless sampling for training: which clip comes next, and its random draws.
 
 A sampler numbers what it draws, and the dataset seeds each draw by its number
-(:func:`seeded`): a clip's start and augmentation depend on the seed of the run
-and on nothing else, neither on the number of worker processes nor on whether
-the run was interrupted. Several training processes share the draws of one:
-together they see the same batches.
+(:func:`seeded`, :func:`gml_mmaction.host.seed_numbered_draws`): a clip's start
+and augmentation depend on the seed of the run and on nothing else, neither on
+the number of worker processes nor on whether the run was interrupted. Several
+training processes share the draws of one: together they see the same batches.
 """
 
 import random
@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from mmaction.registry import DATA_SAMPLERS
 from mmengine.dataset import InfiniteSampler
+
+from ..errors import SettingError
 
 __all__ = ['BalancedSampler', 'ClipSampler', 'Draw', 'seeded']
 
@@ -103,7 +105,7 @@ class BalancedSampler(ClipSampler):
         seed: Of the shuffling; None shares a random one between processes.
 
     Raises:
-        ValueError: If one class is absent.
+        SettingError: If one class is absent.
     """
 
     together = 2
@@ -118,9 +120,9 @@ class BalancedSampler(ClipSampler):
         for label, name in enumerate(('real', 'fake')):
             members = (labels == label).nonzero().flatten()
             if not len(members):
-                raise ValueError(
-                    f'BalancedSampler: the training set has no {name} video; '
-                    'use InfiniteSampler'
+                raise SettingError(
+                    'train_dataloader.sampler.type=BalancedSampler: the '
+                    f'training set has no {name} video. Remedy: ClipSampler'
                 )
             classes.append(self._cycle(members, generator))
         while True:

@@ -1,5 +1,6 @@
 """What a checkpoint says of the data that it was trained on."""
 
+import statistics
 from collections import Counter
 from typing import Any
 
@@ -7,8 +8,10 @@ from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from ..errors import CheckpointError
 from ..manifest import read_manifest
 from ..settings import inner_datasets
+from ..video import Rates, rates_of
 
 PROVENANCE = 'provenance'  # key of a checkpoint's meta
 
@@ -26,7 +29,8 @@ class ProvenanceHook(Hook):
     ``training`` is the manifest of the training data without its list of
     videos: ``source`` and its options, all crop options, rules and versions
     (see :mod:`gml_mmaction.faces.prepare`); and, of the training split,
-    ``manifest`` (sha256), ``real_videos``, ``fake_videos`` and ``methods``.
+    ``manifest`` (sha256), ``real_videos``, ``fake_videos``, ``methods`` and
+    ``rates``, the spread of the frames a second of its crops.
     Of made-up videos, ``origin`` says what they are
     (:mod:`gml_mmaction.sources.origin`). Where there is no manifest
     ``training`` is the annotation's metainfo.
@@ -39,10 +43,43 @@ class ProvenanceHook(Hook):
     def __init__(self) -> None:
         self._training: dict[str, Any] | None = None
         self._validation: dict[str, Any] | None = None
+        self._trained_at: Rates | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Read the manifest of the training data."""
         self._training = describe_training(runner.train_dataloader.dataset)
+        rates = self._training.get('rates')
+        if rates:
+            spread = Rates.from_record(rates)
+            runner.logger.info(f'Training crops: {spread} frames a second')
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Remember at which rate the weights were trained."""
+        meta = checkpoint.get('meta') or {}
+        try:
+            rates = meta.get(PROVENANCE, {}).get('training', {}).get('rates')
+            self._trained_at = rates and Rates.from_record(rates)
+        except (AttributeError, ValueError):
+            raise CheckpointError(
+                'the checkpoint says of its training what cannot be. Remedy: '
+                'give another one'
+            ) from None
+
+    def before_test(self, runner: Runner) -> None:
+        """Say where the data have another rate than those of the training."""
+        trained = self._trained_at
+        for dataset in inner_datasets(runner.test_dataloader.dataset):
+            rates = getattr(dataset, 'metainfo', {}).get('rates')
+            if not trained or not rates:
+                continue
+            here = Rates.from_record(rates)
+            if not trained.near(here.median):
+                speed = 'fast' if here.median < trained.median else 'slow'
+                runner.logger.warning(
+                    f'{dataset.ann_file}: {here} frames a second, the '
+                    f'training had {trained}: motion looks too {speed}. '
+                    f'Remedy: prepare with --rate {trained.median:.4g}'
+                )
 
     def before_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
         """Forget a validation: the weights are about to change."""
@@ -53,7 +90,7 @@ class ProvenanceHook(Hook):
     ) -> None:
         """Keep the scores; the best checkpoint is saved after this."""
         dataset = runner.val_dataloader.dataset
-        meta = dataset.metainfo
+        meta = joint_metainfo(dataset)
         self._validation = dict(
             iter=runner.iter,
             metrics=dict(metrics or {}),
@@ -89,6 +126,19 @@ def describe_training(dataset: Any) -> dict[str, Any]:
     return found[0] if len(found) == 1 else describe_together(found)
 
 
+def joint_metainfo(dataset: Any) -> dict[str, Any]:
+    """The metainfo of a data set; of several, what holds for all of them."""
+    metas = [inner.metainfo for inner in inner_datasets(dataset)]
+    common = {
+        key: value
+        for key, value in metas[0].items()
+        if all(meta.get(key) == value for meta in metas)
+    }
+    sources = dict.fromkeys(str(meta.get('source')) for meta in metas)
+    joined = dict(source=' + '.join(sources)) if len(sources) > 1 else {}
+    return {**common, **joined}
+
+
 def describe_together(found: list[dict[str, Any]]) -> dict[str, Any]:
     """Describe several training sets as one."""
     first = found[0]
@@ -105,7 +155,16 @@ def describe_together(found: list[dict[str, Any]]) -> dict[str, Any]:
         if all(key in one for one in found)
     }
     together = dict(source=' + '.join(sources), methods=sorted(methods))
-    return {**common, **together, **sums, 'datasets': found}
+    rates = _joined_rates([one.get('rates') for one in found])
+    return {**common, **together, **sums, **rates, 'datasets': found}
+
+
+def _joined_rates(found: list[dict | None]) -> dict[str, Any]:
+    if None in found:
+        return {}
+    low, median, high = zip(*map(Rates.from_record, found), strict=True)
+    joined = Rates(min(low), statistics.median_low(median), max(high))
+    return {'rates': joined._asdict()}
 
 
 def describe_one(dataset: Any) -> dict[str, Any]:
@@ -127,4 +186,13 @@ def describe_one(dataset: Any) -> dict[str, Any]:
         real_videos=labels[0],
         fake_videos=labels[1],
         methods=sorted({v['method'] for v in videos if v['label']}),
+        **_rates(videos, manifest),
     )
+
+
+def _rates(videos: list[dict], manifest: dict) -> dict[str, Any]:
+    """The rates of the crops; of manifests before they held them, too."""
+    stride = manifest.get('stride') or 1
+    found = [v.get('rate') or (v.get('fps') or 0) / stride for v in videos]
+    rates = rates_of([rate for rate in found if rate])
+    return {'rates': rates._asdict()} if rates else {}

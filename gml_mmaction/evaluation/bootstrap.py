@@ -33,6 +33,7 @@ from scipy.stats import binomtest
 
 from ..errors import GMLError
 from ..io.files import read_json
+from ..io.text import printable
 from .cross_data import markdown_table
 from .forgery_metric import ALL_LEVELS, forgery_scores, split_frames
 
@@ -581,7 +582,8 @@ def score_table(report: Mapping) -> str:
         f'{report["replicates"]} bootstrap replicates over videos, reals and '
         f'fakes drawn apart, seed {report["seed"]}'
     )
-    lines += ['', *(f'- {line}' for line in [facts, *report['notes']])]
+    notes = [facts, *report['notes']]
+    lines += ['', *(f'- {printable(line)}' for line in notes)]
     return '\n'.join(lines) + '\n'
 
 

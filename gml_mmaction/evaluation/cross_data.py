@@ -12,16 +12,18 @@ import copy
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
+from ..datasets import FaceClipDataset
 from ..errors import GMLError
 from ..host import build_runner
 from ..io.files import read_json, write_json, write_text
+from ..io.text import printable
 from ..manifest import read_manifest, read_report
 from ..settings import inner_datasets
 from .forgery_metric import LEVELS
@@ -124,7 +126,7 @@ def cross_test(
     metrics = [score_target(cfg, target, thresholds) for target in targets]
     if not is_main_process():
         return {}
-    training = _train_folder(cfg)
+    training = _train_folders(cfg)
     rows = []
     for target, values in zip(targets, metrics):
         rows.append(_row(cfg, target, values, training))
@@ -150,19 +152,29 @@ def val_thresholds(cfg: Config) -> tuple[dict[str, float], list[str]]:
         ``{'video': t, 'clip': t}`` and no line, or nothing and a line that
         says why: the set is not there, or of one class.
     """
-    dataset = (cfg.get('val_dataloader') or {}).get('dataset') or {}
-    path = Path(dataset.get('data_root') or '', dataset.get('ann_file') or '')
-    if not path.is_file():
-        name = 'its annotation' if path == Path() else path
-        return {}, [f'no threshold of a validation set: {name} is not there']
+    parts = _validation_sets(cfg)
+    paths = [
+        Path(p.get('data_root') or '', p.get('ann_file') or '') for p in parts
+    ]
+    for path in paths:
+        if not path.is_file():
+            name = 'its annotation' if path == Path() else path
+            return {}, [
+                f'no threshold of a validation set: {name} is not there'
+            ]
     cfg = _own_run(cfg, VALIDATION)
     cfg.test_dataloader = copy.deepcopy(cfg.val_dataloader)
     cfg.test_dataloader.persistent_workers = False
-    cfg.test_dataloader.dataset.update(num_clips=None, test_mode=True)
+    for part in inner_datasets(cfg.test_dataloader.dataset):
+        if part.type == FaceClipDataset.__name__:
+            part.num_clips = None
+        part.test_mode = True
     metrics = build_runner(cfg).test()
     thresholds = {k: metrics[f'{k}/eer_threshold'] for k in LEVELS}
     if None in thresholds.values():
-        return {}, [f'no threshold of a validation set: {path} has one class']
+        return {}, [
+            f'no threshold of a validation set: {_joined(paths)} has one class'
+        ]
     return thresholds, []
 
 
@@ -185,12 +197,34 @@ def score_target(
     """
     cfg = _own_run(cfg, target.name, thresholds)
     cfg.test_dataloader.persistent_workers = False  # or they outlive the run
-    dataset = cfg.test_dataloader.dataset
+    dataset = _template(cfg)
+    cfg.test_dataloader.dataset = dataset
     own = Path(dataset.get('data_root') or '').resolve()
     if own != target.folder.resolve():
         dataset.pop('video_root', None)  # where the config's own videos are
     dataset.update(data_root=str(target.folder), ann_file='test.json')
     return build_runner(cfg).test()
+
+
+def _template(cfg: Config) -> Any:
+    """The config of a data set that reads a target; wrappers are taken off.
+
+    Raises:
+        TargetError: It is of a type that reads no prepared data.
+    """
+    dataset = inner_datasets(cfg.test_dataloader.dataset)[0]
+    kind = dataset.get('type')
+    if kind not in (FaceClipDataset.__name__, FaceClipDataset):
+        raise TargetError(
+            f'test_dataloader.dataset.type={kind!r} does not read prepared '
+            f'data. Remedy: {FaceClipDataset.__name__}, or no --target'
+        )
+    return dataset
+
+
+def _validation_sets(cfg: Config) -> list[Any]:
+    dataset = (cfg.get('val_dataloader') or {}).get('dataset') or {}
+    return inner_datasets(dataset)
 
 
 def _own_run(
@@ -230,18 +264,19 @@ def set_metric(cfg: Config, **settings: object) -> bool:
     return False
 
 
-def leaked_videos(test: Mapping, train: Mapping) -> int | None:
+def leaked_videos(test: Mapping, *trains: Mapping) -> int | None:
     """Number of prepared test videos with people of the training split.
 
     Args:
         test: Manifest of the test set.
-        train: Manifest of the training set; may be the same one.
+        *trains: Manifests of the training sets; may be the same one.
 
     Returns:
         None if one of them does not say who is seen.
     """
     seen = {
         person
+        for train in trains
         for video in _prepared(train, 'train')
         for person in video.get('people', ())
     }
@@ -273,7 +308,7 @@ def _prepared(manifest: Mapping, split: str) -> list[dict]:
     ]
 
 
-def _leak_note(row: dict, training: Path | None) -> list[str]:
+def _leak_note(row: dict, training: Sequence[Path]) -> list[str]:
     name, leaked = row['name'], row['leaked_videos']
     if leaked is None:
         return [
@@ -288,15 +323,16 @@ def _leak_note(row: dict, training: Path | None) -> list[str]:
     ]
 
 
-def _lost(row: dict, training: Path | None) -> str:
+def _lost(row: dict, training: Sequence[Path]) -> str:
     """Say what of a comparison is missing."""
     if not row['parameters']:
         return f'{row["folder"]}/manifest.json is not there'
-    if training is None:
+    if not training:
         return 'the config names no data_root of its training data'
-    if not (training / 'manifest.json').is_file():
-        return f'{training}/manifest.json is not there'
-    return f'{row["source"]} or {training} does not say who is seen'
+    for folder in training:
+        if not (folder / 'manifest.json').is_file():
+            return f'{folder}/manifest.json is not there'
+    return f'{row["source"]} or {_joined(training)} does not say who is seen'
 
 
 def _unscored_note(row: dict) -> list[str]:
@@ -312,15 +348,15 @@ def _unscored_note(row: dict) -> list[str]:
 
 
 def _row(
-    cfg: Config, target: Target, metrics: dict, training: Path | None
+    cfg: Config, target: Target, metrics: dict, training: Sequence[Path]
 ) -> dict[str, Any]:
     """Collect what the table and its file tell of a target."""
     path = _scores_path(cfg, target.name)
     scores = read_json(path)
     labels = [video['label'] for video in scores['videos']]
     test = read_manifest(target.folder)
-    train = read_manifest(training) if training else None
-    both = test is not None and train is not None
+    trains = [read_manifest(folder) for folder in training]
+    both = bool(test and trains and all(trains))
     return dict(
         name=target.name,
         folder=target.folder.as_posix(),
@@ -330,7 +366,7 @@ def _row(
         fake_videos=labels.count(1),
         test_videos=len(_prepared(test, 'test')) if test else len(labels),
         unscored_videos=unscored_videos(target.folder),
-        leaked_videos=leaked_videos(test, train) if both else None,
+        leaked_videos=leaked_videos(test, *trains) if both else None,
         scores_file=path.name,
         metrics=metrics,
         parameters={k: v for k, v in (test or {}).items() if k != 'videos'},
@@ -340,12 +376,12 @@ def _row(
 def _origin(cfg: Config, thresholds: Mapping[str, float]) -> dict[str, Any]:
     path = _scores_path(cfg, VALIDATION)
     scores = read_json(path)
-    dataset = cfg.val_dataloader.dataset
+    parts = _validation_sets(cfg)
     return dict(
         thresholds,
         rule='equal error rate',
-        folder=str(dataset.get('data_root')),
-        ann_file=dataset.ann_file,
+        folder=_joined(part.get('data_root') or '.' for part in parts),
+        ann_file=_joined(part.get('ann_file') for part in parts),
         source=scores['source'],
         manifest=scores['manifest'],
         videos=len(scores['videos']),
@@ -354,15 +390,18 @@ def _origin(cfg: Config, thresholds: Mapping[str, float]) -> dict[str, Any]:
     )
 
 
+def _joined(values: Iterable[Any]) -> str:
+    return ' + '.join(dict.fromkeys(map(str, values)))
+
+
 def _scores_path(cfg: Config, name: str) -> Path:
     return Path(cfg.work_dir, f'scores_{name}.json')
 
 
-def _train_folder(cfg: Config) -> Path | None:
+def _train_folders(cfg: Config) -> list[Path]:
     dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
-    dataset = inner_datasets(dataset)[0]
-    folder = dataset.get('data_root')
-    return Path(folder) if folder else None
+    folders = [part.get('data_root') for part in inner_datasets(dataset)]
+    return [Path(folder) for folder in dict.fromkeys(folders) if folder]
 
 
 def file_sha256(path: str | Path) -> str | None:
@@ -422,7 +461,7 @@ def _facts(report: Mapping) -> list[str]:
             'threshold of clips {clip:.4f}'.format(**report['thresholds'])
         )
     lines += map(target_facts, report['targets'])
-    return [f'- {line}' for line in [*lines, *report['notes']]]
+    return [f'- {printable(line)}' for line in [*lines, *report['notes']]]
 
 
 def target_facts(target: Mapping) -> str:
@@ -447,6 +486,7 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
     Returns:
         Lines, one more than rows.
     """
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = []
     for row in rows:

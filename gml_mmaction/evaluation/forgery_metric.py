@@ -20,6 +20,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from ..errors import SettingError
 from ..io.files import write_json
 
 VIDEO_RULES: dict[str, Callable[[Sequence[float]], float]] = dict(
@@ -205,6 +206,7 @@ class ForgeryMetric(BaseMetric):
         prefix: See MMEngine's ``BaseMetric``.
 
     Raises:
+        SettingError: Scores of another shape than ``(2,)``.
         ValueError: Another ``video_rule``, a threshold of another level or
             out of range, or scores that are not numbers.
     """
@@ -240,11 +242,31 @@ class ForgeryMetric(BaseMetric):
             row = dict(
                 self.place(sample),
                 label=int(sample['gt_label']),
-                score=float(sample['pred_score'][1]),
+                score=self.fake_score(sample['pred_score']),
             )
             if 'frame_scores' in sample:
                 row['frame_scores'] = sample['frame_scores'].tolist()
             self.results.append(row)
+
+    @staticmethod
+    def fake_score(scores: Any) -> float:
+        """P(fake) of a sample's scores, of real and of fake.
+
+        Raises:
+            SettingError: They are of each clip, as the host's heads leave
+                them by default, or of other classes.
+        """
+        if scores.ndim > 1:
+            raise SettingError(
+                'model.cls_head.average_clips=None, the default: the metric '
+                "reads one score of a video. Remedy: 'prob'"
+            )
+        if len(scores) != 2:
+            raise SettingError(
+                f'model.cls_head.num_classes={len(scores)}: ForgeryMetric '
+                'reads scores of real and fake. Remedy: 2'
+            )
+        return float(scores[1])
 
     def place(self, sample: dict) -> dict:
         """Video, track, clip and method of a sample, as far as it tells.

@@ -6,10 +6,11 @@ The frames appear on disk all at once or not at all.
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,12 +26,16 @@ from gml_mmaction.distortions import (
 from gml_mmaction.sources import Video
 
 from ..video import (
-    ImageSequence,
+    Frames,
+    Rates,
+    Taken,
     VideoError,
-    VideoReader,
+    at_rate,
+    every,
     open_video,
     prefetch,
 )
+from ..video.limits import frames_ahead
 from .detect import Face
 from .options import CropOptions
 from .shots import mark_cuts
@@ -40,7 +45,7 @@ from .track import Choice, Follower, Track, all_faces, largest, most_covered
 __all__ = ['CropOptions', 'extract_video']
 
 # Frames decoded ahead, so that the decoder goes on while a face is searched.
-_AHEAD_BYTES, _AHEAD_FRAMES = 2**26, 64
+_AHEAD_FRAMES = 64
 _MASK_UNREADABLE = 'mask unreadable: largest face followed'
 
 
@@ -56,9 +61,10 @@ def extract_video(
     """Cut the faces of a video out of every ``options.stride``-th frame.
 
     Crop i of track t is ``frame_dir/t/00000i.jpg`` (or ``.png``) and source
-    frame ``start + i * stride``; ``start`` is a multiple of the stride. A
-    ``frame_dir`` that exists is replaced; it appears complete or, after an
-    error, not at all. In the boxes store it is only removed.
+    frame ``start + i * stride``; ``start`` is a multiple of the stride. With
+    ``options.rate`` it is ``frames[i]``, by time. A ``frame_dir`` that
+    exists is replaced; it appears complete or, after an error, not at all.
+    In the boxes store it is only removed.
 
     Faces are found in ``video.boxes_from`` where there is one, read side by
     side; the shorter of the two ends the tracks. ``video.distortions`` are
@@ -79,9 +85,11 @@ def extract_video(
 
     Returns:
         What the manifest says of the video: ``fps``, ``width``, ``height``,
-        ``total_frames`` of the file; ``stride``; ``notes``, a list of lines
+        ``total_frames`` of the file; ``stride``; ``rate``, the frames saved
+        a second (None where unknown); ``notes``, a list of lines
         on what was odd; ``tracks``, each with ``start``, ``stop`` (the first
-        source frame after it), ``num_frames`` saved, ``face_box`` (left,
+        source frame after it), ``num_frames`` saved and, with
+        ``options.rate``, their ``frames``, ``face_box`` (left,
         top, width, height), ``face_score``, ``n_faces`` in frame ``start``,
         ``square`` (left, top, side) and ``padding`` (left, top, right,
         bottom), in source pixels, and ``seen`` (see
@@ -106,28 +114,28 @@ def extract_video(
         tempfile.TemporaryDirectory(dir=scratch) as folder,
         _Source(
             video,
-            stride=options.stride,
+            options=options,
             max_frames=max_frames,
             search=search,
         ) as source,
     ):
-        _check_length(source.stop, options)
+        _check_length(source.taken, options)
         writer = _Writer(Path(folder), options)
         if search:
             kept = _cut_found(source, writer, options)
         else:
-            known = _known_tracks(tracks, source.stop, options)
+            known = _known_tracks(tracks, source.taken, options)
             kept = _cut_known(source, writer, known)
         writer.publish(kept, frame_dir)
         return source.record(kept)
 
 
-def _check_length(used: int, options: CropOptions) -> None:
-    to_save = -(-used // options.stride)
+def _check_length(taken: Taken, options: CropOptions) -> None:
+    to_save = len(taken.indices)
     if to_save < options.min_frames:
         raise VideoError(
             'too short',
-            f'{used} frames give {to_save} to save; '
+            f'{taken.num_frames} frames give {to_save} to save; '
             f'{options.min_frames} needed',
         )
 
@@ -144,16 +152,26 @@ def _reading() -> Iterator[None]:
         raise VideoError('unreadable', detail) from error
 
 
-def _read(
-    reader: VideoReader | ImageSequence, *span: int
-) -> Iterator[np.ndarray]:
+def _read(reader: Frames, indices: Iterable[int]) -> Iterator[np.ndarray]:
     with _reading():
-        yield from reader.frames(*span)
+        yield from reader.take(indices)
+
+
+def _select(frames: Iterable, indices: Sequence[int]) -> Iterator:
+    """The items at ascending indices; nothing behind the last is asked for."""
+    wanted = set(indices)
+    for index, frame in enumerate(islice(frames, max(wanted, default=-1) + 1)):
+        if index in wanted:
+            yield frame
 
 
 class _Item(NamedTuple):
-    """A frame to cut, and the one that shows where the faces are in it."""
+    """A frame to cut, and the one that shows where the faces are in it.
 
+    Its position is that of :class:`~gml_mmaction.video.Taken`.
+    """
+
+    position: int
     index: int
     frame: np.ndarray
     clear: np.ndarray
@@ -164,12 +182,12 @@ class _Source(ExitStack):
 
     Args:
         video: What to cut.
-        stride: From one saved frame to the next.
+        options: Which frames are saved.
         max_frames: Use only so many source frames.
         search: Whether faces must be found; if not, ``clear`` is ``frame``.
 
     Attributes:
-        stop: The first source frame not to be used.
+        taken: The frames that are saved.
         notes: What was odd, one line each.
     """
 
@@ -177,23 +195,31 @@ class _Source(ExitStack):
         self,
         video: Video,
         *,
-        stride: int,
+        options: CropOptions,
         max_frames: int | None,
         search: bool,
     ) -> None:
         super().__init__()
         self._video = video
-        self._stride = stride
+        self._by_time = options.rate is not None
         self._framewise = is_framewise(video.distortions)
         self._seed = seed_of(video.video_id)
         self.notes: list[str] = []
-        self._reader = self.enter_context(_open(video.path, video.member))
-        self.stop = self._reader.num_frames
+        self._reader = self.enter_context(
+            _open(video.path, video.member, one_size=not video.cropped)
+        )
         self._finder = None
+        stop = max_frames or self._reader.num_frames
         if search and (video.boxes_from or not self._framewise):
             self._finder = self.enter_context(_open_finder(video))
             self._compare()
-        self.stop = min(self.stop, max_frames or self.stop)
+            stop = min(stop, self._finder.num_frames)
+        if options.rate is None:
+            taken = every(self._reader, options.stride)
+        else:
+            wanted = Rates(*[options.rate] * 3)
+            taken = at_rate(self._reader, wanted, options.stride)
+        self.taken = taken.until(stop)
 
     def _compare(self) -> None:
         cut, find = self._reader, self._finder
@@ -201,7 +227,6 @@ class _Source(ExitStack):
             self.notes.append(
                 f'{cut.num_frames} frames, {find.num_frames} with boxes'
             )
-            self.stop = min(cut.num_frames, find.num_frames)
         if (find.width, find.height) != (cut.width, cut.height):
             self.notes.append(
                 f'boxes of {find.width}x{find.height} '
@@ -228,11 +253,12 @@ class _Source(ExitStack):
 
     def _most_covered(
         self,
-        masks: VideoReader | ImageSequence,
-        index: int,
+        masks: Frames,
+        position: int,
         frame: np.ndarray,
         faces: list[Face],
     ) -> list[Face]:
+        index = self.taken.source(position)
         with _reading():
             try:
                 return most_covered(masks, index, frame, faces)
@@ -241,36 +267,40 @@ class _Source(ExitStack):
                     self.notes.append(_MASK_UNREADABLE)
                 return faces[:1]
 
-    def items(self, start: int = 0) -> Iterator[_Item]:
-        """Yield the saved frames from ``start`` on, decoded ahead."""
-        indices = range(start, self.stop, self._stride)
+    def items(
+        self, start: int = 0, stop: int | None = None
+    ) -> Iterator[_Item]:
+        """Yield the saved frames between two positions, decoded ahead."""
+        stride, end = self.taken.stride, len(self.taken.indices)
+        first = start // stride
+        end = end if stop is None else min(end, -(-stop // stride))
+        indices = self.taken.indices[first:end]
+        positions = count(first * stride, stride)
         frames = self._frames(self._reader, indices)
         if self._finder is None:
-            yield from (_Item(i, f, f) for i, f in zip(indices, frames))
+            for position, index, frame in zip(positions, indices, frames):
+                yield _Item(position, index, frame, frame)
             return
         clear = self._frames(self._finder, indices)
-        yield from map(_Item, indices, frames, clear)
+        yield from map(_Item, positions, indices, frames, clear)
 
     def _frames(
-        self, reader: VideoReader | ImageSequence, indices: range
+        self, reader: Frames, indices: Sequence[int]
     ) -> Iterator[np.ndarray]:
         if reader is self._finder or self._framewise:
-            frames = _read(reader, indices.start, indices.step, indices.stop)
+            frames = _read(reader, indices)
         else:
             # the codec's choices depend on the frames behind the last in use
-            frames = islice(
+            frames = _select(
                 distort_frames(
-                    _read(reader),
+                    _read(reader, range(reader.num_frames)),
                     self._video.distortions,
                     seed=self._seed,
                     fps=reader.fps,
                 ),
-                indices.start,
-                indices.stop,
-                indices.step,
+                indices,
             )
-        depth = _AHEAD_BYTES // (3 * reader.width * reader.height)
-        depth = min(max(depth, 4), _AHEAD_FRAMES)
+        depth = frames_ahead(reader.width, reader.height, _AHEAD_FRAMES)
         return self.enter_context(closing(prefetch(frames, depth)))
 
     def image(self, item: _Item) -> np.ndarray:
@@ -295,11 +325,12 @@ class _Source(ExitStack):
         )
 
     def end_after(self, last: int) -> int:
-        """Return the first source frame after the last saved one.
+        """Return the position after the last saved one.
 
         Notes where the file is broken, if that is why no more were saved.
         """
-        after = min(last + self._stride, self.stop)
+        end = last + self.taken.stride
+        after = self.taken.source(end)
         # only the first that could not go on: how far another one was
         # decoded ahead is chance
         for reader, name in (
@@ -310,7 +341,7 @@ class _Source(ExitStack):
             if broken_at is not None and broken_at <= after:
                 self.notes.append(f'broken tail at frame {broken_at}{name}')
                 break
-        return after
+        return end
 
     def record(self, tracks: Sequence[Track]) -> dict:
         """Return what the manifest says of the video."""
@@ -320,18 +351,31 @@ class _Source(ExitStack):
             'fps': round(reader.fps, 6),
             **size,
             'total_frames': reader.num_frames,
-            'stride': self._stride,
-            'notes': [*self.notes, *reader.notes],
-            'tracks': [t.record(stride=self._stride, **size) for t in tracks],
+            'stride': self.taken.stride,
+            'rate': self.taken.rate,
+            'notes': [*self.notes, *reader.notes, *self.taken.notes],
+            'tracks': [self._track_record(t, **size) for t in tracks],
         }
 
+    def _track_record(self, track: Track, **size: int) -> dict:
+        taken = self.taken
+        record = track.record(stride=taken.stride, **size)
+        first, number = track.start // taken.stride, record['num_frames']
+        record |= {
+            'start': taken.source(track.start),
+            'stop': taken.source(track.stop),
+        }
+        if self._by_time:
+            record['frames'] = list(taken.indices[first : first + number])
+        return record
 
-def _open(path: Path, member: str = '') -> VideoReader | ImageSequence:
+
+def _open(path: Path, member: str = '', *, one_size: bool = True) -> Frames:
     with _reading():
-        return open_video(path, member)
+        return open_video(path, member, one_size=one_size)
 
 
-def _open_finder(video: Video) -> VideoReader | ImageSequence:
+def _open_finder(video: Video) -> Frames:
     """Open the file in which the faces of another are found."""
     if video.boxes_from is None:
         return _open(video.path, video.member)
@@ -353,8 +397,10 @@ def _cut_found(
     """Find faces, follow them and cut them out; return the tracks to keep."""
     follower = Follower(options, source.choice(options))
     last = 0
+    stride, gaps = options.stride, source.taken.gaps
     for item, cut in mark_cuts(source.items(), lambda item: item.clear):
-        last = item.index
+        last = item.position
+        cut = cut or last // stride in gaps
         tracks = follower.update(last, item.clear, cut=cut)
         if follower.done:
             break
@@ -365,6 +411,7 @@ def _cut_found(
     # an end that was not reached is none to report
     kept = follower.finish(last if follower.done else source.end_after(last))
     if not kept:
+        last = source.taken.source(last)
         raise _failure(follower.tracks, last, options)
     for track in kept:
         track.square = source.fit(track.square)
@@ -386,14 +433,16 @@ def _failure(
 
 def _known_tracks(
     records: Sequence[Mapping[str, Any]] | None,
-    stop: int,
+    taken: Taken,
     options: CropOptions,
 ) -> list[Track]:
     """Return the tracks that were given, or the one of an image sequence."""
     if records is None:
-        return [Track(0, None, stop=stop)]
+        return [Track(0, None, stop=len(taken.indices) * options.stride)]
     if not records:
         raise VideoError('no face', 'no tracks were given')
+    if options.rate is not None:
+        return [_track_by_time(record, taken) for record in records]
     for start in (record['start'] for record in records):
         if start % options.stride:
             raise ValueError(
@@ -403,15 +452,31 @@ def _known_tracks(
     return [Track.from_record(record) for record in records]
 
 
+def _track_by_time(record: Mapping[str, Any], taken: Taken) -> Track:
+    """Return a track with its frames in positions."""
+    frames = list(record.get('frames', ()))
+    first = bisect_left(taken.indices, record['start'])
+    if frames != list(taken.indices[first : first + len(frames)]):
+        raise VideoError(
+            'error',
+            'its tracks are of frames that this rate does not take; use '
+            'those of a run with the same rate',
+        )
+    track = Track.from_record(record)
+    track.start = first * taken.stride
+    track.stop = (first + len(frames)) * taken.stride
+    return track
+
+
 def _cut_known(
     source: _Source, writer: '_Writer', tracks: list[Track]
 ) -> list[Track]:
     """Cut tracks out that need not be found; return what there is of them."""
-    source.stop = min(source.stop, max(track.stop for track in tracks))
+    stop = max(track.stop for track in tracks)
     start = min(track.start for track in tracks)
     last = None
-    for item in source.items(start):
-        last = item.index
+    for item in source.items(start, stop):
+        last = item.position
         active = [t for t in tracks if t.start <= last < t.stop]
         if active and writer.saves:
             image = source.image(item)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ..video import MAX_RATE
+
 __all__ = ['CropOptions']
 
 
@@ -12,6 +14,9 @@ class CropOptions:
     Attributes:
         size: Side of a saved crop in pixels (paper: 224).
         stride: Every ``stride``-th frame is saved (paper: 2).
+        rate: Frames a second, saved by time instead, see
+            :mod:`~gml_mmaction.video.sampling`; each then counts as
+            ``stride`` source frames for what is told in these below.
         store: ``'crops'``: images are written. ``'boxes'``: nothing is; the
             same record tells how to cut the same crops from the video.
         image: ``'jpg'``, or ``'png'`` without loss.
@@ -38,6 +43,7 @@ class CropOptions:
 
     size: int = 224
     stride: int = 2
+    rate: float | None = None
     store: str = 'crops'
     image: str = 'jpg'
     quality: int = 95
@@ -64,6 +70,10 @@ class CropOptions:
                     f'{name} is {getattr(self, name)}; '
                     f'it must be {low} to {high}'
                 )
+        if self.rate is not None and not 0.1 <= self.rate <= MAX_RATE:
+            raise ValueError(
+                f'rate is {self.rate}; it must be 0.1 to {MAX_RATE:g}'
+            )
         for name, known in (
             ('store', ('crops', 'boxes')),
             ('image', ('jpg', 'png')),

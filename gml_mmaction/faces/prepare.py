@@ -33,10 +33,14 @@ import numpy as np
 import gml_mmaction
 from gml_mmaction import host
 from gml_mmaction.distortions import format_distortions, is_framewise
+from gml_mmaction.fields import TEXT
 from gml_mmaction.io.files import write_json
+from gml_mmaction.io.lock import hold
+from gml_mmaction.io.text import counted, printable
 from gml_mmaction.sources import LABELS, SPLITS, Video
 from gml_mmaction.sources.origin import read_origins
 
+from ..video import Rates, rates_of
 from .options import CropOptions
 from .pool import run_in_processes, run_on_cluster
 from .records import (
@@ -45,6 +49,7 @@ from .records import (
     prepare_video,
     record_crash,
     record_if_done,
+    relative,
 )
 
 if TYPE_CHECKING:
@@ -86,7 +91,8 @@ def prepare_videos(
     A video that gives no crops is listed with its reason; the others go on.
     What an earlier run has finished is kept, unless the video or a file that
     goes with it has another size or time of change, or the crops are no
-    longer all there. One run at a time may write to a folder.
+    longer all there. One run at a time may write to a folder
+    (:mod:`gml_mmaction.io.lock`).
 
     Args:
         videos: All videos of the set; those without a file count as missing.
@@ -114,18 +120,20 @@ def prepare_videos(
         The report: ``rows`` per split and method with ``expected`` =
         ``missing`` + ``found`` and ``found`` = ``prepared`` + the sum of
         ``failed``, the number of ``tracks`` and of their ``frames``, and
-        ``notes``: of how many prepared videos the manifest notes what, any
-        number being N; their sum ``total``; ``failures`` with reason and
+        ``rates``, the spread of their frames a second (None where unknown),
+        and ``notes``: of how many prepared videos the manifest notes what,
+        any number being N; their sum ``total``; ``failures`` with reason and
         detail; ids of the ``missing``; ``notes`` as given.
 
     Raises:
         ValueError: ``out`` was begun with other parameters or another dlib
             or PyAV; ``origin.json`` above the videos says something else;
             two videos share an id, or one's id is a folder in another's; no
-            video is there; the boxes store cannot hold a video's
-            distortions.
+            video is there; a folder's name is no text; the boxes store cannot
+            hold a video's distortions.
         ImportError: dlib, PyAV or, with ``cluster``, dask is missing.
-        OSError: ``out`` cannot be written, or the cluster is gone.
+        OSError: ``out`` cannot be written, another run is at work there, or
+            the cluster is gone.
     """
     out, root = Path(out).absolute(), Path(root).absolute()
     options = options or CropOptions()
@@ -137,39 +145,41 @@ def prepare_videos(
         raise ValueError(
             f'none of the {len(videos)} videos is in {root}{example}'
         )
+    _check_names(found, out, root)
     _check_store(found, options)
     origins = read_origins(found)
     parameters = _parameters(source, source_options or {}, options, limits)
-    scratch, parameters = begin(out, parameters)
-    jobs = [
-        Job(
-            video,
-            out=out,
-            root=root,
-            scratch=scratch,
-            options=options,
-            max_frames=limits.get(video.split),
-            tracks=(tracks or {}).get(video.video_id),
-        )
-        for video in found
-    ]
     run = functools.partial(run_in_processes, workers=workers)
     if cluster is not None:
         run = functools.partial(run_on_cluster, cluster=cluster)
-    records = _run(run, jobs, progress)
-    report = _report(videos, records) | {'notes': list(notes)}
-    _write_lists(
-        out,
-        root=root,
-        scratch=scratch,
-        parameters=parameters,
-        options=options,
-        videos=found,
-        records=records,
-        origins=origins,
-    )
-    write_json(out / 'report.json', report, scratch=scratch)
-    shutil.rmtree(out / '.partial')
+    with hold(out, 'preparation'):
+        scratch, parameters = begin(out, parameters)
+        jobs = [
+            Job(
+                video,
+                out=out,
+                root=root,
+                scratch=scratch,
+                options=options,
+                max_frames=limits.get(video.split),
+                tracks=(tracks or {}).get(video.video_id),
+            )
+            for video in found
+        ]
+        records = _run(run, jobs, progress)
+        report = _report(videos, records) | {'notes': list(notes)}
+        _write_lists(
+            out,
+            root=root,
+            scratch=scratch,
+            parameters=parameters,
+            options=options,
+            videos=found,
+            records=records,
+            origins=origins,
+        )
+        write_json(out / 'report.json', report, scratch=scratch)
+        shutil.rmtree(out / '.partial')
     return report
 
 
@@ -188,17 +198,48 @@ def format_report(report: dict) -> str:
         table.append(
             [*(row[k] for k in head), *failed, *(row[k] for k in last)]
         )
-    table = [[str(cell) for cell in line] for line in table]
+    table = [[printable(cell) for cell in line] for line in table]
     columns = [
         _align(column, left=index < 2)
         for index, column in enumerate(zip(*table, strict=True))
     ]
     lines = map('  '.join, zip(*columns, strict=True))
     notes = [
-        f'note "{note}": {count} videos'
+        f'note "{printable(note)}": {counted(count, "video")}'
         for note, count in report['total']['notes'].items()
     ]
-    return '\n'.join([*lines, *notes])
+    return '\n'.join([*lines, *_rate_lines(report['rows']), *notes])
+
+
+def _rate_lines(rows: Sequence[dict]) -> list[str]:
+    """Say how many frames a second were saved, and where a label has others.
+
+    A detector might learn the rate instead of the forgery.
+    """
+    lines = []
+    for split in dict.fromkeys(row['split'] for row in rows):
+        here = [r for r in rows if r['split'] == split and r.get('rates')]
+        rates = {r['method']: Rates.from_record(r['rates']) for r in here}
+        if not rates:
+            continue
+        if len({str(spread) for spread in rates.values()}) == 1:
+            (spread, *_) = rates.values()
+            lines.append(f'{split}: {spread} frames a second')
+            continue
+        texts = [f'{method} {spread}' for method, spread in rates.items()]
+        lines.append(f'{split}: frames a second: {", ".join(texts)}')
+        real = rates.get('real')
+        others = [
+            method
+            for method, spread in rates.items()
+            if real and not real.near(spread.median)
+        ]
+        if others:
+            lines.append(
+                f'{split}: {", ".join(others)} at another rate than real: a '
+                'detector may learn the rate. Remedy: prepare with --rate'
+            )
+    return lines
 
 
 def _align(cells: Sequence[str], *, left: bool) -> list[str]:
@@ -241,6 +282,32 @@ def check_videos(videos: Sequence[Video]) -> None:
                     f'{video.video_id} of another, whose crops would lie '
                     'among its own; rename one of the files'
                 )
+
+
+def _check_names(videos: Sequence[Video], out: Path, root: Path) -> None:
+    """Make sure that what is written can name the videos.
+
+    Raises:
+        ValueError: It cannot: a name above them is not UTF-8, say.
+    """
+    places = {path: relative(path, root) for path in _folders(videos)}
+    places[root] = _seen_from(out, root)
+    for path, place in places.items():
+        if not TEXT.holds(place):
+            raise ValueError(
+                f'{path}: a name in this path is not UTF-8, or has control '
+                'characters. Remedy: rename it'
+            )
+
+
+def _seen_from(out: Path, root: Path) -> str:
+    there = os.path.relpath(os.path.realpath(root), os.path.realpath(out))
+    return Path(there).as_posix()
+
+
+def _folders(videos: Sequence[Video]) -> set[Path]:
+    paths = {p for v in videos for p in (v.path, v.boxes_from, v.mask) if p}
+    return {path.parent for path in paths}
 
 
 def _check_store(videos: Sequence[Video], options: CropOptions) -> None:
@@ -335,6 +402,7 @@ def _count(results: Sequence[dict | None]) -> dict:
         for kind in {re.sub(r'\d+', 'N', note) for note in result['notes']}
     )
     tracks = [track for result in prepared for track in result['tracks']]
+    rates = rates_of([r['rate'] for r in prepared if r.get('rate')])
     return {
         'expected': len(results),
         'missing': len(results) - len(found),
@@ -343,6 +411,7 @@ def _count(results: Sequence[dict | None]) -> dict:
         'failed': dict(sorted(reasons.items())),
         'tracks': len(tracks),
         'frames': sum(track['num_frames'] for track in tracks),
+        'rates': rates and rates._asdict(),
         'notes': dict(sorted(notes.items())),
     }
 
@@ -360,8 +429,7 @@ def _write_lists(
 ) -> None:
     """Write the manifest, then the annotations that carry its hash."""
     write = functools.partial(write_json, scratch=scratch)
-    there = os.path.relpath(os.path.realpath(root), os.path.realpath(out))
-    there = Path(there).as_posix()
+    there = _seen_from(out, root)
     manifest = {
         **({'origin': origins} if origins else {}),
         **parameters,
@@ -389,6 +457,12 @@ def _write_lists(
             )
         ]
         told = {'origin': origins[split]} if split in origins else {}
+        results = [
+            records[v.video_id]['result'] for v in videos if v.split == split
+        ]
+        rates = rates_of([r['rate'] for r in results if r.get('rate')])
+        if rates:
+            told['rates'] = rates._asdict()
         annotation = {'metainfo': told | metainfo, 'data_list': data_list}
         write(out / f'{split}.json', annotation)
 
@@ -405,6 +479,8 @@ def _annotations(video: Video, record: dict, store: str) -> list[dict]:
             'label': video.label,
             'method': video.method,
         }
+        if 'frames' in track:
+            entry['frames'] = track['frames']
         if store == 'crops':
             entry['frame_dir'] = f'frames/{video.video_id}/{index}'
         else:

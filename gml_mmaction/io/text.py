@@ -1,26 +1,90 @@
 """Text for people: one line, and nothing in it that a terminal obeys.
 
+Names of files, records of checkpoints and lists are written by others. All
+that tools print goes through :func:`say`, all that MMEngine logs through
+:func:`printable_lines`; so no text of theirs moves the cursor, hides a line
+or makes one up.
+
 Importing this module needs nothing but the standard library.
 """
 
-__all__ = ['one_line', 'printable']
+import sys
+from typing import TextIO
+
+__all__ = [
+    'counted',
+    'figure_text',
+    'one_line',
+    'printable',
+    'printable_lines',
+    'say',
+    'widen_streams',
+]
+
+_TRACEBACK = 'Original Traceback (most recent call last):\n'
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, without its line breaks and control characters."""
+    """What an error says, as :func:`printable`, line breaks as spaces.
+
+    Of an error of a loader's process, which hands its traceback over within
+    the message, it is the last line.
+    """
     quoted = isinstance(error, KeyError) and error.args
-    text = str(error.args[0] if quoted else error)
-    text = ' '.join(text.split()) or type(error).__name__
-    return ''.join(filter(str.isprintable, text))
+    text = str(error.args[0] if quoted else error).strip()
+    if _TRACEBACK in text:
+        text = text.split('\n')[-1]
+    return printable(' '.join(text.split())) or type(error).__name__
 
 
-def printable(text: str) -> str:
+def printable(text: object) -> str:
     r"""Return text from a file or a name as a terminal may be given it.
 
-    What is not printable (control characters, escape sequences, marks that
-    turn the direction of writing, halves of surrogate pairs) appears as
-    Python writes it, for instance ``\x1b``.
+    What is not printable (control characters, line breaks, escape sequences,
+    marks that turn the direction of writing, halves of surrogate pairs)
+    appears as Python writes it, for instance ``\x1b``.
     """
     return ''.join(
-        char if char.isprintable() else ascii(char)[1:-1] for char in text
+        char if char.isprintable() else ascii(char)[1:-1] for char in str(text)
     )
+
+
+def printable_lines(text: str) -> str:
+    """Do as :func:`printable`, but keep line breaks and tabulators."""
+    return '\n'.join(
+        '\t'.join(map(printable, line.split('\t')))
+        for line in text.split('\n')
+    )
+
+
+def figure_text(text: object) -> str:
+    r"""Do as :func:`printable` for matplotlib, to which ``$`` is a formula."""
+    return printable(text).replace('$', r'\$')
+
+
+def say(*lines: object, file: TextIO | None = None) -> None:
+    """Print lines for people, each as :func:`printable`.
+
+    Args:
+        lines: A line break within one is escaped: what is laid out on several
+            lines is given as such, its cells having been made printable.
+        file: Where to, by default the standard output.
+    """
+    for line in lines:
+        print(printable(line), file=file or sys.stdout, flush=True)
+
+
+def widen_streams() -> None:
+    r"""Let signs that the locale cannot write appear as ``\xe9``.
+
+    For programs to call first; a stream that is none of a terminal, a file or
+    a pipe is left as it is.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors='backslashreplace')
+
+
+def counted(number: float, noun: str) -> str:
+    """A number with its noun, as in '1 frame' and '2 frames'."""
+    return f'{number:g} {noun}' if number == 1 else f'{number:g} {noun}s'

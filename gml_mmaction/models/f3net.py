@@ -22,6 +22,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..errors import SettingError
 from .xception import Xception
 
 
@@ -124,9 +125,10 @@ class FAD(nn.Module):
         """``(M, 3, S, S)`` -> ``(M, 12, S, S)``, three channels a band."""
         size = len(self.dct)
         if x.shape[-2:] != (size, size):
-            raise ValueError(
-                f'frames of {x.shape[-2]}x{x.shape[-1]}, but the filters '
-                f'were built for size={size}: set size to the crops'
+            raise SettingError(
+                f'frames of {x.shape[-2]}x{x.shape[-1]} came to the filters '
+                f'of model.backbone.size={size}. Remedy: make it the size of '
+                'the crops'
             )
         spectrum = self.dct @ x @ self.dct.mT
         bands = spectrum[:, None] * self.filters()[:, None]

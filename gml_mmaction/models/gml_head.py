@@ -58,7 +58,7 @@ class ADBlock(nn.Sequential):
         hidden: Channels inside a bottleneck, C/4 by default.
 
     Raises:
-        ValueError: F_out of another number of channels.
+        SettingError: F_out of another number of channels.
     """
 
     NUM_BLOCKS = 9  # Sec. 2.3
@@ -73,10 +73,11 @@ class ADBlock(nn.Sequential):
     def forward(self, f_out: Tensor) -> Tensor:
         """``(N, T, C, H, W)`` -> ``(N, T, C, H, W)``."""
         if f_out.shape[2] != self.channels:
-            raise ValueError(
-                f'F_out has {f_out.shape[2]} channels, the AD block '
-                f'{self.channels}: set ad_head.in_channels to those of the '
-                "backbone's tap"
+            raise SettingError(
+                f'model.cls_head.ad_head.in_channels={self.channels}: F_out, '
+                f"the output of the backbone's tap, has {f_out.shape[2]} "
+                f'channels. Remedy: set ad_head.in_channels to '
+                f'{f_out.shape[2]}'
             )
         return (
             super().forward(f_out.flatten(0, 1)).unflatten(0, f_out.shape[:2])

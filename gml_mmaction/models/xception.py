@@ -205,6 +205,8 @@ class Xception(BaseModule):
         self.tap = tap
         if not 0 <= middle_blocks <= 8:
             raise ValueError(f'middle_blocks={middle_blocks}: use 0 to 8')
+        if not width > 0:
+            raise ValueError(f'width={width}: use a number above 0')
         middle = [f'block{i + 4}' for i in range(middle_blocks)]
         self.stages = [
             *('block1', 'block2', 'block3'),
@@ -308,9 +310,10 @@ class Xception(BaseModule):
         """Refuse clips of a length that the motion blocks do not know."""
         frames = x.shape[2] if x.dim() == 5 else 1
         if self.motion_block is not None and frames != self.num_segments:
-            raise ValueError(
-                f'clips of {frames} frames, but the motion blocks were built '
-                f'for num_segments={self.num_segments}: make both equal'
+            raise SettingError(
+                f'model.backbone.num_segments={self.num_segments}: the motion '
+                f'blocks got clips of {frames} frames. Remedy: make both '
+                "equal; a clip's frames are dataset.clip_len of each loader"
             )
 
     def stem(self, x: Tensor) -> Tensor:

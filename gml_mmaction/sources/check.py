@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from gml_mmaction.io.text import printable
+
 from . import SPLITS, Video, get_source
 from .options import list_with_notes, source_counts
 
@@ -45,7 +47,8 @@ def check_source(
         against: Sets that a model was trained on. People of their training
             split in this one's test are a problem.
         decode: So many videos of each split and method, the first that are
-            there, are opened and their first frame decoded.
+            there, are opened and their first frame decoded; their frames
+            a second are among the notes.
 
     Returns:
         For JSON: ``source``; ``rows``, one a split and method (``listed``,
@@ -71,7 +74,9 @@ def check_source(
         shared, line = _shared_people(videos, other)
         (problems if shared else notes).append(line)
     if decode:
-        problems += _decode(videos, states, decode)
+        broken, rates = _decode(videos, states, decode)
+        problems += broken
+        notes += rates
     return {
         'source': source,
         'rows': rows,
@@ -83,21 +88,22 @@ def check_source(
 def format_check(report: dict) -> str:
     """Lay out a report of :func:`check_source` as text."""
     head = ('split', 'method', 'listed', 'present', 'missing', 'empty')
-    table = [(*head, 'published', '')]
+    table = [[*head, 'published', '']]
     for row in report['rows']:
         cells = [row[key] for key in head]
         known = row['published']
-        table.append((*cells, '?' if known is None else known, _verdict(row)))
-    widths = [max(len(str(cell)) for cell in col) for col in zip(*table)]
+        cells += ['?' if known is None else known, _verdict(row)]
+        table.append([printable(cell) for cell in cells])
+    widths = [max(map(len, column)) for column in zip(*table)]
     lines = [
         '  '.join(
-            str(cell).ljust(width) if at in (0, 1, 7) else f'{cell:>{width}}'
+            cell.ljust(width) if at in (0, 1, 7) else cell.rjust(width)
             for at, (cell, width) in enumerate(zip(row, widths))
         ).rstrip()
         for row in table
     ]
-    lines += [f'note: {line}' for line in report['notes']]
-    lines += [f'PROBLEM: {line}' for line in report['problems']]
+    lines += [f'note: {printable(line)}' for line in report['notes']]
+    lines += [f'PROBLEM: {printable(line)}' for line in report['problems']]
     lines.append('not as it should be' if report['problems'] else 'all there')
     return '\n'.join(lines)
 
@@ -242,11 +248,12 @@ def _splits_by(
 
 def _decode(
     videos: Sequence[Video], states: Sequence[str], count: int
-) -> list[str]:
-    # dlib and decord are slow to load, and needed here only
-    from gml_mmaction.video import VideoError, open_video
+) -> tuple[list[str], list[str]]:
+    # slow to load, and needed here only
+    from gml_mmaction.video import VideoError, open_video, rates_of
 
     tried, problems = Counter(), []
+    rates = defaultdict(list)
     for video, state in zip(videos, states, strict=True):
         group = video.split, video.method
         if state != 'present' or tried[group] == count:
@@ -255,9 +262,13 @@ def _decode(
         try:
             with open_video(video.path, video.member) as reader:
                 next(iter(reader.frames(stop=1)))
+                rates[video.method].append(reader.fps)
         except VideoError as error:
             problems.append(f'{video.video_id} cannot be decoded: {error}')
-    return problems
+    spreads = {method: rates_of(found) for method, found in rates.items()}
+    texts = [f'{method} {rate}' for method, rate in spreads.items() if rate]
+    notes = [f'frames a second: {", ".join(texts)}'] if texts else []
+    return problems, notes
 
 
 def _short(path: Path, root: Path) -> str:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import Video, register_source
-from .files import check_folder, image_folders, video_id
+from .files import check_folder, image_folders, is_well_named, video_id
 
 __all__ = ['DOMAINS', 'list_videos']
 
@@ -95,7 +95,12 @@ def list_videos(
 def _choose_methods(
     root: Path, domains: Sequence[str], methods: Sequence[str] | None
 ) -> list[str]:
-    found = {p.parent.name for d in domains for p in root.glob(f'*/{d}')}
+    found = {
+        path.parent.name
+        for domain in domains
+        for path in root.glob(f'*/{domain}')
+        if is_well_named(path.relative_to(root), root)
+    }
     if not found:
         raise ValueError(
             f'{root}: no folder <method>/{" or <method>/".join(domains)}'

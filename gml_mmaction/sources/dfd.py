@@ -19,13 +19,14 @@ from pathlib import Path
 
 from . import Video, register_source
 from .ffpp import compression_folder
-from .files import video_files
+from .files import leave_out, video_files
 
 __all__ = ['METHOD', 'list_videos']
 
 METHOD = 'DeepFakeDetection'
 _COUNTS = {('test', 'real'): 363, ('test', METHOD): 3068}
 _REAL_NAME = re.compile(r'(\d+)__.+')
+_NAMES = '<actor>__<scene>.mp4, <target>_<source>__<scene>__<8 characters>.mp4'
 _FAKE_NAME = re.compile(r'(\d+)_(\d+)__.+__[^_]{8}')
 
 
@@ -55,8 +56,7 @@ def list_videos(root: str | Path, *, compression: str = 'c23') -> list[Video]:
         the tree holds it.
 
     Raises:
-        ValueError: Unknown compression; neither folder is there; a file
-            that is not named as above.
+        ValueError: Unknown compression; neither folder is there.
     """
     root = Path(root)
     compression = compression_folder(compression)
@@ -68,22 +68,20 @@ def list_videos(root: str | Path, *, compression: str = 'c23') -> list[Video]:
             f'-d {METHOD}_original and -d {METHOD} of the download script'
         )
     masks = root / 'manipulated_sequences' / METHOD / 'masks/videos'
-    return [
+    found = [
         *(_video(p, _REAL_NAME, 'actors') for p in video_files(reals)),
         *(_video(p, _FAKE_NAME, METHOD, masks) for p in video_files(fakes)),
     ]
+    return [video for video in found if video is not None]
 
 
 def _video(
     path: Path, names: re.Pattern, folder: str, masks: Path | None = None
-) -> Video:
+) -> Video | None:
     match = names.fullmatch(path.stem)
     if not match:
-        raise ValueError(
-            f'{path.parent}: {path.name!r} is no name of DeepFakeDetection, '
-            '<actor>__<scene>.mp4 or <target>_<source>__<scene>__'
-            '<8 characters>.mp4; move it away'
-        )
+        leave_out(path, f'names are none of {METHOD} ({_NAMES})')
+        return None
     mask = masks / path.name if masks else None
     return Video(
         video_id=f'{folder}/{path.parent.parent.name}/{path.stem}',

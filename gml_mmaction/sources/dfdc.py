@@ -20,7 +20,14 @@ from pathlib import Path, PurePath
 from gml_mmaction.io.files import read_json, read_text
 
 from . import Video, register_source
-from .files import check_folder, check_listed, leave_out, locate, video_files
+from .files import (
+    check_folder,
+    check_listed,
+    is_well_named,
+    leave_out,
+    locate,
+    video_files,
+)
 
 __all__ = ['list_videos']
 
@@ -69,7 +76,11 @@ def list_videos(root: str | Path, *, train: bool = True) -> list[Video]:
 
 def _find_parts(root: Path) -> list[Path]:
     pattern = 'dfdc_train_part_*/metadata.json'
-    found = [*root.glob(f'train/{pattern}'), *root.glob(pattern)]
+    found = [
+        path
+        for path in (*root.glob(f'train/{pattern}'), *root.glob(pattern))
+        if is_well_named(path.relative_to(root), root)
+    ]
     parts = PurePath(pattern).parent
     for folder in {*root.glob(f'train/{parts}'), *root.glob(f'{parts}')}:
         if not (folder / 'metadata.json').is_file() and folder.is_dir():
@@ -96,13 +107,15 @@ def _read_metadata(path: Path) -> list[Video]:
     for name, entry in entries.items():
         entry = entry if isinstance(entry, dict) else {}
         label = entry.get('label')
-        check_listed(name, path)
+        if not check_listed(name, path):
+            continue
         if label not in [*_LABELS]:
             raise ValueError(
                 f'{path}: {name} has the label {label!r:.60}; expected REAL '
                 'or FAKE'
             )
-        seen = Path(check_listed(entry.get('original') or name, path)).stem
+        seen = entry.get('original') or name
+        seen = Path(seen if check_listed(seen, path) else name).stem
         videos.append(
             _video(
                 f'train/{path.parent.name}/{Path(name).stem}',
@@ -125,13 +138,14 @@ def _read_labels(path: Path) -> list[Video]:
                     f'{path}, line {rows.line_num}: expected the columns '
                     'filename and label, the latter 0 or 1'
                 )
-            videos.append(
-                _video(
-                    f'test/{Path(name).stem}',
-                    locate(path.parent, check_listed(name, path)),
-                    int(label),
+            if check_listed(name, path):
+                videos.append(
+                    _video(
+                        f'test/{Path(name).stem}',
+                        locate(path.parent, name),
+                        int(label),
+                    )
                 )
-            )
     except csv.Error as error:
         raise ValueError(f'{path}: no CSV ({error})') from None
     return videos

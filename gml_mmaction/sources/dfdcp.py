@@ -53,7 +53,11 @@ def list_videos(root: str | Path) -> list[Video]:
     entries = read_json(path)
     if not isinstance(entries, dict):
         raise ValueError(f'{path}: expected videos by their path, {{...}}')
-    videos = [_video(path, name, entry) for name, entry in entries.items()]
+    videos = [
+        _video(path, name, entry)
+        for name, entry in entries.items()
+        if check_listed(name, path)
+    ]
     listed = {video.path for video in videos}
     for file in {*video_files(path.parent)} - listed:
         leave_out(file, 'videos are not in dataset.json')
@@ -61,7 +65,7 @@ def list_videos(root: str | Path) -> list[Video]:
 
 
 def _video(path: Path, name: str, entry: object) -> Video:
-    listed = PurePosixPath(check_listed(name, path))
+    listed = PurePosixPath(name)
     entry = entry if isinstance(entry, dict) else {}
     label, split = entry.get('label'), entry.get('set')
     if (

@@ -48,7 +48,7 @@ from gml_mmaction.io.files import read_text
 
 from . import SPLITS, Video, register_source
 from .ffpp import read_splits, real_path
-from .files import video_files
+from .files import leave_out, video_files
 
 __all__ = ['CLEAN', 'META', 'SETTINGS', 'VARIANTS', 'list_videos']
 
@@ -261,7 +261,12 @@ def _fakes_of(
     fakes = set(_read_splits(root)) if listed else set()
     for variant in variants:
         folder = root / 'manipulated_videos' / variant
-        fakes |= {_parse(path.name, folder) for path in video_files(folder)}
+        for path in video_files(folder):
+            match = _NAME.fullmatch(path.stem)
+            if match:
+                fakes.add(_Fake(*match.groups()))
+            else:
+                leave_out(path, 'names are no <target>_<actor>.mp4')
     return {
         fake: targets[fake.target]
         for fake in sorted(fakes)

@@ -21,7 +21,7 @@ from gml_mmaction.fields import is_place
 from gml_mmaction.io.files import read_json
 
 from . import SPLITS, Video, register_source
-from .files import check_folder
+from .files import check_folder, is_well_named
 
 __all__ = [
     'COMPRESSIONS',
@@ -211,6 +211,7 @@ def _choose_methods(
             path.parent.parent.name
             for level in ('videos', *_IMAGES)
             for path in folder.glob(f'*/{compression}/{level}')
+            if is_well_named(path.relative_to(folder), folder)
         }
     )
     if methods is None:

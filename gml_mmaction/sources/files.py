@@ -6,10 +6,11 @@ reads both, and names a video the same in both.
 """
 
 import os
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 
 from gml_mmaction.fields import is_place
 from gml_mmaction.io.text import printable
@@ -19,6 +20,7 @@ __all__ = [
     'check_folder',
     'check_listed',
     'image_folders',
+    'is_well_named',
     'leave_out',
     'locate',
     'note_unread',
@@ -31,6 +33,11 @@ _LEVELS = {'videos', 'frames'}
 _NAMED = 3  # examples in a note
 _LEFT_OUT: ContextVar[dict[str, set[Path]] | None] = ContextVar(
     'left_out', default=None
+)
+_LOCALE = '; the locale is not UTF-8 either: set PYTHONUTF8=1)'
+_NAME = (
+    'names are not UTF-8, have control characters or are too long (rename '
+    'them' + (')' if sys.getfilesystemencoding() == 'utf-8' else _LOCALE)
 )
 _LINK = (
     'links lead out of their folder of the set and are not followed (copy '
@@ -70,9 +77,28 @@ def leave_out(path: Path, reason: str) -> None:
         left_out.setdefault(reason, set()).add(path)
 
 
+def is_well_named(name: PurePath, where: Path) -> bool:
+    """Whether crops may have a name; notes those that are not.
+
+    File systems know names of any bytes; lists, records and reports are text.
+
+    Args:
+        name: Of a file or folder, relative to ``where``. A suffix of a video
+            does not count, as it falls off the crops.
+        where: The folder.
+    """
+    video = name.suffix.lower() in VIDEO_SUFFIXES
+    text = str(name.with_suffix('') if video else name)
+    # an id has more: the set's own folders before it, a suffix behind it
+    if is_place(text + 10 * '_') and len(text.encode()) <= 1800:
+        return True
+    leave_out(where / name, _NAME)
+    return False
+
+
 def _some(paths: set[Path], root: Path) -> str:
     names = [
-        printable(str(p.relative_to(root) if p.is_relative_to(root) else p))
+        printable(p.relative_to(root) if p.is_relative_to(root) else p)[:99]
         for p in sorted(paths)
     ]
     return ', '.join(names[:_NAMED]) + (', ...' if names[_NAMED:] else '')
@@ -90,30 +116,31 @@ def check_folder(root: str | Path) -> Path:
     return root
 
 
-def check_listed(name: str, where: str | Path) -> str:
-    """Return the path of a file as a list has it.
+def check_listed(name: str, where: Path) -> bool:
+    """Whether a file that a list names can be read; notes it if it cannot.
 
     Args:
         name: What the list says.
-        where: The list, for the message.
+        where: The list.
 
     Raises:
         ValueError: It leads out of the data set's folder, or is no path.
     """
-    if not is_place(name):
+    path = PurePosixPath(name if isinstance(name, str) else '/')
+    if path.is_absolute() or '..' in path.parts or not path.parts:
         raise ValueError(
             f'{where}: {name!r:.80} is no path below the folder of the data '
             "set; take the data set's own list"
         )
-    return name
+    return is_well_named(path, where.parent)
 
 
 def video_files(folder: Path) -> list[Path]:
     """List the video files below ``folder``, sorted.
 
-    Links that lead out of ``folder`` are left out, and noted. Left out, too,
-    are names that begin with a dot: on some disks each ``x.mp4`` has a
-    ``._x.mp4`` that is none.
+    Links that lead out of ``folder`` and names that are no text are left out,
+    and noted. Left out, too, are names that begin with a dot: on some disks
+    each ``x.mp4`` has a ``._x.mp4`` that is none.
     """
     return sorted(
         path / name
@@ -176,15 +203,22 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     top = os.path.realpath(folder)
     for path, folders, names in os.walk(folder, followlinks=True):
         place = Path(path)
+        inside = place.relative_to(folder)
+
+        def reads(name: str, place: Path = place, inside: Path = inside):
+            return (
+                name.startswith('.') or is_well_named(inside / name, folder)
+            ) and _stays(place / name, top)
+
         folders[:] = [
             name
             for name in folders
             if name != 'masks'
             and not name.startswith('.')
-            and _stays(place / name, top)
+            and reads(name)
             and not _leads_above(place / name)
         ]
-        yield place, [name for name in names if _stays(place / name, top)]
+        yield place, [name for name in names if reads(name)]
 
 
 def _stays(path: Path, top: str) -> bool:

@@ -16,7 +16,13 @@ from gml_mmaction.io.files import FileError, read_json, write_json
 
 from . import SPLITS, Video
 
-__all__ = ['ORIGIN', 'copy_origin', 'read_origins', 'write_origin']
+__all__ = [
+    'ORIGIN',
+    'copy_origin',
+    'origin_words',
+    'read_origins',
+    'write_origin',
+]
 
 ORIGIN = 'origin.json'
 
@@ -37,6 +43,16 @@ def copy_origin(tree: str | Path, out: str | Path) -> None:
     if path is not None and path.parent != Path(out).absolute():
         Path(out).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, Path(out, ORIGIN))
+
+
+def origin_words(tree: str | Path) -> str:
+    """Say what the videos of a tree are, if it does; else ``''``.
+
+    Raises:
+        FileError: As :func:`read_origins`.
+    """
+    path = _find(Path(tree).absolute())
+    return '' if path is None else _join(set(_read(path).values()))
 
 
 def read_origins(videos: Iterable[Video]) -> dict[str, str]:

@@ -12,11 +12,11 @@ file's name is its frame number.
 
 import tarfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from ..video.files import is_image
 from . import LABELS, Video, register_source
-from .files import check_folder, image_folders
+from .files import check_folder, image_folders, is_well_named
 
 __all__ = ['list_videos']
 
@@ -90,11 +90,15 @@ def _find_sequences(folder: Path) -> Iterator[tuple[str, Path, str]]:
         yield path.relative_to(folder).as_posix(), path, ''
     for path in sorted(folder.glob('*')):
         stem = _archive_stem(path)
-        if stem and path.is_file() and not (folder / stem).is_dir():
-            for member in _list_archive(path):
-                name = PurePosixPath(member)
-                inside = name.parts[:1] == (stem,)
-                yield str(name if inside else stem / name), path, member
+        if not stem or not path.is_file() or (folder / stem).is_dir():
+            continue
+        if not is_well_named(PurePath(path.name), folder):
+            continue
+        for member in _list_archive(path):
+            name = PurePosixPath(member)
+            name = name if name.parts[:1] == (stem,) else stem / name
+            if is_well_named(name, folder):
+                yield str(name), path, member
 
 
 def _archive_stem(path: Path) -> str:

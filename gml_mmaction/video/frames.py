@@ -12,6 +12,7 @@ from ..errors import VideoError
 __all__ = ['ArrayFrames', 'Frames', 'prefetch']
 
 Item = TypeVar('Item')
+SIZES_DIFFER = 'the size of frames changes; all brought to the first'
 
 
 class Frames:
@@ -45,7 +46,11 @@ class Frames:
             (H, W, 3), RGB, uint8.
         """
         stop = self.num_frames if stop is None else min(self.num_frames, stop)
-        for index in range(start, stop, stride):
+        return self.take(range(start, stop, stride))
+
+    def take(self, indices: Iterable[int]) -> Iterator[np.ndarray]:
+        """Yield the frames at ascending ``indices``; ends early as above."""
+        for index in indices:
             frame = self._read(index)
             if frame is None:
                 return

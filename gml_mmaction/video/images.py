@@ -1,18 +1,15 @@
 """Images in a folder or archive, read as the frames of a video.
 
-An archive's images are held in memory, 2 GB of them at most, and a frame has
-64 million pixels at most. ``GML_MAX_UNPACKED_MB`` and ``GML_MAX_MEGAPIXELS``
-in the environment say otherwise.
+An archive's images are held in memory; how many of them, and how large they
+may be, says :mod:`~gml_mmaction.video.limits`.
 """
 
 import io
-import os
 import re
 import tarfile
 import warnings
 import zipfile
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 import cv2
 import numpy as np
@@ -20,7 +17,8 @@ from PIL import Image
 
 from ..errors import VideoError
 from .files import is_image
-from .frames import Frames
+from .frames import SIZES_DIFFER, Frames
+from .limits import Budget, check_pixels
 
 __all__ = ['ImageSequence']
 
@@ -29,13 +27,16 @@ class ImageSequence(Frames):
     """Images in a folder or archive, read as the frames of a video.
 
     Frame i is the i-th image by the numbers in the file names (``2.png``
-    before ``10.png``); they may have gaps, see ``names``. Each frame has the
-    size of its image. An archive is read once, from front to back, and the
-    images asked for are held as the bytes they are stored as.
+    before ``10.png``); they may have gaps, see ``names``. An archive is read
+    once, from front to back, and the images asked for are held as the bytes
+    they are stored as.
 
     Args:
         path: A folder, or an archive (zip, tar, tar.gz, ...).
         member: Folder inside ``path``; ``''`` for the images at its top.
+        one_size: Bring images of another size to that of the first, as those
+            of a video are; without, each frame has the size of its image, as
+            crops of a face may have.
 
     Attributes:
         names: File names, in the order of the frames.
@@ -44,6 +45,7 @@ class ImageSequence(Frames):
         width: Of the first image in pixels.
         height: Of the first image in pixels.
         broken_at: The first image that could not be decoded.
+        notes: What was changed, one line each.
 
     Raises:
         VideoError: There are no images (``'empty'``), or the archive or the
@@ -53,8 +55,12 @@ class ImageSequence(Frames):
 
     fps = 0.0
 
-    def __init__(self, path: str | Path, member: str = '') -> None:
+    def __init__(
+        self, path: str | Path, member: str = '', *, one_size: bool = True
+    ) -> None:
         self.path = Path(path)
+        self.notes: list[str] = []
+        self._one_size = False
         if self.path.is_dir():
             images = _list_folder(self.path / member)
         else:
@@ -68,20 +74,32 @@ class ImageSequence(Frames):
         if first is None:
             raise VideoError('unreadable', f'{self.names[0]} is no image')
         self.height, self.width = first.shape[:2]
+        self._one_size = one_size
 
     def _read(self, index: int) -> np.ndarray | None:
         image = self._images[index]
         if isinstance(image, Path):
+            if image.exists() and not (image.is_file() or image.is_dir()):
+                # a device may have no end
+                raise VideoError('unreadable', f'{image.name}: is a device')
             image = image.read_bytes()
-        if image:
-            _check_pixels(self.names[index], image)
+        if image and _is_image(self.names[index], image):
             frame = cv2.imdecode(
                 np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR
             )
             if frame is not None:
-                return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+                return self._fit(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
         self.broken_at = index
         return None
+
+    def _fit(self, frame: np.ndarray) -> np.ndarray:
+        if not self._one_size or frame.shape[:2] == (self.height, self.width):
+            return frame
+        if SIZES_DIFFER not in self.notes:
+            self.notes.append(SIZES_DIFFER)
+        return cv2.resize(
+            frame, (self.width, self.height), interpolation=cv2.INTER_LINEAR
+        )
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -93,49 +111,17 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _list_folder(folder: Path) -> dict[str, Path]:
-    return {  # a device may have no end
-        path.name: path
-        for path in folder.iterdir()
-        if is_image(path.name) and path.is_file()
+    return {
+        path.name: path for path in folder.iterdir() if is_image(path.name)
     }
 
 
-class Budget:
-    """How many bytes an archive may still unpack to."""
-
-    def __init__(self) -> None:
-        self.left = self.limit = _setting('GML_MAX_UNPACKED_MB', 2000)
-
-    def read(self, file: IO[bytes]) -> bytes:
-        """Read a file of the archive.
-
-        Raises:
-            VideoError: There is more in it than is left.
-        """
-        data = file.read(self.left + 1)
-        self.left -= len(data)
-        if self.left < 0:
-            raise VideoError(
-                'unreadable',
-                f'its images unpack to more than {self.limit // 10**6} MB; '
-                'set GML_MAX_UNPACKED_MB, or unpack it to a folder',
-            )
-        return data
-
-
-def _setting(name: str, default: int) -> int:
-    """A number of millions from the environment."""
-    text = os.environ.get(name, '')
-    return (int(text) if text.isdecimal() else default) * 10**6
-
-
-def _check_pixels(name: str, image: bytes) -> None:
-    """Refuse an image that is too large, by its header.
+def _is_image(name: str, image: bytes) -> bool:
+    """Look at an image's header, before it is decoded.
 
     Raises:
-        VideoError: It is.
+        VideoError: It is too large.
     """
-    limit = _setting('GML_MAX_MEGAPIXELS', 64)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
@@ -143,14 +129,22 @@ def _check_pixels(name: str, image: bytes) -> None:
                 width, height = header.size
     except Image.DecompressionBombError:
         width = height = 10**6
-    except Exception:  # OpenCV says whether it is an image
-        return
-    if width * height > limit:
+    except Exception:  # Pillow has many
+        return False
+    check_pixels(name, width, height)
+    return True
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Read a file of an archive, as much as it says."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # a few bytes of bzip2 or LZMA are unpacked whole, to any size
         raise VideoError(
             'unreadable',
-            f'{name} has more than {limit // 10**6} million pixels; make it '
-            'smaller, or set GML_MAX_MEGAPIXELS',
+            'no archive of images that are stored or deflated; pack it anew',
         )
+    with archive.open(member) as file:
+        return file.read(member.file_size)
 
 
 def _read_archive(path: Path, folder: PurePosixPath) -> dict[str, bytes]:
@@ -164,14 +158,18 @@ def _read_archive(path: Path, folder: PurePosixPath) -> dict[str, bytes]:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                for name in filter(wanted, archive.namelist()):
-                    with archive.open(name) as file:
-                        images[PurePosixPath(name).name] = budget.read(file)
+                members = [m for m in archive.infolist() if wanted(m.filename)]
+                # more than an entry says is never read of it
+                budget.take(sum(member.file_size for member in members))
+                for member in members:
+                    name = PurePosixPath(member.filename).name
+                    images[name] = _read_member(archive, member)
             return images
         with tarfile.open(path) as archive:
             for entry in archive:
                 if entry.isfile() and wanted(entry.name):
-                    image = budget.read(archive.extractfile(entry))
+                    budget.take(entry.size)
+                    image = archive.extractfile(entry).read()
                     images[PurePosixPath(entry.name).name] = image
     except (FileNotFoundError, VideoError):
         raise

@@ -21,8 +21,9 @@ from ..errors import VideoError
 from ..io.text import printable
 from . import mp4
 from .files import ARCHIVES
-from .frames import Frames
+from .frames import SIZES_DIFFER, Frames
 from .images import ImageSequence
+from .limits import check_pixels, most_pixels
 
 __all__ = ['VideoReader', 'open_video']
 
@@ -83,7 +84,12 @@ class VideoReader(Frames):
         self._decoder = _Decoder(self.path)
         first = self._decoder.next()
         if first is None:
-            raise VideoError('unreadable', NOTHING)
+            why = NOTHING
+            if self._decoder.refused:
+                limit = most_pixels() // 10**6
+                why += f', or it has more than {limit} million pixels'
+                why += ' (GML_MAX_MEGAPIXELS sets the limit)'
+            raise VideoError('unreadable', why)
         self._size = self._square_size(first)
         self._first = self._convert(first)
         self.height, self.width = self._first.shape[:2]
@@ -144,6 +150,7 @@ class VideoReader(Frames):
             width = round(width * ratio)
         else:
             height = round(height / ratio)
+        check_pixels(f'a frame of {width}x{height}', width, height)
         self.notes.append(
             f'pixels are not square: {frame.width}x{frame.height} '
             f'stretched to {width}x{height}'
@@ -161,10 +168,9 @@ class VideoReader(Frames):
     def _fit(self, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
         stored = self._decoder.size
-        if stored and (width, height) != stored:
-            note = 'the size of frames changes; all brought to the first'
-            if note not in self.notes:
-                self.notes.append(note)
+        changed = stored and (width, height) != stored
+        if changed and SIZES_DIFFER not in self.notes:
+            self.notes.append(SIZES_DIFFER)
         return cv2.resize(image, self._size, interpolation=cv2.INTER_LINEAR)
 
     def _read(self, index: int) -> np.ndarray | None:
@@ -250,7 +256,10 @@ class _Decoder:
         start: Of the file in ticks; None where unknown.
         fps: Mean frames per second as the container says; 0 where unknown.
         pixel_ratio: Width to height of a pixel.
+        refused: Whether it met a frame that may be too large.
     """
+
+    refused = False
 
     def __init__(self, path: Path, counting: bool = False) -> None:
         self._path = path
@@ -259,10 +268,12 @@ class _Decoder:
         self.position = 0
         self.failed = self.sought = False
         self.size: tuple[int, int] | None = None
+        # FFmpeg, too, decodes a frame to learn of its format
+        self._limit = {'max_pixels': str(most_pixels())}
         try:
             # no name is an address: absolute, and said to be a file
             self._container = av.open(
-                f'file:{path.absolute()}', options=dict(OPTIONS)
+                f'file:{path.absolute()}', options={**OPTIONS, **self._limit}
             )
         except FileNotFoundError:
             raise
@@ -301,12 +312,15 @@ class _Decoder:
                 f'no decoder for its codec{_codec(self._path)}; convert it: '
                 'ffmpeg -i IN -c:v libx264 -crf 12 OUT.mp4',
             )
+        codec = stream.codec_context
+        size = codec.width or 0, codec.height or 0
+        check_pixels(f'a frame of {size[0]}x{size[1]}', *size)
         # more threads would decode damaged frames differently each time
-        stream.codec_context.thread_count = 1
-        options = {'err_detect': 'explode'}
+        codec.thread_count = 1
+        options = {'err_detect': 'explode', **self._limit}
         if counting:  # a fifth of the time
             options['skip_loop_filter'] = 'all'
-        stream.codec_context.options = options
+        codec.options = options
         return stream
 
     def promised(self) -> list[tuple[int | None, bool]]:
@@ -351,7 +365,8 @@ class _Decoder:
                     continue  # Theora: the frame before is shown on
                 try:
                     frames = packet.decode()
-                except self._av.FFmpegError:
+                except self._av.FFmpegError as error:
+                    self.refused |= isinstance(error, self._av.ArgumentError)
                     # a recording may begin in the middle of a picture
                     self.failed = begun
                     if begun:
@@ -385,6 +400,7 @@ def _codec(path: Path) -> str:
     return f' {printable(name):.40}' if name else ''
 
 
+RAW = b'YUV4MPEG2 '
 LISTS = (b'#EXTM3U', b'ffconcat', b'<')
 
 
@@ -396,23 +412,28 @@ def _is_text(path: Path) -> bool:
     """
     with path.open('rb') as file:
         head = file.read(200)
+    if head.startswith(RAW):  # its pixels may be letters
+        return False
     if head.lstrip(b'\xef\xbb\xbf\t\r\n ').startswith(LISTS):
         return True
     return not any(byte < 9 or 13 < byte < 32 or byte > 126 for byte in head)
 
 
-def open_video(path: str | Path, member: str = '') -> Frames:
+def open_video(
+    path: str | Path, member: str = '', *, one_size: bool = True
+) -> Frames:
     """Open a video file, a folder of images or an archive of images.
 
     Args:
         path: A folder or an archive, by its suffix, is an
             :class:`ImageSequence`; all else is a :class:`VideoReader`.
         member: Folder inside an archive or folder.
+        one_size: See :class:`ImageSequence`; videos have one in any case.
 
     Raises:
         VideoError: As the two classes.
     """
     path = Path(path)
     if path.is_dir() or path.name.lower().endswith(ARCHIVES):
-        return ImageSequence(path, member)
+        return ImageSequence(path, member, one_size=one_size)
     return VideoReader(path)

@@ -35,7 +35,7 @@ def read_scalars(work_dir: str | Path) -> Curves:
 
 
 def _rows(path: Path) -> Iterator[dict]:
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding='utf-8').splitlines():
         try:
             row = json.loads(line)
         except ValueError:

@@ -2,7 +2,9 @@
 
 import os
 import tempfile
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,12 +85,13 @@ class _Finder:
         found = []
         for track in self._tracks:
             clips = track['clips']
-            span = clips[0]['stop'] - clips[0]['start']
-            place = (index - track['start']) // span
-            if 0 <= place < len(clips):
-                offset = index - clips[place]['start']
-                heat = self._map(track['track'], place, offset / span)
-                score = clips[place]['score']
+            place = bisect_right(clips, index, key=itemgetter('start')) - 1
+            if place >= 0 and index < clips[place]['stop']:
+                clip = clips[place]
+                span = clip['stop'] - clip['start']
+                part = (index - clip['start']) / span
+                heat = self._map(track['track'], place, part)
+                score = clip['score']
                 found.append(
                     Found(track['track'], track['square'], score, heat)
                 )
@@ -162,7 +165,7 @@ def moment_at(
     heat: Heat,
     seconds: float,
 ) -> Moment | None:
-    """One frame, what was found there, and the motion to the 2nd next.
+    """One frame, what was found there, and the motion to the next taken.
 
     Args:
         reader: The video, open.
@@ -178,7 +181,9 @@ def moment_at(
     if not 0 <= index <= reader.num_frames:
         return None
     index = min(index, end - 1)
-    frame, later = reader.frames_at([index, min(index + 2, end - 1)])
+    rate = prediction['video'].get('rate')
+    step = max(1, round(reader.fps / rate)) if reader.fps and rate else 2
+    frame, later = reader.frames_at([index, min(index + step, end - 1)])
     if later.shape != frame.shape:  # of images
         later = frame
     faces = _Finder(prediction, heat).at(index)

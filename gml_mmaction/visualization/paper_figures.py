@@ -7,7 +7,8 @@ real and fake compare.
 Images are RGB, uint8, ``(H, W, 3)``; maps are ``(h, w)``, 0 or above.
 """
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..faces import crop, detect_faces, square_around
-from ..video import VideoError, open_video
+from ..io.text import figure_text
+from ..video import Frames, Taken, VideoError, open_video
 from .flow import GAIN, draw_flow, optical_flow
 
 __all__ = ['FaceClip', 'draw_cam', 'draw_fig1', 'draw_fig3', 'face_clip']
@@ -48,29 +50,31 @@ class FaceClip:
         label: 0 real, 1 fake, None unknown.
         crops: ``(S, S, 3)`` RGB uint8 each.
         frames: Numbers of their frames in the video.
-        fps: Of the video, 0 where unknown.
+        seconds: Their times; None where unknown.
     """
 
     name: str
     label: int | None
     crops: Sequence[np.ndarray]
     frames: Sequence[int]
-    fps: float
+    seconds: Sequence[float | None]
 
     def caption(self, i: int) -> str:
         """Video and moment of a crop, a line each."""
-        frame = self.frames[i]
-        when = f'{frame / self.fps:.2f} s' if self.fps else f'frame {frame}'
+        seconds = self.seconds[i]
+        when = f'frame {self.frames[i]}'
+        if seconds is not None:
+            when = f'{seconds:.2f} s'
         name = self.name if len(self.name) <= 16 else self.name[:15] + '…'
-        return f'{name}\n{when}'
+        return f'{figure_text(name)}\n{when}'
 
 
 def face_clip(
     path: str | Path,
     label: int | None,
     *,
+    take: Callable[[Frames], Taken],
     size: int = 224,
-    stride: int = 2,
     num_frames: int = 8,
     start: float = 0.0,
 ) -> FaceClip:
@@ -82,7 +86,8 @@ def face_clip(
         path: A video, or a folder or archive of images.
         label: 0 real, 1 fake, None unknown.
         size: Side of the crops in pixels.
-        stride: From one frame to the next.
+        take: Which frames of the video are taken, such as
+            :meth:`gml_mmaction.apis.detector.Detector.take`.
         num_frames: Crops that are wanted.
         start: Seconds from which on a face is looked for; frames where the
             video has no rate.
@@ -93,25 +98,30 @@ def face_clip(
     """
     try:
         with open_video(path) as video:
-            first = round(start * (video.fps or 1))
-            for begin in range(first, video.num_frames, SEARCH_STRIDE):
-                faces = detect_faces(video.frames_at([begin])[0])
+            taken = take(video)
+            first = bisect_left(taken.indices, video.index_at(start))
+            step = max(1, SEARCH_STRIDE // taken.stride)
+            for begin in range(first, len(taken.indices), step):
+                faces = detect_faces(
+                    video.frames_at([taken.indices[begin]])[0]
+                )
                 if faces:
                     break
             else:
-                raise VideoError('no face', f'none from frame {first} on')
-            frames = range(begin, begin + stride * num_frames, stride)
-            if frames[-1] >= video.num_frames:
+                raise VideoError('no face', f'none from {start:g} s on')
+            frames = taken.indices[begin : begin + num_frames]
+            if len(frames) < num_frames:
                 raise VideoError(
                     'too short',
-                    f'frames {begin} to {frames[-1]} are wanted, there are '
-                    f'{video.num_frames}',
+                    f'{num_frames} frames are wanted from frame {frames[0]} '
+                    f'on, there are {len(frames)}',
                 )
             square = square_around(faces[0].box)
             crops = [crop(f, square, size) for f in video.frames_at(frames)]
+            seconds = [video.seconds_at(frame) for frame in frames]
     except VideoError as error:
         raise VideoError(error.reason, f'{path}: {error.detail}') from error
-    return FaceClip(Path(path).name, label, crops, frames, video.fps)
+    return FaceClip(Path(path).name, label, crops, frames, seconds)
 
 
 def draw_fig1(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..evaluation.cross_data import markdown_table
+from ..io.text import figure_text, printable
 
 __all__ = ['Style', 'mean_scores', 'plot_robustness', 'robustness_table']
 
@@ -97,7 +98,7 @@ def robustness_table(
     lines = [f'- clean: video AUC {clean_auc}']
     if None in scores.values():
         lines.append('- means are over the cells that have a number')
-    lines += [f'- {line}' for line in [*notes, *facts]]
+    lines += [f'- {printable(line)}' for line in [*notes, *facts]]
     return '\n'.join([*markdown_table(rows), '', *lines]) + '\n'
 
 
@@ -145,7 +146,7 @@ def plot_robustness(
     axis.set_xlim(min(levels, default=1) - 0.2, max(levels, default=1) + 0.2)
     axis.set_ylim(top=min(axis.get_ylim()[1], 1.005))
     axis.grid(alpha=0.3)
-    figure.suptitle(title, fontsize='medium')
+    figure.suptitle(figure_text(title), fontsize='medium')
     figure.legend(*axis.get_legend_handles_labels(), loc='outside right')
     figure.savefig(out, dpi=150)
     return Path(out)

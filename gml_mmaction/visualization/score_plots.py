@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ..evaluation.bootstrap import GRID, Assessment, Estimate, Scores
+from ..io.text import figure_text
 
 __all__ = [
     'draw_histograms',
@@ -170,7 +171,8 @@ def draw_methods(assessments: Sequence[Assessment]) -> Figure:
             for y, group in enumerate(groups)
             if group in results
         }
-        _bars(axis, places, thickness, style).set_label(assessment.scores.name)
+        bars = _bars(axis, places, thickness, style)
+        bars.set_label(figure_text(assessment.scores.name))
     level = drawn[0][0].scores.level
     confidence = _percent(drawn[0][0])
     axis.axvline(0.5, color=GREY, linewidth=1)
@@ -178,7 +180,9 @@ def draw_methods(assessments: Sequence[Assessment]) -> Figure:
         xlabel=f'{level} AUC, bars from chance on; {confidence} intervals'
     )
     axis.set_xlim(min(0.48, axis.get_xlim()[0]), 1)
-    axis.set_yticks(range(len(groups)), ['all fakes', *groups[1:]])
+    axis.set_yticks(
+        range(len(groups)), ['all fakes', *map(figure_text, groups[1:])]
+    )
     axis.set_ylim(len(groups) - 0.5, -0.5)
     axis.grid(axis='x', alpha=0.3)
     axis.set_axisbelow(True)
@@ -251,7 +255,7 @@ def _percent(assessment: Assessment) -> str:
 def _legend_line(assessment: Assessment, number: str) -> str:
     text = f'{number.upper()} {assessment.overall.estimates[number].text(3)}'
     unbroken = text.replace(' ', '\N{NO-BREAK SPACE}')
-    return f'{assessment.scores.name}: {unbroken}'
+    return f'{figure_text(assessment.scores.name)}: {unbroken}'
 
 
 def _brackets(drawn: Sequence[tuple[Assessment, dict]]) -> str:
@@ -288,7 +292,7 @@ def _histogram(axis: Axes, scores: Scores) -> None:
             edgecolor=colour,
             label=name,
         )
-    title = scores.name
+    title = figure_text(scores.name)
     if scores.threshold is not None:
         axis.axvline(
             scores.threshold,

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..io.text import figure_text
+
 __all__ = [
     'TRACK_COLOURS',
     'draw_timeline',
@@ -92,10 +94,13 @@ def draw_timeline(
     )
     axis.grid(alpha=0.3)
     figure.suptitle(
-        f'{_short(prediction["input"])}\n{verdict_line(prediction)}',
+        f'{figure_text(_short(prediction["input"]))}\n'
+        f'{figure_text(verdict_line(prediction))}',
         fontsize='medium',
     )
-    figure.supxlabel(_caption(detector), fontsize='x-small', color='#555555')
+    figure.supxlabel(
+        figure_text(_caption(detector)), fontsize='x-small', color='#555555'
+    )
     figure.savefig(out, dpi=150)
     return Path(out)
 

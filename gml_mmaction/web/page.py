@@ -9,6 +9,8 @@ from collections.abc import Callable
 from fastapi import FastAPI
 from nicegui import context, ui
 
+from ..io.text import counted, printable
+from ..video.files import VIDEO_SUFFIXES
 from .parts import STYLE, ProgressBar, alert, text
 from .result import Result
 from .visits import Case, Visit, Visits
@@ -18,6 +20,7 @@ __all__ = ['mount']
 TITLE = 'Face forgery detection'
 LOOK_EVERY = 0.3  # seconds
 RECONNECT = 5.0  # seconds; a visitor who is away for longer has left
+ACCEPTED = ','.join(['video/*', *sorted(VIDEO_SUFFIXES)])
 PRIMARY = '#0072B2'  # dark enough for text on white
 # The body is the file itself, so that the server can count what comes in.
 SEND = """(event) => {
@@ -80,14 +83,14 @@ class Page:
             text('strong', 'Drop a video here, or click to choose one')
             text(
                 'div',
-                f'At most {limits.megabytes:g} MB and {limits.minutes:g} '
-                'minutes. It goes to the machine that runs this page and '
-                'nowhere else, and is removed there when you leave, choose '
-                f'another, or do nothing for {limits.keep_minutes:g} minutes.',
+                f'At most {limits.megabytes:g} MB and '
+                f'{counted(limits.minutes, "minute")}. It goes to the machine '
+                'that runs this page and nowhere else, and is removed there '
+                'when you leave, choose another, or do nothing for '
+                f'{counted(limits.keep_minutes, "minute")}.',
             )
             ui.element('input').props(
-                'type=file accept="video/*,.mkv,.avi,.mov,.mp4,.webm,.ts" '
-                'aria-label="Video to analyse"'
+                f'type=file accept="{ACCEPTED}" aria-label="Video to analyse"'
             ).on(
                 'change',
                 js_handler=SEND % self.visit.address('video'),
@@ -96,7 +99,7 @@ class Page:
     def look(self) -> None:
         """Show what has changed."""
         visit = self.visit
-        self.error.set_text(visit.message)
+        self.error.set_text(printable(visit.message))
         self.error.set_visibility(bool(visit.message))
         stage, case = visit.stage, visit.case
         shown = (case, stage if stage in ('done', 'failed') else 'waiting')

@@ -3,6 +3,7 @@
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
+from ..io.text import printable
 from .line import Job, Line
 
 __all__ = ['STYLE', 'ProgressBar', 'alert', 'text']
@@ -42,7 +43,7 @@ ul { padding-left: 1.2em; list-style: disc; margin: 4px 0; }
 
 def text(tag: str, content: str = '') -> TextElement:
     """Return an element of text, which is never read as HTML."""
-    return TextElement(tag=tag, text=content)
+    return TextElement(tag=tag, text=printable(content))
 
 
 def alert(content: str = '') -> TextElement:
@@ -62,7 +63,7 @@ class ProgressBar:
 
     def show(self, line: str, done: int, total: int) -> None:
         """Show a line and the share that is done."""
-        self._line.set_text(line)
+        self._line.set_text(printable(line))
         self._bar.set_value(done / total if total else 0)
 
     def show_job(self, line: Line, job: Job, doing: str) -> None:

@@ -14,7 +14,7 @@ import sys
 import warnings
 import webbrowser
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,9 +25,12 @@ from fastapi.responses import FileResponse, PlainTextResponse, Response
 from starlette.requests import ClientDisconnect
 
 from ..errors import GMLError
+from ..io.text import printable
 from ..video import VideoError
+from ..video.limits import check_limits
 from .guard import LOOPBACK, Guard
 from .page import mount
+from .timeouts import timed_protocol
 from .visits import Case, Limits, UploadError, Visit, Visits
 
 __all__ = ['ServerError', 'build_app', 'listen', 'serve']
@@ -58,7 +61,9 @@ def serve(
 
     Raises:
         ServerError: The address cannot be listened on.
+        SettingError: A limit in the environment is no number.
     """
+    check_limits()
     # NiceGUI looks through all live objects, PyTorch's deprecated ones, too
     warnings.filterwarnings('ignore', category=FutureWarning, module='nicegui')
     with listen(host, port) as sock:
@@ -80,13 +85,16 @@ def serve(
         mount(app, visits)
         config = uvicorn.Config(
             app,
+            http=timed_protocol(visits.limits.wait_seconds),
+            loop='asyncio',  # uvloop raises where a visitor has gone
             log_level='warning',
             access_log=False,
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE,
         )
-        uvicorn.Server(config).run(sockets=[sock])
+        with suppress(KeyboardInterrupt):  # raised anew when all is closed
+            uvicorn.Server(config).run(sockets=[sock])
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -137,11 +145,12 @@ def build_app(
     app = FastAPI(
         lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
     )
+    looking = asyncio.Lock()  # at one video at a time: it takes memory
     app.add_middleware(Guard, hosts=LOOPBACK if host in LOOPBACK else None)
 
     @app.post('/visit/{token}/video')
     async def upload(token: str, request: Request) -> Response:
-        return await _receive(visits, _find(visits, token), request)
+        return await _receive(visits, _find(visits, token), request, looking)
 
     @app.get('/visit/{token}/{name}')
     async def download(token: str, name: str) -> FileResponse:
@@ -167,23 +176,35 @@ def _find(visits: Visits, token: str) -> Visit:
     return visit
 
 
-async def _receive(visits: Visits, visit: Visit, request: Request) -> Response:
+async def _receive(
+    visits: Visits, visit: Visit, request: Request, looking: asyncio.Lock
+) -> Response:
     """Take a video in and put it into the line, or say what is wrong."""
     name = _shown_name(request.headers.get('x-file-name', ''))
-    case = visits.begin(visit, name)
+    try:
+        case = visits.begin(visit, name)
+    except UploadError as error:
+        visit.message = _one_line(name, error)
+        return _refusal(visit.message, 503)
     try:
         await _store(request, case, visits.limits)
-        await run_in_threadpool(visits.limits.check_length, case.video)
+        async with looking:
+            await run_in_threadpool(visits.limits.check_length, case.video)
     except ClientDisconnect:
-        visit.drop(f'{name}: the upload was broken off', case)
-        raise
+        line = f'{name}: the upload was broken off, or stood still'
+        visit.drop(line, case)
+        return _refusal(line, 400)
     except (UploadError, VideoError, OSError) as error:
         line = _one_line(name, error)
         visit.drop(line, case)
-        return PlainTextResponse(line, 422, headers={'connection': 'close'})
+        return _refusal(line, 422)
     if visit.case is case:
         visits.analyse(case)
     return PlainTextResponse('received', 202)
+
+
+def _refusal(line: str, status: int) -> Response:
+    return PlainTextResponse(line, status, headers={'connection': 'close'})
 
 
 async def _store(request: Request, case: Case, limits: Limits) -> None:
@@ -216,4 +237,4 @@ def _shown_name(header: str) -> str:
 def _one_line(name: str, error: Exception) -> str:
     if isinstance(error, OSError):
         return f'{name}: cannot be stored ({error.strerror or error})'
-    return f'{name}: {error}'
+    return printable(f'{name}: {error}')

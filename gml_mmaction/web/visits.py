@@ -21,6 +21,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from ..io.files import write_json
+from ..io.text import counted
 from ..video import open_video
 from .line import Job, Line, Progress
 
@@ -42,11 +43,16 @@ class Limits:
         megabytes: Size of a file, in 10^6 bytes.
         minutes: Length of a video.
         keep_minutes: Time without any use after which files are removed.
+        uploads: Videos that come in or wait for their analysis at once.
+        wait_seconds: How long a connection may keep the server waiting, see
+            :mod:`~gml_mmaction.web.timeouts`.
     """
 
     megabytes: float = 500
     minutes: float = 10
     keep_minutes: float = 60
+    uploads: int = 8
+    wait_seconds: float = 10
 
     @property
     def num_bytes(self) -> int:
@@ -73,7 +79,7 @@ class Limits:
         if seconds > 60 * self.minutes:
             raise UploadError(
                 f'{seconds / 60:.1f} minutes long; '
-                f'{self.minutes:g} minutes are the limit'
+                f'the limit is {counted(self.minutes, "minute")}'
             )
 
 
@@ -105,8 +111,8 @@ class Case:
         """Analyse the video; write the files of tools/predict.py."""
         with self._writing():
             result = inferencer.analyse(self.video, progress, name=self.name)
-            content = dict(result.prediction, detector=inferencer.detector)
-            write_json(self._add('prediction.json'), content)
+            report = inferencer.report(result)
+            write_json(self._add('prediction.json'), report)
             if result.prediction['video']:
                 result.draw_timeline(self._add('timeline.png'))
             return result
@@ -274,7 +280,18 @@ class Visits:
         return visit
 
     def begin(self, visit: Visit, name: str) -> Case:
-        """Make room for a video; the one before is removed."""
+        """Make room for a video; the one before is removed.
+
+        Raises:
+            UploadError: Others have as many under way as may be; the
+                visitor's own video stays.
+        """
+        others = (v for v in self._visits.values() if v is not visit)
+        if sum(other.busy for other in others) >= self.limits.uploads:
+            raise UploadError(
+                'not taken, as many videos as may be at once '
+                f'({self.limits.uploads}) are under way; try again later'
+            )
         visit.drop()
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         visit.case = Case(folder, name)
@@ -303,7 +320,7 @@ class Visits:
             if idle and visit.case is not None and not visit.busy:
                 visit.drop(
                     f'The files of {visit.case.name} were removed after '
-                    f'{minutes:g} minutes without use.'
+                    f'{counted(minutes, "minute")} without use.'
                 )
 
     def shut_down(self) -> None:

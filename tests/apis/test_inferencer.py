@@ -1,13 +1,16 @@
 """Videos of one's own get a verdict."""
 
 import json
+import os
 import shutil
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny import CONFIG, REPO, TINY, write_detector, write_prepared
+from videos import write
 
 from gml_mmaction.apis import (
     ForgeryInferencer,
@@ -16,6 +19,7 @@ from gml_mmaction.apis import (
     load_detector,
 )
 from gml_mmaction.apis.analysis import VERDICTS
+from gml_mmaction.apis.detector import DetectorError
 from gml_mmaction.apis.inferencer import InputError
 from gml_mmaction.video import open_video
 
@@ -39,6 +43,39 @@ def talking(talking_head, tmp_path_factory):
     return talking_head(tmp_path_factory.mktemp('talking') / 'a.mp4', 70)
 
 
+def test_a_video_of_any_name_gets_a_verdict(
+    checkpoint, talking, run_python, tmp_path, monkeypatch
+):
+    """In a locale without UTF-8, whose signs the words have."""
+    for name, value in (
+        *(('LC_ALL', 'C'), ('PYTHONUTF8', '0')),
+        *(('PYTHONCOERCECLOCALE', '0'), ('PYTHONIOENCODING', 'ascii')),
+    ):
+        monkeypatch.setenv(name, value)
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    names = [b'\xff', b'a\n\x1b[2J', b'n' * 245, b'$\\frac$', 'é'.encode()]
+    for name in names:
+        shutil.copy(talking, folder / os.fsdecode(name + b'.mp4'))
+    done = run_python(
+        str(REPO / 'tools/predict.py'),
+        *(str(folder), '--checkpoint', str(checkpoint), '--quiet'),
+        *('--out', str(tmp_path / 'out'), '--no-overlay', '--device', 'cpu'),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+    lines = done.stdout.split('\n')
+    verdicts = [line for line in lines if line.startswith(str(folder))]
+    assert len(verdicts) == len(names)
+    assert all('threshold 0.450' in line for line in verdicts)
+    written = sorted((tmp_path / 'out').iterdir())
+    assert len(written) == len(names)
+    for place in written:
+        assert place.name.isprintable()
+        assert (place / 'timeline.png').stat().st_size
+        assert json.loads((place / 'prediction.json').read_text())['score']
+
+
 @pytest.fixture(scope='module')
 def empty_room(write_video, tmp_path_factory):
     path = tmp_path_factory.mktemp('empty') / 'room.mp4'
@@ -56,6 +93,94 @@ def test_clips_are_eight_frames_each_every_second_of_the_video(
     assert [clip['stop'] for clip in track['clips']] == [16, 32, 48, 64]
     assert track['clips'][1]['seconds'] == [0.64, 1.28]
     assert (track['start'], track['stop']) == (0, 70)
+
+
+@pytest.fixture(scope='module')
+def portraits(draw_faces):
+    """Frames of a face that moves, as at 25 a second."""
+    rng = np.random.default_rng(3)
+    steps = np.cumsum(rng.integers(-2, 3, (48, 2)), axis=0)
+    return [draw_faces((30 + dx, 20 + dy, 120)) for dx, dy in steps]
+
+
+def lossless(path, frames, **options):
+    return write(path, frames, codec='ffv1', pix_fmt='yuv444p', **options)
+
+
+def test_frames_are_taken_by_time_at_the_rate_of_the_training(
+    inferencer, portraits, tmp_path
+):
+    usual = lossless(tmp_path / 'a.mkv', portraits)
+    doubled = [frame for frame in portraits for _ in range(2)]
+    fast = lossless(tmp_path / 'b.mkv', doubled, fps=50)
+    one, two = (inferencer.analyse(p).prediction for p in (usual, fast))
+    (track,), (same) = one['tracks'], two['tracks'][0]
+    assert [clip['score'] for clip in same['clips']] == pytest.approx(
+        [clip['score'] for clip in track['clips']]
+    )
+    assert [c['start'] for c in same['clips']] == [0, 32, 64]
+    assert [c['seconds'] for c in same['clips']] == [
+        c['seconds'] for c in track['clips']
+    ]
+    assert one['video']['rate'] == two['video']['rate'] == 12.5
+    assert two['notes'] == []
+
+
+def test_a_video_with_too_few_frames_is_taken_whole_and_says_so(
+    inferencer, portraits, tmp_path
+):
+    path = lossless(tmp_path / 'a.mkv', portraits[:24], fps=10)
+    prediction = inferencer.analyse(path).prediction
+    (note,) = prediction['notes']
+    assert note.startswith('10 frames a second, fewer than the 12.5 wanted')
+    assert prediction['video']['rate'] == 10
+    clips = prediction['tracks'][0]['clips']
+    assert [clip['start'] for clip in clips] == [0, 8, 16]
+    assert clips[-1]['seconds'] == [1.6, 2.4]
+
+
+def test_no_clip_reaches_over_a_gap_in_time(inferencer, portraits, tmp_path):
+    times = [40 * i + 4000 * (i >= 20) for i in range(48)]
+    path = lossless(tmp_path / 'a.mkv', portraits, times=times)
+    prediction = inferencer.analyse(path).prediction
+    assert [track['start'] for track in prediction['tracks']] == [0, 20]
+    spans = [c['seconds'] for t in prediction['tracks'] for c in t['clips']]
+    assert spans == [[0.0, 0.64], [4.8, 5.44]]
+    assert prediction['notes'][0].startswith('no frames for up to 4.')
+
+
+def test_the_overlay_and_the_moment_show_the_clip_of_each_frame(
+    inferencer, portraits, tmp_path
+):
+    doubled = [frame for frame in portraits for _ in range(2)]
+    path = lossless(tmp_path / 'b.mkv', doubled, fps=50)
+    analysis = inferencer.analyse(path)
+    (track,) = analysis.prediction['tracks']
+    for clip in track['clips']:
+        for index in (clip['start'], clip['stop'] - 1):
+            moment = analysis.moment(index / 50)
+            assert (moment.index, moment.score) == (index, clip['score'])
+
+
+def test_a_checkpoint_without_its_rate_says_so(tmp_path, portraits):
+    training = dict(source='mine', size=64, stride=2)
+    path = write_detector(tmp_path / 'old.pth', training=training)
+    detector = load_detector(path, 'cpu')
+    assert detector.rates is None
+    assert 'every 2nd of the video, at whatever rate' in ' '.join(
+        detector.words
+    )
+    video = lossless(tmp_path / 'a.mkv', portraits[:24], fps=10)
+    prediction = analyse(detector, video).prediction
+    assert prediction['tracks'][0]['clips'][0]['stop'] == 16
+
+
+@pytest.mark.parametrize('rates', [{'low': 1}, [1, 2, 3], 'fast', -1])
+def test_rates_that_cannot_be_are_refused(rates, tmp_path):
+    training = dict(source='mine', size=64, stride=2, rates=rates)
+    path = write_detector(tmp_path / 'bad.pth', training=training)
+    with pytest.raises(DetectorError, match=r'bad\.pth: .* rates'):
+        load_detector(path, 'cpu')
 
 
 def test_a_track_is_the_mean_of_its_clips_and_a_video_its_highest_track(
@@ -176,7 +301,8 @@ def test_a_huge_frame_is_not_doubled_and_a_note_says_so(
     prediction = inferencer.analyse(frames).prediction
     assert prediction['status'] == 'ok'
     assert prediction['notes'] == [
-        '3860x2180: faces below 80 pixels are not looked for'
+        'its frame rate is not known; every 2nd frame taken',
+        '3860x2180: faces below 80 pixels are not looked for',
     ]
 
 
@@ -349,6 +475,51 @@ def test_the_command_prints_a_line_each_and_tells_by_its_exit_code(
     assert f'{empty_room}: no face: none was found' in printed
     assert 'A score is not a proof' in printed
     assert 'Trained on data of source ffpp' in printed
+
+
+def test_files_of_a_folder_that_are_not_read_are_named(
+    inferencer, checkpoint, talking, tmp_path, load_tool, monkeypatch, capsys
+):
+    folder = tmp_path / 'folder'
+    (folder / 'below').mkdir(parents=True)
+    shutil.copy(talking, folder / 'a.mp4')
+    (folder / 'notes\x1b[2J.txt').touch()
+    lines = [
+        f'{folder}/below: not read: a folder, give it by itself',
+        f'{folder}/notes\\x1b[2J.txt: not read: no video',
+    ]
+    assert inferencer(folder, show_progress=False)['unread'] == lines
+    assert inferencer(talking, show_progress=False)['unread'] == []
+    monkeypatch.syspath_prepend(str(REPO / 'tools'))
+    load_tool('predict').main(
+        [
+            *(str(folder), '--checkpoint', str(checkpoint), '--quiet'),
+            *('--no-overlay', '--out', str(tmp_path / 'out')),
+        ]
+    )
+    assert capsys.readouterr().out.splitlines()[:2] == lines
+
+
+def test_made_up_training_data_are_said_first(
+    talking, tmp_path, load_tool, monkeypatch, capsys
+):
+    origin = 'made-up videos of one portrait, no real forgery'
+    checkpoint = write_detector(tmp_path / 'made_up.pth')
+    loaded = torch.load(checkpoint, weights_only=True)
+    loaded['meta']['provenance']['training']['origin'] = origin
+    torch.save(loaded, checkpoint)
+    monkeypatch.syspath_prepend(str(REPO / 'tools'))
+    load_tool('predict').main(
+        [
+            *(str(talking), '--checkpoint', str(checkpoint), '--quiet'),
+            *('--no-overlay', '--out', str(tmp_path / 'out')),
+        ]
+    )
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == f'Trained on {origin}.'
+    report = json.loads((tmp_path / 'out/a/prediction.json').read_text())
+    assert next(iter(report.items())) == ('origin', f'trained on {origin}')
+    assert report['detector']['words'][0] == printed[0]
 
 
 def test_the_command_ends_with_one_line_without_a_detector(

@@ -9,6 +9,11 @@ import cv2
 import numpy as np
 import pytest
 from mmaction.registry import DATASETS, TRANSFORMS
+from mmengine.dataset import (
+    ClassBalancedDataset,
+    ConcatDataset,
+    RepeatDataset,
+)
 from torch.utils.data import DataLoader
 
 from gml_mmaction.datasets import (
@@ -16,6 +21,7 @@ from gml_mmaction.datasets import (
     ClipAugment,
     FaceClipDataset,
 )
+from gml_mmaction.datasets.samplers import Draw
 from gml_mmaction.errors import GMLError
 from gml_mmaction.video import VideoError
 
@@ -299,3 +305,24 @@ def test_a_video_that_is_none_is_named_by_a_loaders_process_too(boxes):
     loader = DataLoader(build(boxes), num_workers=1, batch_size=None)
     with pytest.raises(VideoError, match=r'empty: .*a\.mp4'):
         next(iter(loader))
+
+
+@pytest.mark.parametrize(
+    ('wrap', 'index'),
+    [
+        (lambda inner: inner, 3),
+        (lambda inner: ConcatDataset([inner, inner]), 4 + 3),
+        (lambda inner: RepeatDataset(inner, 3), 4 + 3),
+        (lambda inner: ClassBalancedDataset(inner, 1e-3), 3),
+    ],
+    ids=['plain', 'concat', 'repeat', 'balanced'],
+)
+def test_a_numbered_draw_is_the_same_within_every_wrapper(crops, wrap, index):
+    inner = build(crops, test_mode=False)  # item 3 has 43 starts
+    expected = [frame_numbers(inner[Draw(3, 5, n)])[0] for n in range(9)]
+    assert len(set(expected)) > 4
+    dataset = wrap(inner)
+    for seed in (0, 1):  # whatever was drawn before
+        np.random.seed(seed)
+        draws = [dataset[Draw(index, 5, n)] for n in range(9)]
+        assert [frame_numbers(item)[0] for item in draws] == expected

@@ -5,6 +5,7 @@ saved before stays whole, and the training goes on from it.
 """
 
 import resource
+import signal
 import time
 
 import drill
@@ -25,6 +26,7 @@ def training(tmp_path):
     class Training:
         def __init__(self):
             self.data, self.run = data, run
+            self.command = drill.command(data, config, run)
 
         def start(self, *options):
             self.process = drill.start(
@@ -122,4 +124,25 @@ def test_a_loss_that_is_no_number_ends_a_real_run_in_one_line(training):
     assert code == 1, output
     line = only_line(output)
     assert 'the training has diverged' in line
+    assert_whole(training.run)
+
+
+def test_a_second_training_is_told_of_the_first_and_a_killed_one_of_none(
+    training,
+):
+    first = training.start()
+    first.send_signal(signal.SIGSTOP)  # it holds the folder, and stands still
+    before = {p: p.stat().st_mtime_ns for p in training.run.rglob('*')}
+    second = drill.start(training.command)
+    output, _ = second.communicate(timeout=120)
+    assert second.returncode == 1
+    assert output.count('\n') == 1
+    line = only_line(output)
+    assert f'{training.run}: another training is at work there' in line
+    assert f'(process {first.pid} on ' in line
+    assert {p: p.stat().st_mtime_ns for p in training.run.rglob('*')} == before
+    first.kill()  # its loaders' processes, which wait for it, may live on
+    first.wait()
+    done, output = training.goes_on()
+    assert done, output
     assert_whole(training.run)

@@ -17,7 +17,10 @@ def run(tmp_path_factory):
     people += [('f2', 'FaceSwap', ['b'], 1)]
     others = [('r3', 'real', ['c'], 1), ('f3', 'FaceSwap', ['c'], 1)]
     data = write_prepared(
-        folder / 'data', dict(train=people, val=others), source='mine'
+        folder / 'data',
+        dict(train=people, val=others),
+        source='mine',
+        rates=[12.5, 12.5, 15.0],
     )
     cfg = Config.fromfile(REPO / 'configs/gml_xception-small_demo.py')
     loaders = ('train_dataloader', 'val_dataloader')
@@ -53,6 +56,34 @@ def test_the_training_data_are_described_without_their_list(run):
     assert (training['real_videos'], training['fake_videos']) == (1, 2)
     assert training['methods'] == ['Deepfakes', 'FaceSwap']
     assert 'videos' not in training
+
+
+def test_a_run_and_its_words_know_the_rate_of_the_crops(run):
+    best = next(run.glob('best_*.pth'))
+    rates = {'low': 12.5, 'median': 12.5, 'high': 15.0}
+    assert records(best)['training']['rates'] == rates
+    assert load_detector(best).rates == (12.5, 12.5, 15.0)
+    log = next(run.glob('*/*.log')).read_text()
+    assert 'Training crops: 12.5 (12.5 to 15) frames a second' in log
+
+
+@pytest.mark.parametrize('rate', [12.5, 6.25, 30])
+def test_a_test_on_data_of_another_rate_says_so(run, rate, tmp_path):
+    people = [('r1', 'real', ['a'], 1), ('f1', 'Deepfakes', ['a'], 1)]
+    data = write_prepared(tmp_path / 'data', dict(test=people), rates=[rate])
+    cfg = Config.fromfile(REPO / 'configs/gml_xception-small_demo.py')
+    cfg.merge_from_dict(TINY)
+    cfg.test_dataloader.dataset.data_root = str(data)
+    cfg.test_dataloader.num_workers = 0
+    cfg.test_dataloader.persistent_workers = False
+    cfg.load_from = str(next(run.glob('best_*.pth')))
+    cfg.work_dir = str(tmp_path / 'test')
+    host.build_runner(cfg).test()
+    log = next((tmp_path / 'test').glob('*/*.log')).read_text()
+    said = f'{rate:g} frames a second, the training had 12.5 (12.5 to 15)'
+    assert (said in log) == (rate != 12.5)
+    if rate != 12.5:
+        assert f'too {"fast" if rate < 12.5 else "slow"}' in log
 
 
 def test_a_validation_stands_in_a_checkpoint_of_the_weights_validated(run):

@@ -641,6 +641,7 @@ def test_an_older_folder_is_replaced_or_removed(
     [
         {'size': 0},
         {'stride': 0},
+        {'rate': 0},
         {'quality': 101},
         {'lost': 0},
         {'store': 'lmdb'},
@@ -652,3 +653,86 @@ def test_an_option_out_of_range_is_refused(option):
     (name,) = option
     with pytest.raises(ValueError, match=f'^{name} is'):
         CropOptions(**option)
+
+
+@pytest.fixture
+def uneven(draw_faces, tmp_path):
+    """A face in frames of 30 a second, of which some are missing."""
+    rng = np.random.default_rng(2)
+    steps = np.cumsum(rng.integers(-2, 3, (80, 2)), axis=0)
+    kept = [i for i in range(80) if i not in (7, 8, 31, 50)]
+    path = videos.write(
+        tmp_path / 'uneven.mkv',
+        [draw_faces((30 + steps[i, 0], 20 + steps[i, 1], 120)) for i in kept],
+        codec='ffv1',
+        pix_fmt='yuv444p',
+        times=[round(1000 * i / 30) for i in kept],
+    )
+    return path, [i / 30 for i in kept]
+
+
+def test_with_a_rate_crops_are_of_the_frames_nearest_to_its_moments(
+    uneven, extract_one
+):
+    path, times = uneven
+    record, track, crops = extract_one(path, rate=12.5, image='png')
+    moments = np.arange(len(track['frames'])) / 12.5
+    assert track['frames'] == [
+        int(np.argmin(np.abs(np.array(times) - moment))) for moment in moments
+    ]
+    assert (track['start'], track['stop']) == (0, 76)
+    assert track['num_frames'] == len(track['frames']) == len(crops) == 34
+    assert record['rate'] == pytest.approx(12.5, rel=0.01)
+    frames = decode(path)
+    for index, saved in zip(track['frames'], crops, strict=True):
+        assert (crop_by_hand(frames[index], track['square']) == saved).all()
+
+
+def test_the_tracks_of_a_rate_give_the_same_crops_again(
+    uneven, extract, tmp_path
+):
+    record, crops = extract(uneven[0], rate=12.5, image='png')
+    again, same = extract(
+        uneven[0], known=record['tracks'], rate=12.5, image='png'
+    )
+    assert again['tracks'] == record['tracks']
+    assert np.array_equal(crops, same)
+    with pytest.raises(VideoError, match='frames that this rate'):
+        extract(uneven[0], known=record['tracks'], rate=10.0)
+
+
+def test_frames_by_time_go_through_the_codec_as_all_frames_do(
+    uneven, extract, tmp_path
+):
+    path, _ = uneven
+    video = make_video(path, distortions=(('VC', 3),))
+    record, (saved,) = extract(video, rate=12.5, image='png')
+    seed, fps = seed_of('set/a'), record['fps']
+    frames = decode(path)
+    coded = list(distort_frames(frames, (('VC', 3),), seed=seed, fps=fps))
+    (track,) = record['tracks']
+    for index, image in zip(track['frames'], saved, strict=True):
+        assert (crop_by_hand(coded[index], track['square']) == image).all()
+
+
+@pytest.mark.parametrize('fps', [10, 25])
+def test_the_record_tells_the_rate_of_the_crops(
+    fps, draw_faces, extract_one, tmp_path
+):
+    path = videos.write(
+        tmp_path / 'a.mp4', [draw_faces((30, 20, 120))] * 24, fps=fps
+    )
+    record, track, _ = extract_one(path)
+    assert record['rate'] == fps / 2
+    assert 'frames' not in track
+
+
+def test_with_a_rate_a_video_that_has_fewer_frames_is_saved_whole(
+    draw_faces, extract_one, tmp_path
+):
+    path = videos.write(
+        tmp_path / 'a.mp4', [draw_faces((30, 20, 120))] * 24, fps=10
+    )
+    record, track, _ = extract_one(path, rate=12.5)
+    assert track['frames'] == list(range(24))
+    assert record['notes'][-1].startswith('10 frames a second, fewer than')

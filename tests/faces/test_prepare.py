@@ -475,6 +475,7 @@ def test_annotations_carry_the_hash_of_the_manifest(crops):
             'filename_tmpl': '{:06}.jpg',
             'classes': ['real', 'fake'],
             'manifest': hashlib.sha256(manifest).hexdigest(),
+            'rates': {'low': 12.5, 'median': 12.5, 'high': 12.5},
         }
 
 
@@ -612,7 +613,7 @@ def test_the_table_shows_each_reason_in_a_column():
         'split method expected missing found prepared no face tracks frames',
         'train real 10 3 7 5 2 6 1234',
         'total 10 3 7 5 2 6 1234',
-        'note "broken tail at frame N": 1 videos',
+        'note "broken tail at frame N": 1 video',
     ]
 
 

@@ -288,6 +288,7 @@ def read_origin(root):
 
 
 def make_scores(root):
+    from tiny import write_detector
 
     rows = [
         dict(
@@ -312,7 +313,8 @@ def make_scores(root):
         clips=clips,
         tracks=clips,
     )
-    write_files(root / 'data', **{'scores.json': content, 'best.pth': b'x'})
+    write_files(root / 'data', **{'scores.json': content})
+    write_detector(root / 'data/best.pth')
 
 
 def read_scores(root):

@@ -17,6 +17,7 @@ from videos import numbered, write
 from gml_mmaction.errors import GMLError
 from gml_mmaction.host import BrokenCheckpointError
 from gml_mmaction.sources import Video, get_source
+from gml_mmaction.sources.files import noted
 from gml_mmaction.video import VideoError, open_video
 
 
@@ -81,10 +82,6 @@ FOUND = {
     ),
     'metadata with an absolute path': (
         *('dfdcp', 'dataset.json', renamed('/tmp/outside/x.mp4')),
-        'no path below',
-    ),
-    'a name with a line break': (
-        *('dfdc', f'{PART}/metadata.json', renamed('a\nb.mp4')),
         'no path below',
     ),
     'an original that is no text': (
@@ -195,6 +192,15 @@ def test_a_damaged_file_is_one_line(tmp_path, name, file, damage, message):
     with pytest.raises(target.errors, match=message) as caught:
         target.read(tmp_path)
     assert fuzz.unclear(caught.value, [os.path.basename(file)]) == ''
+
+
+def test_a_name_with_a_line_break_is_left_out_of_a_list(tmp_path):
+    target = TARGETS['dfdc']
+    target.make(tmp_path)
+    renamed('a\nb.mp4')(tmp_path / 'data' / PART / 'metadata.json')
+    with noted(tmp_path) as notes:
+        target.read(tmp_path)
+    assert any(r'a\nb.mp4' in note for note in notes)
 
 
 META = {
@@ -331,13 +337,14 @@ def test_a_name_in_an_archive_moves_no_cursor(tmp_path):
     assert fuzz.unclear(caught.value, []) == ''
 
 
-def test_a_link_to_a_device_is_no_image_of_a_folder(tmp_path):
+def test_a_link_to_a_device_among_images_is_one_line(tmp_path):
     write_files(tmp_path, **{'1.png': picture(9), '2.png': picture(9)})
-    (tmp_path / '3.png').symlink_to('/dev/zero')
-    (tmp_path / '4.png').symlink_to('1.png')
+    (tmp_path / '3.png').symlink_to('1.png')
+    (tmp_path / '4.png').symlink_to('/dev/zero')
     with open_video(tmp_path) as images:
-        assert images.names == ['1.png', '2.png', '4.png']
-        assert len([*images.frames()]) == 3
+        assert len([*images.frames(stop=3)]) == 3
+        with pytest.raises(VideoError, match=r'4\.png: is a device'):
+            list(images.frames())
 
 
 @pytest.fixture(scope='module')

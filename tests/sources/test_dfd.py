@@ -2,6 +2,7 @@ import pytest
 
 from gml_mmaction.sources import get_entry
 from gml_mmaction.sources.dfd import list_videos
+from gml_mmaction.sources.options import list_with_notes
 
 REALS = ('01__exit_phone_room', '02__podium_speech_happy')
 FAKES = (
@@ -89,11 +90,13 @@ def test_without_either_folder_the_download_is_named(tmp_path):
         list_videos(tmp_path)
 
 
-def test_a_file_of_another_name_is_an_error(tree):
+def test_a_file_of_another_name_is_left_out_and_named(tree):
     root = tree()
     folder = root / 'original_sequences/actors/c23/videos'
     (folder / '._01__exit_phone_room.mp4').touch()  # of an archive program
     assert len(list_videos(root)) == 4
     (folder / '071.mp4').touch()
-    with pytest.raises(ValueError, match=r"'071\.mp4' is no name of DeepFake"):
-        list_videos(root)
+    videos, notes = list_with_notes('dfd', root, {})
+    assert len(videos) == 4
+    assert notes[-1].startswith('1 names are none of DeepFakeDetection')
+    assert notes[-1].endswith('videos/071.mp4')

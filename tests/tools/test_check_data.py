@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -113,3 +114,14 @@ def test_errors_are_one_line_and_exit_with_2(
     error = capsys.readouterr().err
     assert message in error
     assert error.count('\n') == 1
+
+
+def test_an_odd_name_is_a_note_in_one_line(main, tmp_path, capsys):
+    touch(tmp_path / 'real/a.mp4')
+    touch(tmp_path / 'fake/b.mp4')
+    touch(tmp_path / 'fake' / os.fsdecode(b'\xff\nPROBLEM: none\x1b[8m.mp4'))
+    assert main(['folder', str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.isprintable() for line in lines)
+    assert not any(line.startswith('PROBLEM') for line in lines)
+    assert [line for line in lines if line.startswith('note: 1 names are ')]

@@ -1,5 +1,7 @@
 import multiprocessing
+import os
 import random
+import shutil
 import time
 
 import numpy as np
@@ -23,6 +25,8 @@ from gml_mmaction.distortions import (
     seed_of,
     write_meta,
 )
+from gml_mmaction.io.lock import hold
+from gml_mmaction.sources.origin import ORIGIN, write_origin
 from gml_mmaction.video import open_video
 
 
@@ -339,6 +343,32 @@ def test_two_videos_of_one_name_are_refused(tmp_path):
         find_videos([tmp_path], tmp_path.parent / 'out')
 
 
+def test_odd_names_are_counted_and_left_out(main, tmp_path, capsys):
+    source = write(tmp_path / 'in/a.mp4', scene(3))
+    odd = [tmp_path / os.fsdecode(n) for n in (b'\xff.mp4', b'a\x1b[2J.mp4')]
+    for path in (*odd, tmp_path / 'in' / odd[0].name):
+        shutil.copy(source, path)
+    arguments = [*map(str, odd), str(source.parent), str(tmp_path / 'out')]
+    chosen = ['--type', 'CS', '--level', '1', '--workers', '1']
+    assert main([*arguments, *chosen]) == 0
+    output = capsys.readouterr().out
+    assert '3 names are not UTF-8' in output
+    assert [line.split() for line in output.splitlines()[1:3]] == [
+        ['written', '1'],
+        ['total', '1'],
+    ]
+    assert (tmp_path / 'out/meta.txt').read_text() == 'a.mp4 CS:1\n'
+
+
+def test_a_folder_that_is_being_written_is_left_alone(main, tmp_path, capsys):
+    source = write(tmp_path / 'in/a.mp4', scene(3))
+    arguments = [str(source), str(tmp_path / 'out'), '--type', 'CS']
+    with hold(tmp_path / 'out', 'distortion'):
+        assert main([*arguments, '--level', '1']) == 1
+        assert len(list((tmp_path / 'out').iterdir())) == 1
+    assert 'another distortion is at work there' in capsys.readouterr().err
+
+
 def test_an_input_without_videos_is_named(main, tmp_path, capsys):
     (tmp_path / 'in').mkdir()
     arguments = [str(tmp_path / 'in'), str(tmp_path / 'out')]
@@ -359,3 +389,15 @@ def test_an_input_without_videos_is_named(main, tmp_path, capsys):
 def test_half_a_choice_is_refused(main, arguments):
     with pytest.raises(SystemExit):
         main(['in', 'out', *arguments])
+
+
+def test_made_up_videos_stay_made_up(main, videos, tmp_path, capsys):
+    tree, out = tmp_path / 'tree', tmp_path / 'out'
+    shutil.copytree(videos, tree)
+    origin = 'made-up videos of one portrait'
+    write_origin(tree, {'train': origin, 'test': origin})
+    arguments = [tree / 'sub', out, '--type', 'BW', '--level', 2]
+    assert main([*map(str, arguments), '--workers', '1']) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == f'{tree / "sub"}: {origin}'
+    assert (out / ORIGIN).read_bytes() == (tree / ORIGIN).read_bytes()

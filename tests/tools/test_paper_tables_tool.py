@@ -131,3 +131,38 @@ def test_only_writing_shows_what_the_paper_has(tool, tmp_path, capsys):
     assert all(f'**Table {number}**' in text for number in (1, 2, 3))
     assert 'Not run: ' in text
     assert 'MINIATURE' not in text
+
+
+def test_tables_of_made_up_data_say_so_first(tool, tmp_path, capsys):
+    origin = 'made-up videos of one portrait, no real forgery'
+    work_dir, data = tmp_path / 'work', tmp_path / 'data'
+    for name in ('ffpp', 'cdf'):
+        videos = [('a', 'real', ('a',), 1), ('b', 'fake', ('b',), 1)]
+        path = write_prepared(data / name, dict(test=videos)) / 'manifest.json'
+        manifest = json.loads(path.read_text())
+        told = {'origin': {'test': origin}} if name == 'cdf' else {}
+        path.write_text(json.dumps(told | manifest))
+    arguments = command(data, work_dir, '--only-write')
+    (run,) = (
+        r for r in tool.plan(tool.parse_args(arguments)) if r.source == 'ffpp'
+    )
+    target = dict(
+        name='cdf',
+        folder='cdf',
+        source='cdf',
+        manifest='01ab',
+        parameters={},
+        real_videos=1,
+        fake_videos=1,
+        metrics={'video/auc': 0.5},
+    )
+    report = dict(
+        config='a', checkpoint='b', checkpoint_sha256='c', targets=[target]
+    )
+    (run.folder / 'test').mkdir(parents=True)
+    (run.folder / 'test/cross_table.json').write_text(json.dumps(report))
+    assert tool.main(arguments) == 0
+    text = (work_dir / 'paper_tables.md').read_text()
+    assert text.startswith(f'Data cdf are {origin}.\n')
+    content = json.loads((work_dir / 'paper_tables.json').read_text())
+    assert next(iter(content.items())) == ('origin', {'cdf': origin})

@@ -1,10 +1,18 @@
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
+from videos import write
 
+from gml_mmaction.datasets import FaceClipDataset
 from gml_mmaction.sources.ffpp import list_videos
 from gml_mmaction.sources.options import source_notes
 
@@ -141,6 +149,85 @@ def test_half_of_a_tree_is_prepared_and_the_rest_is_counted(
     crops = {k: v for k, v in contents(out).items() if k.endswith('.jpg')}
     assert len(crops) == 90
     assert crops.items() < contents(prepared).items()
+
+
+@pytest.fixture
+def stopped(ffpp_tree, tmp_path):
+    """Begin a preparation; return its process, which stands still."""
+    repo = Path(__file__).parents[2]
+    command = ['ffpp', str(ffpp_tree), str(tmp_path / 'out'), '--workers', '1']
+    process = subprocess.Popen(
+        [sys.executable, 'tools/prepare_data.py', *command],
+        cwd=repo,
+        env={**os.environ, 'PYTHONPATH': str(repo)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while not list((tmp_path / 'out/.partial').glob('*')):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGSTOP)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_second_preparation_is_told_of_the_first_and_leaves_its_files(
+    main, ffpp_tree, prepared, stopped, tmp_path, capsys
+):
+    out = tmp_path / 'out'
+    command = ['ffpp', str(ffpp_tree), str(out), '--workers', '1']
+    scratch = list((out / '.partial').iterdir())
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert error.count('\n') == 1
+    assert f'{out}: another preparation is at work there' in error
+    assert f'(process {stopped.pid} on ' in error
+    assert list((out / '.partial').iterdir()) == scratch
+    stopped.send_signal(signal.SIGCONT)
+    assert stopped.wait(120) == 0
+    assert contents(out) == contents(prepared)
+
+
+def test_a_preparation_goes_on_at_once_when_the_first_was_killed(
+    main, ffpp_tree, prepared, stopped, tmp_path
+):
+    out = tmp_path / 'out'
+    stopped.kill()
+    stopped.wait()
+    assert main(['ffpp', str(ffpp_tree), str(out), '--workers', '2']) == 0
+    assert contents(out) == contents(prepared)
+
+
+def test_an_odd_name_is_counted_in_the_report_and_stops_nothing(
+    main, talking_head, tmp_path, capsys
+):
+    root, out = tmp_path / 'root', tmp_path / 'out'
+    path = talking_head(root / 'real/a.mp4')
+    for name in (b'\xff.mp4', b'b\n\x1b[2J.mp4'):
+        shutil.copy(path, root / 'real' / os.fsdecode(name))
+    assert main(['folder', str(root), str(out), '--workers', '1']) == 0
+    report = read(out / 'report.json')
+    assert report['total']['prepared'] == 1
+    (note,) = [n for n in report['notes'] if n.startswith('2 names are ')]
+    assert '(rename them): ' in note
+    assert note.endswith(r'real/b\n\x1b[2J.mp4, real/\udcff.mp4')
+    assert note in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize('name', [b'\xff', b'a\nb'])
+def test_a_set_whose_folder_has_an_odd_name_is_one_clear_line(
+    main, talking_head, tmp_path, capsys, name
+):
+    root = tmp_path / os.fsdecode(name)
+    talking_head(tmp_path / 'a.mp4')
+    (root / 'real').mkdir(parents=True)
+    shutil.copy(tmp_path / 'a.mp4', root / 'real')
+    assert main(['folder', str(root), str(tmp_path / 'out')]) == 1
+    error = capsys.readouterr().err
+    assert 'a name in this path is not UTF-8' in error
+    assert error.count('\n') == 1
+    assert not (tmp_path / 'out').exists()
 
 
 def stamps(out):
@@ -329,3 +416,68 @@ def test_real_people_are_prepared(main, real_people, tmp_path):
         assert track['num_frames'] == -(-total // 2)
         fps = capture.get(cv2.CAP_PROP_FPS)
         assert entry['fps'] == pytest.approx(fps, rel=1e-3)
+
+
+@pytest.fixture(scope='module')
+def two_rates(draw_faces, tmp_path_factory):
+    """Real videos of 30 frames a second, fakes of 20."""
+    root = tmp_path_factory.mktemp('two_rates')
+    rng = np.random.default_rng(0)
+    for name, fps in (('train/real/a', 30), ('train/fake/swap/b', 20)):
+        steps = np.cumsum(rng.integers(-2, 3, (3 * fps, 2)), axis=0)
+        faces = [draw_faces((30 + x, 20 + y, 120)) for x, y in steps]
+        write(root / f'{name}.mp4', faces, fps=fps)
+    return root
+
+
+def test_classes_of_different_rates_are_told(
+    main, two_rates, tmp_path, capsys
+):
+    command = ['folder', str(two_rates), str(tmp_path / 'out')]
+    assert main([*command, '--workers', '1']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert 'train: frames a second: real 15, swap 10' in lines
+    (warning,) = (line for line in lines if 'may learn the rate' in line)
+    assert warning.startswith('train: swap at another rate than real')
+    assert warning.endswith('Remedy: prepare with --rate')
+    metainfo = read(tmp_path / 'out/train.json')['metainfo']
+    assert metainfo['rates'] == {'low': 10, 'median': 10, 'high': 15}
+
+
+def test_with_a_rate_all_have_the_same_and_both_stores_the_same_crops(
+    main, two_rates, tmp_path, capsys
+):
+    clips = {}
+    for store in ('crops', 'boxes'):
+        out = tmp_path / store
+        options = ['--rate', '10', '--store', store, '--image', 'png']
+        options += ['--size', '64', '--workers', '1']
+        assert main(['folder', str(two_rates), str(out), *options]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert 'train: 10 frames a second' in lines
+        manifest = read(out / 'manifest.json')
+        assert manifest['rate'] == 10
+        assert [video['rate'] for video in manifest['videos']] == [10, 10]
+        dataset = FaceClipDataset(
+            ann_file='train.json',
+            data_root=str(out),
+            test_mode=True,
+            pipeline=[dict(type='ClipDecode'), dict(type='FaceCrop', size=64)],
+        )
+        clips[store] = [dataset[i] for i in range(len(dataset))]
+    by_time = {'real': np.arange(0, 90, 3), 'swap': np.arange(0, 60, 2)}
+    assert len(clips['crops']) == 6
+    for one, two in zip(clips['crops'], clips['boxes'], strict=True):
+        wanted = by_time[one['method']][8 * one['clip_index'] :][:8]
+        assert list(one['source_inds']) == list(wanted)
+        assert list(two['source_inds']) == list(wanted)
+        assert np.array_equal(one['imgs'], two['imgs'])
+
+
+def test_a_restart_with_another_rate_is_refused(
+    main, two_rates, tmp_path, capsys
+):
+    command = ['folder', str(two_rates), str(tmp_path / 'out'), '--rate']
+    assert main([*command, '10', '--workers', '1']) == 0
+    assert main([*command, '5', '--workers', '1']) == 1
+    assert 'rate was 10.0, is 5.0' in capsys.readouterr().err

@@ -339,3 +339,238 @@ def test_a_missing_config_ends_in_one_line():
     assert done.returncode != 0
     assert 'none.py' in done.stderr
     assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('option', 'line'),
+    [
+        ('model.backbone.middle_blocks=9', 'backbone.middle_blocks=9: use 0'),
+        ('model.cls_head.in_channels=17', 'cls_head.in_channels=17: the'),
+        ('model.backbone', '--cfg-options model.backbone: give KEY=VALUE'),
+    ],
+)
+def test_a_setting_that_cannot_be_is_all_that_is_printed(
+    crops, tmp_path, option, line
+):
+    done = train(crops, tmp_path, more=[option], check=False)
+    assert done.returncode == 1
+    assert done.stdout == ''
+    assert done.stderr.splitlines()[-1].startswith('train.py: ')
+    assert line in done.stderr.splitlines()[-1]
+    assert 'Traceback' not in done.stderr
+
+
+# As users of MMAction2 write them.
+SETTINGS = {
+    'concat': """
+inner = dict(
+    type='FaceClipDataset',
+    data_root='{crops}',
+    ann_file='train.json',
+    clip_len=8,
+    pipeline={{{{_base_.train_pipeline}}}},
+)
+train_dataloader = dict(
+    batch_size=4,
+    dataset=dict(_delete_=True, type='ConcatDataset', datasets=[inner, inner]),
+)
+""",
+    'mixup': """
+mixup = dict(type='MixupBlending', num_classes=2, alpha=0.2)
+model = dict(data_preprocessor=dict(blending=mixup))
+""",
+    'i3dhead': """
+model = dict(
+    backbone=dict(tap=None),
+    cls_head=dict(
+        _delete_=True,
+        type='I3DHead',
+        num_classes=2,
+        in_channels=512,
+        spatial_type='avg',
+        dropout_ratio=0.5,
+        average_clips='prob',
+    ),
+)
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ('name', 'tiny'),
+    [
+        ('concat', TINY),
+        ('mixup', TINY),
+        ('i3dhead', ['train_cfg.max_iters=4']),
+    ],
+)
+def test_a_config_with_parts_of_mmaction2_trains(crops, tmp_path, name, tiny):
+    config = tmp_path / f'{name}.py'
+    base = f"_base_ = ['{REPO / CONFIG}']\n"
+    config.write_text(base + SETTINGS[name].format(crops=crops))
+    run(
+        *(sys.executable, 'tools/train.py', config, '--data', crops),
+        *('--work-dir', tmp_path / 'run', '--cfg-options', *tiny),
+        *('train_cfg.val_interval=4', 'default_hooks.checkpoint.interval=4'),
+    )
+    assert (tmp_path / 'run/iter_4.pth').is_file()
+    assert len(list((tmp_path / 'run').glob('best_*.pth'))) == 1
+
+
+@pytest.fixture(scope='module')
+def wrapped(tmp_path_factory, crops, other_crops):
+    """A config whose validation and test data are wrapped."""
+    path = tmp_path_factory.mktemp('wrapped') / 'wrapped.py'
+    path.write_text(
+        f"""
+_base_ = ['{REPO / CONFIG}']
+first = dict(
+    type='FaceClipDataset',
+    data_root='{crops}',
+    ann_file='val.json',
+    clip_len=8,
+    pipeline={{{{_base_.val_pipeline}}}},
+    test_mode=True,
+)
+second = dict(first, data_root='{other_crops}', ann_file='test.json')
+both = dict(_delete_=True, type='ConcatDataset', datasets=[first, second])
+twice = dict(type='RepeatDataset', times=2, dataset=first)
+val_dataloader = dict(dataset=both)
+test_dataloader = dict(dataset=dict(_delete_=True, **twice))
+"""
+    )
+    return path
+
+
+def test_targets_are_tested_whatever_the_config_wraps(
+    wrapped, trained, crops, other_crops, tmp_path
+):
+    run(
+        *(sys.executable, 'tools/test.py', wrapped, trained / 'iter_4.pth'),
+        *('--work-dir', tmp_path / 'targets'),
+        *('--target', f'own={crops}', f'other={other_crops}'),
+        *('--cfg-options', *TINY),
+    )
+    report = json.loads((tmp_path / 'targets/cross_table.json').read_text())
+    assert report['thresholds']['videos'] == 4 + 7
+    rows = [(r['real_videos'], r['fake_videos']) for r in report['targets']]
+    assert rows == [(3, 2), (3, 4)]
+
+
+def test_a_wrapped_test_set_is_tested(wrapped, trained, tmp_path):
+    run(
+        *(sys.executable, 'tools/test.py', wrapped, trained / 'iter_4.pth'),
+        *('--work-dir', tmp_path, '--cfg-options', *TINY),
+    )
+    scores = json.loads((tmp_path / 'scores.json').read_text())
+    assert len(scores['videos']) == 4
+
+
+def test_targets_need_a_data_set_that_reads_them(trained, crops, tmp_path):
+    done = run(
+        *(
+            sys.executable,
+            'tools/test.py',
+            'configs/gml_xception-small_videos.py',
+            trained / 'iter_4.pth',
+            '--work-dir',
+            tmp_path,
+        ),
+        *('--target', f'own={crops}', '--cfg-options', *TINY),
+        check=False,
+    )
+    assert done.returncode == 1
+    assert 'test_dataloader.dataset.type=' in done.stderr.splitlines()[-1]
+
+
+@pytest.fixture(scope='module')
+def videos(tmp_path_factory, talking_head):
+    """Plain videos with MMAction2's lists."""
+    pytest.importorskip('decord')
+    root = tmp_path_factory.mktemp('videos')
+    names = [f'talks/{i}.mp4' for i in range(4)]
+    for name in names:
+        talking_head(root / name)
+    lines = [f'{name} {i % 2}' for i, name in enumerate(names)]
+    for split in ('train', 'val', 'test'):
+        (root / f'{split}.txt').write_text('\n'.join(lines))
+    return root
+
+
+PLAIN_VIDEOS = REPO / 'configs/gml_xception-small_videos.py'
+
+
+@pytest.fixture(scope='module')
+def trained_on_videos(videos, tmp_path_factory):
+    work_dir = tmp_path_factory.mktemp('videos_run')
+    run(
+        *(sys.executable, 'tools/train.py', PLAIN_VIDEOS, '--data', videos),
+        *('--work-dir', work_dir, '--cfg-options', *TINY),
+        'train_dataloader.batch_size=2',
+    )
+    return work_dir
+
+
+def test_plain_videos_are_trained_on_and_tested_by_mmaction2_s_decord(
+    videos, trained_on_videos
+):
+    (best,) = trained_on_videos.glob('best_video_auc_*.pth')
+    run(
+        *(sys.executable, 'tools/test.py', PLAIN_VIDEOS, best),
+        *('--data', videos, '--work-dir', trained_on_videos / 'test'),
+        *('--cfg-options', *TINY),
+    )
+    test = trained_on_videos / 'test'
+    assert 'video/auc' in json.loads((test / 'test_metrics.json').read_text())
+    scores = json.loads((test / 'scores.json').read_text())
+    assert [v['video_id'] for v in scores['videos']] == [
+        str(videos / f'talks/{i}.mp4') for i in range(4)
+    ]
+
+
+def recognizer(config, checkpoint):
+    from mmaction.apis import init_recognizer
+    from mmengine.config import Config
+
+    cfg = Config.fromfile(config)
+    cfg.merge_from_dict(
+        {key: float(value) for key, value in (o.split('=') for o in TINY[:1])}
+    )
+    cfg.model.cls_head.in_channels = 128
+    cfg.model.cls_head.ad_head.in_channels = 46
+    return init_recognizer(cfg, str(checkpoint), device='cpu')
+
+
+def test_mmaction2_s_own_inference_scores_a_plain_video(
+    videos, trained_on_videos
+):
+    from mmaction.apis import inference_recognizer
+
+    model = recognizer(PLAIN_VIDEOS, trained_on_videos / 'iter_4.pth')
+    sample = inference_recognizer(model, str(videos / 'talks/0.mp4'))
+    assert sample.pred_score.shape == (2,)
+    assert float(sample.pred_score.sum()) == pytest.approx(1)
+
+
+def test_where_faces_must_be_found_mmaction2_s_inference_names_ours(
+    videos, trained
+):
+    from mmaction.apis import inference_recognizer
+
+    from gml_mmaction.errors import SettingError
+
+    model = recognizer(REPO / CONFIG, trained / 'iter_4.pth')
+    with pytest.raises(SettingError, match=r'apis\.ForgeryInferencer'):
+        inference_recognizer(model, str(videos / 'talks/0.mp4'))
+
+
+def test_without_decord_the_line_names_it(videos, tmp_path, run_python):
+    (tmp_path / 'decord.py').write_text("raise ImportError('not here')")
+    done = run_python(
+        *(REPO / 'tools/train.py', PLAIN_VIDEOS, '--data', videos),
+        *('--work-dir', tmp_path / 'run', '--cfg-options', *TINY),
+        path=tmp_path,
+    )
+    assert done.returncode == 1
+    assert 'Remedy: pip install decord' in done.stderr.splitlines()[-1]
+    assert done.stdout == ''

@@ -35,6 +35,7 @@ from gml_mmaction.video import (
     open_video,
     prefetch,
 )
+from gml_mmaction.video.frames import SIZES_DIFFER
 from gml_mmaction.video.mp4 import starts_clean
 
 OPEN_GOP = {'x264-params': 'open-gop=1:scenecut=0:keyint=12', 'bf': '3'}
@@ -219,6 +220,39 @@ def test_pixels_become_square_and_a_note_says_so(tmp_path, aspect, size):
     assert f'96x64 stretched to {size[0]}x{size[1]}' in note
 
 
+@pytest.mark.parametrize(
+    ('name', 'codec', 'aspect'),
+    [
+        ('a.mp4', 'libx264', None),
+        ('a.ts', 'libx264', None),
+        ('a.avi', 'mjpeg', None),
+        ('a.avi', 'png', None),
+        ('a.gif', 'gif', None),
+        ('a.mkv', 'libx264', 3),
+    ],
+)
+def test_a_frame_may_have_so_many_pixels_only(
+    tmp_path, monkeypatch, name, codec, aspect
+):
+    width = 700 if aspect else 1250
+    path = write(
+        tmp_path / name,
+        numbered(2, width=width, height=1000),
+        codec=codec,
+        pix_fmt={'gif': 'rgb8', 'mjpeg': 'yuvj420p', 'png': 'rgb24'}.get(
+            codec, 'yuv420p'
+        ),
+        aspect=aspect,
+    )
+    with VideoReader(path) as video:
+        assert len(list(video.frames())) == 2
+    monkeypatch.setenv('GML_MAX_MEGAPIXELS', '1')
+    with pytest.raises(
+        VideoError, match=r'more than 1 million pixels.*GML_MAX_MEGAPIXELS'
+    ):
+        VideoReader(path)
+
+
 @pytest.mark.parametrize('name', ['a.mp4', 'a.webm', 'a.gif'])
 def test_one_frame_is_a_video(tmp_path, name):
     codecs = {
@@ -351,6 +385,26 @@ def test_two_recordings_joined_end_where_the_second_begins(tmp_path):
         frames = list(reader.frames())
         assert 20 < len(frames) == reader.broken_at
     assert same(frames, whole[: len(frames)])
+
+
+@needs_ffmpeg
+def test_a_change_of_resolution_is_noted_and_brought_to_the_first(tmp_path):
+    parts = []
+    for first, size in ((0, '96x64'), (10, '192x128')):
+        source = write(
+            tmp_path / f'{size}.avi', numbered(10, first=first), codec='mpeg4'
+        )
+        parts.append(tmp_path / f'{size}.ts')
+        ffmpeg('-i', source, '-s', size, '-c:v', 'libx264', parts[-1])
+    path = tmp_path / 'joined.ts'
+    ffmpeg('-i', f'concat:{parts[0]}|{parts[1]}', '-c', 'copy', path)
+    with VideoReader(path) as video:
+        assert (video.width, video.height) == (96, 64)
+        assert SIZES_DIFFER not in video.notes
+        frames = list(video.frames())
+        assert {frame.shape for frame in frames} == {(64, 96, 3)}
+        assert numbers(frames) == list(range(20))
+        assert video.notes.count(SIZES_DIFFER) == 1
 
 
 @needs_ffmpeg

@@ -1,5 +1,7 @@
 """Face clips are cut as prepared data; figures compare real and fake."""
 
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from matplotlib import colormaps
 
 from gml_mmaction.faces import CropOptions, extract_video
 from gml_mmaction.sources import Video
-from gml_mmaction.video import VideoError
+from gml_mmaction.video import VideoError, every
 from gml_mmaction.visualization.paper_figures import (
     FaceClip,
     draw_cam,
@@ -31,7 +33,9 @@ def count_colour(path, share):
 
 
 def clip_of(label, crops, fps=25.0):
-    return FaceClip(f'{label}.mp4', label, crops, range(len(crops)), fps)
+    frames = range(len(crops))
+    seconds = [i / fps if fps else None for i in frames]
+    return FaceClip(f'{label}.mp4', label, crops, frames, seconds)
 
 
 def still(count=8, size=60):
@@ -40,7 +44,7 @@ def still(count=8, size=60):
 
 @pytest.mark.parametrize('stride', [1, 2])
 def test_crops_are_those_of_prepared_data(video, stride, tmp_path):
-    clip = face_clip(video, 1, size=96, stride=stride)
+    clip = face_clip(video, 1, size=96, take=partial(every, stride=stride))
     options = CropOptions(size=96, stride=stride, image='png')
     extract_video(
         Video('a', video, 0, 'real', 'test'),
@@ -55,14 +59,15 @@ def test_crops_are_those_of_prepared_data(video, stride, tmp_path):
 
 
 def test_the_face_is_looked_for_from_the_start_that_is_given(video):
-    later = face_clip(video, 0, size=96, stride=1, start=0.4)
+    all_frames = partial(every, stride=1)
+    later = face_clip(video, 0, size=96, take=all_frames, start=0.4)
     assert later.frames[0] == 10
     assert later.caption(0) == 'a.mp4\n0.40 s'
 
 
 def test_a_video_that_ends_too_soon_is_named(video):
     with pytest.raises(VideoError, match=r'too short: .*a\.mp4'):
-        face_clip(video, 0, stride=4)
+        face_clip(video, 0, take=partial(every, stride=4))
 
 
 def test_a_video_without_a_face_is_named(write_video, tmp_path):
@@ -71,7 +76,7 @@ def test_a_video_without_a_face_is_named(write_video, tmp_path):
         tmp_path / 'empty.mp4', [np.full((120, 160, 3), 90, np.uint8)] * 20
     )
     with pytest.raises(VideoError, match=r'no face: .*empty\.mp4'):
-        face_clip(path, 0)
+        face_clip(path, 0, take=partial(every, stride=2))
 
 
 def test_maps_of_real_and_fake_have_one_scale(tmp_path):

@@ -1,6 +1,7 @@
 """The plot of scores over time."""
 
 import cv2
+import matplotlib
 import pytest
 from test_overlay import prediction_of
 
@@ -76,3 +77,15 @@ def test_the_verdict_is_one_line_with_score_and_threshold(change, line):
 def test_a_probability_is_never_shown_as_none_or_certain():
     shown = [probability_text(p) for p in (0.0, 0.004, 0.5, 0.996, 1.0)]
     assert shown == ['below 0.01', 'below 0.01', '0.50', *['above 0.99'] * 2]
+
+
+@pytest.mark.parametrize('origin', ['', 'made-up videos of one portrait'])
+def test_the_caption_says_first_what_the_training_data_are(
+    tmp_path, monkeypatch, origin
+):
+    monkeypatch.setitem(matplotlib.rcParams, 'svg.fonttype', 'none')
+    prediction = prediction_of(((0, 0, 50), [0.1, 0.9]))
+    detector = {**DETECTOR, 'origin': origin}
+    out = draw_timeline(prediction, detector, tmp_path / 'a.svg')
+    trained = origin or 'ffpp'
+    assert f'>Trained on {trained}. best.pth. Threshold' in out.read_text()

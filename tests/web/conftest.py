@@ -44,13 +44,13 @@ def start_server(checkpoint, tmp_path_factory):
     """
     servers = []
 
-    def start(*options, temp=None):
+    def start(*options, temp=None, detector=checkpoint):
         folder = tmp_path_factory.mktemp('server')
         temp = temp or folder
         watched = folder / 'connections.txt'
         watched.touch()
         command = [sys.executable, '-c', WATCHED, str(watched)]
-        command += [str(REPO / 'tools/web.py'), str(checkpoint), '--port=0']
+        command += [str(REPO / 'tools/web.py'), str(detector), '--port=0']
         log = (folder / 'log.txt').open('w+')
         process = subprocess.Popen(
             [*command, '--device=cpu', *options],

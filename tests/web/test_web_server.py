@@ -5,12 +5,16 @@ import json
 import re
 import signal
 import socket
+import threading
+import zipfile
 from contextlib import suppress
 from types import SimpleNamespace
 from urllib.parse import quote, urlsplit
 
 import psutil
 import pytest
+import torch
+from PIL import Image
 
 pytest.importorskip('nicegui')
 
@@ -18,6 +22,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from gml_mmaction.video.files import VIDEO_SUFFIXES
 from gml_mmaction.web.guard import Guard
 from gml_mmaction.web.server import ServerError, build_app, listen
 from gml_mmaction.web.visits import Limits, Visits
@@ -124,7 +129,7 @@ def test_a_video_that_is_too_long_is_refused(site, write_video, draw_faces):
     reply = send(site, visit, path.read_bytes(), 'long.mp4')
     assert reply.status_code == 422
     assert reply.text == (
-        'long.mp4: 0.1 minutes long; 0.1 minutes are the limit'
+        'long.mp4: 0.1 minutes long; the limit is 0.1 minutes'
     )
     assert visit.message == reply.text
     assert folders(site) == []
@@ -256,22 +261,24 @@ def test_a_wider_host_is_warned_of(start_server, stop):
     assert '0.0.0.0 lets others reach this page' in line
 
 
+def ask(server, method, path, body=None):
+    """Ask without a browser; return status and body."""
+    netloc = urlsplit(server.url).netloc
+    connection = http.client.HTTPConnection(netloc, timeout=60)
+    connection.request(method, path, body)
+    reply = connection.getresponse()
+    return reply.status, reply.read()
+
+
 def upload_and_wait(server, path, wait_for):
     """Upload without a browser; return the prediction."""
-    netloc = urlsplit(server.url).netloc
-
-    def ask(method, path, body=None):
-        connection = http.client.HTTPConnection(netloc, timeout=60)
-        connection.request(method, path, body)
-        reply = connection.getresponse()
-        return reply.status, reply.read()
-
-    page = ask('GET', '/')[1].decode()
+    page = ask(server, 'GET', '/')[1].decode()
     address = re.search(r'/visit/[\w-]+/', page)[0]
-    assert ask('POST', f'{address}video', path.read_bytes())[0] == 202
+    video = path.read_bytes()
+    assert ask(server, 'POST', f'{address}video', video)[0] == 202
     name = f'{address}prediction.json'
-    wait_for(lambda: ask('GET', name)[0] == 200)
-    return json.loads(ask('GET', name)[1])
+    wait_for(lambda: ask(server, 'GET', name)[0] == 200)
+    return json.loads(ask(server, 'GET', name)[1])
 
 
 @pytest.mark.parametrize('by', [signal.SIGINT, signal.SIGTERM])
@@ -285,3 +292,143 @@ def test_a_server_connects_to_nothing_and_ends_without_files(
     stop(server, by)
     assert list(server.temp.glob('gml-web-*')) == []
     assert server.connections() == "socket.bind ('127.0.0.1', 0)\n"
+
+
+def connect(server):
+    address = urlsplit(server.url)
+    return socket.create_connection((address.hostname, address.port), 30)
+
+
+def test_half_open_connections_end_and_the_next_visitor_is_served(
+    start_server, stop
+):
+    server = start_server('--max-wait=2')
+    silent = [connect(server) for _ in range(200)]
+    for sock in silent[::2]:
+        sock.sendall(b'GET / HTTP/1.1\r\nHost: 127')
+    assert ask(server, 'GET', '/')[0] == 200
+    for i, sock in enumerate(silent):
+        assert sock.recv(1000)[9:12] == (b'' if i % 2 else b'408')
+        sock.close()
+    stop(server)
+    assert server.log() == ''
+
+
+@pytest.mark.parametrize('header', ['Host: [', 'Host: a\r\nOrigin: http://['])
+def test_headers_that_are_no_address_are_refused(server, header):
+    with connect(server) as sock:
+        sock.sendall(f'GET / HTTP/1.1\r\n{header}\r\n\r\n'.encode())
+        assert sock.recv(1000).startswith(b'HTTP/1.1 403')
+
+
+def test_so_many_uploads_at_once_are_taken_and_no_more(
+    inferencer, talking, tmp_path, wait_for
+):
+    visits = Visits(inferencer, Limits(uploads=1), tmp_path / 'temp')
+    leave = threading.Event()
+    with TestClient(build_app(visits), base_url=HOME) as client:
+        site = SimpleNamespace(visits=visits, client=client)
+        first, second = visits.open(), visits.open()
+        visits.begin(first, 'a.mp4').analysis = visits.line.put(
+            lambda progress: leave.wait(30)
+        )
+        reply = send(site, second, talking.read_bytes(), 'b.mp4')
+        assert reply.status_code == 503
+        assert reply.text == second.message
+        assert reply.text == (
+            'b.mp4: not taken, as many videos as may be at once (1) are '
+            'under way; try again later'
+        )
+        assert len(folders(site)) == 1
+        leave.set()
+        wait_for(lambda: first.stage == 'done')
+        reply = send(site, second, talking.read_bytes(), 'b.mp4')
+        assert reply.status_code == 202
+
+
+def test_monsters_are_refused_one_by_one_and_the_page_answers(
+    start_server, stop, tmp_path
+):
+    server = start_server()
+    zipped, huge = tmp_path / 'bomb.zip', tmp_path / 'huge.gif'
+    with zipfile.ZipFile(zipped, 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('0.png', bytes(10**8))
+    Image.new('P', (8192, 8192)).save(huge)
+    before = psutil.Process(server.process.pid).memory_info().rss
+    lines, peak = [], before
+
+    def upload(path):
+        page = ask(server, 'GET', '/')[1].decode()
+        address = re.search(r'/visit/[\w-]+/video', page)[0]
+        lines.append(ask(server, 'POST', address, path.read_bytes()))
+
+    threads = [
+        threading.Thread(target=upload, args=(path,))
+        for path in (zipped, *[huge] * 6)
+    ]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert ask(server, 'GET', '/')[0] == 200
+        rss = psutil.Process(server.process.pid).memory_info().rss
+        peak = max(peak, rss)
+    assert {status for status, _ in lines} == {422}
+    texts = sorted(text.decode() for _, text in lines)
+    assert sum('more than 36 million pixels' in text for text in texts) == 6
+    assert all('\n' not in text for text in texts)
+    assert peak - before < 3e8
+    stop(server)
+
+
+def test_an_upload_that_is_broken_off_leaves_a_line_and_no_traceback(
+    start_server, stop, wait_for
+):
+    server = start_server('--max-wait=1')
+    page = ask(server, 'GET', '/')[1].decode()
+    address = re.search(r'/visit/[\w-]+/video', page)[0]
+    head = f'POST {address} HTTP/1.1\r\nHost: 127.0.0.1\r\n'
+    for wait in (False, True):
+        with connect(server) as sock:
+            sock.sendall(f'{head}Content-Length: 1000\r\n\r\nabc'.encode())
+            wait_for(lambda: list(server.temp.glob('gml-web-*/*/video')))
+            assert not wait or sock.recv(1000).startswith(b'HTTP/1.1 408')
+        wait_for(lambda: not list(server.temp.glob('gml-web-*/*/video')))
+    stop(server)
+    assert server.log() == ''
+
+
+def test_the_page_says_first_what_made_up_training_data_are(
+    start_server, stop, talking, wait_for, checkpoint, tmp_path
+):
+    loaded = torch.load(checkpoint, weights_only=True)
+    training = loaded['meta']['provenance']['training']
+    training['origin'] = 'made-up videos\x1b[2J of one portrait'
+    training['source'] = 'ffpp\u202e\x1b[8m'
+    path = tmp_path / 'made\u202e_up.pth'
+    torch.save(loaded, path)
+    server = start_server(detector=path)
+    page = ask(server, 'GET', '/')[1].decode()
+    said = page.index(
+        r'This detector was trained on made-up videos\\x1b[2J of one portrait.'
+    )
+    assert said < page.index(r'made\\u202e_up.pth') < page.index('not a proof')
+    assert '\x1b' not in page
+    assert '\u202e' not in page
+    told = upload_and_wait(server, talking, wait_for)
+    assert next(iter(told.items())) == (
+        *('origin', r'trained on made-up videos\x1b[2J of one portrait'),
+    )
+    stop(server)
+
+
+def test_the_page_takes_every_suffix_that_is_read(server):
+    page = ask(server, 'GET', '/')[1].decode()
+    accepted = re.search(r'video/\*,([.\w,]*)', page)[1].split(',')
+    assert set(accepted) == VIDEO_SUFFIXES
+
+
+def test_an_answer_spells_out_what_a_terminal_obeys(site):
+    visit = site.visits.open()
+    reply = send(site, visit, b'no video \0', 'a\x1b[2J\u202egpj.mp4')
+    assert reply.text == visit.message
+    assert reply.text.isprintable()

@@ -98,7 +98,7 @@ def test_files_are_removed_after_some_time_without_use(visits, monkeypatch):
     later += 20
     visits.sweep()
     assert (idle.case, idle.stage) == (None, 'empty')
-    assert 'a.mp4 were removed after 1 minutes' in idle.message
+    assert 'a.mp4 were removed after 1 minute without' in idle.message
     assert busy.case.folder.is_dir()
 
 
@@ -152,7 +152,7 @@ def test_a_video_may_be_as_long_as_the_limit(tmp_path, frames, taken):
     if taken:
         limits.check_length(path)
     else:
-        with pytest.raises(UploadError, match=r'0\.05 minutes are the limit'):
+        with pytest.raises(UploadError, match=r'the limit is 0\.05 minutes'):
             limits.check_length(path)
 
 

@@ -1,0 +1,245 @@
+"""Which frames of a video are taken: every n-th, or by time at a rate.
+
+Paper: saves every 2nd frame (Sec. 3), of videos of mostly 25 frames a second;
+silent on other rates. A motion that is shown at half the rate looks twice as
+fast. So a detector takes frames by time, at the rate of its training.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .frames import Frames
+
+__all__ = ['MAX_RATE', 'Rates', 'Taken', 'at_rate', 'every', 'rates_of']
+
+NEAR = 1.1  # rates whose ratio is smaller count as one
+UNEVEN = 0.25  # of the usual step
+GAP, GAP_STEPS = 0.5, 5  # seconds and usual steps; longer is a gap
+LATE = 1.5  # steps at the trained rate; longer is late
+FEW = 0.1  # share of late steps that is worth a note
+MAX_RATE = 1000.0  # frames a second that are believed
+
+
+class Rates(NamedTuple):
+    """The spread of the rates of a data set, in saved frames a second.
+
+    Attributes:
+        low: Of 5 per cent of the videos it is lower.
+        median: Of half the videos.
+        high: Of 5 per cent it is higher.
+    """
+
+    low: float
+    median: float
+    high: float
+
+    def __str__(self) -> str:
+        if self.high < self.low * 1.01:
+            return f'{self.median:.4g}'
+        return f'{self.median:.4g} ({self.low:.4g} to {self.high:.4g})'
+
+    def near(self, rate: float) -> bool:
+        """Whether a rate lies in the spread, or within a tenth of it."""
+        return self.low / NEAR <= rate <= self.high * NEAR
+
+    @classmethod
+    def from_record(cls, record: Any) -> 'Rates':
+        """Make it of ``{'low': ..., 'median': ..., 'high': ...}``.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        fields = cls._fields
+        if isinstance(record, Mapping) and set(record) == set(fields):
+            values = [record[name] for name in fields]
+            numbers = all(type(value) in (int, float) for value in values)
+            if numbers and 0 < values[0] <= values[1] <= values[2] <= MAX_RATE:
+                return cls(*map(float, values))
+        raise ValueError(
+            f'rates {record!r:.60}, no numbers low, median and high'
+        )
+
+
+def rates_of(values: Sequence[float]) -> Rates | None:
+    """The spread of the rates of videos; None without one that can be."""
+    believed = [value for value in values if 0.001 <= value <= MAX_RATE]
+    if not believed:
+        return None
+    ends = np.quantile(believed, (0.05, 0.5, 0.95), method='nearest')
+    return Rates(*(round(float(value), 3) for value in ends))
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The frames of a video that are taken.
+
+    Faces are followed by position: the k-th frame that is taken is at
+    ``k * stride``, as if the video had the rate of the training.
+
+    Attributes:
+        indices: Of the frames in the video, ascending.
+        stride: From one position to the next.
+        num_frames: Of the video.
+        rate: Frames taken a second, in the mean; None where unknown.
+        gaps: Of which k there is a gap in time before the k-th.
+        notes: What is odd, one line each.
+    """
+
+    indices: Sequence[int]
+    stride: int
+    num_frames: int
+    rate: float | None = None
+    gaps: frozenset[int] = frozenset()
+    notes: tuple[str, ...] = ()
+
+    def source(self, position: int) -> int:
+        """The frame of the video at a position; ``num_frames`` behind all."""
+        k, rest = divmod(position, self.stride)
+        if k >= len(self.indices):
+            return self.num_frames
+        return min(self.indices[k] + rest, self.source_after(k))
+
+    def source_after(self, k: int) -> int:
+        """The frame of the video that is taken after the k-th."""
+        if k + 1 < len(self.indices):
+            return self.indices[k + 1]
+        return self.num_frames
+
+    def until(self, stop: int) -> 'Taken':
+        """The same without frame ``stop`` of the video and what follows."""
+        kept = int(np.searchsorted(self.indices, stop))
+        return Taken(
+            self.indices[:kept],
+            self.stride,
+            min(stop, self.num_frames),
+            self.rate,
+            self.gaps,
+            self.notes,
+        )
+
+
+def every(reader: Frames, stride: int) -> Taken:
+    """Take every ``stride``-th frame, whatever its time (Sec. 3)."""
+    indices = range(0, reader.num_frames, stride)
+    times = _times(reader)
+    rate = None if times is None else _mean_rate(times[:: indices.step])
+    return Taken(indices, stride, reader.num_frames, rate)
+
+
+def at_rate(reader: Frames, rates: Rates, stride: int) -> Taken:
+    """Take frames by time, as many a second as the training had.
+
+    Where every n-th frame of an even video is within the training's spread,
+    these are taken, as their steps are all alike. Else the frame nearest to
+    each moment is. None is taken twice: where there are too few, all are, and
+    a note says so.
+
+    Args:
+        reader: An open video.
+        rates: Of the training.
+        stride: From one position to the next.
+    """
+    times = _times(reader)
+    if times is None:
+        taken = every(reader, stride)
+        note = f'its frame rate is not known; {_nth(stride)} frame taken'
+        return Taken(taken.indices, stride, taken.num_frames, notes=(note,))
+    step = _even_step(times, rates)
+    indices: Sequence[int] = range(0, len(times), step or 1)
+    if step is None:
+        indices = _nearest(times, rates.median)
+    late = np.count_nonzero(np.diff(times) > LATE / rates.low)
+    times = times[np.asarray(indices, int)]
+    gaps = _gaps(times)
+    return Taken(
+        indices,
+        stride,
+        reader.num_frames,
+        _mean_rate(times),
+        frozenset(gaps),
+        tuple(_notes(times, rates, gaps, late - len(gaps))),
+    )
+
+
+def _times(reader: Frames) -> np.ndarray | None:
+    """When each frame is shown, in seconds from the first."""
+    times = [reader.seconds_at(index) for index in range(reader.num_frames)]
+    if None in times:
+        return None
+    return np.array(times, float) - times[0]
+
+
+def _mean_rate(times: np.ndarray) -> float | None:
+    span = times[-1] - times[0]
+    return round(float((len(times) - 1) / span), 3) if span > 0 else None
+
+
+def _even_step(times: np.ndarray, rates: Rates) -> int | None:
+    """Every how many-th frame is at the trained rate; None if none is."""
+    steps = np.diff(times)
+    if not len(steps):
+        return 1
+    usual = float(np.median(steps))
+    if not np.all(np.abs(steps - usual) <= UNEVEN * usual) or not usual:
+        return None
+    fps = (len(times) - 1) / float(times[-1])
+    whole = max(1, int(fps / rates.median))
+    step = min(
+        (whole, whole + 1), key=lambda n: abs(np.log(fps / n / rates.median))
+    )
+    return step if rates.near(fps / step) else None
+
+
+def _nearest(times: np.ndarray, rate: float) -> list[int]:
+    """The frames that are nearest to the moments 0, 1 / rate, 2 / rate ..."""
+    middles = (times[1:] + times[:-1]) / 2 * rate
+    begin = np.concatenate([[-1.0], middles])
+    usual = np.median(np.diff(times)) if len(times) > 1 else 0.0
+    end = np.concatenate([middles, [(times[-1] + usual / 2) * rate]])
+    return np.flatnonzero(np.floor(end + 1e-6) > begin + 1e-6).tolist()
+
+
+def _gaps(times: np.ndarray) -> list[int]:
+    steps = np.diff(times)
+    if not len(steps):
+        return []
+    least = max(GAP, GAP_STEPS * float(np.median(steps)))
+    return (np.flatnonzero(steps > least) + 1).tolist()
+
+
+def _notes(
+    times: np.ndarray, rates: Rates, gaps: Sequence[int], late: int
+) -> list[str]:
+    """What is odd; ``late`` counts the too long steps of the video."""
+    notes = []
+    steps = np.diff(times)
+    if gaps:
+        longest = max(steps[k - 1] for k in gaps)
+        places = '1 place' if len(gaps) == 1 else f'{len(gaps)} places'
+        notes.append(
+            f'no frames for up to {longest:.1f} s in {places}; faces are '
+            'followed anew after each'
+        )
+    steps = np.delete(steps, [k - 1 for k in gaps])
+    if not len(steps):
+        return notes
+    mean = 1 / steps.mean() if steps.mean() else np.inf
+    if mean < rates.low / NEAR:
+        notes.append(
+            f'{mean:.3g} frames a second, fewer than the {rates} wanted: '
+            'motion looks faster than it is'
+        )
+    elif late > FEW * len(steps):
+        notes.append(
+            f'{late} of {len(steps)} frames come later than at the {rates} '
+            'frames a second wanted; motion looks faster there than it is'
+        )
+    return notes
+
+
+def _nth(stride: int) -> str:
+    ends = {1: 'every', 2: 'every 2nd', 3: 'every 3rd'}
+    return ends.get(stride, f'every {stride}th')

@@ -1,0 +1,316 @@
+"""A setting that cannot be is one line with its place; a bug is not."""
+
+import re
+
+import pytest
+from mmaction.registry import HOOKS, TRANSFORMS
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from test_settings import config, wrap, write_data
+from tiny import CONFIG
+
+from gml_mmaction import host
+from gml_mmaction.config_check import change_settings, read_settings
+from gml_mmaction.errors import SettingError
+
+PIPELINE = 'train_dataloader.dataset.pipeline'
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp('data') / 'crops')
+
+
+def refusal(cfg):
+    """What a training says that is refused; always a line, and held back."""
+    with pytest.raises(SettingError) as raised:
+        host.build_runner(cfg).train()
+    text = str(raised.value)
+    assert '\n' not in text
+    return text
+
+
+def changed(data, work_dir, *options):
+    cfg = config(data, work_dir)
+    cfg.experiment_name = work_dir.name  # loggers are kept by it
+    change_settings(cfg, options)
+    return cfg
+
+
+@pytest.mark.parametrize(
+    ('option', 'line'),
+    [
+        ('model.type=Recogniser3D', r"='Recogniser3D': .*Recognizer3D"),
+        ('model.backbone.type=Xcepton', r"='Xcepton': .*Xception"),
+        ('model.backbone.motion_block.type=MCC', r'Remedy: MCB'),
+        ('model.cls_head.type=GMLhead', r'Remedy: GMLHead'),
+        ('model.backbone.init_cfg.type=Pretraind', r'Remedy: Pretrained'),
+        ('train_dataloader.dataset.type=FaceClips', r'FaceClipDataset'),
+        (f'{PIPELINE}.0.type=ClipDecoder', r'Remedy: ClipDecode'),
+        ('train_dataloader.sampler.type=Balanced', r'BalancedSampler'),
+        ('train_dataloader.collate_fn.type=collate', r'pseudo_collate'),
+        ('optim_wrapper.type=Nix', r'one of AmpOptimWrapper'),
+        ('optim_wrapper.constructor=Nix', r'DefaultOptimWrapperConstructor'),
+        ('optim_wrapper.optimizer.type=Adem', r'Remedy: Adam'),
+        ('default_hooks.checkpoint.type=Nix', r'CheckpointHook'),
+        ('custom_hooks.0.type=FiniteHok', r'Remedy: FiniteHook'),
+        ('val_evaluator.type=ForgryMetric', r'Remedy: ForgeryMetric'),
+        ('visualizer.type=Nix', r'ActionVisualizer'),
+        ('visualizer.vis_backends.0.type=Nix', r'LocalVisBackend'),
+        ('log_processor.type=Nix', r'LogProcessor'),
+        ('train_cfg.type=Nix', r'IterBasedTrainLoop'),
+        ('default_scope=nix', r'Remedy: mmaction'),
+    ],
+)
+def test_an_unknown_name_comes_with_those_that_are_known(
+    data, tmp_path, capsys, option, line
+):
+    text = refusal(changed(data, tmp_path, option))
+    assert text.startswith(option.split('=')[0])
+    assert re.search(line, text)
+    assert capsys.readouterr().out == ''
+
+
+def test_an_unknown_scheduler_comes_with_those_that_are_known(data, tmp_path):
+    cfg = config(data, tmp_path)
+    cfg.param_scheduler = [dict(type='CosineLR'), dict(type='CosineNix')]
+    text = refusal(cfg)
+    assert text.startswith("param_scheduler.0.type='CosineLR'")
+    assert 'CosineAnnealingLR' in text
+
+
+@pytest.mark.parametrize(
+    ('option', 'line'),
+    [
+        ('model.backbone.colour=1', r'\.colour: Xception has no .*width'),
+        ('model.cls_head.ad_head.foo=1', r'\.foo: ADHead has no .*hidden'),
+        ('train_dataloader.dataset.clip_length=4', r'Remedy: clip_len'),
+        ('train_dataloader.batchsize=4', r'Remedy: batch_size'),
+        ('train_dataloader.sampler.foo=1', r'one of dataset, seed, shuffle'),
+        ('optim_wrapper.optimizer.momentum=1', r'AdamW has no .*lr'),
+        ('optim_wrapper.clip_grad.max_nrm=1', r'Remedy: max_norm'),
+        ('default_hooks.checkpoint.intervall=4', r'Remedy: interval'),
+        ('train_cfg.max_epochs=3', r'Remedy: max_iters'),
+        ('randomness.sed=1', r"unexpected keyword argument 'sed'"),
+    ],
+)
+def test_a_keyword_that_is_not_taken_comes_with_those_that_are(
+    data, tmp_path, option, line
+):
+    text = refusal(changed(data, tmp_path, option))
+    assert text.startswith(option.split('=')[0])
+    assert re.search(line, text)
+
+
+@pytest.mark.parametrize(
+    ('option', 'line'),
+    [
+        ('model.backbone.middle_blocks=9', r'=9: use 0 to 8'),
+        ('model.backbone.width=wide', r"='wide'. Remedy: a number"),
+        ('model.backbone.width=0', r'=0: use a number above 0'),
+        ('model.backbone.tap=block99', r"use \['block1'"),
+        ('model.backbone.motion_block.temporal_init=a', r"='a': use one of"),
+        ('model.cls_head.fuse=sum', r"='sum': use 'prob' or 'logit'"),
+        ('model.cls_head.ad_head.l1_reduction=max', r"='max': use 'mean'"),
+        ('model.cls_head.in_channels=-5', r'a whole number from 1'),
+        ('model.cls_head.in_channels=17', r'=17: .*128 channels'),
+        ('model.cls_head.ad_head.in_channels=17', r'=17: .*in_channels to 46'),
+        ('model.backbone.num_segments=4', r'=4: .*clips of 8 frames'),
+        (f'{PIPELINE}.1.size=big', r"='big'. Remedy: a whole number"),
+        (f'{PIPELINE}.4.input_format=NCWHT', r'NCWHT is invalid'),
+        ('train_dataloader.batch_size=0', r'a whole number from 1'),
+        ('train_dataloader.num_workers=-1', r'a whole number from 0'),
+        ('optim_wrapper.optimizer.lr=-1', r'Invalid learning rate: -1'),
+        ('optim_wrapper.optimizer.lr=abc', r"='abc'. Remedy: a number"),
+        ('optim_wrapper.accumulative_counts=0', r'greater than or equal'),
+        ('default_hooks.checkpoint.save_best=nix', r"='nix': .*video/auc"),
+        ('val_evaluator.video_rule=sum', r"='sum': use one of"),
+        ('val_dataloader.dataset.num_clips=0', r'=0: use 1 or more'),
+        ('train_cfg.val_interval=0', r'a whole number from 1'),
+        ('train_cfg.max_iters=many', r"='many'. Remedy: a whole number"),
+        ('log_processor.window_size=x', r"='x'. Remedy: a whole number"),
+        ('log_level=LOUD', r"^log_level='LOUD'"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_by_its_place(
+    data, tmp_path, capsys, option, line
+):
+    text = refusal(changed(data, tmp_path, option))
+    assert re.match(re.escape(option.split('=')[0]) + r'\b', text)
+    assert re.search(line, text)
+    assert capsys.readouterr().out == ''
+
+
+def test_of_two_parts_of_a_type_the_one_at_fault_is_named(data, tmp_path):
+    option = 'val_dataloader.dataset.pipeline.1.size=0'
+    text = refusal(changed(data, tmp_path, option))
+    assert text == f'{option}: use 1 or more pixels'
+
+
+def test_within_a_wrapper_the_place_goes_all_the_way(data, tmp_path):
+    cfg = config(data, tmp_path)
+    inner = cfg.train_dataloader.dataset.to_dict()
+    cfg.train_dataloader.dataset = wrap(inner, 'ConcatDataset')
+    cfg.train_dataloader.dataset.datasets[1].num_clips = -2
+    text = refusal(cfg)
+    assert text.startswith(
+        'train_dataloader.dataset.datasets.1.num_clips=-2: use'
+    )
+
+
+def test_a_part_that_is_missing_is_named(data, tmp_path):
+    cfg = config(data, tmp_path)
+    del cfg.train_dataloader['dataset']
+    assert refusal(cfg).startswith('train_dataloader.dataset is missing')
+    cfg = config(data, tmp_path)
+    cfg.model.backbone.init_cfg = dict(type='Pretrained')
+    text = refusal(cfg)
+    assert re.match(r"model\.backbone\.init_cfg: .*'checkpoint'", text)
+
+
+def test_a_head_of_fewer_classes_than_labels_is_named(
+    data, tmp_path, talking_head
+):
+    pytest.importorskip('decord')
+    cfg = Config.fromfile(CONFIG.with_name('gml_xception-small_videos.py'))
+    talking_head(tmp_path / 'own/a.mp4')
+    for split in ('train', 'val', 'test'):
+        (tmp_path / f'own/{split}.txt').write_text('a.mp4 0\na.mp4 3\n')
+        loader = cfg[f'{split}_dataloader']
+        loader.dataset.data_root = str(tmp_path / 'own')
+        loader.num_workers = 0
+    cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
+    cfg.work_dir = str(tmp_path / 'run')
+    assert re.match(
+        r'model\.cls_head\.num_classes=2: train_dataloader\.dataset has '
+        r'label 3',
+        refusal(cfg),
+    )
+
+
+def test_tsm_without_weights_names_the_setting_to_change(data, tmp_path):
+    cfg = config(data, tmp_path)
+    backbone = dict(type='ResNetTSM', depth=18, num_segments=8)
+    cfg.model = dict(
+        type='Recognizer2D',
+        data_preprocessor=cfg.model.data_preprocessor,
+        backbone=backbone,
+        cls_head=dict(
+            type='TSMHead',
+            num_segments=8,
+            num_classes=2,
+            in_channels=512,
+            average_clips='prob',
+        ),
+    )
+    cfg.model.data_preprocessor.format_shape = 'NCHW'
+    for split in ('train', 'val', 'test'):
+        pipeline = cfg[f'{split}_dataloader'].dataset.pipeline
+        (step,) = [one for one in pipeline if one.type == 'FormatShape']
+        step.input_format = 'NCHW'
+    text = refusal(cfg)
+    remedies = text.partition('Remedy: ')[2].split(', or ')
+    assert remedies[0] == 'model.backbone.pretrained2d=False'
+    change_settings(cfg, remedies[:1])
+    host.build_runner(cfg).train()
+    assert (tmp_path / 'iter_2.pth').is_file()
+
+
+@pytest.mark.parametrize(
+    ('head', 'line'),
+    [
+        (dict(num_classes=2), r'model\.cls_head\.average_clips=None'),
+        (
+            dict(num_classes=3, average_clips='prob'),
+            r'model\.cls_head\.num_classes=3: .*Remedy: 2',
+        ),
+    ],
+)
+def test_a_head_whose_scores_the_metric_cannot_read_is_named(
+    data, tmp_path, head, line
+):
+    cfg = changed(data, tmp_path, 'model.backbone.tap=None')
+    cfg.model.cls_head = dict(type='I3DHead', in_channels=128, **head)
+    assert re.match(line, refusal(cfg))
+
+
+def boom(**_):
+    return 1 + 'a'
+
+
+@pytest.mark.parametrize(
+    'fault',
+    [boom, lambda **_: {}['missing'], lambda **_: int('x')],
+    ids=['operation', 'look-up', 'conversion'],
+)
+def test_a_bug_in_a_constructor_is_no_setting_s_fault(
+    data, tmp_path, capsys, fault
+):
+    class Faulty(Hook):
+        def __init__(self, interval=1):
+            fault(interval=interval)
+
+    HOOKS.register_module(name='Faulty', module=Faulty, force=True)
+    cfg = config(data, tmp_path)
+    cfg.experiment_name = tmp_path.name
+    cfg.custom_hooks.append(dict(type='Faulty', interval=3))
+    with pytest.raises((TypeError, KeyError, ValueError)) as raised:
+        host.build_runner(cfg)
+    assert not isinstance(raised.value, SettingError)
+    assert capsys.readouterr().out.count('\n') > 100  # the log, too
+
+
+def test_a_bug_in_a_transform_is_no_setting_s_fault(data, tmp_path):
+    @TRANSFORMS.register_module(force=True)
+    class Falls:
+        def __call__(self, results):
+            return results['nix']
+
+    cfg = config(data, tmp_path)
+    cfg.train_dataloader.dataset.pipeline.insert(0, dict(type='Falls'))
+    with pytest.raises(KeyError):
+        host.build_runner(cfg).train()
+
+
+def test_a_fault_while_training_keeps_its_traceback(
+    data, tmp_path, monkeypatch
+):
+    runner = host.build_runner(config(data, tmp_path))
+    monkeypatch.setattr(runner.model, 'train_step', lambda *_, **__: 1 + 'a')
+    with pytest.raises(TypeError):
+        runner.train()
+
+
+@pytest.mark.parametrize(
+    ('option', 'line'),
+    [
+        ('model', 'give KEY=VALUE'),
+        ('.width=1', 'give KEY=VALUE'),
+        ('model.backbone.width=[1,2', 'Imbalanced brackets'),
+        ('modle.backbone=1', 'Remedy: model.backbone'),
+        ('model.type.foo=3', 'model.type.foo=3: '),
+        (f'{PIPELINE}.9.size=3', r'Index 9 exceeds'),
+    ],
+)
+def test_an_option_that_is_none_is_one_line(option, line):
+    with pytest.raises(SettingError, match=line) as raised:
+        change_settings(Config.fromfile(CONFIG), [option])
+    assert option.split('=')[0] in str(raised.value)
+
+
+def test_options_may_delete_and_give_at_once():
+    cfg = Config.fromfile(CONFIG)
+    head = 'model.cls_head'
+    change_settings(cfg, [f'{head}._delete_=True', f'{head}.type=I3DHead'])
+    assert cfg.model.cls_head == dict(type='I3DHead')
+
+
+@pytest.mark.parametrize(
+    'text', ['model = dict(', 'model = nix', '_base_ = 3', 'a = 1 / 0']
+)
+def test_a_config_that_cannot_be_read_is_one_line(tmp_path, text):
+    path = tmp_path / 'bad.py'
+    path.write_text(text)
+    with pytest.raises(SettingError, match=r'bad\.py cannot be read') as error:
+        read_settings(path)
+    assert '\n' not in str(error.value)

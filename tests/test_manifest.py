@@ -1,0 +1,15 @@
+from tiny import write_prepared
+
+from gml_mmaction.manifest import read_manifest, read_report
+
+
+def test_no_folder_has_no_manifest_even_where_the_current_one_has(
+    tmp_path, monkeypatch
+):
+    """A config's data set may be nowhere: its folder is ''."""
+    root = write_prepared(tmp_path / 'a', dict(test=[]))
+    monkeypatch.chdir(root)
+    assert read_manifest('') is None
+    assert read_report('') is None
+    assert read_manifest('.')['source'] == 'made up'
+    assert read_manifest(root) == read_manifest('.')
