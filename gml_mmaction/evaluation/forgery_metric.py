@@ -20,7 +20,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from ..errors import SettingError
+from ..errors import GMLError, SettingError
 from ..io.files import write_json
 
 VIDEO_RULES: dict[str, Callable[[Sequence[float]], float]] = dict(
@@ -165,6 +165,10 @@ def _grouped(rows: Sequence[dict], key: str) -> dict[Any, list[dict]]:
 NAMES = ('video_id', 'filename', 'frame_dir', 'img_path', 'img_key')
 
 
+class NotFiniteError(GMLError, ValueError):
+    """Scores that are no numbers."""
+
+
 @METRICS.register_module()
 class ForgeryMetric(BaseMetric):
     """Scores of clips and videos, overall and per forgery method.
@@ -297,9 +301,9 @@ class ForgeryMetric(BaseMetric):
         }
         broken = sum(not np.isfinite(r['score']) for r in clips.values())
         if broken:
-            raise ValueError(
+            raise NotFiniteError(
                 f'{broken} of {len(clips)} clips have no finite score: the '
-                'training diverged; lower the learning rate'
+                'training has diverged. Remedy: a lower learning rate'
             )
         levels = dict(
             video=merge_clips(clips.values(), self.video_rule),
