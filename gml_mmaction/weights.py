@@ -64,7 +64,7 @@ def check_weights(model: Any, state: Any, file: Any) -> None:
         file: Named in the error.
 
     Raises:
-        CheckpointError: Names or shapes differ.
+        CheckpointError: Names or shapes differ, or a number is not finite.
     """
     flaws = load_weights(model, unwrapped_names(state, file)).flaws
     if flaws:
@@ -72,6 +72,16 @@ def check_weights(model: Any, state: Any, file: Any) -> None:
             f'{file}: its weights do not fit the network: {flaws}. Remedy: '
             'give the config that they were trained with'
         )
+    broken = [n for n, x in model.state_dict().items() if not _is_finite(x)]
+    if broken:
+        raise CheckpointError(
+            f'{file}: its weights are not finite ({_first(broken)}). Remedy: '
+            'give a checkpoint from before the training diverged'
+        )
+
+
+def _is_finite(tensor: Any) -> bool:
+    return tensor.is_meta or bool(tensor.isfinite().all())
 
 
 def unwrapped_names(state: Any, file: Any) -> dict[str, Any]:

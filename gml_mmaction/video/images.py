@@ -22,6 +22,8 @@ from .limits import Budget, check_pixels
 
 __all__ = ['ImageSequence']
 
+PNG = b'\x89PNG\r\n\x1a\n'
+
 
 class ImageSequence(Frames):
     """Images in a folder or archive, read as the frames of a video.
@@ -132,7 +134,18 @@ def _is_image(name: str, image: bytes) -> bool:
     except Exception:  # Pillow has many
         return False
     check_pixels(name, width, height)
-    return True
+    return not image.startswith(PNG) or _chunks_fit(image)
+
+
+def _chunks_fit(png: bytes) -> bool:
+    """Whether no part of a PNG says that it is larger than the file.
+
+    OpenCV would believe it, and take 2 GB for a file of a hundred bytes.
+    """
+    place = len(PNG)
+    while place < len(png) and png[place + 4 : place + 8] != b'IEND':
+        place += 12 + int.from_bytes(png[place : place + 4], 'big')
+    return place + 8 <= len(png)
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:

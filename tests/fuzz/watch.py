@@ -74,8 +74,7 @@ class Guard:
     def watch(self, allowed, reads=(), untouched=None):
         """Begin; ``allowed`` and ``reads`` are prefixes of paths."""
         self.folder.begin(untouched)
-        self.path, self.memory = list(sys.path), _memory('VmRSS')
-        Path('/proc/self/clear_refs').write_text('5')  # the peak is now
+        self.path, self.memory = list(sys.path), memory_now()
         self.allowed, self.reads, self.found = allowed, reads, []
 
     def stop(self):
@@ -87,7 +86,7 @@ class Guard:
         if sys.path != self.path:
             self.found.append(f'sys.path: {set(sys.path) - set(self.path)}')
             sys.path[:] = self.path
-        if (peak := _memory('VmHWM')) > self.memory + MOST_MEMORY:
+        if (peak := memory_peak()) > self.memory + MOST_MEMORY:
             self.found.append(f'{peak >> 10} MB of memory')
         return self.found
 
@@ -158,8 +157,18 @@ def _met():
     return True
 
 
+def memory_now():
+    """What this process has, in kB; its peak is from now on."""
+    Path('/proc/self/clear_refs').write_text('5')
+    return _memory('VmRSS')
+
+
+def memory_peak():
+    """The most that it has had since, in kB."""
+    return _memory('VmHWM')
+
+
 def _memory(kind):
-    """What this process has (VmRSS) or has had at most (VmHWM), kB."""
     status = Path('/proc/self/status').read_text()
     return int(re.search(rf'{kind}:\s+(\d+) kB', status)[1])
 
