@@ -340,21 +340,12 @@ def test_a_name_in_an_archive_moves_no_cursor(tmp_path):
 
 def test_a_link_to_a_device_among_images_is_one_line(tmp_path):
     write_files(tmp_path, **{'1.png': picture(9), '2.png': picture(9)})
-<<<<<<< HEAD
-    (tmp_path / '3.png').symlink_to('/dev/zero')
-    with (
-        open_video(tmp_path) as images,
-        pytest.raises(VideoError, match=r'3\.png: is a device'),
-    ):
-        list(images.frames())
-=======
     (tmp_path / '3.png').symlink_to('1.png')
     (tmp_path / '4.png').symlink_to('/dev/zero')
     with open_video(tmp_path) as images:
         assert len([*images.frames(stop=3)]) == 3
         with pytest.raises(VideoError, match=r'4\.png: is a device'):
             list(images.frames())
->>>>>>> h-fuzz
 
 
 @pytest.fixture(scope='module')
