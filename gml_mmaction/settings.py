@@ -19,6 +19,7 @@ METAINFO = (
     'filename_tmpl',
     'manifest',
     'root',
+    'rates',
 )
 
 

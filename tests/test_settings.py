@@ -223,7 +223,9 @@ def test_wrapped_data_sets_are_trained_on_and_described(
 def other_data(tmp_path, split):
     methods = dict(r='real', f='Deepfakes')
     entries = [(f'other-{v}', m, [v], 1) for v, m in methods.items()]
-    return write_prepared(tmp_path / 'b', {split: entries}, source='yours')
+    return write_prepared(
+        tmp_path / 'b', {split: entries}, source='yours', rates=[25.0]
+    )
 
 
 def test_sets_of_two_sources_are_trained_on_and_validated_together(

@@ -20,6 +20,7 @@ from gml_mmaction.faces import (
     records,
 )
 from gml_mmaction.faces.records import Job, prepare_video, record_if_done
+from gml_mmaction.settings import METAINFO
 from gml_mmaction.sources import SPLITS, Video
 from gml_mmaction.sources.ffpp import list_videos
 
@@ -460,6 +461,12 @@ def test_the_root_is_named_as_seen_from_the_folder_that_was_written(
     assert manifest['root'] == metainfo['root']
     path = out / manifest['root'] / manifest['videos'][0]['path']
     assert os.path.samefile(path, videos[0].path)
+
+
+def test_all_that_annotations_say_of_a_set_may_differ_in_joined_sets(crops):
+    for split in SPLITS:
+        metainfo = read(crops / f'{split}.json')['metainfo']
+        assert set(metainfo) - {'classes'} <= set(METAINFO)
 
 
 def test_annotations_carry_the_hash_of_the_manifest(crops):
