@@ -70,9 +70,9 @@ def _check_entry(
 ) -> None:
     try:
         check_fields(entry, _TRACK | needed, optional)
-        number = entry['num_frames']
-        if len(entry.get('frames', range(number))) != number:
-            raise ValueError(f"'frames' are not the {number} of the track")
+        count = entry['num_frames']
+        if len(entry.get('frames', range(count))) != count:
+            raise ValueError(f"'frames' are not the {count} of the track")
         parse_distortions(entry.get('distortions', ''))
     except ValueError as error:
         raise ValueError(f'entry {number}: {error}') from None

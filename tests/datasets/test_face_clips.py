@@ -301,6 +301,22 @@ def test_an_annotation_that_is_none_is_named_with_the_remedy(tmp_path, text):
         FaceClipDataset(ann_file='test.json', data_root=str(tmp_path))
 
 
+def test_an_entry_whose_frames_are_not_all_there_is_named_by_its_number(
+    crops,
+):
+    path = crops / 'test.json'
+    content = json.loads(path.read_text())
+    content['data_list'][1]['frames'] = [0, 2, 5]
+    bad = crops / 'bad.json'
+    bad.write_text(json.dumps(content))
+    number = content['data_list'][1]['num_frames']
+    assert number != 1
+    with pytest.raises(
+        GMLError, match=f"entry 1: 'frames' are not the {number} of the track"
+    ):
+        FaceClipDataset(ann_file='bad.json', data_root=str(crops))
+
+
 def test_a_video_that_is_none_is_named_by_a_loaders_process_too(boxes):
     loader = DataLoader(build(boxes), num_workers=1, batch_size=None)
     with pytest.raises(VideoError, match=r'empty: .*a\.mp4'):
