@@ -26,7 +26,7 @@ from ..evaluation.cross_data import file_sha256
 from ..evaluation.forgery_metric import VIDEO_RULES
 from ..faces import CropOptions
 from ..io.config_text import ConfigTextError, parse_config
-from ..io.text import one_line, printable
+from ..io.text import nth, one_line, printable
 from ..settings import inner_datasets
 from ..video import Frames, Rates, Taken, at_rate, every
 from ..visualization.cam import cam_maps
@@ -48,8 +48,8 @@ SAVED += ('search_stride', 'check_stride', 'lost')
 
 MOST_FRAMES = 512  # of a clip
 SLOW = (
-    'In a video of fewer frames a second, faces seem to move faster than they '
-    'do, and a genuine one may score high; its notes then say so.',
+    'In a video of far fewer frames a second, faces seem to move faster than '
+    'they do, and a genuine one may score high; a note says of which videos.',
 )
 
 
@@ -260,13 +260,14 @@ class Detector:
         """What a score of a clip, a track and a video is."""
         if self.rates is None:
             taken = (
-                f'every {_nth(self.crop_options.stride)} of the video, at '
+                f'every {nth(self.crop_options.stride)} of the video, at '
                 'whatever rate: the checkpoint does not say that of its '
                 'training'
             )
         else:
             taken = (
-                f'{self.rates.median:.4g} a second, the rate of the training'
+                f'taken by time at the rate of the training, {self.rates} a '
+                'second'
             )
         return (
             f"a clip is {self.clip_len} frames, {taken}; a track's score is "
@@ -475,10 +476,9 @@ def _crop_options(
     path: Path, cfg: Config, meta: Mapping
 ) -> tuple[CropOptions, int]:
     """Return how the training crops were made, and the frames of a clip."""
-    told = dict(meta.get('dataset_meta') or {})
+    told = _told(meta)
     if str(told.get('filename_tmpl', '')).endswith('.png'):
-        told['image'] = 'png'
-    told.update(meta.get(PROVENANCE, {}).get('training') or {})
+        told.setdefault('image', 'png')
     values = {name: told[name] for name in SAVED if name in told}
     kinds = {name: type(getattr(CropOptions, name)) for name in values}
     store = told.get('store', 'crops')
@@ -498,13 +498,18 @@ def _crop_options(
     return options, clip_len
 
 
+def _told(meta: Mapping) -> dict[str, Any]:
+    """What a checkpoint says of its training data, by the manifest."""
+    training = meta.get(PROVENANCE, {}).get('training') or {}
+    return {**(meta.get('dataset_meta') or {}), **training}
+
+
 def _rates(path: Path, meta: Mapping) -> Rates | None:
-    told = dict(meta.get('dataset_meta') or {})
-    told.update(meta.get(PROVENANCE, {}).get('training') or {})
-    if told.get('rates') is None:
+    rates = _told(meta).get('rates')
+    if rates is None:
         return None
     try:
-        return Rates.from_record(told['rates'])
+        return Rates.from_record(rates)
     except ValueError as error:
         raise DetectorError(
             f'{path}: says of its training {printable(str(error))}. Remedy: '
@@ -567,7 +572,3 @@ def _options(training: Mapping[str, Any]) -> str:
     ]
     digest = str(training.get('manifest') or 'unknown')[:12]
     return ', '.join([*texts, f'manifest {digest}'])
-
-
-def _nth(stride: int) -> str:
-    return {1: 'one', 2: '2nd', 3: '3rd'}.get(stride, f'{stride}th')

@@ -61,8 +61,8 @@ class ProvenanceHook(Hook):
             self._trained_at = rates and Rates.from_record(rates)
         except (AttributeError, ValueError):
             raise CheckpointError(
-                'the checkpoint says of its training what cannot be. Remedy: '
-                'give another one'
+                f'{runner.cfg.get("load_from")}: it says of its training what '
+                'cannot be. Remedy: give another checkpoint'
             ) from None
 
     def before_test(self, runner: Runner) -> None:
@@ -129,34 +129,33 @@ def describe_training(dataset: Any) -> dict[str, Any]:
 def joint_metainfo(dataset: Any) -> dict[str, Any]:
     """The metainfo of a data set; of several, what holds for all of them."""
     metas = [inner.metainfo for inner in inner_datasets(dataset)]
+    return dict(metas[0]) if len(metas) == 1 else _joined(metas)
+
+
+def _joined(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """What several sets have in common, and the sources of all."""
     common = {
         key: value
-        for key, value in metas[0].items()
-        if all(meta.get(key) == value for meta in metas)
+        for key, value in found[0].items()
+        if all(key in one and one[key] == value for one in found)
     }
-    sources = dict.fromkeys(str(meta.get('source')) for meta in metas)
-    joined = dict(source=' + '.join(sources)) if len(sources) > 1 else {}
-    return {**common, **joined}
+    sources = [one.get('source') for one in found]
+    if any(sources):
+        common['source'] = ' + '.join(dict.fromkeys(map(str, sources)))
+    return common
 
 
 def describe_together(found: list[dict[str, Any]]) -> dict[str, Any]:
     """Describe several training sets as one."""
-    first = found[0]
-    common = {
-        key: value
-        for key, value in first.items()
-        if all(key in one and one[key] == value for one in found)
-    }
-    sources = dict.fromkeys(str(one.get('source')) for one in found)
     methods = {name for one in found for name in one.get('methods', ())}
     sums = {
         key: sum(one[key] for one in found)
         for key in ('real_videos', 'fake_videos')
         if all(key in one for one in found)
     }
-    together = dict(source=' + '.join(sources), methods=sorted(methods))
+    together = dict(_joined(found), methods=sorted(methods))
     rates = _joined_rates([one.get('rates') for one in found])
-    return {**common, **together, **sums, **rates, 'datasets': found}
+    return {**together, **sums, **rates, 'datasets': found}
 
 
 def _joined_rates(found: list[dict | None]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import TextIO
 __all__ = [
     'counted',
     'figure_text',
+    'nth',
     'one_line',
     'printable',
     'printable_lines',
@@ -88,3 +89,8 @@ def widen_streams() -> None:
 def counted(number: float, noun: str) -> str:
     """A number with its noun, as in '1 frame' and '2 frames'."""
     return f'{number:g} {noun}' if number == 1 else f'{number:g} {noun}s'
+
+
+def nth(number: int) -> str:
+    """Which of several, behind 'every': 'one', '2nd', '3rd', '4th' and on."""
+    return {1: 'one', 2: '2nd', 3: '3rd'}.get(number, f'{number}th')

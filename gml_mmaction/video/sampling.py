@@ -6,11 +6,12 @@ fast. So a detector takes frames by time, at the rate of its training.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..io.text import nth
 from .frames import Frames
 
 __all__ = ['MAX_RATE', 'Rates', 'Taken', 'at_rate', 'every', 'rates_of']
@@ -115,13 +116,10 @@ class Taken:
     def until(self, stop: int) -> 'Taken':
         """The same without frame ``stop`` of the video and what follows."""
         kept = int(np.searchsorted(self.indices, stop))
-        return Taken(
-            self.indices[:kept],
-            self.stride,
-            min(stop, self.num_frames),
-            self.rate,
-            self.gaps,
-            self.notes,
+        return replace(
+            self,
+            indices=self.indices[:kept],
+            num_frames=min(stop, self.num_frames),
         )
 
 
@@ -148,9 +146,9 @@ def at_rate(reader: Frames, rates: Rates, stride: int) -> Taken:
     """
     times = _times(reader)
     if times is None:
-        taken = every(reader, stride)
-        note = f'its frame rate is not known; {_nth(stride)} frame taken'
-        return Taken(taken.indices, stride, taken.num_frames, notes=(note,))
+        which = 'all frames' if stride == 1 else f'every {nth(stride)} frame'
+        note = f'its frame rate is not known; {which} taken'
+        return replace(every(reader, stride), notes=(note,))
     step = _even_step(times, rates)
     indices: Sequence[int] = range(0, len(times), step or 1)
     if step is None:
@@ -244,8 +242,3 @@ def _notes(
             'frames a second wanted; motion looks faster there than it is'
         )
     return notes
-
-
-def _nth(stride: int) -> str:
-    ends = {1: 'every', 2: 'every 2nd', 3: 'every 3rd'}
-    return ends.get(stride, f'every {stride}th')

@@ -362,6 +362,13 @@ def run(trained, tmp_path):
     return shutil.copytree(trained, tmp_path / 'run')
 
 
+def check_one_line(read, run, line):
+    """A checkpoint of a run is refused in one line that names it."""
+    with pytest.raises(SystemExit, match=line) as caught:
+        read(run)
+    assert fuzz.unclear(caught.value, [checkpoints.FILE]) == ''
+
+
 RECORDS = {
     'a best score that is none': (
         ('message_hub', 'runtime_info', 'best_score'),
@@ -397,9 +404,7 @@ def test_a_training_goes_on_from_no_strange_records(run, place, value):
     else:
         tree[last] = value
     torch.save(content, path)
-    with pytest.raises(SystemExit, match='no training can go on') as caught:
-        checkpoints.read_run(run)
-    assert fuzz.unclear(caught.value, [path.name]) == ''
+    check_one_line(checkpoints.read_run, run, 'no training can go on')
 
 
 def test_a_checkpoint_with_a_changed_byte_is_neither_resumed_nor_tested(run):
@@ -408,29 +413,24 @@ def test_a_checkpoint_with_a_changed_byte_is_neither_resumed_nor_tested(run):
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     for read in (checkpoints.read_run, checkpoints.read_weights):
-        with pytest.raises(SystemExit, match='it is damaged') as caught:
-            read(run)
-        assert fuzz.unclear(caught.value, [path.name]) == ''
+        check_one_line(read, run, 'it is damaged')
 
 
-def test_a_tensor_of_fewer_dimensions_is_one_line(run):
+@pytest.mark.parametrize(
+    ('change', 'line'),
+    [
+        (lambda weight: torch.zeros(1), '1 of another shape'),
+        (lambda weight: weight * float('nan'), 'not finite'),
+    ],
+    ids=['of fewer dimensions', 'not finite'],
+)
+def test_weights_that_cannot_be_get_no_score(run, change, line):
     path = run / checkpoints.FILE
     content = checkpoints.load(path)
-    content['state_dict']['backbone.conv1.weight'] = torch.zeros(1)
+    name = 'backbone.conv1.weight'
+    content['state_dict'][name] = change(content['state_dict'][name])
     torch.save(content, path)
-    with pytest.raises(SystemExit, match='1 of another shape') as caught:
-        checkpoints.read_weights(run)
-    assert fuzz.unclear(caught.value, [path.name]) == ''
-
-
-def test_weights_that_are_not_finite_get_no_score(run):
-    path = run / checkpoints.FILE
-    content = checkpoints.load(path)
-    content['state_dict']['backbone.conv1.weight'] *= float('nan')
-    torch.save(content, path)
-    with pytest.raises(SystemExit, match='not finite') as caught:
-        checkpoints.read_weights(run)
-    assert fuzz.unclear(caught.value, [path.name]) == ''
+    check_one_line(checkpoints.read_weights, run, line)
 
 
 @pytest.mark.parametrize('place', [b'IHDR', b'IDAT'])
