@@ -25,7 +25,7 @@ from fastapi.responses import FileResponse, PlainTextResponse, Response
 from starlette.requests import ClientDisconnect
 
 from ..errors import GMLError
-from ..io.text import printable
+from ..io.text import printable, say
 from ..video import VideoError
 from ..video.limits import check_limits
 from .guard import LOOPBACK, Guard
@@ -68,7 +68,7 @@ def serve(
     warnings.filterwarnings('ignore', category=FutureWarning, module='nicegui')
     with listen(host, port) as sock:
         if host not in LOOPBACK:
-            print(
+            say(
                 f'Warning: {host} lets others reach this page; whoever can '
                 'may upload videos to this machine.',
                 file=sys.stderr,
@@ -77,7 +77,7 @@ def serve(
         url = _url(host, sock.getsockname()[1])
 
         def started() -> None:
-            print(f'{url}  (Ctrl+C ends the server)', flush=True)
+            say(f'{url}  (Ctrl+C ends the server)')
             if browser:
                 webbrowser.open(url)
 
