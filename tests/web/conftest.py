@@ -80,8 +80,8 @@ def start_server(checkpoint, tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def server(start_server):
-    """One server that tests share; uploads up to 3 MB and 0.5 minutes."""
-    return start_server('--max-mb=3', '--max-minutes=0.5')
+    """One server that tests share; uploads up to 3 MB and 2 minutes."""
+    return start_server('--max-mb=3', '--max-minutes=2')
 
 
 @pytest.fixture(scope='session')

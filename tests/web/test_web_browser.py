@@ -83,7 +83,7 @@ def long_one(talking, write_video, tmp_path_factory):
     return write_video(
         tmp_path_factory.mktemp('long') / 'long.mp4',
         itertools.islice(there_and_back, LONG),
-        fps=100,
+        fps=25,
     )
 
 
