@@ -60,7 +60,7 @@ lint: $(TEST_INSTALLED) ## check style and format
 	$(BIN)/ruff format --check $(LINTED)
 
 doctor: $(INSTALLED) ## say what is installed and what is wrong with it
-	$(BIN)/python -m gml_mmaction.doctor
+	$(BIN)/python -m gml_mmaction.cli.doctor
 
 drills: export PYTHONPATH := .:tests
 drills: export OMP_NUM_THREADS ?= 1
@@ -94,7 +94,7 @@ $(INSTALLED): requirements/pinned.txt setup.py pyproject.toml | $(BIN)/python
 	$(PIP) install $(INDEX) -c requirements/pinned.txt torch
 	$(PIP) install $(INDEX) --no-deps -r requirements/pinned.txt
 	$(PIP) install --no-deps --no-build-isolation -e .
-	$(BIN)/python -m gml_mmaction.build_native || \
+	$(BIN)/python -m gml_mmaction.kernels.build || \
 	    echo 'The CPU kernel is left out: the same results, more slowly.'
 	@touch $@
 

@@ -7,7 +7,7 @@ project and gets its traceback.
 Importing this module needs nothing but the standard library.
 """
 
-from .io.text import printable
+from gml_mmaction.io.text import printable
 
 __all__ = [
     'CheckpointError',

@@ -9,8 +9,8 @@ from mmengine.hooks import Hook
 from test_settings import config, wrap, write_data
 from tiny import CONFIG
 
-from gml_mmaction import host
-from gml_mmaction.config_check import change_settings, read_settings
+from gml_mmaction.engine.config_check import change_settings, read_settings
+from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.errors import SettingError
 
 PIPELINE = 'train_dataloader.dataset.pipeline'
@@ -24,7 +24,7 @@ def data(tmp_path_factory):
 def refusal(cfg):
     """What a training says that is refused; always a line, and held back."""
     with pytest.raises(SettingError) as raised:
-        host.build_runner(cfg).train()
+        build_runner(cfg).train()
     text = str(raised.value)
     assert '\n' not in text
     return text
@@ -214,7 +214,7 @@ def test_tsm_without_weights_names_the_setting_to_change(data, tmp_path):
     remedies = text.partition('Remedy: ')[2].split(', or ')
     assert remedies[0] == 'model.backbone.pretrained2d=False'
     change_settings(cfg, remedies[:1])
-    host.build_runner(cfg).train()
+    build_runner(cfg).train()
     assert (tmp_path / 'iter_2.pth').is_file()
 
 
@@ -257,7 +257,7 @@ def test_a_bug_in_a_constructor_is_no_setting_s_fault(
     cfg.experiment_name = tmp_path.name
     cfg.custom_hooks.append(dict(type='Faulty', interval=3))
     with pytest.raises((TypeError, KeyError, ValueError)) as raised:
-        host.build_runner(cfg)
+        build_runner(cfg)
     assert not isinstance(raised.value, SettingError)
     assert capsys.readouterr().out.count('\n') > 100  # the log, too
 
@@ -271,13 +271,13 @@ def test_a_bug_in_a_transform_is_no_setting_s_fault(data, tmp_path):
     cfg = config(data, tmp_path)
     cfg.train_dataloader.dataset.pipeline.insert(0, dict(type='Falls'))
     with pytest.raises(KeyError):
-        host.build_runner(cfg).train()
+        build_runner(cfg).train()
 
 
 def test_a_fault_while_training_keeps_its_traceback(
     data, tmp_path, monkeypatch
 ):
-    runner = host.build_runner(config(data, tmp_path))
+    runner = build_runner(config(data, tmp_path))
     monkeypatch.setattr(runner.model, 'train_step', lambda *_, **__: 1 + 'a')
     with pytest.raises(TypeError):
         runner.train()

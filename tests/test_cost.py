@@ -8,8 +8,8 @@ from mmengine.analysis import FlopAnalyzer
 from mmengine.model import BaseModel
 from torch import nn
 
-from gml_mmaction import cost
-from gml_mmaction.cost import LiveTensors, Setting
+from gml_mmaction.explain import cost
+from gml_mmaction.explain.cost import LiveTensors, Setting
 from gml_mmaction.models import MCB
 
 CONFIGS = Path(__file__).parents[1] / 'configs'

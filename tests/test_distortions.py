@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from gml_mmaction.distortions import (
+from gml_mmaction.video.distortions import (
     compress,
     distort_frame,
     distort_frames,

@@ -27,7 +27,14 @@ from packaging.specifiers import SpecifierSet
 from torch import nn
 
 from gml_mmaction import host
+from gml_mmaction.engine.runner import build_runner, prepare_runner_cfg
 from gml_mmaction.errors import GMLError
+from gml_mmaction.host.processes import LAUNCHER_VARIABLES, LauncherError
+from gml_mmaction.host.safe_checkpoints import (
+    UnsafeCheckpointError,
+    safe_loading,
+)
+from gml_mmaction.stack import RANGES, StackError, remedy, require
 
 ROOT = Path(__file__).parents[1]
 
@@ -123,9 +130,7 @@ def test_a_checkpoint_that_runs_a_program_elsewhere_is_refused_and_does_not(
     torch.load(path, weights_only=False)
     assert marker.exists()
     marker.unlink()
-    with pytest.raises(
-        host.UnsafeCheckpointError, match=r'evil\.pth'
-    ) as error:
+    with pytest.raises(UnsafeCheckpointError, match=r'evil\.pth') as error:
         load(path)
     assert not marker.exists()
     assert '\n' not in str(error.value)
@@ -135,7 +140,7 @@ def test_a_checkpoint_that_runs_a_program_elsewhere_is_refused_and_does_not(
 def test_the_refusal_names_what_the_checkpoint_asks_for(tmp_path, marker):
     path = write(tmp_path / 'evil.pth', HOSTILE['os.system'](marker))
     asked = os.system.__module__ + r'\.system'
-    with pytest.raises(host.UnsafeCheckpointError, match=asked):
+    with pytest.raises(UnsafeCheckpointError, match=asked):
         load(path)
 
 
@@ -152,7 +157,7 @@ def test_the_refusal_names_what_the_checkpoint_asks_for(tmp_path, marker):
 )
 def test_getattr_chains_from_history_buffer_are_refused(names, tmp_path):
     path = write_opcodes(tmp_path / 'evil.pth', getattr_chain(*names))
-    with pytest.raises(host.UnsafeCheckpointError, match='getattr'):
+    with pytest.raises(UnsafeCheckpointError, match='getattr'):
         load(path)
 
 
@@ -164,7 +169,7 @@ def test_getattr_hands_out_a_statistics_method(tmp_path):
 def test_a_statistics_method_cannot_be_called_by_the_file(tmp_path):
     call = getattr_chain('min') + HISTORY_BUFFER + b')R\x85R'
     path = write_opcodes(tmp_path / 'evil.pth', call)
-    with pytest.raises(host.UnsafeCheckpointError, match='unrecognized'):
+    with pytest.raises(UnsafeCheckpointError, match='unrecognized'):
         load(path)
 
 
@@ -193,7 +198,7 @@ def test_a_checkpoint_cannot_replace_the_statistics_of_the_class(tmp_path):
 )
 def test_numpy_beyond_plain_numbers_is_refused(payload, tmp_path):
     path = write(tmp_path / 'odd.pth', payload)
-    with pytest.raises(host.UnsafeCheckpointError, match=r'odd\.pth'):
+    with pytest.raises(UnsafeCheckpointError, match=r'odd\.pth'):
         load(path)
 
 
@@ -239,7 +244,7 @@ def test_plain_getattr_allowed_elsewhere_stays_out(tmp_path):
     try:
         chain = getattr_chain('__init__', '__globals__')
         path = write_opcodes(tmp_path / 'evil.pth', chain)
-        with pytest.raises(host.UnsafeCheckpointError, match='getattr'):
+        with pytest.raises(UnsafeCheckpointError, match='getattr'):
             load(path)
         assert getattr in torch.serialization.get_safe_globals()
     finally:
@@ -249,7 +254,7 @@ def test_plain_getattr_allowed_elsewhere_stays_out(tmp_path):
 
 def test_a_type_that_the_user_allows_still_loads(tmp_path):
     path = write(tmp_path / 'queue.pth', Calls(deque, [1, 2]))
-    with pytest.raises(host.UnsafeCheckpointError, match='deque'):
+    with pytest.raises(UnsafeCheckpointError, match='deque'):
         load(path)
     with torch.serialization.safe_globals([deque]):
         assert load(path)['extra'] == deque([1, 2])
@@ -262,7 +267,7 @@ def test_no_environment_variable_switches_the_safe_loader_off(
     monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', value)
     monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0')
     path = write(tmp_path / 'evil.pth', HOSTILE['os.system'](marker))
-    with pytest.raises(host.UnsafeCheckpointError):
+    with pytest.raises(UnsafeCheckpointError):
         load(path)
     assert not marker.exists()
     assert os.environ['TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'] == value
@@ -274,8 +279,8 @@ def test_a_loader_that_asks_for_the_unsafe_one_gets_the_safe_one(
 ):
     """MMEngine 0.11's loader, and torch.hub's, pass weights_only=False."""
     path = write(tmp_path / 'evil.pth', HOSTILE['os.system'](marker))
-    refused = pytest.raises(host.UnsafeCheckpointError)
-    with refused, host.safe_loading(path):
+    refused = pytest.raises(UnsafeCheckpointError)
+    with refused, safe_loading(path):
         torch.load(path, weights_only=False)
     assert not marker.exists()
 
@@ -288,7 +293,7 @@ def test_a_checkpoint_from_an_address_is_loaded_safely(
     cache = tmp_path / 'hub' / 'hub' / 'checkpoints'
     cache.mkdir(parents=True)
     path.rename(cache / 'evil.pth')  # what torch.hub finds, it does not fetch
-    with pytest.raises(host.UnsafeCheckpointError, match='https://'):
+    with pytest.raises(UnsafeCheckpointError, match='https://'):
         load('https://example.org/evil.pth')
     assert not marker.exists()
 
@@ -334,26 +339,26 @@ def test_a_missing_part_gives_one_line_with_the_remedy(
 
 
 def test_require_returns_the_module_or_names_the_extra(run_python, tmp_path):
-    assert host.require('json') is importlib.import_module('json')
+    assert require('json') is importlib.import_module('json')
     (tmp_path / 'dlib.py').write_text('import no_such_module_')
-    code = "from gml_mmaction import host; host.require('dlib')"
+    code = "from gml_mmaction.stack import require; require('dlib')"
     done = run_python('-c', code, path=tmp_path)
     assert 'StackError: dlib cannot be imported' in done.stderr
     assert 'pip install no_such_module_' in done.stderr
-    with pytest.raises(host.StackError, match=r'pip install absent_thing'):
-        host.require('absent_thing')
+    with pytest.raises(StackError, match=r'pip install absent_thing'):
+        require('absent_thing')
 
 
 def test_remedy_for_a_missing_dlib_names_the_extra():
-    text = host.remedy('dlib', "No module named 'dlib'")
+    text = remedy('dlib', "No module named 'dlib'")
     assert 'gml-mmaction[lite]' in text
 
 
 def test_the_errors_that_a_tool_prints_share_a_class():
     for error, builtin in (
-        (host.StackError, ImportError),
-        (host.LauncherError, ValueError),
-        (host.UnsafeCheckpointError, ValueError),
+        (StackError, ImportError),
+        (LauncherError, ValueError),
+        (UnsafeCheckpointError, ValueError),
     ):
         assert issubclass(error, GMLError)
         assert issubclass(error, builtin)
@@ -369,7 +374,7 @@ def test_setup_py_declares_the_ranges_that_the_doctor_checks():
     ]:
         requirement = Requirement(text)
         found[requirement.name] = requirement.specifier
-    for part in host.RANGES.values():
+    for part in RANGES.values():
         assert found.pop(part.distribution) == SpecifierSet(part.limits)
     assert not [name for name, limits in found.items() if '<' in str(limits)]
 
@@ -487,7 +492,7 @@ def test_a_checkpoint_of_a_real_runner_resumes_where_it_stopped(tmp_path):
     weights, losses = [], []
     for name, changes in (('straight', {}), ('resumed', resume)):
         cfg = toy_cfg(tmp_path / name, max_iters=4, **changes)
-        runner = host.build_runner(cfg)
+        runner = build_runner(cfg)
         runner.train()
         weights.append(runner.model.linear.weight)
         losses.append(runner.message_hub.get_scalar('train/loss').data[0])
@@ -515,19 +520,19 @@ def test_tensors_larger_than_their_file_are_refused(tmp_path, method, copies):
     repack(path, zipfile.ZIP_STORED)
     assert len(load(path)['w']) == 10**5
     repack(path, method, copies)
-    with pytest.raises(host.UnsafeCheckpointError, match='larger than the'):
+    with pytest.raises(UnsafeCheckpointError, match='larger than the'):
         load(path)
 
 
 @pytest.mark.parametrize('key', ['config', 'cfg'])
 def test_resuming_runs_no_text_of_the_checkpoint(tmp_path, marker, key):
-    host.build_runner(toy_cfg(tmp_path / 'first')).train()
+    build_runner(toy_cfg(tmp_path / 'first')).train()
     path = tmp_path / 'first/iter_2.pth'
     loaded = load(path)
     loaded['meta'][key] = f"x = open({str(marker)!r}, 'w')"
     torch.save(loaded, path)
     more = {'load_from': str(path), 'resume': True}
-    runner = host.build_runner(toy_cfg(tmp_path / 'b', max_iters=3, **more))
+    runner = build_runner(toy_cfg(tmp_path / 'b', max_iters=3, **more))
     if key == 'config':
         with pytest.raises(GMLError, match='line 1 is no plain value'):
             runner.train()
@@ -537,13 +542,13 @@ def test_resuming_runs_no_text_of_the_checkpoint(tmp_path, marker, key):
 
 
 def test_resuming_reads_the_config_of_an_old_checkpoint(tmp_path):
-    host.build_runner(toy_cfg(tmp_path / 'first')).train()
+    build_runner(toy_cfg(tmp_path / 'first')).train()
     path = tmp_path / 'first/iter_2.pth'
     loaded = load(path)
     loaded['meta']['config'] = 'gpu_ids = [0]\nmodel = dict(depth=2)\n'
     torch.save(loaded, path)
     more = {'load_from': str(path), 'resume': True}
-    runner = host.build_runner(toy_cfg(tmp_path / 'b', max_iters=3, **more))
+    runner = build_runner(toy_cfg(tmp_path / 'b', max_iters=3, **more))
     runner.train()
     assert runner.iter == 3
 
@@ -615,7 +620,7 @@ def test_a_resumed_run_has_the_order_of_an_unbroken_one_and_skips_unread(
         cfg.default_hooks.checkpoint.pop('save_best')
         if not heard:
             cfg.load_from = None
-        runner = host.build_runner(cfg)
+        runner = build_runner(cfg)
         runner.train()
         heard.append(runner.model.heard)
     assert heard[1] == heard[0][-3:]
@@ -625,7 +630,7 @@ def test_a_resumed_run_has_the_order_of_an_unbroken_one_and_skips_unread(
 
 def test_the_loaders_of_this_mmengine_fail_without_us(tmp_path):
     """Says when the workaround may go: MMEngine's own file, PyTorch's way."""
-    host.build_runner(toy_cfg(tmp_path)).train()
+    build_runner(toy_cfg(tmp_path)).train()
     with pytest.raises(pickle.UnpicklingError):
         torch.load(tmp_path / 'iter_2.pth', weights_only=True)
 
@@ -690,7 +695,7 @@ def test_amp_on_a_cpu_runs_the_forward_pass_in_bfloat16(tmp_path):
         'loss_scale': 'dynamic',
         'optimizer': {'type': 'SGD', 'lr': 0.1},
     }
-    runner = host.build_runner(toy_cfg(tmp_path, optim_wrapper=optim_wrapper))
+    runner = build_runner(toy_cfg(tmp_path, optim_wrapper=optim_wrapper))
     before = runner.model.linear.weight.detach().clone()
     runner.train()
     assert torch.bfloat16 in runner.model.dtypes
@@ -703,16 +708,16 @@ def test_amp_on_a_cpu_runs_the_forward_pass_in_bfloat16(tmp_path):
 def test_a_launcher_that_did_not_launch_gets_the_command(
     launcher, monkeypatch
 ):
-    for name in host.LAUNCHER_VARIABLES:
+    for name in LAUNCHER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(host.LauncherError, match='torchrun --nproc_per_node'):
-        host.prepare_runner_cfg(Config({'launcher': launcher}))
+    with pytest.raises(LauncherError, match='torchrun --nproc_per_node'):
+        prepare_runner_cfg(Config({'launcher': launcher}))
 
 
 def test_nothing_changes_without_launcher_and_amp(tmp_path):
     cfg = toy_cfg(tmp_path)
     before = cfg.to_dict()
-    host.prepare_runner_cfg(cfg)
+    prepare_runner_cfg(cfg)
     assert cfg.to_dict() == before
 
 
@@ -757,7 +762,7 @@ def main(work_dir):
     cfg.test_dataloader = cfg.val_dataloader
     cfg.test_evaluator = cfg.val_evaluator
     cfg.test_cfg = {}
-    runner = host.build_runner(cfg)
+    runner = build_runner(cfg)
     runner.train()
     torch.save(
         (runner.model.module.state_dict(), runner.test()),
@@ -776,7 +781,7 @@ def test_two_processes_on_a_cpu_train_and_test_as_one(tmp_path):
     assert [scores['count'] for _, scores in ranks] == [8, 8]
     left = [(tmp_path / f'left{i}').read_text() for i in (0, 1)]
     assert left == ['True', 'True'], 'gloo outlives the interpreter'
-    alone = host.build_runner(toy_cfg(tmp_path / 'alone'))
+    alone = build_runner(toy_cfg(tmp_path / 'alone'))
     alone.train()
     torch.testing.assert_close(
         ranks[0][0]['linear.weight'], alone.model.linear.weight.detach()

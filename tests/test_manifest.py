@@ -1,6 +1,6 @@
 from tiny import write_prepared
 
-from gml_mmaction.manifest import read_manifest, read_report
+from gml_mmaction.prepared.manifest import read_manifest, read_report
 
 
 def test_no_folder_has_no_manifest_even_where_the_current_one_has(

@@ -10,9 +10,10 @@ from mmengine.config import Config
 from tiny import CONFIG, TINY, write_prepared
 from torch.nn import functional
 
-from gml_mmaction import host
 from gml_mmaction.engine.provenance import describe_together
+from gml_mmaction.engine.runner import build_runner, prepare_runner_cfg
 from gml_mmaction.errors import SettingError
+from gml_mmaction.host.safe_checkpoints import safe_loading
 from gml_mmaction.models.gml_head import real_l1
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -56,7 +57,7 @@ def test_loaders_without_workers_need_no_other_setting(data, tmp_path):
     factors = {f'{name}.prefetch_factor': 4 for name in LOADERS}
     cfg = config(data, tmp_path, **factors)
     assert all(cfg[name].persistent_workers for name in LOADERS)
-    runner = host.build_runner(cfg)
+    runner = build_runner(cfg)
     runner.train()
     runner.test()
     assert (tmp_path / 'iter_2.pth').is_file()
@@ -64,7 +65,7 @@ def test_loaders_without_workers_need_no_other_setting(data, tmp_path):
 
 def test_loaders_with_workers_keep_their_settings():
     cfg = Config.fromfile(CONFIG)
-    host.prepare_runner_cfg(cfg)
+    prepare_runner_cfg(cfg)
     assert all(cfg[name].persistent_workers for name in LOADERS)
 
 
@@ -76,7 +77,7 @@ def with_head(cfg, **head):
 def test_our_backbone_trains_under_a_head_of_the_host_s(data, tmp_path):
     cfg = config(data, tmp_path, **{'model.backbone.tap': None})
     cfg = with_head(cfg, average_clips='prob', topk=(1,), type='I3DHead')
-    runner = host.build_runner(cfg)
+    runner = build_runner(cfg)
     runner.train()
     assert 'video/auc' in runner.test()
 
@@ -84,7 +85,7 @@ def test_our_backbone_trains_under_a_head_of_the_host_s(data, tmp_path):
 def test_a_head_of_the_host_s_that_gets_two_maps_names_the_tap(data, tmp_path):
     cfg = with_head(config(data, tmp_path), type='I3DHead')
     with pytest.raises(SettingError, match=r'model\.backbone\.tap=None'):
-        host.build_runner(cfg)
+        build_runner(cfg)
 
 
 HOST_BACKBONE = dict(
@@ -101,7 +102,7 @@ def test_our_head_trains_on_a_backbone_of_the_host_s(data, tmp_path):
     cfg = config(data, tmp_path)
     cfg.model.backbone = HOST_BACKBONE
     cfg.model.cls_head = dict(type='GMLHead', in_channels=64)
-    host.build_runner(cfg).train()
+    build_runner(cfg).train()
     assert (tmp_path / 'iter_2.pth').is_file()
 
 
@@ -112,13 +113,13 @@ def test_an_ad_head_on_a_backbone_of_the_host_s_names_the_remedy(
     cfg.model.backbone = HOST_BACKBONE
     cfg.model.cls_head.in_channels = 64
     with pytest.raises(SettingError, match=r'cls_head\.ad_head=None'):
-        host.build_runner(cfg).train()
+        build_runner(cfg).train()
 
 
 @pytest.mark.parametrize('stages', [0, 2])
 def test_frozen_stages_stay_as_they_are(data, tmp_path, stages):
     cfg = config(data, tmp_path, **{'model.backbone.frozen_stages': stages})
-    runner = host.build_runner(cfg)
+    runner = build_runner(cfg)
     before = copy.deepcopy(runner.model.backbone.state_dict())
     runner.train()
     after = runner.model.backbone.state_dict()
@@ -154,7 +155,7 @@ def test_label_smoothing_is_cross_entropy_with_it():
 def test_a_number_that_cannot_be_is_one_line_with_its_key(data, tmp_path, key):
     cfg = config(data, tmp_path, **{f'model.{key}': 99})
     with pytest.raises(SettingError, match=rf'model\.{key}=99: use'):
-        host.build_runner(cfg)
+        build_runner(cfg)
 
 
 def with_mixup(cfg, classes=2):
@@ -166,14 +167,14 @@ def with_mixup(cfg, classes=2):
 def test_mixup_trains(data, tmp_path):
     cfg = with_mixup(config(data, tmp_path))
     cfg.model.cls_head.label_smooth_eps = 0.1
-    host.build_runner(cfg).train()
+    build_runner(cfg).train()
     assert (tmp_path / 'iter_2.pth').is_file()
 
 
 def test_a_mixup_of_three_classes_is_one_line(data, tmp_path):
     cfg = with_mixup(config(data, tmp_path), classes=3)
     with pytest.raises(SettingError, match='num_classes=3: use 2'):
-        host.build_runner(cfg).train()
+        build_runner(cfg).train()
 
 
 def test_a_blended_clip_counts_by_its_real_share():
@@ -213,7 +214,7 @@ def test_wrapped_data_sets_are_trained_on_and_described(
     tool = load_tool('train')
     tool.main([str(tmp_path / 'wrapped.py'), '--data', str(data)])
     path = tmp_path / 'run/iter_2.pth'
-    with host.safe_loading(path):
+    with safe_loading(path):
         meta = torch.load(path)['meta']
     training = meta['provenance']['training']
     assert training['source'] == 'mine'
@@ -240,9 +241,9 @@ def test_sets_of_two_sources_are_trained_on_and_validated_together(
         cfg[f'{split}_dataloader'].dataset = dict(
             type='ConcatDataset', datasets=dataset.datasets
         )
-    host.build_runner(cfg).train()
+    build_runner(cfg).train()
     path = tmp_path / 'run/iter_2.pth'
-    with host.safe_loading(path):
+    with safe_loading(path):
         provenance = torch.load(path)['meta']['provenance']
     assert provenance['training']['source'] == 'mine + yours'
     assert provenance['training']['real_videos'] == 2
@@ -259,7 +260,7 @@ def test_videos_of_one_name_in_two_sets_are_not_one_video(data, tmp_path):
     )
     cfg.val_dataloader.dataset.datasets[1].data_root = str(other)
     with pytest.raises(SettingError, match="have a video 'val-r1'"):
-        host.build_runner(cfg).train()
+        build_runner(cfg).train()
 
 
 def test_two_training_sets_are_described_together_and_each():
@@ -304,7 +305,7 @@ def test_a_user_s_own_videos_are_read_by_the_host(
     cfg.train_dataloader.dataset = videos
     cfg.val_dataloader.dataset = videos | dict(test_mode=True)
     cfg.test_dataloader = cfg.val_dataloader
-    runner = host.build_runner(cfg)
+    runner = build_runner(cfg)
     runner.train()
     assert 'video/auc' in runner.test()
     assert len(list((tmp_path / 'run').glob('best_*.pth'))) == 1

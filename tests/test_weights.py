@@ -5,9 +5,9 @@ import torch
 from tiny import CONFIG, TINY, tiny_config, write_checkpoint, write_prepared
 from torch import nn
 
+from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.errors import CheckpointError
-from gml_mmaction.host import build_runner
-from gml_mmaction.weights import check_weights, load_half, unwrapped_names
+from gml_mmaction.host.weights import check_weights, load_half, unwrapped_names
 
 
 @pytest.fixture(scope='module')

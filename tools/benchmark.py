@@ -26,11 +26,17 @@ from typing import Any
 import torch
 from train import one_line_errors
 
-from gml_mmaction.cost import WAYS, Setting, compare, fastest, summarise
 from gml_mmaction.evaluation.cross_data import markdown_table
+from gml_mmaction.explain.cost import (
+    WAYS,
+    Setting,
+    compare,
+    fastest,
+    summarise,
+)
 from gml_mmaction.io.files import write_json, write_text
 from gml_mmaction.io.text import say, widen_streams
-from gml_mmaction.models import native
+from gml_mmaction.kernels import cpu as native
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 REFERENCE = CONFIGS / 'baselines/xception_ffpp.py'

@@ -30,14 +30,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from gml_mmaction import host
-from gml_mmaction.distortions import write_h264
 from gml_mmaction.faces import CropOptions, detect_faces
-from gml_mmaction.faces.pool import run_in_processes
-from gml_mmaction.faces.records import Job, prepare_video
+from gml_mmaction.io.pool import run_in_processes
 from gml_mmaction.io.text import say, widen_streams
+from gml_mmaction.prepared.records import Job, prepare_video
 from gml_mmaction.sources import Video
-from gml_mmaction.sources.demo_render import PORTRAITS
+from gml_mmaction.stack import require
+from gml_mmaction.synthetic.render import PORTRAITS
+from gml_mmaction.video.distortions import write_h264
 
 FPS = 25
 # FF++ at c23 has some 4 kB a frame; so have ours with noise of 7 grey levels
@@ -157,7 +157,7 @@ def timed(function: Callable[[Any], Any], job: Any) -> tuple[float, float]:
 @functools.lru_cache(maxsize=1)
 def warm_up() -> None:
     """Load decord and dlib's detector, once in a process: 0.7 s."""
-    host.require('decord')
+    require('decord')
     detect_faces(np.zeros((80, 80, 3), np.uint8))
 
 
@@ -168,7 +168,7 @@ def crashed(job: Any) -> None:
 
 def decode(stride: int, path: Path) -> None:
     """Decode every ``stride``-th frame by decord alone."""
-    reader = host.require('decord').VideoReader(str(path), num_threads=1)
+    reader = require('decord').VideoReader(str(path), num_threads=1)
     for index in range(0, len(reader), stride):
         if index:
             reader.skip_frames(stride - 1)
@@ -233,7 +233,7 @@ def format_rows(rows: Sequence[dict[str, Any]]) -> str:
 
 def count_frames(path: Path) -> int:
     """Number of frames in a video, by its index."""
-    return len(host.require('decord').VideoReader(str(path), num_threads=1))
+    return len(require('decord').VideoReader(str(path), num_threads=1))
 
 
 def make_videos(folder: Path, count: int, num_frames: int) -> list[Path]:
@@ -241,7 +241,7 @@ def make_videos(folder: Path, count: int, num_frames: int) -> list[Path]:
     folder.mkdir(parents=True)
     write = functools.partial(write_h264, fps=FPS, crf=CRF)
     try:
-        host.require('av')
+        require('av')
     except ImportError as error:
         say(f'MPEG-4 instead of H.264: {error}')
         write = write_mpeg4
@@ -282,7 +282,7 @@ def write_mpeg4(path: str, frames: Iterator[np.ndarray]) -> None:
 
 def versions() -> dict[str, str]:
     """Of what the numbers depend on."""
-    packages = {name: host.require(name) for name in ('decord', 'dlib', 'cv2')}
+    packages = {name: require(name) for name in ('decord', 'dlib', 'cv2')}
     return {
         'python': platform.python_version(),
         **{name: package.__version__ for name, package in packages.items()},

@@ -35,8 +35,8 @@ from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader
 from train import one_line_errors
 
-from gml_mmaction.config_check import read_settings
 from gml_mmaction.datasets.samplers import Draw
+from gml_mmaction.engine.config_check import read_settings
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.text import say, widen_streams
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from train import one_line_errors
 
 from gml_mmaction.apis import load_detector
+from gml_mmaction.explain.cam import ForgeryCAM
 from gml_mmaction.io.text import say, widen_streams
-from gml_mmaction.visualization.cam import ForgeryCAM
 from gml_mmaction.visualization.paper_figures import draw_cam, face_clip
 
 

@@ -28,7 +28,7 @@ from gml_mmaction.evaluation.paper_tables import GML, SYSTEMS
 from gml_mmaction.io.files import read_json, write_json
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say, widen_streams
-from gml_mmaction.sources.demo import KINDS
+from gml_mmaction.synthetic.demo import KINDS
 
 COMPARED = (
     *('Xception', 'Xception+CSTM', 'Xception+STM', 'Xception+MCB'),

@@ -23,7 +23,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from gml_mmaction.distort_videos import (
+from gml_mmaction.io.lock import hold
+from gml_mmaction.io.text import one_line, say, widen_streams
+from gml_mmaction.sources.files import noted
+from gml_mmaction.sources.origin import copy_origin, origin_words
+from gml_mmaction.video.distort_files import (
     CRF,
     Job,
     Outcome,
@@ -31,7 +35,7 @@ from gml_mmaction.distort_videos import (
     find_in_meta,
     find_videos,
 )
-from gml_mmaction.distortions import (
+from gml_mmaction.video.distortions import (
     LEVELS,
     VARIANTS,
     Distortion,
@@ -40,10 +44,6 @@ from gml_mmaction.distortions import (
     seed_of,
     write_meta,
 )
-from gml_mmaction.io.lock import hold
-from gml_mmaction.io.text import one_line, say, widen_streams
-from gml_mmaction.sources.files import noted
-from gml_mmaction.sources.origin import copy_origin, origin_words
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -17,7 +17,7 @@ from functools import partial
 from tqdm import tqdm
 
 from gml_mmaction.io.text import say, widen_streams
-from gml_mmaction.sources.demo import KINDS, Settings, make_demo
+from gml_mmaction.synthetic.demo import KINDS, Settings, make_demo
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

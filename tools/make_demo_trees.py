@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gml_mmaction.io.text import say, widen_streams
-from gml_mmaction.sources.demo_trees import make_celeb_df_tree, make_dfo_tree
+from gml_mmaction.synthetic.trees import make_celeb_df_tree, make_dfo_tree
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -20,9 +20,9 @@ from typing import Any
 from train import one_line_errors
 
 from gml_mmaction.apis import load_detector
+from gml_mmaction.explain.feature_maps import feature_maps
 from gml_mmaction.io.text import say, widen_streams
 from gml_mmaction.video import every
-from gml_mmaction.visualization.feature_maps import feature_maps
 from gml_mmaction.visualization.paper_figures import (
     FaceClip,
     draw_fig1,

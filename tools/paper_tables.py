@@ -34,7 +34,7 @@ from demo import CONFIGS, TOOLS, best_checkpoint, run_tool
 from mmengine.config import Config
 from train import one_line_errors
 
-from gml_mmaction.config_check import change_settings, read_settings
+from gml_mmaction.engine.config_check import change_settings, read_settings
 from gml_mmaction.evaluation.cross_data import file_sha256, target_facts
 from gml_mmaction.evaluation.forgery_metric import ALL_LEVELS
 from gml_mmaction.evaluation.paper_tables import (
@@ -47,8 +47,8 @@ from gml_mmaction.evaluation.paper_tables import (
 from gml_mmaction.io.files import read_json, write_json, write_text
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import printable, say, widen_streams
-from gml_mmaction.manifest import read_manifest
-from gml_mmaction.sources.demo import KINDS
+from gml_mmaction.prepared.manifest import read_manifest
+from gml_mmaction.synthetic.demo import KINDS
 
 MINIATURE = 'work_dirs/paper_miniature'
 

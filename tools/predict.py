@@ -14,8 +14,8 @@ from train import one_line_errors
 
 from gml_mmaction.apis import ForgeryInferencer
 from gml_mmaction.apis.inferencer import list_unread
-from gml_mmaction.host import require
 from gml_mmaction.io.text import say, widen_streams
+from gml_mmaction.stack import require
 from gml_mmaction.visualization.timeline import verdict_line
 
 

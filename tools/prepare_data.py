@@ -19,8 +19,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from gml_mmaction.faces import CropOptions, format_report, prepare_videos
+from gml_mmaction.faces import CropOptions
 from gml_mmaction.io.text import one_line, say, widen_streams
+from gml_mmaction.prepared.prepare import format_report, prepare_videos
 from gml_mmaction.sources import SPLITS, get_source
 from gml_mmaction.sources.options import (
     chosen_options,

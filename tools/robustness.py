@@ -26,11 +26,11 @@ import gml_mmaction  # noqa: F401, the host's imports may need a repair
 # isort: split
 from train import one_line_errors, read_config
 
-from gml_mmaction.distortions import LEVELS
+from gml_mmaction.engine.robustness import Sweep, write_results
 from gml_mmaction.evaluation.cross_data import find_target
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say, widen_streams
-from gml_mmaction.robustness import Sweep, write_results
+from gml_mmaction.video.distortions import LEVELS
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -19,6 +19,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from train import add_run_options, one_line_errors, one_run, read_config
 
+from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.errors import CheckpointError
 from gml_mmaction.evaluation.cross_data import (
     Target,
@@ -27,7 +28,6 @@ from gml_mmaction.evaluation.cross_data import (
     find_target,
     set_metric,
 )
-from gml_mmaction.host import build_runner
 from gml_mmaction.io.text import say, widen_streams
 
 

@@ -20,14 +20,15 @@ import gml_mmaction  # noqa: F401, the host's imports may need a repair
 # isort: split
 from mmengine.config import Config
 
-from gml_mmaction.config_check import change_settings, read_settings
 from gml_mmaction.engine import newest_checkpoint
-from gml_mmaction.engine.resumed import saved_seed
+from gml_mmaction.engine.config_check import change_settings, read_settings
+from gml_mmaction.engine.runner import build_runner
+from gml_mmaction.engine.settings import LOADERS, inner_datasets
 from gml_mmaction.errors import GMLError, SettingError
-from gml_mmaction.host import build_runner, lost_processes
+from gml_mmaction.host.processes import lost_processes
+from gml_mmaction.host.resumed import saved_seed
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import one_line, widen_streams
-from gml_mmaction.settings import LOADERS, inner_datasets
 
 # Where launchers say which process this is.
 RANKS = {

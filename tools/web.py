@@ -13,8 +13,8 @@ import argparse
 from train import one_line_errors
 
 from gml_mmaction.apis import ForgeryInferencer
-from gml_mmaction.host import require
 from gml_mmaction.io.text import widen_streams
+from gml_mmaction.stack import require
 from gml_mmaction.web.visits import Limits
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmaction.registry import MODELS, TRANSFORMS
 
-from ..io.text import printable
+from gml_mmaction.io.text import printable
 
 __all__ = [
     'check_clips',

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluation.forgery_metric import VIDEO_RULES
-from ..faces import CropOptions, Track, crop
-from ..faces.shots import mark_cuts
-from ..faces.track import Follower, all_faces
-from ..video import (
+from gml_mmaction.evaluation.forgery_metric import VIDEO_RULES
+from gml_mmaction.faces import CropOptions, Track, crop
+from gml_mmaction.faces.shots import mark_cuts
+from gml_mmaction.faces.track import Follower, all_faces
+from gml_mmaction.video import (
     ArrayFrames,
     Frames,
     Taken,
@@ -27,9 +27,10 @@ from ..video import (
     open_video,
     prefetch,
 )
-from ..video.limits import frames_ahead
-from ..visualization.overlay import Moment, moment_at, write_overlay
-from ..visualization.timeline import draw_timeline
+from gml_mmaction.video.limits import frames_ahead
+from gml_mmaction.visualization.overlay import Moment, moment_at, write_overlay
+from gml_mmaction.visualization.timeline import draw_timeline
+
 from .detector import Detector
 
 __all__ = ['Analysis', 'Progress', 'analyse']

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import GMLError
-from ..fields import is_place
-from ..io.files import write_json
-from ..io.text import printable
-from ..video import VideoError
-from ..video.files import ARCHIVES, VIDEO_SUFFIXES, is_image
+from gml_mmaction.errors import GMLError
+from gml_mmaction.io.fields import is_place
+from gml_mmaction.io.files import write_json
+from gml_mmaction.io.text import printable
+from gml_mmaction.video import VideoError
+from gml_mmaction.video.files import ARCHIVES, VIDEO_SUFFIXES, is_image
+
 from .analysis import Analysis, Progress, Source, analyse
 from .detector import load_detector
 

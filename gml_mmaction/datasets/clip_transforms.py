@@ -6,8 +6,8 @@ The same pipeline reads both stores. Saved crops are images that were cut out
 when the data were prepared; of boxes, the full frames are decoded here and
 cut here. For both to give the same pixels there must be one reader, one crop
 and one set of distortions: hence this module uses those of
-:mod:`gml_mmaction.faces` and :mod:`gml_mmaction.distortions`, which load the
-decoder when the first video is opened.
+:mod:`gml_mmaction.faces` and :mod:`gml_mmaction.video`, which load the decoder
+when the first video is opened.
 
 Images are RGB, uint8, (H, W, 3); a clip is a list of them.
 """
@@ -21,23 +21,22 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from gml_mmaction.distortions import (
-    Distortion,
-    distort_frame,
-    is_framewise,
-    parse_distortions,
-    seed_of,
-)
 from gml_mmaction.errors import SettingError
 from gml_mmaction.faces.square import Square, crop, resize
+from gml_mmaction.prepared.annotation import DataError
 from gml_mmaction.video import (
     ImageSequence,
     VideoError,
     VideoReader,
     open_video,
 )
-
-from .annotation import DataError
+from gml_mmaction.video.distortions import (
+    Distortion,
+    distort_frame,
+    is_framewise,
+    parse_distortions,
+    seed_of,
+)
 
 VideoFrames = VideoReader | ImageSequence
 _AGAIN = 'run tools/prepare_data.py again, which completes what is not there'
@@ -142,7 +141,7 @@ class DistortClip(BaseTransform):
     Args:
         distortions: ``'GNC:3'``, ``'CS:3 GB:1'`` or a list of such, in the
             order applied: types and levels of
-            :mod:`gml_mmaction.distortions`.
+            :mod:`gml_mmaction.video.distortions`.
 
     Raises:
         ValueError: An unknown type or level; 'VC', which re-encodes whole

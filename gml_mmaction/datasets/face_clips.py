@@ -8,9 +8,8 @@ from mmaction.registry import DATASETS
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from gml_mmaction.prepared.annotation import DataError, read_annotation
 from gml_mmaction.video import is_video
-
-from .annotation import DataError, read_annotation
 
 
 @DATASETS.register_module()

@@ -1,8 +1,8 @@
 """Endless sampling for training: which clip comes next, and its random draws.
 
 A sampler numbers what it draws, and the dataset seeds each draw by its number
-(:func:`seeded`, :func:`gml_mmaction.host.seed_numbered_draws`): a clip's start
-and augmentation depend on the seed of the run and on nothing else, neither on
+(:func:`seeded`, :func:`~gml_mmaction.host.runs.seed_numbered_draws`): a
+clip's start and augmentation depend on the seed of the run and on nothing else, neither on
 the number of worker processes nor on whether the run was interrupted. Several
 training processes share the draws of one: together they see the same batches.
 """
@@ -16,7 +16,7 @@ import torch
 from mmaction.registry import DATA_SAMPLERS
 from mmengine.dataset import InfiniteSampler
 
-from ..errors import SettingError
+from gml_mmaction.errors import SettingError
 
 __all__ = ['BalancedSampler', 'ClipSampler', 'Draw', 'seeded']
 

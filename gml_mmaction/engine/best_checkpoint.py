@@ -50,7 +50,7 @@ class LatestBestCheckpointHook(CheckpointHook):
         if done:  # or MMEngine would save no checkpoint with the best
             self.last_ckpt = self._in_folder(self.filename_tmpl.format(done))
         for partial in Path(self.out_dir).glob('.*.pth.*'):
-            self._remove(str(partial))  # see host.write_files_whole
+            self._remove(str(partial))  # see host.runs.write_files_whole
         self._remove_older()
 
     def _save_checkpoint(self, runner: Runner) -> None:

@@ -7,17 +7,18 @@ from mmengine.dataset import BaseDataset
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 
-from ..errors import SettingError
-from ..evaluation.forgery_metric import ALL_LEVELS, ALL_SCORES
-from ..io.held import HeldOutput
-from ..settings import inner_datasets
+from gml_mmaction.errors import SettingError
+from gml_mmaction.evaluation.forgery_metric import ALL_LEVELS, ALL_SCORES
+from gml_mmaction.io.held import HeldOutput
+
 from .provenance import joint_metainfo
+from .settings import inner_datasets
 
 
 class OpeningHook(Hook):
     """Compare labels and classes; with the first batch, print the log.
 
-    :func:`gml_mmaction.host.build_runner` gives it to every runner.
+    :func:`.runner.build_runner` gives it to every runner.
 
     Args:
         held: What has been printed until now.

@@ -8,7 +8,7 @@ from mmaction.registry import HOOKS
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 
-from ..errors import GMLError
+from gml_mmaction.errors import GMLError
 
 __all__ = ['ProcessesError', 'ProcessesHook', 'share_buffers']
 

@@ -8,10 +8,11 @@ from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ..errors import CheckpointError
-from ..manifest import read_manifest
-from ..settings import inner_datasets
-from ..video import Rates, rates_of
+from gml_mmaction.errors import CheckpointError
+from gml_mmaction.prepared.manifest import read_manifest
+from gml_mmaction.video import Rates, rates_of
+
+from .settings import inner_datasets
 
 PROVENANCE = 'provenance'  # key of a checkpoint's meta
 
@@ -28,7 +29,7 @@ class ProvenanceHook(Hook):
 
     ``training`` is the manifest of the training data without its list of
     videos: ``source`` and its options, all crop options, rules and versions
-    (see :mod:`gml_mmaction.faces.prepare`); and, of the training split,
+    (see :mod:`gml_mmaction.prepared.prepare`); and, of the training split,
     ``manifest`` (sha256), ``real_videos``, ``fake_videos``, ``methods`` and
     ``rates``, the spread of the frames a second of its crops.
     Of made-up videos, ``origin`` says what they are

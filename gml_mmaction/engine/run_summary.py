@@ -8,9 +8,13 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ..evaluation.forgery_metric import ALL_LEVELS, ALL_SCORES, SCORES
-from ..io.files import write_json
-from ..visualization.curves import plot_curves, read_scalars
+from gml_mmaction.evaluation.forgery_metric import (
+    ALL_LEVELS,
+    ALL_SCORES,
+    SCORES,
+)
+from gml_mmaction.io.files import write_json
+from gml_mmaction.visualization.curves import plot_curves, read_scalars
 
 
 @HOOKS.register_module()

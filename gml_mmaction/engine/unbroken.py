@@ -22,9 +22,10 @@ from mmengine.logging import print_log
 from mmengine.registry import FUNCTIONS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from ..datasets.samplers import set_seeds
-from ..errors import GMLError
-from ..io.files import write_text
+from gml_mmaction.datasets.samplers import set_seeds
+from gml_mmaction.errors import GMLError
+from gml_mmaction.io.files import write_text
+
 from .processes import share_buffers
 from .provenance import PROVENANCE
 

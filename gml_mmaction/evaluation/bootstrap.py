@@ -31,9 +31,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import binomtest
 
-from ..errors import GMLError
-from ..io.files import read_json
-from ..io.text import printable
+from gml_mmaction.errors import GMLError
+from gml_mmaction.io.files import read_json
+from gml_mmaction.io.text import printable
+
 from .cross_data import markdown_table
 from .forgery_metric import ALL_LEVELS, forgery_scores, split_frames
 

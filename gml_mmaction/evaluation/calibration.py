@@ -16,9 +16,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 from sklearn.model_selection import StratifiedKFold
 
-from ..errors import GMLError
-from ..fields import NUMBER, TEXT, Rule, check_fields, list_of, one_of, whole
-from ..io.files import read_json, write_json
+from gml_mmaction.errors import GMLError
+from gml_mmaction.io.fields import (
+    NUMBER,
+    TEXT,
+    Rule,
+    check_fields,
+    list_of,
+    one_of,
+    whole,
+)
+from gml_mmaction.io.files import read_json, write_json
+
 from .forgery_metric import equal_error_rate
 
 __all__ = [

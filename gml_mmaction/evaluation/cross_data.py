@@ -19,13 +19,14 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from ..datasets import FaceClipDataset
-from ..errors import GMLError
-from ..host import build_runner
-from ..io.files import read_json, write_json, write_text
-from ..io.text import printable
-from ..manifest import read_manifest, read_report
-from ..settings import inner_datasets
+from gml_mmaction.datasets import FaceClipDataset
+from gml_mmaction.engine.runner import build_runner
+from gml_mmaction.engine.settings import inner_datasets
+from gml_mmaction.errors import GMLError
+from gml_mmaction.io.files import read_json, write_json, write_text
+from gml_mmaction.io.text import printable
+from gml_mmaction.prepared.manifest import read_manifest, read_report
+
 from .forgery_metric import LEVELS
 
 __all__ = [

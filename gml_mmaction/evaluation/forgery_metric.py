@@ -20,8 +20,8 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from ..errors import CheckpointError, SettingError
-from ..io.files import write_json
+from gml_mmaction.errors import CheckpointError, SettingError
+from gml_mmaction.io.files import write_json
 
 VIDEO_RULES: dict[str, Callable[[Sequence[float]], float]] = dict(
     mean=np.mean, median=np.median, max=np.max

@@ -6,9 +6,7 @@ shape (H, W, 3). dlib and PyAV are imported when first used.
 """
 
 from .detect import Face, detect_faces
-from .extract import extract_video
 from .options import CropOptions
-from .prepare import format_report, prepare_videos
 from .square import Square, crop, crop_side, padding, square_around
 from .track import Track
 
@@ -20,9 +18,6 @@ __all__ = [
     'crop',
     'crop_side',
     'detect_faces',
-    'extract_video',
-    'format_report',
     'padding',
-    'prepare_videos',
     'square_around',
 ]

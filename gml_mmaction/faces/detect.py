@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from gml_mmaction import host
+from gml_mmaction.stack import require
 
 from .square import Box, Square, crop
 
@@ -140,4 +140,4 @@ def _largest_first(face: Face) -> tuple:
 
 @functools.lru_cache(maxsize=1)
 def _detector() -> Any:
-    return host.require('dlib').get_frontal_face_detector()
+    return require('dlib').get_frontal_face_detector()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..video import MAX_RATE
+from gml_mmaction.video import MAX_RATE
 
 __all__ = ['CropOptions']
 

@@ -21,7 +21,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..video import VideoReader
+from gml_mmaction.video import VideoReader
+
 from .detect import Face, detect_faces, detect_large_faces, has_face
 from .options import CropOptions
 from .square import Box, Square, padding, square_around

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..errors import GMLError
+from gml_mmaction.errors import GMLError
 
 __all__ = ['ConfigTextError', 'parse_config']
 

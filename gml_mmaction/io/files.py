@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import GMLError
+from gml_mmaction.errors import GMLError
 
 __all__ = ['FileError', 'read_json', 'read_text', 'write_json', 'write_text']
 

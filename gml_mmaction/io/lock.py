@@ -17,7 +17,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import GMLError
+from gml_mmaction.errors import GMLError
+
 from .files import read_json
 from .text import printable
 

@@ -22,7 +22,8 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..errors import SettingError
+from gml_mmaction.errors import SettingError
+
 from .xception import Xception
 
 

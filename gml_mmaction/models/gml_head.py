@@ -11,7 +11,7 @@ from mmaction.registry import MODELS
 from mmaction.utils import SampleList
 from torch import Tensor, nn
 
-from ..errors import SettingError
+from gml_mmaction.errors import SettingError
 
 REAL = 0
 NUM_CLASSES = 2

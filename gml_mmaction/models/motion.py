@@ -14,7 +14,7 @@ import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
-from . import fast_motion
+from gml_mmaction.kernels import motion as fast_motion
 
 
 def _pixels(x: Tensor) -> Tensor:

@@ -10,8 +10,9 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..errors import SettingError
-from .fast_motion import has_hooks
+from gml_mmaction.errors import SettingError
+from gml_mmaction.kernels.motion import has_hooks
+
 from .motion import CSTM, MotionBlock
 
 

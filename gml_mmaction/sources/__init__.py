@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from gml_mmaction.fields import is_place
+from gml_mmaction.io.fields import is_place
 
 __all__ = [
     'LABELS',
@@ -51,7 +51,7 @@ class Video:
             frames (DeeperForensics: in the real target).
         mask: Video of masks, frame by frame, white where the forged face
             is; of several faces the one it covers most is followed.
-        distortions: Types and levels of :mod:`gml_mmaction.distortions`
+        distortions: Types and levels of :mod:`gml_mmaction.video.distortions`
             that the full frames undergo before the crop, in order.
 
     Raises:

@@ -37,7 +37,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from gml_mmaction.fields import is_place
+from gml_mmaction.io.fields import is_place
 from gml_mmaction.io.files import read_text
 
 from . import Notes, Video, register_source

@@ -43,8 +43,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-from gml_mmaction.distortions import read_meta
 from gml_mmaction.io.files import read_text
+from gml_mmaction.video.distortions import read_meta
 
 from . import SPLITS, Video, register_source
 from .ffpp import read_splits, real_path

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path, PurePath, PurePosixPath
 
-from gml_mmaction.fields import is_place
+from gml_mmaction.io.fields import is_place
 from gml_mmaction.io.text import printable
 from gml_mmaction.video.files import VIDEO_SUFFIXES, is_image
 

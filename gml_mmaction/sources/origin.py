@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
-from gml_mmaction.fields import OBJECT, TEXT, check_fields
+from gml_mmaction.io.fields import OBJECT, TEXT, check_fields
 from gml_mmaction.io.files import FileError, read_json, write_json
 
 from . import SPLITS, Video

@@ -14,7 +14,8 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 
-from ..video.files import is_image
+from gml_mmaction.video.files import is_image
+
 from . import LABELS, Video, register_source
 from .files import check_folder, image_folders, is_well_named
 

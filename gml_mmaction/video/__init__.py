@@ -3,7 +3,8 @@
 Frames are RGB, uint8, of shape (H, W, 3).
 """
 
-from ..errors import VideoError
+from gml_mmaction.errors import VideoError
+
 from .files import is_video
 from .frames import ArrayFrames, Frames, prefetch
 from .images import ImageSequence

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..errors import VideoError
+from gml_mmaction.errors import VideoError
 
 __all__ = ['ArrayFrames', 'Frames', 'prefetch']
 

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ..errors import VideoError
+from gml_mmaction.errors import VideoError
+
 from .files import is_image
 from .frames import SIZES_DIFFER, Frames
 from .limits import Budget, check_pixels

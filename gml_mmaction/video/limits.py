@@ -8,7 +8,7 @@ otherwise.
 
 import os
 
-from ..errors import SettingError, VideoError
+from gml_mmaction.errors import SettingError, VideoError
 
 __all__ = [
     'Budget',

@@ -16,9 +16,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .. import host
-from ..errors import VideoError
-from ..io.text import printable
+from gml_mmaction.errors import VideoError
+from gml_mmaction.io.text import printable
+from gml_mmaction.stack import require
+
 from . import mp4
 from .files import ARCHIVES
 from .frames import SIZES_DIFFER, Frames
@@ -269,7 +270,7 @@ class _Decoder:
 
     def __init__(self, path: Path, counting: bool = False) -> None:
         self._path = path
-        self._av = av = host.require('av')
+        self._av = av = require('av')
         av.logging.set_level(None)
         self.position = 0
         self.failed = self.sought = False

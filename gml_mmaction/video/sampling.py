@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..io.text import nth
+from gml_mmaction.io.text import nth
+
 from .frames import Frames
 
 __all__ = ['MAX_RATE', 'Rates', 'Taken', 'at_rate', 'every', 'rates_of']

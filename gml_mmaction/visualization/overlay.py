@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from ..distortions import write_h264
-from ..video import ImageSequence, VideoReader
-from .flow import draw_flow
+from gml_mmaction.explain.flow import draw_flow
+from gml_mmaction.video import ImageSequence, VideoReader
+from gml_mmaction.video.distortions import write_h264
+
 from .timeline import verdict_line
 
 __all__ = ['Moment', 'draw_overlay', 'moment_at', 'write_overlay']

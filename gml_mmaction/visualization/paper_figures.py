@@ -17,10 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..faces import crop, detect_faces, square_around
-from ..io.text import figure_text
-from ..video import Frames, Taken, VideoError, open_video
-from .flow import GAIN, draw_flow, optical_flow
+from gml_mmaction.explain.flow import GAIN, draw_flow, optical_flow
+from gml_mmaction.faces import crop, detect_faces, square_around
+from gml_mmaction.io.text import figure_text
+from gml_mmaction.video import Frames, Taken, VideoError, open_video
 
 __all__ = ['FaceClip', 'draw_cam', 'draw_fig1', 'draw_fig3', 'face_clip']
 
@@ -177,7 +177,7 @@ def draw_fig3(
         clips: N of them, T crops each.
         scores: P(fake) of each.
         maps: ``(N, T, h, w)`` by name, as
-            :func:`~gml_mmaction.visualization.feature_maps.feature_maps`
+            :func:`~gml_mmaction.explain.feature_maps.feature_maps`
             gives them.
         out: The image to write.
         moments: Indices of the crops that are shown, 0 to T - 1.

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..evaluation.cross_data import markdown_table
-from ..io.text import figure_text, printable
+from gml_mmaction.evaluation.cross_data import markdown_table
+from gml_mmaction.io.text import figure_text, printable
 
 __all__ = ['Style', 'mean_scores', 'plot_robustness', 'robustness_table']
 

@@ -11,8 +11,13 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from ..evaluation.bootstrap import GRID, Assessment, Estimate, Scores
-from ..io.text import figure_text
+from gml_mmaction.evaluation.bootstrap import (
+    GRID,
+    Assessment,
+    Estimate,
+    Scores,
+)
+from gml_mmaction.io.text import figure_text
 
 __all__ = [
     'draw_histograms',

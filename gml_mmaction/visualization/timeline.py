@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..io.text import figure_text
+from gml_mmaction.io.text import figure_text
 
 __all__ = [
     'TRACK_COLOURS',

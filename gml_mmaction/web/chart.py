@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..visualization.timeline import faceless
+from gml_mmaction.visualization.timeline import faceless
 
 __all__ = ['describe', 'timeline_options']
 

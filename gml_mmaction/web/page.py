@@ -9,8 +9,9 @@ from collections.abc import Callable
 from fastapi import FastAPI
 from nicegui import context, ui
 
-from ..io.text import counted, printable
-from ..video.files import VIDEO_SUFFIXES
+from gml_mmaction.io.text import counted, printable
+from gml_mmaction.video.files import VIDEO_SUFFIXES
+
 from .parts import STYLE, ProgressBar, alert, text
 from .result import Result
 from .visits import Case, Visit, Visits

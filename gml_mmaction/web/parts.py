@@ -3,7 +3,8 @@
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
-from ..io.text import printable
+from gml_mmaction.io.text import printable
+
 from .line import Job, Line
 
 __all__ = ['STYLE', 'ProgressBar', 'alert', 'text']

@@ -7,8 +7,9 @@ from typing import Any
 
 from nicegui import ui
 
-from ..video import VideoError
-from ..visualization.timeline import probability_text
+from gml_mmaction.video import VideoError
+from gml_mmaction.visualization.timeline import probability_text
+
 from .chart import describe, timeline_options
 from .parts import ProgressBar, alert, text
 from .visits import Case, Visit, Visits

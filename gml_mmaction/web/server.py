@@ -24,10 +24,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 from starlette.requests import ClientDisconnect
 
-from ..errors import GMLError
-from ..io.text import printable, say
-from ..video import VideoError
-from ..video.limits import check_limits
+from gml_mmaction.errors import GMLError
+from gml_mmaction.io.text import printable, say
+from gml_mmaction.video import VideoError
+from gml_mmaction.video.limits import check_limits
+
 from .guard import LOOPBACK, Guard
 from .page import mount
 from .timeouts import timed_protocol

@@ -20,9 +20,10 @@ import cv2
 import numpy as np
 from filelock import FileLock, Timeout
 
-from ..io.files import write_json
-from ..io.text import counted
-from ..video import open_video
+from gml_mmaction.io.files import write_json
+from gml_mmaction.io.text import counted
+from gml_mmaction.video import open_video
+
 from .line import Job, Line, Progress
 
 __all__ = ['Case', 'Limits', 'UploadError', 'Visit', 'Visits']

@@ -17,18 +17,19 @@ from gml_mmaction.datasets import (
     FaceCrop,
     RandomDistortClip,
 )
-from gml_mmaction.datasets.annotation import DataError
-from gml_mmaction.distortions import (
+from gml_mmaction.faces import CropOptions
+from gml_mmaction.faces.square import Square, crop
+from gml_mmaction.prepared.annotation import DataError
+from gml_mmaction.prepared.prepare import prepare_videos
+from gml_mmaction.sources import Video
+from gml_mmaction.video import VideoError, VideoReader
+from gml_mmaction.video.distortions import (
     distort_frame,
     distort_frames,
     parse_distortions,
     seed_of,
     write_h264,
 )
-from gml_mmaction.faces import CropOptions, prepare_videos
-from gml_mmaction.faces.square import Square, crop
-from gml_mmaction.sources import Video
-from gml_mmaction.video import VideoError, VideoReader
 
 SIZE, STRIDE, LENGTH = 64, 2, 48
 WIDTH, HEIGHT = 320, 272

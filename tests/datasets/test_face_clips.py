@@ -16,11 +16,7 @@ from mmengine.dataset import (
 )
 from torch.utils.data import DataLoader
 
-from gml_mmaction.datasets import (
-    BalancedSampler,
-    ClipAugment,
-    FaceClipDataset,
-)
+from gml_mmaction.datasets import BalancedSampler, ClipAugment, FaceClipDataset
 from gml_mmaction.datasets.samplers import Draw
 from gml_mmaction.errors import GMLError
 from gml_mmaction.video import VideoError

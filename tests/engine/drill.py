@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from tiny import REPO, TINY, write_prepared
 
-from gml_mmaction import host
+from gml_mmaction.host.safe_checkpoints import safe_loading
 
 ITERATIONS = 40
 OPTIONS = {
@@ -161,7 +161,7 @@ def killed(arguments, moment):
 
 
 def load(path):
-    with host.safe_loading(path):
+    with safe_loading(path):
         return torch.load(path, map_location='cpu')
 
 

@@ -11,7 +11,6 @@ from mmengine.model import convert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from gml_mmaction import host
 from gml_mmaction.datasets.samplers import BalancedSampler, ClipSampler
 from gml_mmaction.engine import (
     LatestBestCheckpointHook,
@@ -20,6 +19,11 @@ from gml_mmaction.engine import (
     ProcessesHook,
 )
 from gml_mmaction.evaluation import ForgeryMetric
+from gml_mmaction.host.processes import (
+    LostProcessError,
+    lost_processes,
+    synchronise_norms,
+)
 
 WORLD = 3
 CLIPS = 2  # one process has none
@@ -71,7 +75,7 @@ def take_part(rank, folder):
     dist.init_process_group(
         'gloo', f'file://{folder}/store', rank=rank, world_size=WORLD
     )
-    host.synchronise_norms()
+    synchronise_norms()
     x, weight = torch.load(folder / 'batch.pt')
     x = x[rank::WORLD].requires_grad_()
     norm = convert_sync_batchnorm(norm_of_many())
@@ -180,12 +184,12 @@ def test_sigterm_waits_for_the_end_of_an_accumulation(monkeypatch):
 
 
 def test_only_errors_of_the_connection_tell_of_a_lost_process():
-    with pytest.raises(RuntimeError, match='shapes'), host.lost_processes():
+    with pytest.raises(RuntimeError, match='shapes'), lost_processes():
         raise RuntimeError('shapes')
     text = '[third_party/gloo/gloo/transport/tcp/pair.cc:553] closed by peer'
     with (
-        pytest.raises(host.LostProcessError, match='pair') as caught,
-        host.lost_processes(),
+        pytest.raises(LostProcessError, match='pair') as caught,
+        lost_processes(),
     ):
         raise RuntimeError(text)
     assert '\n' not in str(caught.value)

@@ -5,8 +5,9 @@ import torch
 from mmengine.config import Config
 from tiny import REPO, TINY, write_prepared
 
-from gml_mmaction import host
 from gml_mmaction.apis import load_detector
+from gml_mmaction.engine.runner import build_runner
+from gml_mmaction.host.safe_checkpoints import safe_loading
 
 
 @pytest.fixture(scope='module')
@@ -39,12 +40,12 @@ def run(tmp_path_factory):
     )
     cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
     cfg.work_dir = str(folder / 'run')
-    host.build_runner(cfg).train()
+    build_runner(cfg).train()
     return folder / 'run'
 
 
 def records(path):
-    with host.safe_loading(path):
+    with safe_loading(path):
         return torch.load(path)['meta']['provenance']
 
 
@@ -79,7 +80,7 @@ def test_a_test_on_data_of_another_rate_says_so(run, rate, tmp_path):
     cfg.load_from = str(next(run.glob('best_*.pth')))
     cfg.work_dir = str(tmp_path / 'test')
     cfg.experiment_name = f'at_{rate}'
-    host.build_runner(cfg).test()
+    build_runner(cfg).test()
     log = next((tmp_path / 'test').glob('*/*.log')).read_text()
     said = f'{rate:g} frames a second, the training had 12.5 (12.5 to 15)'
     assert (said in log) == (rate != 12.5)

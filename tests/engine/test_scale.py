@@ -19,8 +19,8 @@ from tiny import (
     write_prepared,
 )
 
-from gml_mmaction import host
 from gml_mmaction.engine import newest_checkpoint
+from gml_mmaction.host.safe_checkpoints import safe_loading
 
 ITERATIONS = 5  # rounding grows a hundredfold with each
 OPTIONS = {
@@ -162,7 +162,7 @@ def curve(work_dir, key='loss'):
 
 def weights(work_dir, iteration=ITERATIONS):
     path = Path(work_dir, f'iter_{iteration}.pth')
-    with host.safe_loading(path):
+    with safe_loading(path):
         return torch.load(path, map_location='cpu')['state_dict']
 
 

@@ -12,9 +12,9 @@ from mmengine.config import Config
 from mmengine.fileio import LocalBackend
 from tiny import REPO
 
-from gml_mmaction import host
 from gml_mmaction.datasets.samplers import ClipSampler, Draw, seeded
 from gml_mmaction.engine import DivergedError, FiniteHook, newest_checkpoint
+from gml_mmaction.engine.runner import build_runner
 
 
 @pytest.mark.slow
@@ -201,4 +201,4 @@ def small_runner(folder):
         cfg[name].dataset.data_root = str(data)
     cfg.custom_hooks = []
     cfg.work_dir = str(folder / 'run')
-    return host.build_runner(cfg)
+    return build_runner(cfg)

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from gml_mmaction.faces.pool import run_in_processes
+from gml_mmaction.io.pool import run_in_processes
 
 
 @pytest.fixture(scope='session')

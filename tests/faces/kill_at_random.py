@@ -21,7 +21,8 @@ from pathlib import Path
 import av  # noqa: F401
 import dlib  # noqa: F401
 
-from gml_mmaction.faces import pool, prepare_videos
+from gml_mmaction.io import pool
+from gml_mmaction.prepared.prepare import prepare_videos
 from gml_mmaction.sources.ffpp import list_videos
 
 KILLS = 20

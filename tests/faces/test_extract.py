@@ -7,10 +7,15 @@ import numpy as np
 import pytest
 import videos
 
-from gml_mmaction.distortions import distort_frame, distort_frames, seed_of
-from gml_mmaction.faces import CropOptions, extract_video
+from gml_mmaction.faces import CropOptions
+from gml_mmaction.prepared.extract import extract_video
 from gml_mmaction.sources import Video
 from gml_mmaction.video import VideoError
+from gml_mmaction.video.distortions import (
+    distort_frame,
+    distort_frames,
+    seed_of,
+)
 
 
 def make_video(path, **fields):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gml_mmaction.faces.pool import run_in_processes, run_on_cluster
+from gml_mmaction.io.pool import run_in_processes, run_on_cluster
 
 
 def square_or_die(job):

@@ -13,14 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
-from gml_mmaction.faces import (
-    CropOptions,
-    format_report,
-    prepare_videos,
-    records,
-)
-from gml_mmaction.faces.records import Job, prepare_video, record_if_done
-from gml_mmaction.settings import METAINFO
+from gml_mmaction.engine.settings import METAINFO
+from gml_mmaction.faces import CropOptions
+from gml_mmaction.prepared import records
+from gml_mmaction.prepared.prepare import format_report, prepare_videos
+from gml_mmaction.prepared.records import Job, prepare_video, record_if_done
 from gml_mmaction.sources import SPLITS, Video
 from gml_mmaction.sources.ffpp import list_videos
 

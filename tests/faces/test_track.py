@@ -9,12 +9,7 @@ import pytest
 from gml_mmaction.faces import CropOptions, Track, detect_faces
 from gml_mmaction.faces.detect import has_face
 from gml_mmaction.faces.shots import mark_cuts
-from gml_mmaction.faces.track import (
-    Follower,
-    all_faces,
-    largest,
-    most_covered,
-)
+from gml_mmaction.faces.track import Follower, all_faces, largest, most_covered
 from gml_mmaction.video import VideoReader
 
 NEAR = dict(check_stride=10, search_stride=4, lost=20)

@@ -118,7 +118,7 @@ def make_manifest(root):
 
 
 def read_manifests(root):
-    from gml_mmaction import robustness
+    from gml_mmaction.engine import robustness
     from gml_mmaction.engine.provenance import describe_training
     from gml_mmaction.evaluation import cross_data
 
@@ -150,8 +150,9 @@ def source(name, **options):
     """List, check and prepare what a data set's lists name."""
 
     def read(root):
-        from gml_mmaction.faces import CropOptions, records
-        from gml_mmaction.faces.prepare import check_videos
+        from gml_mmaction.faces import CropOptions
+        from gml_mmaction.prepared import records
+        from gml_mmaction.prepared.prepare import check_videos
         from gml_mmaction.sources import check, get_source
 
         data, out = root / 'data', root / 'out'
@@ -318,10 +319,7 @@ def make_scores(root):
 
 
 def read_scores(root):
-    from gml_mmaction.evaluation.bootstrap import (
-        ScoreFileError,
-        read_scores,
-    )
+    from gml_mmaction.evaluation.bootstrap import ScoreFileError, read_scores
 
     path = root / 'data/scores.json'
     for level in ('clip', 'frame', 'video'):
@@ -380,7 +378,7 @@ def targets():
         'annotation': Target(
             make_prepared, read_clips, 'test.json', host, share=2
         ),
-        # videos may be anywhere, see gml_mmaction.datasets.annotation
+        # videos may be anywhere, see gml_mmaction.prepared.annotation
         'boxes': Target(
             *(make_boxes, read_clips, 'test.json', host),
             named=False,  # or the video

@@ -34,7 +34,7 @@ def holder():
 
         def start(folder, *words):
             # the package imports nothing of the stack for its doctor
-            quick = 'gml_mmaction.doctor'
+            quick = 'gml_mmaction.cli.doctor'
             command = [sys.executable, '-c', HOLD, str(folder), quick, *words]
             process = stack.enter_context(
                 subprocess.Popen(

@@ -77,8 +77,8 @@ def test_a_stream_of_any_encoding_takes_any_sign(monkeypatch, encoding):
     'path',
     [
         *sorted((REPO / 'tools').glob('*.py')),
-        REPO / 'gml_mmaction/doctor.py',
-        REPO / 'gml_mmaction/build_native.py',
+        REPO / 'gml_mmaction/cli/doctor.py',
+        REPO / 'gml_mmaction/kernels/build.py',
     ],
     ids=lambda path: path.stem,
 )

@@ -8,8 +8,10 @@ import torch
 import torch.nn.utils.prune
 from torch import nn
 
-from gml_mmaction import build_native
-from gml_mmaction.models import CSTM, MCB, STMBlock, fast_motion, native
+from gml_mmaction.kernels import build as build_native
+from gml_mmaction.kernels import cpu as native
+from gml_mmaction.kernels import motion as fast_motion
+from gml_mmaction.models import CSTM, MCB, STMBlock
 
 N, T = 2, 4
 

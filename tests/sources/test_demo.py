@@ -12,7 +12,8 @@ import pytest
 from scipy.stats import ks_2samp
 
 from gml_mmaction.faces import detect_faces
-from gml_mmaction.sources.demo import (
+from gml_mmaction.sources.ffpp import list_videos
+from gml_mmaction.synthetic.demo import (
     KINDS,
     METHOD,
     Settings,
@@ -28,7 +29,7 @@ from gml_mmaction.sources.demo import (
     track_face,
     write_video,
 )
-from gml_mmaction.sources.demo_render import (
+from gml_mmaction.synthetic.render import (
     FRAME_SIZE,
     MOTIONS,
     PORTRAITS,
@@ -38,7 +39,6 @@ from gml_mmaction.sources.demo_render import (
     reenact,
     render_head,
 )
-from gml_mmaction.sources.ffpp import list_videos
 from gml_mmaction.video import VideoReader
 
 STEP = Settings.step

@@ -1,9 +1,9 @@
 import pytest
 from videos import decode
 
-from gml_mmaction.distortions import read_meta
 from gml_mmaction.sources import get_source
-from gml_mmaction.sources.demo_trees import make_celeb_df_tree, make_dfo_tree
+from gml_mmaction.synthetic.trees import make_celeb_df_tree, make_dfo_tree
+from gml_mmaction.video.distortions import read_meta
 
 VARIANTS = ['end_to_end', 'end_to_end_mix_2_distortions']
 

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 import pytest
 
 from gml_mmaction.engine.provenance import describe_training
-from gml_mmaction.faces import prepare_videos
+from gml_mmaction.prepared.prepare import prepare_videos
 from gml_mmaction.sources import get_source
-from gml_mmaction.sources.demo import make_demo
-from gml_mmaction.sources.demo_trees import make_celeb_df_tree
 from gml_mmaction.sources.origin import read_origins, write_origin
+from gml_mmaction.synthetic.demo import make_demo
+from gml_mmaction.synthetic.trees import make_celeb_df_tree
 
 MADE_UP = 'made-up videos of one portrait, no real forgery'
 

@@ -11,13 +11,16 @@ pytest.importorskip('av')
 
 from videos import decode, truncate, write
 
-from gml_mmaction.distort_videos import (
+from gml_mmaction.io.lock import hold
+from gml_mmaction.sources.origin import ORIGIN, write_origin
+from gml_mmaction.video import open_video
+from gml_mmaction.video.distort_files import (
     Job,
     distort_video,
     find_in_meta,
     find_videos,
 )
-from gml_mmaction.distortions import (
+from gml_mmaction.video.distortions import (
     LEVELS,
     VARIANTS,
     distort_frames,
@@ -25,9 +28,6 @@ from gml_mmaction.distortions import (
     seed_of,
     write_meta,
 )
-from gml_mmaction.io.lock import hold
-from gml_mmaction.sources.origin import ORIGIN, write_origin
-from gml_mmaction.video import open_video
 
 
 @pytest.fixture(scope='module')

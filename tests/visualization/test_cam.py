@@ -8,7 +8,7 @@ from mmengine.config import Config
 from networks import pack, predict, randomise
 from tiny import REPO
 
-from gml_mmaction.visualization.cam import (
+from gml_mmaction.explain.cam import (
     ForgeryCAM,
     LayerError,
     cam_maps,

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from gml_mmaction.sources import Video
-from gml_mmaction.sources.demo import write_video
+from gml_mmaction.synthetic.demo import write_video
 from gml_mmaction.visualization.contact_sheet import (
     contact_sheet,
     spread,

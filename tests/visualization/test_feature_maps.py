@@ -8,7 +8,7 @@ from networks import pack, predict, randomise
 from tiny import REPO
 from torch.nn import functional as F
 
-from gml_mmaction.visualization.feature_maps import (
+from gml_mmaction.explain.feature_maps import (
     FeatureError,
     clue_maps,
     feature_maps,

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gml_mmaction.visualization.flow import GAIN, draw_flow, optical_flow
+from gml_mmaction.explain.flow import GAIN, draw_flow, optical_flow
 
 YELLOW = (240, 228, 66)
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 
-from gml_mmaction.faces import CropOptions, extract_video
+from gml_mmaction.faces import CropOptions
+from gml_mmaction.prepared.extract import extract_video
 from gml_mmaction.sources import Video
 from gml_mmaction.video import VideoError, every
 from gml_mmaction.visualization.paper_figures import (

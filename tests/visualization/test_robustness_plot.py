@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from gml_mmaction.distortions import LEVELS
+from gml_mmaction.video.distortions import LEVELS
 from gml_mmaction.visualization.robustness import (
     STYLES,
     mean_scores,

@@ -1,0 +1,344 @@
+"""One detector tested on distorted videos: every type at every level.
+
+For each cell of the sweep the target's test videos are prepared anew: the
+distortion is applied to the full frames, then the face is cut out at the
+place that the target's manifest names, so that nothing is detected again and
+real and fake videos are treated alike.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import itertools
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from tqdm import tqdm
+
+from gml_mmaction.evaluation.cross_data import (
+    Target,
+    TargetError,
+    file_sha256,
+    score_target,
+)
+from gml_mmaction.faces import CropOptions
+from gml_mmaction.io.fields import OBJECT, TEXT, check_fields, whole
+from gml_mmaction.io.files import read_json, write_json, write_text
+from gml_mmaction.prepared.manifest import read_manifest
+from gml_mmaction.prepared.prepare import prepare_videos
+from gml_mmaction.sources import Video
+from gml_mmaction.video import is_video
+from gml_mmaction.video.distortions import (
+    BLOCKS_FROM,
+    Distortion,
+    format_distortions,
+    parse_distortions,
+)
+from gml_mmaction.visualization.robustness import (
+    mean_scores,
+    plot_robustness,
+    robustness_table,
+)
+
+__all__ = [
+    'Sweep',
+    'blocks_note',
+    'crops_note',
+    'distorted_videos',
+    'write_results',
+]
+
+_NEEDED = {
+    'source': TEXT,
+    'root': TEXT,
+    'store': TEXT,
+    'max_frames': OBJECT,
+}
+_NEEDED_OF_VIDEO = {'path': TEXT, 'width': whole(1), 'height': whole(1)}
+
+
+@dataclasses.dataclass
+class Sweep:
+    """One detector, one target, one folder.
+
+    Attributes:
+        cfg: Of the detector, with the checkpoint in ``load_from`` and the
+            cells' folder in ``work_dir``.
+        target: Prepared clean.
+        work_dir: Cells lie in ``cells/``, crops for a while in ``crops/``.
+        workers: Processes that prepare videos.
+        keep: Whether crops stay.
+
+    Raises:
+        TargetError: The target has no manifest, or no test video.
+    """
+
+    cfg: Config
+    target: Target
+    work_dir: Path
+    workers: int
+    keep: bool
+
+    def __post_init__(self) -> None:
+        self.manifest = test_manifest(self.target.folder)
+
+    @functools.cached_property
+    def origin(self) -> dict[str, Any]:
+        """What a cell's number depends on, but for its distortion."""
+        cfg = self.cfg
+        settings = {
+            key: cfg[key]
+            for key in ('model', 'test_dataloader', 'test_evaluator')
+        }
+        text = Config(settings).pretty_text
+        return {
+            'checkpoint': file_sha256(cfg.load_from) or cfg.load_from,
+            'manifest': file_sha256(self.target.folder / 'manifest.json'),
+            'settings': hashlib.sha256(text.encode()).hexdigest(),
+        }
+
+    def cells(
+        self, types: Iterable[str], levels: Iterable[int]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the cells as they are done, the clean one first."""
+        yield self.cell()
+        for kind, level in itertools.product(types, levels):
+            yield self.cell((kind, level))
+
+    def cell(self, *distortions: Distortion) -> dict[str, Any]:
+        """Read the cell of a distortion, or none, if done; else run it.
+
+        Raises:
+            TargetError: The target's videos cannot be prepared again.
+        """
+        name = format_distortions(distortions).replace(':', '_') or 'clean'
+        path = self.work_dir / 'cells' / f'{name}.json'
+        folder = self.work_dir / 'crops' / self.origin['manifest'][:12] / name
+        cell = _read_cell(path)
+        if cell.get('origin') != self.origin:
+            kind, level = distortions[0] if distortions else ('clean', 0)
+            cell = {'type': kind, 'level': level, 'origin': self.origin}
+            cell |= self.run(name, folder, distortions)
+            write_json(path, cell)
+        if not self.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # other cells' crops are kept
+                os.removedirs(folder.parent)
+        return cell
+
+    def run(
+        self, name: str, folder: Path, distortions: tuple[Distortion, ...]
+    ) -> dict[str, Any]:
+        """Prepare and test a cell.
+
+        Returns:
+            ``metrics`` and, where there is something to say, a ``note``;
+            without a number ``metrics`` is None and the note says why.
+        """
+        if any(kind == 'BW' for kind, _ in distortions) and (
+            note := blocks_note(self.manifest)
+        ):
+            return {'metrics': None, 'note': note}
+        total = self.prepare(name, folder, distortions)['total']
+        metrics = score_target(self.cfg, Target(name, folder), {})
+        cell = {'metrics': metrics, 'videos': total['prepared']}
+        if total['prepared'] < total['expected']:
+            failed = total['expected'] - total['prepared']
+            cell['note'] = (
+                f'{name}: without {failed} of {total["expected"]} videos, '
+                'which could not be prepared'
+            )
+        return cell
+
+    def prepare(
+        self, name: str, folder: Path, distortions: tuple[Distortion, ...]
+    ) -> dict[str, Any]:
+        """Write distorted crops, cut where the manifest says.
+
+        Returns:
+            The report of ``prepare_videos``.
+
+        Raises:
+            TargetError: What stands in the way of it.
+        """
+        manifest = self.manifest
+        options = {
+            field.name: manifest[field.name]
+            for field in dataclasses.fields(CropOptions)
+            if field.name in manifest
+        }
+        if options['store'] == 'boxes':  # no codec there: none here
+            options |= {'store': 'crops', 'image': 'png'}
+        videos = distorted_videos(manifest, self.target.folder, distortions)
+        try:
+            return prepare_videos(
+                videos,
+                folder,
+                source=manifest['source'],
+                root=root_of(manifest, self.target.folder),
+                source_options=manifest.get('source_options'),
+                options=CropOptions(**options),
+                max_frames={
+                    split: limit
+                    for split, limit in manifest['max_frames'].items()
+                    if limit is not None
+                },
+                workers=self.workers,
+                tracks={
+                    video['video_id']: video['tracks']
+                    for video in manifest['videos']
+                },
+                progress=functools.partial(
+                    tqdm, desc=name, unit='video', leave=False
+                ),
+            )
+        except ValueError as error:
+            raise TargetError(f'{name}: {error}') from error
+
+
+def test_manifest(folder: Path) -> dict[str, Any]:
+    """Read a manifest, of its videos the prepared ones of the test.
+
+    Raises:
+        TargetError: It is not there, or has no such video.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise TargetError(
+            f'{folder}/manifest.json is not there: prepare the target with '
+            'tools/prepare_data.py'
+        )
+    videos = [
+        video
+        for video in manifest['videos']
+        if video['split'] == 'test' and video.get('tracks')
+    ]
+    if not videos:
+        raise TargetError(
+            f'{folder}/manifest.json has no prepared test video: choose '
+            'another target'
+        )
+    try:
+        check_fields(manifest, _NEEDED)
+        for video in videos:
+            check_fields(video, _NEEDED_OF_VIDEO)
+    except ValueError as error:
+        raise TargetError(
+            f'{folder}/manifest.json does not say how to prepare the target '
+            f'again ({error}): run tools/prepare_data.py again'
+        ) from None
+    return manifest | {'videos': videos}
+
+
+def root_of(manifest: Mapping, folder: Path) -> Path:
+    """The folder of the videos that were prepared in ``folder``."""
+    return Path(os.path.realpath(folder), manifest['root']).resolve()
+
+
+def distorted_videos(
+    manifest: Mapping, folder: Path, distortions: tuple[Distortion, ...]
+) -> list[Video]:
+    """The videos of a manifest, to undergo distortions.
+
+    What a video undergoes in the clean preparation already (the real videos
+    of distorted fakes) comes first.
+
+    Raises:
+        TargetError: Videos are no longer where the manifest says.
+    """
+    root = root_of(manifest, folder)
+    videos = [
+        Video(
+            video_id=entry['video_id'],
+            path=root / entry['path'],
+            label=entry['label'],
+            method=entry['method'],
+            split=entry['split'],
+            people=tuple(entry.get('people', ())),
+            member=entry.get('member', ''),
+            cropped=entry.get('cropped', False),
+            distortions=(
+                *parse_distortions(entry.get('distortions') or ''),
+                *distortions,
+            ),
+        )
+        for entry in manifest['videos']
+    ]
+    missing = [video for video in videos if not is_video(video.path)]
+    if missing:
+        raise TargetError(
+            f'{folder}/manifest.json: {len(missing)} of {len(videos)} videos '
+            'are not there, e.g. '
+            f'{missing[0].path}: put them back, or prepare the target anew'
+        )
+    return videos
+
+
+def blocks_note(manifest: Mapping) -> str:
+    """Say how many videos are too small for type BW; '' if none is."""
+    videos = manifest['videos']
+    small = sum(min(v['width'], v['height']) < BLOCKS_FROM for v in videos)
+    if not small:
+        return ''
+    return (
+        f'BW: no number, for {small} of {len(videos)} test videos have a '
+        f'shorter side below {BLOCKS_FROM} pixels, where it adds no block'
+    )
+
+
+def crops_note(manifest: Mapping) -> list[str]:
+    """Say how many videos came as face crops, which are then distorted."""
+    videos = manifest['videos']
+    crops = sum(video.get('cropped', False) for video in videos)
+    if not crops:
+        return []
+    return [
+        f'{crops} of {len(videos)} test videos come as face crops: these '
+        'were distorted, not full frames'
+    ]
+
+
+def _read_cell(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
+
+
+def write_results(sweep: Sweep, clean: dict, cells: list[dict]) -> str:
+    """Write ``robustness.{json,md,png}``; return the table."""
+    cfg, target, work_dir = sweep.cfg, sweep.target, sweep.work_dir
+    origin = sweep.origin
+    table = robustness_table(
+        clean,
+        cells,
+        [
+            f'{cfg.filename}, {cfg.load_from} '
+            f'(sha256 {(file_sha256(cfg.load_from) or "unknown")[:12]})',
+            f'{target.name}: {len(sweep.manifest["videos"])} test videos, '
+            f'manifest {origin["manifest"][:12]}, {target.folder}',
+            *crops_note(sweep.manifest),
+        ],
+    )
+    report = {
+        'config': str(cfg.filename),
+        'checkpoint': str(cfg.load_from),
+        'target': target.name,
+        'folder': target.folder.as_posix(),
+        'origin': origin,
+        'parameters': {
+            key: value
+            for key, value in sweep.manifest.items()
+            if key != 'videos'
+        },
+        'means': mean_scores(cells),
+        'clean': clean,
+        'cells': cells,
+    }
+    write_json(work_dir / 'robustness.json', report)
+    write_text(work_dir / 'robustness.md', table)
+    title = f'{Path(cfg.filename).stem} on {target.name}'
+    plot_robustness(clean, cells, work_dir / 'robustness.png', title)
+    return table

@@ -1,0 +1,103 @@
+"""MMEngine's runner for a config, built on any machine."""
+
+import contextlib
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from gml_mmaction import host
+from gml_mmaction.host.mixed_precision import cpu_amp_optim_wrapper
+from gml_mmaction.host.processes import start_gloo
+from gml_mmaction.host.workaround import cpu_only
+from gml_mmaction.io.held import HeldOutput
+
+from .config_check import FIRST, PHASES, naming_settings
+from .settings import (
+    check_start,
+    check_tap,
+    settle_metainfo,
+    settle_workers,
+)
+
+
+def build_runner(cfg: Any) -> Any:
+    """Build the runner of a config on any machine, CPU launchers included.
+
+    Args:
+        cfg: ``mmengine.Config`` with MMAction2's runner keys; changed in
+            place by :func:`prepare_runner_cfg`.
+
+    What it prints is held back until its loop begins: a setting that cannot
+    be is then one line, not one below hundreds. The log file has them all.
+
+    Returns:
+        ``mmengine.runner.Runner``, or the class named by ``runner_type``.
+
+    Raises:
+        SettingError: A part of the config cannot be built; so do the
+            runner's ``train``, ``val`` and ``test``.
+    """
+    host.prepare_run()
+    from mmengine.registry import RUNNERS
+    from mmengine.runner import Runner
+
+    from gml_mmaction.engine.opening import OpeningHook
+
+    prepare_runner_cfg(cfg)
+    held = HeldOutput(sys.stdout)
+    with naming_settings(cfg, FIRST, held), contextlib.redirect_stdout(held):
+        if 'runner_type' in cfg:
+            runner = RUNNERS.build(cfg)
+        else:
+            runner = Runner.from_cfg(cfg)
+    check_tap(runner.model)
+    runner.register_hook(OpeningHook(held))
+    for name, keys in PHASES.items():
+        setattr(runner, name, _naming(runner, name, keys, held))
+    return runner
+
+
+def _naming(
+    runner: Any, name: str, keys: tuple[str, ...], held: HeldOutput
+) -> Callable:
+    """A runner's ``train`` and the like, which build what they need."""
+    given = getattr(runner, name)
+
+    @functools.wraps(given)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if name == 'train':
+            check_start(runner.model)
+        with naming_settings(runner.cfg, keys, held):
+            return given(*args, **kwargs)
+
+    return run
+
+
+def prepare_runner_cfg(cfg: Any) -> None:
+    """Make a config run without workers and without an accelerator.
+
+    Loaders without workers lose what needs some
+    (:func:`.settings.settle_workers`), and several prepared data sets may be
+    one (:func:`.settings.settle_metainfo`). On a CPU, a launcher gets gloo
+    and a wrapper without device ids (:func:`start_gloo`), and
+    ``AmpOptimWrapper``, which refuses to work there, becomes
+    :func:`cpu_amp_optim_wrapper`.
+
+    Args:
+        cfg: ``mmengine.Config``; changed in place.
+
+    Raises:
+        LauncherError: The launcher cannot start processes on a CPU.
+    """
+    settle_workers(cfg)
+    settle_metainfo(cfg)
+    if not cpu_only():
+        return
+    if cfg.get('launcher', 'none') != 'none':
+        start_gloo(cfg)
+    optim_wrapper = cfg.get('optim_wrapper') or {}
+    if optim_wrapper.get('type') == 'AmpOptimWrapper':
+        optim_wrapper['type'] = cpu_amp_optim_wrapper().__name__
+        for key in ('loss_scale', 'dtype', 'use_fsdp'):
+            optim_wrapper.pop(key, None)

@@ -1,0 +1,67 @@
+"""Every workaround for MMAction2, MMEngine and MMCV on today's PyTorch.
+
+Small functions, each with its upstream report, in one module a subject:
+:mod:`.imports`, :mod:`.safe_checkpoints`, :mod:`.runs`,
+:mod:`.mixed_precision` and :mod:`.processes`. A workaround looks whether it
+is needed, may be applied twice, and leaves a stack that has been repaired
+upstream as it is. :func:`prepare` applies what the host's own tools need,
+when the package is imported; :func:`prepare_run` the rest, where a runner is
+built. :func:`status` lists them all for ``python -m gml_mmaction.cli.doctor``.
+
+Importing this package needs nothing but the standard library.
+"""
+
+from gml_mmaction.io.text import one_line
+from gml_mmaction.stack import require
+
+from . import imports, mixed_precision, processes, runs, safe_checkpoints
+from .imports import diagnosing, give_home
+from .workaround import Workaround
+
+__all__ = [
+    'diagnosing',
+    'give_home',
+    'prepare',
+    'prepare_run',
+    'status',
+]
+
+AT_IMPORT = imports.WORKAROUNDS + safe_checkpoints.WORKAROUNDS
+AT_A_RUN = (
+    runs.WORKAROUNDS + mixed_precision.WORKAROUNDS + processes.WORKAROUNDS
+)
+
+
+def prepare() -> None:
+    """Make the host importable and safe; call it before ``mmaction.models``.
+
+    Raises:
+        StackError: A part of the stack is missing or of a wrong version.
+    """
+    for name in ('torch', 'mmengine', 'mmcv', 'mmaction'):
+        require(name)
+    _apply(AT_IMPORT)
+
+
+def prepare_run() -> None:
+    """Let MMEngine's runner train and test as this package promises."""
+    prepare()
+    _apply(AT_A_RUN)
+
+
+def status() -> list[tuple[Workaround, str]]:
+    """Every workaround with the reason why it is active ('' where not)."""
+    return [(item, _reason_or_error(item)) for item in AT_IMPORT + AT_A_RUN]
+
+
+def _apply(workarounds: tuple[Workaround, ...]) -> None:
+    for workaround in workarounds:
+        if workaround.apply is not None and workaround.reason():
+            workaround.apply()
+
+
+def _reason_or_error(workaround: Workaround) -> str:
+    try:
+        return workaround.reason()
+    except Exception as error:  # a broken stack may fail in any way
+        return f'cannot be told: {one_line(error)}'

@@ -1,0 +1,133 @@
+"""What MMAction2 and what it needs lack to be imported."""
+
+import importlib.metadata
+import os
+import sys
+import warnings
+from importlib.machinery import PathFinder
+from types import ModuleType
+from typing import Any
+
+from gml_mmaction.stack import StackError, require
+
+from .workaround import Workaround, folder_of
+
+NOWHERE = '/nonexistent'
+
+
+def diagnosing() -> bool:
+    """True in ``python -m gml_mmaction.cli.doctor``.
+
+    The doctor has to run where nothing else does, so the package then imports
+    nothing of the stack.
+    """
+    return 'gml_mmaction.cli.doctor' in sys.orig_argv
+
+
+def give_home() -> None:
+    """Let a user without a home import the stack, as in some containers.
+
+    Upstream: yapf and platformdirs, which MMEngine imports, end where ``HOME``
+    is not set and the system does not know the user; no report upstream is
+    known to us. Here such a user gets Debian's home of nobody, which does not
+    exist: all that keeps a cache does without.
+    """
+    if os.path.expanduser('~') == '~':
+        os.environ['HOME'] = NOWHERE
+
+
+def add_missing_drn() -> None:
+    """Put a stand-in where MMAction2's wheel forgot ``localizers.drn``.
+
+    Upstream: open-mmlab/mmaction2#2714. ``mmaction.models`` imports DRN, an
+    action localiser that no detector of forgeries uses.
+    """
+    package = 'mmaction.models.localizers.drn'
+    if package in sys.modules:
+        return
+    from mmaction.registry import MODELS
+
+    class DRN:
+        """Stand-in for the model that the wheel of MMAction2 lacks."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            raise StackError(
+                'DRN is not part of the installed MMAction2 wheel. Remedy: '
+                'install MMAction2 from its sources'
+            )
+
+    MODELS.register_module(name='DRN', module=DRN, force=True)
+    for name in (package, f'{package}.drn'):
+        sys.modules[name] = ModuleType(name, DRN.__doc__)
+        sys.modules[name].DRN = DRN
+    sys.modules[package].__path__ = []
+
+
+def add_missing_importlib_metadata() -> None:
+    """Let the standard library answer for the back-port of itself.
+
+    Upstream: ``mmaction/utils/dependency.py`` imports importlib_metadata,
+    which MMAction2 1.2.0 does not declare; no report upstream is known to us.
+    """
+    sys.modules.setdefault('importlib_metadata', importlib.metadata)
+
+
+def import_mmcv_lite_quietly() -> None:
+    """Keep mmcv-lite from warning of what it lacks, in each process anew.
+
+    Upstream: ``mmcv/cnn/bricks/transformer.py`` warns at import that
+    ``MultiScaleDeformableAttention``, which no model here uses, is not there.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            'ignore', 'Fail to import ``MultiScaleDeformableAttention``'
+        )
+        require('mmcv.cnn.bricks.transformer')
+
+
+def _why_home() -> str:
+    return 'the user has no home' if os.environ.get('HOME') == NOWHERE else ''
+
+
+def _why_drn() -> str:
+    models = folder_of('mmaction') / 'models'
+    found = (models / 'localizers' / 'drn' / 'drn.py').is_file()
+    return '' if found else 'the installed MMAction2 lacks localizers/drn'
+
+
+def _why_importlib_metadata() -> str:
+    found = PathFinder.find_spec('importlib_metadata')
+    return '' if found else 'importlib_metadata is not installed'
+
+
+def _why_mmcv_lite() -> str:
+    found = PathFinder.find_spec('_ext', [str(folder_of('mmcv'))])
+    return '' if found else 'the installed mmcv has no operators'
+
+
+WORKAROUNDS = (
+    Workaround(
+        'a user without a home',
+        'platformdirs/_xdg.py',
+        _why_home,
+        give_home,
+    ),
+    Workaround(
+        'missing mmaction.models.localizers.drn',
+        'open-mmlab/mmaction2#2714',
+        _why_drn,
+        add_missing_drn,
+    ),
+    Workaround(
+        'undeclared importlib_metadata',
+        'mmaction/utils/dependency.py',
+        _why_importlib_metadata,
+        add_missing_importlib_metadata,
+    ),
+    Workaround(
+        'warning of mmcv-lite at import',
+        'mmcv/cnn/bricks/transformer.py',
+        _why_mmcv_lite,
+        import_mmcv_lite_quietly,
+    ),
+)

@@ -1,0 +1,122 @@
+"""``--amp`` on a CPU: bfloat16, where the host knows GPUs alone."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .workaround import Workaround, folder_of, why_cpu
+
+
+def cpu_amp_optim_wrapper() -> type:
+    """The registered ``CPUAmpOptimWrapper``: bfloat16 autocast on a CPU.
+
+    Upstream: open-mmlab/mmpretrain#1556, ``AmpOptimWrapper`` asserts a GPU.
+    bfloat16 has float32's range, so no loss scaling is needed.
+    """
+    import torch
+    from mmengine.optim import OptimWrapper
+    from mmengine.registry import OPTIM_WRAPPERS
+
+    name = 'CPUAmpOptimWrapper'
+    if name in OPTIM_WRAPPERS:
+        return OPTIM_WRAPPERS.get(name)
+
+    class CPUAmpOptimWrapper(OptimWrapper):
+        """``OptimWrapper`` with the forward pass in bfloat16 on the CPU."""
+
+        @contextlib.contextmanager
+        def optim_context(self, model: Any) -> Iterator[None]:
+            bfloat16 = torch.autocast('cpu', dtype=torch.bfloat16)
+            with super().optim_context(model), bfloat16:
+                yield
+
+    OPTIM_WRAPPERS.register_module(name=name, module=CPUAmpOptimWrapper)
+    return CPUAmpOptimWrapper
+
+
+def score_in_float32() -> None:
+    """Let the host's heads train and predict under bfloat16 autocast.
+
+    Upstream: ``BaseHead.loss_by_feat`` hands the logits to NumPy, which has
+    no bfloat16 ('Got unsupported ScalarType BFloat16'); the scores that
+    ``predict_by_feat`` leaves fail likewise in a metric. No report upstream
+    is known to us. Here both methods get float32.
+    """
+    from mmaction.models.heads import BaseHead
+
+    for name in ('loss_by_feat', 'predict_by_feat'):
+        given = getattr(BaseHead, name)
+        if not hasattr(given, 'repaired_by'):
+            setattr(BaseHead, name, with_float32_scores(given))
+
+
+def with_float32_scores(given: Callable) -> Callable:
+    """A method of a head, called with its first argument as float32."""
+
+    @functools.wraps(given)
+    def method(self: Any, cls_scores: Any, data_samples: Any) -> Any:
+        return given(self, cls_scores.float(), data_samples)
+
+    method.repaired_by = __name__
+    return method
+
+
+def convolve_volumes_in_float32() -> None:
+    """Keep 3-D convolutions out of bfloat16 autocast on a CPU.
+
+    Upstream: oneDNN's gradient of their weights reads memory that nobody
+    wrote, where the volume is small (64 channels of 2x4x4 and 2x8x8, kernel
+    3x3x3; torch 2.13): now and then it holds NaN. No report upstream is known
+    to us.
+    """
+    import torch
+
+    given = torch.nn.Conv3d.forward
+    if hasattr(given, 'repaired_by'):
+        return
+
+    @functools.wraps(given)
+    def forward(self: Any, input: Any) -> Any:
+        if input.device.type != 'cpu' or not torch.is_autocast_enabled('cpu'):
+            return given(self, input)
+        with torch.autocast('cpu', enabled=False):
+            return given(self, input.float())
+
+    forward.repaired_by = __name__
+    torch.nn.Conv3d.forward = forward
+
+
+def _why_bfloat16() -> str:
+    head = folder_of('mmaction') / 'models' / 'heads' / 'base.py'
+    numpy = 'cls_scores.detach().cpu().numpy()'
+    found = numpy in head.read_text(encoding='utf-8')
+    return 'the heads of the installed MMAction2 call NumPy' if found else ''
+
+
+def _why_volumes() -> str:
+    import torch
+
+    found = torch.backends.mkldnn.is_available()
+    return 'this torch convolves by oneDNN on a CPU' if found else ''
+
+
+WORKAROUNDS = (
+    Workaround(
+        "bfloat16 in the host's heads",
+        'mmaction/models/heads/base.py, BaseHead.loss_by_feat',
+        _why_bfloat16,
+        score_in_float32,
+    ),
+    Workaround(
+        'bfloat16 in 3-D convolutions on a CPU',
+        'oneDNN, gradient of the weights',
+        _why_volumes,
+        convolve_volumes_in_float32,
+    ),
+    Workaround(
+        '--amp on a CPU (bfloat16)',
+        'open-mmlab/mmpretrain#1556',
+        why_cpu,
+    ),
+)

@@ -1,0 +1,236 @@
+"""Several processes of a run on a CPU: gloo, Slurm, SyncBN, lost ones."""
+
+import atexit
+import contextlib
+import datetime
+import functools
+import gc
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gml_mmaction.errors import GMLError
+from gml_mmaction.io.text import one_line
+
+from .workaround import Workaround, why_cpu
+
+LAUNCHER_VARIABLES = (
+    'RANK',
+    'LOCAL_RANK',
+    'WORLD_SIZE',
+    'MASTER_ADDR',
+    'MASTER_PORT',
+)
+
+SLURM_VARIABLES = (
+    'SLURM_PROCID',
+    'SLURM_LOCALID',
+    'SLURM_NTASKS',
+    'SLURM_NODELIST',
+)
+
+
+class LauncherError(GMLError, ValueError):
+    """A launcher cannot start its processes here."""
+
+
+class LostProcessError(GMLError, RuntimeError):
+    """Another process of the same run does not answer any more."""
+
+
+def start_gloo(cfg: Any) -> None:
+    """Join the launcher's processes by gloo, before MMEngine tries NCCL.
+
+    Upstream: ``mmengine.dist.utils._init_dist_pytorch`` calls
+    ``torch.cuda.set_device`` whatever the backend, and
+    ``Runner.wrap_model`` always passes ``device_ids``, which PyTorch refuses
+    for a model on the CPU. MMEngine skips the former where a process group
+    exists and obeys an explicit ``device_ids=None``. No report upstream is
+    known to us; the same complaint for MMDetection is open-mmlab/
+    mmdetection#8307.
+
+    Args:
+        cfg: ``mmengine.Config`` with a ``launcher``; changed in place.
+
+    Raises:
+        LauncherError: Another launcher than 'pytorch' and 'slurm', or its
+            environment is not there.
+    """
+    import torch.distributed as dist
+
+    if cfg['launcher'] == 'slurm':
+        read_slurm()
+    missing = [key for key in LAUNCHER_VARIABLES if key not in os.environ]
+    if cfg['launcher'] not in ('pytorch', 'slurm') or missing:
+        raise LauncherError(
+            f'launcher={cfg["launcher"]!r} cannot start on a CPU '
+            f'(not set: {", ".join(missing) or "none"}). Remedy: torchrun '
+            '--nproc_per_node=2 tools/train.py CONFIG --launcher pytorch'
+        )
+    env_cfg = dict(cfg.get('env_cfg') or {})
+    dist_cfg = {**(env_cfg.get('dist_cfg') or {}), 'backend': 'gloo'}
+    cfg['env_cfg'] = {**env_cfg, 'dist_cfg': dist_cfg}
+    wrapper = {
+        'type': 'MMDistributedDataParallel',
+        'broadcast_buffers': False,
+        'find_unused_parameters': cfg.get('find_unused_parameters', False),
+        **(cfg.get('model_wrapper_cfg') or {}),
+        'device_ids': None,
+    }
+    cfg['model_wrapper_cfg'] = wrapper
+    if not dist.is_initialized():
+        timeout = datetime.timedelta(seconds=dist_cfg.get('timeout', 1800))
+        with lost_processes():
+            dist.init_process_group('gloo', timeout=timeout)
+        atexit.register(leave_gloo)
+    synchronise_norms()
+
+
+def read_slurm() -> None:
+    """Set PyTorch's variables from those of a Slurm step, where it is one.
+
+    As ``mmengine.dist.utils._init_dist_slurm`` does for GPUs: the first node
+    of the step is the master, at ``MASTER_PORT`` or 29500.
+    """
+    if any(key not in os.environ for key in SLURM_VARIABLES):
+        return
+    os.environ['RANK'] = os.environ['SLURM_PROCID']
+    os.environ['LOCAL_RANK'] = os.environ['SLURM_LOCALID']
+    os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
+    os.environ.setdefault('MASTER_PORT', '29500')
+    if 'MASTER_ADDR' not in os.environ:
+        command = ['scontrol', 'show', 'hostnames']
+        names = subprocess.run(
+            [*command, os.environ['SLURM_NODELIST']],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        os.environ['MASTER_ADDR'] = names.stdout.split()[0]
+
+
+@contextlib.contextmanager
+def lost_processes() -> Iterator[None]:
+    """Say in one line that another process of the run is gone.
+
+    Gloo and NCCL tell it by errors of their own types and by long texts.
+
+    Raises:
+        LostProcessError: In place of such an error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        text = one_line(error)
+        named = type(error).__module__.startswith('torch.distributed')
+        if not named and not re.search(r'gloo/transport|NCCL|TCPStore', text):
+            raise
+        raise LostProcessError(
+            'another process of this run has ended, or cannot be reached: '
+            f'{text[:200]}. Its own log says why; --resume goes on from the '
+            'newest checkpoint'
+        ) from error
+
+
+def synchronise_norms() -> None:
+    """Let ``sync_bn='torch'`` of a config work on a CPU.
+
+    Upstream: ``SyncBatchNorm`` and ``DistributedDataParallel`` of PyTorch
+    refuse it without an accelerator, for which its kernels are written. Where
+    MMEngine's ``convert_sync_batchnorm`` finds that class it gets one that
+    computes the same by plain operations (:func:`normalise_together`).
+    """
+    from torch.nn.modules import batchnorm
+
+    class CPUSyncBatchNorm(batchnorm._BatchNorm):
+        """Batch normalisation over the batches of all processes."""
+
+        def _check_input_dim(self, input: Any) -> None:
+            pass
+
+        def forward(self, input: Any) -> Any:
+            if not self.training:
+                return super().forward(input)
+            return normalise_together(self, input)
+
+    batchnorm.SyncBatchNorm = CPUSyncBatchNorm
+
+
+def normalise_together(norm: Any, x: Any) -> Any:
+    """Batch normalisation over the batches of all processes, in training.
+
+    Args:
+        norm: Its running statistics are updated.
+        x: ``(N, C, ...)``; N may differ between processes.
+    """
+    import torch
+
+    total = sum_of_processes()
+    dims = [0, *range(2, x.dim())]
+    shape = [1, -1, *[1] * (x.dim() - 2)]
+    count = total(x.new_tensor(float(x.numel() // x.shape[1])))
+    mean = total(x.sum(dims)) / count
+    centred = x - mean.view(shape)
+    variance = total(centred.square().sum(dims)) / count
+    with torch.no_grad():
+        if norm.track_running_stats:
+            norm.num_batches_tracked += 1
+            rate = norm.momentum
+            if rate is None:
+                rate = 1 / norm.num_batches_tracked
+            unbiased = variance * count / (count - 1)
+            norm.running_mean += rate * (mean - norm.running_mean)
+            norm.running_var += rate * (unbiased - norm.running_var)
+    x = centred * (variance + norm.eps).rsqrt().view(shape)
+    if norm.affine:
+        x = x * norm.weight.view(shape) + norm.bias.view(shape)
+    return x
+
+
+@functools.cache
+def sum_of_processes() -> Callable:
+    """A sum over processes that has a gradient: the sum of their gradients."""
+    import torch
+    import torch.distributed as dist
+
+    class Sum(torch.autograd.Function):
+        @staticmethod
+        def forward(_: Any, x: Any) -> Any:
+            x = x.clone()
+            dist.all_reduce(x)
+            return x
+
+        @staticmethod
+        def backward(_: Any, grad: Any) -> Any:
+            return Sum.forward(_, grad.contiguous())
+
+    return Sum.apply
+
+
+def leave_gloo() -> None:
+    """End gloo's threads while Python still runs.
+
+    Upstream: MMEngine never leaves the process group. A thread of gloo that
+    frees a Python object after the interpreter has shut down ends the process
+    by SIGABRT ('terminate called without an active exception'), and torchrun
+    then calls a finished run failed; pytorch/pytorch asks for
+    ``destroy_process_group`` at the end in its page on distributed training.
+    The threads end with the last reference to the group, and the cycles of a
+    runner hold the model's wrapper, which holds one.
+    """
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
+        gc.collect()
+
+
+WORKAROUNDS = (
+    Workaround(
+        'several processes on a CPU (gloo)',
+        'mmengine/dist/utils.py, Runner.wrap_model',
+        why_cpu,
+    ),
+)

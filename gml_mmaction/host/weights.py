@@ -1,0 +1,182 @@
+"""Weights from a file, and whether they are those of a network."""
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gml_mmaction.errors import CheckpointError
+from gml_mmaction.io.text import printable
+
+__all__ = [
+    'Fit',
+    'check_weights',
+    'load_half',
+    'load_weights',
+    'unwrapped_names',
+]
+
+WRAPPERS = ('module.', '_orig_mod.')  # DistributedDataParallel, compile
+AVERAGED = ('steps', 'n_averaged')  # of averaged weights, beside 'module.'
+COUNTER = 'num_batches_tracked'  # files older than it lack it
+SHOWN = 3
+# How a backbone's tensors are called in files of whole networks.
+PARTS = ('', 'backbone.', 'model.', 'model.backbone.')
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How the tensors of a file and of a network agree.
+
+    Attributes:
+        missing: Names that the file lacks.
+        unexpected: Names that the network lacks.
+        misshapen: Tensors of another shape, in PyTorch's words, or of
+            numbers that are no fractions.
+    """
+
+    missing: Sequence[str]
+    unexpected: Sequence[str]
+    misshapen: Sequence[str]
+
+    @property
+    def flaws(self) -> str:
+        """What does not fit, with the first few names; '' if all does."""
+        return '; '.join(
+            f'{len(names)} {what} ({_first(names)})'
+            for what, names in (
+                ('missing', self.missing),
+                ('unexpected', self.unexpected),
+                ('of another shape or type', self.misshapen),
+            )
+            if names
+        )
+
+
+def check_weights(model: Any, state: Any, file: Any) -> None:
+    """Load all weights of a network, or refuse them.
+
+    Args:
+        model: ``nn.Module``; on the meta device nothing but names and shapes
+            is compared.
+        state: The file's ``state_dict``.
+        file: Named in the error.
+
+    Raises:
+        CheckpointError: Names or shapes differ, or a number is not finite.
+    """
+    flaws = load_weights(model, unwrapped_names(state, file)).flaws
+    if flaws:
+        raise CheckpointError(
+            f'{file}: its weights do not fit the network: {flaws}. Remedy: '
+            'give the config that they were trained with'
+        )
+    broken = [n for n, x in model.state_dict().items() if not _is_finite(x)]
+    if broken:
+        raise CheckpointError(
+            f'{file}: its weights are not finite ({_first(broken)}). Remedy: '
+            'give a checkpoint from before the training diverged'
+        )
+
+
+def _is_finite(tensor: Any) -> bool:
+    return tensor.is_meta or bool(tensor.isfinite().all())
+
+
+def unwrapped_names(state: Any, file: Any) -> dict[str, Any]:
+    """A file's tensors, the prefixes of wrappers taken off their names.
+
+    Raises:
+        CheckpointError: It is no table of tensors.
+    """
+    import torch
+
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor)
+        for name, value in state.items()
+    ):
+        raise CheckpointError(
+            f'{file}: its state_dict is no table of named tensors. Remedy: '
+            'give a .pth file of tools/train.py'
+        )
+    state = dict(state)
+    counted = [name for name in state if name not in AVERAGED]
+    if len(counted) < len(state) and _all_begin(counted, 'module.'):
+        state = {name: state[name] for name in counted}
+    prefix = next((p for p in WRAPPERS if _all_begin(state, p)), None)
+    while prefix:
+        state = {name[len(prefix) :]: x for name, x in state.items()}
+        prefix = next((p for p in WRAPPERS if _all_begin(state, p)), None)
+    return state
+
+
+def load_weights(model: Any, state: Mapping[str, Any]) -> Fit:
+    """Load what fits, as PyTorch does without ``strict``; tell what did not.
+
+    PyTorch tells of no missing name where a shape differs.
+    """
+    state = OrderedDict(state)
+    missing, unexpected, misshapen = [], [], []
+    lists = (missing, unexpected, misshapen)
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', '.*to a meta parameter')
+        for name, module in model.named_modules():
+            prefix = f'{name}.' if name else ''
+            module._load_from_state_dict(state, prefix, {}, True, *lists)
+    missing = [name for name in missing if COUNTER not in name]
+    for name, own in model.state_dict().items():
+        kind = state.get(name, own).dtype
+        if own.is_floating_point() and not kind.is_floating_point:
+            misshapen.append(f'{name} of {kind}')  # PyTorch rounds in silence
+    return Fit(missing, unexpected, misshapen)
+
+
+def load_half(
+    module: Any, state: Any, file: Any, prefix: str | None = None
+) -> None:
+    """Start a part of a network from a file that holds half of it at least.
+
+    Args:
+        module: ``nn.Module``; its method ``added_names``, if it has one,
+            names what no published file holds and need not be there.
+        state: The file's ``state_dict``, of the part or of a whole network.
+        file: Named in the error.
+        prefix: Of the part's names in the file; the one of ``PARTS`` that
+            most names have if not given.
+
+    Raises:
+        CheckpointError: Less than half of its tensors are in the file.
+    """
+    state = unwrapped_names(state, file)
+    added = getattr(module, 'added_names', frozenset)()
+    names = [
+        name
+        for name in module.state_dict()
+        if COUNTER not in name and name not in added
+    ]
+    if prefix is None:
+        prefix = max(PARTS, key=lambda p: sum(p + n in state for n in names))
+    elif not prefix.endswith('.'):
+        prefix += '.'
+    size = len(prefix)
+    part = {n[size:]: x for n, x in state.items() if n.startswith(prefix)}
+    fit = load_weights(module, part)
+    missing = [name for name in fit.missing if name not in added]
+    fit = replace(fit, missing=missing)
+    matched = len(names) - len(missing) - len(fit.misshapen)
+    if 2 * matched < len(names):
+        raise CheckpointError(
+            f'{file}: it has {max(matched, 0)} of the {len(names)} tensors of '
+            f'{type(module).__name__}: {fit.flaws}. Remedy: give weights of '
+            'this network, or none'
+        )
+
+
+def _all_begin(names: Collection[str], prefix: str) -> bool:
+    return bool(names) and all(name.startswith(prefix) for name in names)
+
+
+def _first(names: Sequence[str]) -> str:
+    more = ', ...' if len(names) > SHOWN else ''
+    return printable(f'{", ".join(names[:SHOWN]):.300}') + more

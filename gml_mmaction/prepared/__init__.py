@@ -1,0 +1,1 @@
+"""What preparation writes: made here, and read back with care."""

@@ -1,0 +1,558 @@
+"""One video: its faces found, followed and cut out while it is decoded once.
+
+The frames appear on disk all at once or not at all.
+"""
+
+import os
+import shutil
+import tempfile
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from itertools import count, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from gml_mmaction.faces.detect import Face
+from gml_mmaction.faces.options import CropOptions
+from gml_mmaction.faces.shots import mark_cuts
+from gml_mmaction.faces.square import Square, crop, resize, scaled
+from gml_mmaction.faces.track import (
+    Choice,
+    Follower,
+    Track,
+    all_faces,
+    largest,
+    most_covered,
+)
+from gml_mmaction.sources import Video
+from gml_mmaction.video import (
+    Frames,
+    Rates,
+    Taken,
+    VideoError,
+    at_rate,
+    every,
+    open_video,
+    prefetch,
+)
+from gml_mmaction.video.distortions import (
+    distort_frame,
+    distort_frames,
+    is_framewise,
+    seed_of,
+)
+from gml_mmaction.video.limits import frames_ahead
+
+__all__ = ['CropOptions', 'extract_video']
+
+# Frames decoded ahead, so that the decoder goes on while a face is searched.
+_AHEAD_FRAMES = 64
+_MASK_UNREADABLE = 'mask unreadable: largest face followed'
+
+
+def extract_video(
+    video: Video,
+    frame_dir: str | Path,
+    *,
+    options: CropOptions,
+    scratch: str | Path,
+    max_frames: int | None = None,
+    tracks: Sequence[Mapping[str, Any]] | None = None,
+) -> dict:
+    """Cut the faces of a video out of every ``options.stride``-th frame.
+
+    Crop i of track t is ``frame_dir/t/00000i.jpg`` (or ``.png``) and source
+    frame ``start + i * stride``; ``start`` is a multiple of the stride. With
+    ``options.rate`` it is ``frames[i]``, by time. A ``frame_dir`` that
+    exists is replaced; it appears complete or, after an error, not at all.
+    In the boxes store it is only removed.
+
+    Faces are found in ``video.boxes_from`` where there is one, read side by
+    side; the shorter of the two ends the tracks. ``video.distortions`` are
+    applied to full frames before the crop, as in :func:`distort_frame` with
+    the seed ``seed_of(video_id)`` and the source frame's index; faces are
+    found in the frames without them. Of several faces ``video.mask`` tells
+    which one to follow, unless all are. Of ``video.cropped`` images the
+    whole is resized: one track whose ``square`` is None.
+
+    Args:
+        video: What to cut.
+        frame_dir: The folder to make.
+        options: How to crop.
+        scratch: Folder for unfinished work, on ``frame_dir``'s file system.
+        max_frames: Use only so many source frames from the start.
+        tracks: As in a record returned before: cut these, find nothing. They
+            have ``start``, ``stop`` and ``square`` at least.
+
+    Returns:
+        What the manifest says of the video: ``fps``, ``width``, ``height``,
+        ``total_frames`` of the file; ``stride``; ``rate``, the frames saved
+        a second (None where unknown); ``notes``, a list of lines
+        on what was odd; ``tracks``, each with ``start``, ``stop`` (the first
+        source frame after it), ``num_frames`` saved and, with
+        ``options.rate``, their ``frames``, ``face_box`` (left,
+        top, width, height), ``face_score``, ``n_faces`` in frame ``start``,
+        ``square`` (left, top, side) and ``padding`` (left, top, right,
+        bottom), in source pixels, and ``seen`` (see
+        :class:`~gml_mmaction.faces.Track`).
+
+    Raises:
+        VideoError: The video gives no crops; it tells why.
+        ValueError: ``VC`` is among the distortions and nothing is saved.
+        OSError: The crops cannot be written. What cannot be read is a
+            VideoError.
+    """
+    frame_dir = Path(frame_dir)
+    if options.store == 'boxes' and not is_framewise(video.distortions):
+        raise ValueError(
+            f'{video.video_id}: distortion VC needs the whole video and '
+            "cannot be had from boxes; use store='crops'"
+        )
+    if frame_dir.exists():
+        shutil.rmtree(frame_dir)
+    search = not video.cropped and tracks is None
+    with (
+        tempfile.TemporaryDirectory(dir=scratch) as folder,
+        _Source(
+            video,
+            options=options,
+            max_frames=max_frames,
+            search=search,
+        ) as source,
+    ):
+        _check_length(source.taken, options)
+        writer = _Writer(Path(folder), options)
+        if search:
+            kept = _cut_found(source, writer, options)
+        else:
+            known = _known_tracks(tracks, source.taken, options)
+            kept = _cut_known(source, writer, known)
+        writer.publish(kept, frame_dir)
+        return source.record(kept)
+
+
+def _check_length(taken: Taken, options: CropOptions) -> None:
+    to_save = len(taken.indices)
+    if to_save < options.min_frames:
+        raise VideoError(
+            'too short',
+            f'{taken.num_frames} frames give {to_save} to save; '
+            f'{options.min_frames} needed',
+        )
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Make an error of reading the video's; those of writing end the run."""
+    try:
+        yield
+    except OSError as error:
+        name = os.path.basename(str(error.filename or ''))
+        why = error.strerror or type(error).__name__
+        detail = f'{name}: {why}' if name else why
+        raise VideoError('unreadable', detail) from error
+
+
+def _read(reader: Frames, indices: Iterable[int]) -> Iterator[np.ndarray]:
+    with _reading():
+        yield from reader.take(indices)
+
+
+def _select(frames: Iterable, indices: Sequence[int]) -> Iterator:
+    """The items at ascending indices; nothing behind the last is asked for."""
+    wanted = set(indices)
+    for index, frame in enumerate(islice(frames, max(wanted, default=-1) + 1)):
+        if index in wanted:
+            yield frame
+
+
+class _Item(NamedTuple):
+    """A frame to cut, and the one that shows where the faces are in it.
+
+    Its position is that of :class:`~gml_mmaction.video.Taken`.
+    """
+
+    position: int
+    index: int
+    frame: np.ndarray
+    clear: np.ndarray
+
+
+class _Source(ExitStack):
+    """The files that a video is made from, open; use it in a ``with``.
+
+    Args:
+        video: What to cut.
+        options: Which frames are saved.
+        max_frames: Use only so many source frames.
+        search: Whether faces must be found; if not, ``clear`` is ``frame``.
+
+    Attributes:
+        taken: The frames that are saved.
+        notes: What was odd, one line each.
+    """
+
+    def __init__(
+        self,
+        video: Video,
+        *,
+        options: CropOptions,
+        max_frames: int | None,
+        search: bool,
+    ) -> None:
+        super().__init__()
+        self._video = video
+        self._by_time = options.rate is not None
+        self._framewise = is_framewise(video.distortions)
+        self._seed = seed_of(video.video_id)
+        self.notes: list[str] = []
+        self._reader = self.enter_context(
+            _open(video.path, video.member, one_size=not video.cropped)
+        )
+        self._finder = None
+        stop = max_frames or self._reader.num_frames
+        if search and (video.boxes_from or not self._framewise):
+            self._finder = self.enter_context(_open_finder(video))
+            self._compare()
+            stop = min(stop, self._finder.num_frames)
+        if options.rate is None:
+            taken = every(self._reader, options.stride)
+        else:
+            wanted = Rates(*[options.rate] * 3)
+            taken = at_rate(self._reader, wanted, options.stride)
+        self.taken = taken.until(stop)
+
+    def _compare(self) -> None:
+        cut, find = self._reader, self._finder
+        if find.num_frames != cut.num_frames:
+            self.notes.append(
+                f'{cut.num_frames} frames, {find.num_frames} with boxes'
+            )
+        if (find.width, find.height) != (cut.width, cut.height):
+            self.notes.append(
+                f'boxes of {find.width}x{find.height} '
+                f'scaled to {cut.width}x{cut.height}'
+            )
+
+    def choice(self, options: CropOptions) -> Choice:
+        """Return the rule which of several faces to follow."""
+        if options.tracks == 'all':
+            return all_faces
+        mask = self._video.mask
+        if mask is None:
+            return largest
+        with _reading():
+            if not mask.exists():
+                self.notes.append('no mask: largest face followed')
+                return largest
+            try:
+                masks = self.enter_context(open_video(mask))
+            except VideoError:
+                self.notes.append(_MASK_UNREADABLE)
+                return largest
+        return partial(self._most_covered, masks)
+
+    def _most_covered(
+        self,
+        masks: Frames,
+        position: int,
+        frame: np.ndarray,
+        faces: list[Face],
+    ) -> list[Face]:
+        index = self.taken.source(position)
+        with _reading():
+            try:
+                return most_covered(masks, index, frame, faces)
+            except VideoError:
+                if _MASK_UNREADABLE not in self.notes:
+                    self.notes.append(_MASK_UNREADABLE)
+                return faces[:1]
+
+    def items(
+        self, start: int = 0, stop: int | None = None
+    ) -> Iterator[_Item]:
+        """Yield the saved frames between two positions, decoded ahead."""
+        stride, end = self.taken.stride, len(self.taken.indices)
+        first = start // stride
+        end = end if stop is None else min(end, -(-stop // stride))
+        indices = self.taken.indices[first:end]
+        positions = count(first * stride, stride)
+        frames = self._frames(self._reader, indices)
+        if self._finder is None:
+            for position, index, frame in zip(positions, indices, frames):
+                yield _Item(position, index, frame, frame)
+            return
+        clear = self._frames(self._finder, indices)
+        yield from map(_Item, positions, indices, frames, clear)
+
+    def _frames(
+        self, reader: Frames, indices: Sequence[int]
+    ) -> Iterator[np.ndarray]:
+        if reader is self._finder or self._framewise:
+            frames = _read(reader, indices)
+        else:
+            # the codec's choices depend on the frames behind the last in use
+            frames = _select(
+                distort_frames(
+                    _read(reader, range(reader.num_frames)),
+                    self._video.distortions,
+                    seed=self._seed,
+                    fps=reader.fps,
+                ),
+                indices,
+            )
+        depth = frames_ahead(reader.width, reader.height, _AHEAD_FRAMES)
+        return self.enter_context(closing(prefetch(frames, depth)))
+
+    def image(self, item: _Item) -> np.ndarray:
+        """Return the frame to cut, distorted as the video says."""
+        if not self._framewise or not self._video.distortions:
+            return item.frame
+        return distort_frame(
+            item.frame,
+            self._video.distortions,
+            seed=self._seed,
+            index=item.index,
+        )
+
+    def fit(self, square: Square) -> Square:
+        """Return a square that was found for the frames that are cut."""
+        if self._finder is None:
+            return square
+        return scaled(
+            square,
+            self._reader.width / self._finder.width,
+            self._reader.height / self._finder.height,
+        )
+
+    def end_after(self, last: int) -> int:
+        """Return the position after the last saved one.
+
+        Notes where the file is broken, if that is why no more were saved.
+        """
+        end = last + self.taken.stride
+        after = self.taken.source(end)
+        # only the first that could not go on: how far another one was
+        # decoded ahead is chance
+        for reader, name in (
+            (self._reader, ''),
+            (self._finder, ' of the file with the boxes'),
+        ):
+            broken_at = reader and reader.broken_at
+            if broken_at is not None and broken_at <= after:
+                self.notes.append(f'broken tail at frame {broken_at}{name}')
+                break
+        return end
+
+    def record(self, tracks: Sequence[Track]) -> dict:
+        """Return what the manifest says of the video."""
+        reader = self._reader
+        size = {'width': reader.width, 'height': reader.height}
+        return {
+            'fps': round(reader.fps, 6),
+            **size,
+            'total_frames': reader.num_frames,
+            'stride': self.taken.stride,
+            'rate': self.taken.rate,
+            'notes': [*self.notes, *reader.notes, *self.taken.notes],
+            'tracks': [self._track_record(t, **size) for t in tracks],
+        }
+
+    def _track_record(self, track: Track, **size: int) -> dict:
+        taken = self.taken
+        record = track.record(stride=taken.stride, **size)
+        first, number = track.start // taken.stride, record['num_frames']
+        record |= {
+            'start': taken.source(track.start),
+            'stop': taken.source(track.stop),
+        }
+        if self._by_time:
+            record['frames'] = list(taken.indices[first : first + number])
+        return record
+
+
+def _open(path: Path, member: str = '', *, one_size: bool = True) -> Frames:
+    with _reading():
+        return open_video(path, member, one_size=one_size)
+
+
+def _open_finder(video: Video) -> Frames:
+    """Open the file in which the faces of another are found."""
+    if video.boxes_from is None:
+        return _open(video.path, video.member)
+    name = video.boxes_from.name
+    with _reading():
+        if not video.boxes_from.exists():
+            raise VideoError(
+                'no boxes', f'{name}, to find faces in, is missing'
+            )
+    try:
+        return _open(video.boxes_from)
+    except VideoError as error:
+        raise VideoError('no boxes', f'{name}: {error}') from error
+
+
+def _cut_found(
+    source: _Source, writer: '_Writer', options: CropOptions
+) -> list[Track]:
+    """Find faces, follow them and cut them out; return the tracks to keep."""
+    follower = Follower(options, source.choice(options))
+    last = 0
+    stride, gaps = options.stride, source.taken.gaps
+    for item, cut in mark_cuts(source.items(), lambda item: item.clear):
+        last = item.position
+        cut = cut or last // stride in gaps
+        tracks = follower.update(last, item.clear, cut=cut)
+        if follower.done:
+            break
+        if tracks and writer.saves:
+            image = source.image(item)
+            for track in tracks:
+                writer.add(track, image, source.fit(track.square))
+    # an end that was not reached is none to report
+    kept = follower.finish(last if follower.done else source.end_after(last))
+    if not kept:
+        last = source.taken.source(last)
+        raise _failure(follower.tracks, last, options)
+    for track in kept:
+        track.square = source.fit(track.square)
+    return kept
+
+
+def _failure(
+    tracks: Sequence[Track], last: int, options: CropOptions
+) -> VideoError:
+    if not tracks:
+        return VideoError('no face', f'none in frames 0 to {last}')
+    longest = max(track.num_frames(options.stride) for track in tracks)
+    return VideoError(
+        'too short',
+        f'the longest track has {longest} frames to save; '
+        f'{options.min_frames} needed',
+    )
+
+
+def _known_tracks(
+    records: Sequence[Mapping[str, Any]] | None,
+    taken: Taken,
+    options: CropOptions,
+) -> list[Track]:
+    """Return the tracks that were given, or the one of an image sequence."""
+    if records is None:
+        return [Track(0, None, stop=len(taken.indices) * options.stride)]
+    if not records:
+        raise VideoError('no face', 'no tracks were given')
+    if options.rate is not None:
+        return [_track_by_time(record, taken) for record in records]
+    for start in (record['start'] for record in records):
+        if start % options.stride:
+            raise ValueError(
+                f'a track starts at frame {start}, which stride '
+                f"{options.stride} does not save; use its record's stride"
+            )
+    return [Track.from_record(record) for record in records]
+
+
+def _track_by_time(record: Mapping[str, Any], taken: Taken) -> Track:
+    """Return a track with its frames in positions."""
+    frames = list(record.get('frames', ()))
+    first = bisect_left(taken.indices, record['start'])
+    if frames != list(taken.indices[first : first + len(frames)]):
+        raise VideoError(
+            'error',
+            'its tracks are of frames that this rate does not take; use '
+            'those of a run with the same rate',
+        )
+    track = Track.from_record(record)
+    track.start = first * taken.stride
+    track.stop = (first + len(frames)) * taken.stride
+    return track
+
+
+def _cut_known(
+    source: _Source, writer: '_Writer', tracks: list[Track]
+) -> list[Track]:
+    """Cut tracks out that need not be found; return what there is of them."""
+    stop = max(track.stop for track in tracks)
+    start = min(track.start for track in tracks)
+    last = None
+    for item in source.items(start, stop):
+        last = item.position
+        active = [t for t in tracks if t.start <= last < t.stop]
+        if active and writer.saves:
+            image = source.image(item)
+            for track in active:
+                writer.add(track, image, track.square)
+    if last is None:
+        raise VideoError('too short', f'ends before frame {start}')
+    end = source.end_after(last)
+    for track in tracks:
+        track.stop = min(track.stop, end)
+    kept = [track for track in tracks if track.start < track.stop]
+    if not kept:
+        raise VideoError('too short', f'ends at frame {end}')
+    return kept
+
+
+class _Writer:
+    """Saves crops in a folder per track, until it is known which to keep.
+
+    Args:
+        scratch: An empty folder.
+        options: How to save.
+
+    Attributes:
+        saves: Whether there is anything to save; not in the boxes store.
+    """
+
+    def __init__(self, scratch: Path, options: CropOptions) -> None:
+        self._scratch = scratch
+        self._options = options
+        self._counts: dict[Track, int] = {}
+        self._folders: dict[Track, Path] = {}
+        self.saves = options.store == 'crops'
+
+    def add(
+        self, track: Track, image: np.ndarray, square: Square | None
+    ) -> None:
+        """Save the next crop of a track; without a square the whole image."""
+        if track not in self._counts:
+            self._counts[track] = 0
+            self._folders[track] = self._scratch / f'track{len(self._folders)}'
+            self._folders[track].mkdir()
+        size = self._options.size
+        crops = crop(image, square, size) if square else resize(image, size)
+        path = self._path(track, self._counts[track])
+        path.write_bytes(_encode(crops, self._options))
+        self._counts[track] += 1
+
+    def publish(self, tracks: Sequence[Track], frame_dir: Path) -> None:
+        """Make ``frame_dir`` of these tracks, up to where they ended."""
+        if not self.saves:
+            return
+        whole = self._scratch / 'frames'  # with the user's own permissions
+        whole.mkdir()
+        for number, track in enumerate(tracks):
+            used = track.num_frames(self._options.stride)
+            for index in range(used, self._counts[track]):
+                self._path(track, index).unlink()
+            os.replace(self._folders[track], whole / str(number))
+        frame_dir.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(whole, frame_dir)
+
+    def _path(self, track: Track, index: int) -> Path:
+        name = self._options.filename_tmpl.format(index)
+        return self._folders[track] / name
+
+
+def _encode(image: np.ndarray, options: CropOptions) -> bytes:
+    parameters = []
+    if options.image == 'jpg':
+        parameters = [cv2.IMWRITE_JPEG_QUALITY, options.quality]
+    image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(f'.{options.image}', image, parameters)[1].tobytes()

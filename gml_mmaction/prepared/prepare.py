@@ -1,0 +1,512 @@
+"""A list of videos becomes crops, annotation files, manifest and report.
+
+    OUT/frames/<video_id>/<track>/000000.jpg ...    the crops, if any
+    OUT/{train,val,test}.json               annotations, MMEngine's format
+    OUT/manifest.json                       what was done to every video
+    OUT/report.json                         counts that add up to the input
+    OUT/parameters.json, OUT/records/       for the restart
+
+Crops are the larger part; instead of them, annotations may name the videos
+and the squares to cut out of them (``CropOptions.store``).
+
+Every file appears whole or not at all. A record is written after its video's
+crops, so that a run killed at any moment and started again ends with the same
+bytes as an unbroken one. Nothing written depends on time, on the machine or
+on the number of processes; ``root``, where the videos are as seen from OUT,
+is all that depends on place.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path, PurePath, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+import gml_mmaction
+from gml_mmaction.faces.options import CropOptions
+from gml_mmaction.io.fields import TEXT
+from gml_mmaction.io.files import write_json
+from gml_mmaction.io.lock import hold
+from gml_mmaction.io.pool import run_in_processes, run_on_cluster
+from gml_mmaction.io.text import counted, printable
+from gml_mmaction.sources import LABELS, SPLITS, Video
+from gml_mmaction.sources.origin import read_origins
+from gml_mmaction.stack import require
+from gml_mmaction.video import Rates, rates_of
+from gml_mmaction.video.distortions import format_distortions, is_framewise
+
+from .records import (
+    Job,
+    begin,
+    prepare_video,
+    record_crash,
+    record_if_done,
+    relative,
+)
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ['format_report', 'prepare_videos']
+
+RULES = {
+    'detector': 'dlib.get_frontal_face_detector, gray; faces of 80 pixels '
+    'or more in the frame as it is, others in the doubled one',
+    'track': 'from the first search with a face to the cut or loss; '
+    'see search_stride, check_stride, lost',
+    'cut': 'correlation of thumbnails',
+    'face_choice': 'most covered by the mask; else largest area, then '
+    'highest score',
+    'square': 'side 2*sqrt(w*h), centred on the face, fixed for a track',
+    'padding': 'black',
+    'resize': 'area below half the size, else linear',
+}
+
+
+def prepare_videos(
+    videos: Sequence[Video],
+    out: str | Path,
+    *,
+    source: str,
+    root: str | Path,
+    source_options: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
+    options: CropOptions | None = None,
+    max_frames: Mapping[str, int] | None = None,
+    workers: int = 1,
+    cluster: 'str | Client | None' = None,
+    tracks: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    progress: Callable[..., Iterable] | None = None,
+) -> dict:
+    """Crop the faces of all videos that are there, and write the lists.
+
+    A video that gives no crops is listed with its reason; the others go on.
+    What an earlier run has finished is kept, unless the video or a file that
+    goes with it has another size or time of change, or the crops are no
+    longer all there. One run at a time may write to a folder
+    (:mod:`gml_mmaction.io.lock`).
+
+    Args:
+        videos: All videos of the set; those without a file count as missing.
+        out: Folder to write; may hold an earlier, even a killed run.
+        source: Name of the set, for the annotations.
+        root: Folder to which the videos' paths are relative in what is
+            written.
+        source_options: With which the videos were listed, for the manifest;
+            a restart must have the same. Paths are left out.
+        notes: What the source said of the videos, for the report.
+        options: How to crop, and whether to save the crops.
+        max_frames: By split, how many source frames to use from the start of
+            a video; by default all.
+        workers: Number of processes on this machine.
+        cluster: Instead of these, the workers of a Dask cluster: a client, or
+            the address of the scheduler. Every machine must see ``out`` and
+            the videos at the same paths.
+        tracks: By video id, ``tracks`` of the manifest of another run, to be
+            cut out of these videos as they are; faces are looked for in the
+            videos that are not named only.
+        progress: Wraps the iterable of results as ``tqdm.tqdm`` does, called
+            with ``total`` and ``initial``.
+
+    Returns:
+        The report: ``rows`` per split and method with ``expected`` =
+        ``missing`` + ``found`` and ``found`` = ``prepared`` + the sum of
+        ``failed``, the number of ``tracks`` and of their ``frames``, and
+        ``rates``, the spread of their frames a second (None where unknown),
+        and ``notes``: of how many prepared videos the manifest notes what,
+        any number being N; their sum ``total``; ``failures`` with reason and
+        detail; ids of the ``missing``; ``notes`` as given.
+
+    Raises:
+        ValueError: ``out`` was begun with other parameters or another dlib
+            or PyAV; ``origin.json`` above the videos says something else;
+            two videos share an id, or one's id is a folder in another's; no
+            video is there; a folder's name is no text; the boxes store cannot
+            hold a video's distortions.
+        ImportError: dlib, PyAV or, with ``cluster``, dask is missing.
+        OSError: ``out`` cannot be written, another run is at work there, or
+            the cluster is gone.
+    """
+    out, root = Path(out).absolute(), Path(root).absolute()
+    options = options or CropOptions()
+    limits = dict(max_frames or {})
+    found = [_absolute(video) for video in videos if _is_found(video)]
+    check_videos(videos)
+    if not found:
+        example = f', e.g. {videos[0].path}' if videos else ''
+        raise ValueError(
+            f'none of the {len(videos)} videos is in {root}{example}'
+        )
+    _check_names(found, out, root)
+    _check_store(found, options)
+    origins = read_origins(found)
+    parameters = _parameters(source, source_options or {}, options, limits)
+    run = functools.partial(run_in_processes, workers=workers)
+    if cluster is not None:
+        run = functools.partial(run_on_cluster, cluster=cluster)
+    with hold(out, 'preparation'):
+        scratch, parameters = begin(out, parameters)
+        jobs = [
+            Job(
+                video,
+                out=out,
+                root=root,
+                scratch=scratch,
+                options=options,
+                max_frames=limits.get(video.split),
+                tracks=(tracks or {}).get(video.video_id),
+            )
+            for video in found
+        ]
+        records = _run(run, jobs, progress)
+        report = _report(videos, records) | {'notes': list(notes)}
+        _write_lists(
+            out,
+            root=root,
+            scratch=scratch,
+            parameters=parameters,
+            options=options,
+            videos=found,
+            records=records,
+            origins=origins,
+        )
+        write_json(out / 'report.json', report, scratch=scratch)
+        shutil.rmtree(out / '.partial')
+    return report
+
+
+def format_report(report: dict) -> str:
+    """Lay the report out as a table, one line per split and method.
+
+    Below it, a line per kind of note tells how many videos have it.
+    """
+    rows = [*report['rows'], report['total']]
+    reasons = sorted(report['total']['failed'])
+    head = ['split', 'method', 'expected', 'missing', 'found', 'prepared']
+    last = ['tracks', 'frames']
+    table = [[*head, *reasons, *last]]
+    for row in rows:
+        failed = [row['failed'].get(reason, 0) for reason in reasons]
+        table.append(
+            [*(row[k] for k in head), *failed, *(row[k] for k in last)]
+        )
+    table = [[printable(cell) for cell in line] for line in table]
+    columns = [
+        _align(column, left=index < 2)
+        for index, column in enumerate(zip(*table, strict=True))
+    ]
+    lines = map('  '.join, zip(*columns, strict=True))
+    notes = [
+        f'note "{printable(note)}": {counted(count, "video")}'
+        for note, count in report['total']['notes'].items()
+    ]
+    return '\n'.join([*lines, *_rate_lines(report['rows']), *notes])
+
+
+def _rate_lines(rows: Sequence[dict]) -> list[str]:
+    """Say how many frames a second were saved, and where a label has others.
+
+    A detector might learn the rate instead of the forgery.
+    """
+    lines = []
+    for split in dict.fromkeys(row['split'] for row in rows):
+        here = [r for r in rows if r['split'] == split and r.get('rates')]
+        rates = {r['method']: Rates.from_record(r['rates']) for r in here}
+        if not rates:
+            continue
+        if len({str(spread) for spread in rates.values()}) == 1:
+            (spread, *_) = rates.values()
+            lines.append(f'{split}: {spread} frames a second')
+            continue
+        texts = [f'{method} {spread}' for method, spread in rates.items()]
+        lines.append(f'{split}: frames a second: {", ".join(texts)}')
+        real = rates.get('real')
+        others = [
+            method
+            for method, spread in rates.items()
+            if real and not real.near(spread.median)
+        ]
+        if others:
+            lines.append(
+                f'{split}: {", ".join(others)} at another rate than real: a '
+                'detector may learn the rate. Remedy: prepare with '
+                f'--rate {min(r.low for r in rates.values()):.4g}'
+            )
+    return lines
+
+
+def _align(cells: Sequence[str], *, left: bool) -> list[str]:
+    width = max(map(len, cells))
+    return [c.ljust(width) if left else c.rjust(width) for c in cells]
+
+
+def _is_found(video: Video) -> bool:
+    try:
+        return video.exists
+    except OSError:
+        return True  # as a video that cannot be read
+
+
+def _absolute(video: Video) -> Video:
+    paths = {
+        name: getattr(video, name).absolute()
+        for name in ('path', 'boxes_from', 'mask')
+        if getattr(video, name)
+    }
+    return dataclasses.replace(video, **paths)
+
+
+def check_videos(videos: Sequence[Video]) -> None:
+    """Make sure that no two videos would write to one place.
+
+    Raises:
+        ValueError: Two share an id, or one's id is a folder in another's.
+    """
+    counts = Counter(video.video_id for video in videos)
+    twice = [video_id for video_id, count in counts.items() if count > 1]
+    if twice:
+        path = next(v.path for v in videos if v.video_id == twice[0])
+        raise ValueError(f'two videos share the id {twice[0]}: {path}')
+    for video in videos:
+        for folder in map(str, PurePosixPath(video.video_id).parents):
+            if folder in counts:
+                raise ValueError(
+                    f'the id {folder} of a video is a folder in the id '
+                    f'{video.video_id} of another, whose crops would lie '
+                    'among its own; rename one of the files'
+                )
+
+
+def _check_names(videos: Sequence[Video], out: Path, root: Path) -> None:
+    """Make sure that what is written can name the videos.
+
+    Raises:
+        ValueError: It cannot: a name above them is not UTF-8, say.
+    """
+    places = {path: relative(path, root) for path in _folders(videos)}
+    places[root] = _seen_from(out, root)
+    for path, place in places.items():
+        if not TEXT.holds(place):
+            raise ValueError(
+                f'{path}: a name in this path is not UTF-8, or has control '
+                'characters. Remedy: rename it'
+            )
+
+
+def _seen_from(out: Path, root: Path) -> str:
+    there = os.path.relpath(os.path.realpath(root), os.path.realpath(out))
+    return Path(there).as_posix()
+
+
+def _folders(videos: Sequence[Video]) -> set[Path]:
+    paths = {p for v in videos for p in (v.path, v.boxes_from, v.mask) if p}
+    return {path.parent for path in paths}
+
+
+def _check_store(videos: Sequence[Video], options: CropOptions) -> None:
+    if options.store == 'crops':
+        return
+    for video in videos:
+        if not is_framewise(video.distortions):
+            raise ValueError(
+                f'{video.video_id} undergoes '
+                f'{format_distortions(video.distortions)}: VC compresses a '
+                'whole video, of which no single frame can be had; use '
+                "store='crops'"
+            )
+
+
+def _parameters(
+    source: str,
+    source_options: Mapping[str, Any],
+    options: CropOptions,
+    limits: Mapping[str, int],
+) -> dict:
+    return {
+        'source': source,
+        'source_options': {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in sorted(source_options.items())
+            if not isinstance(value, PurePath)
+        },
+        **dataclasses.asdict(options),
+        'max_frames': {split: limits.get(split) for split in SPLITS},
+        'rules': RULES,
+        'versions': {
+            'dlib': require('dlib').__version__,
+            'av': require('av').__version__,
+            'opencv': cv2.__version__,
+            'numpy': np.__version__,
+            'gml_mmaction': gml_mmaction.__version__,
+        },
+    }
+
+
+def _run(
+    run: Callable[..., Iterable],
+    jobs: Sequence[Job],
+    progress: Callable[..., Iterable] | None,
+) -> dict[str, dict]:
+    """Return facts and results by video id, in the order of the jobs."""
+    kept = {job.video.video_id: record_if_done(job) for job in jobs}
+    todo = [job for job in jobs if kept[job.video.video_id] is None]
+    results = run(prepare_video, todo, on_crash=record_crash)
+    if progress:
+        initial = len(jobs) - len(todo)
+        results = progress(results, total=len(jobs), initial=initial)
+    return kept | dict(results)
+
+
+def _report(videos: Sequence[Video], records: Mapping[str, dict]) -> dict:
+    results = {key: record['result'] for key, record in records.items()}
+    rows = {}
+    for video in videos:
+        key = video.split, video.method
+        rows.setdefault(key, []).append(results.get(video.video_id))
+    failures = [
+        {
+            'video_id': video.video_id,
+            'split': video.split,
+            'reason': results[video.video_id]['reason'],
+            'detail': results[video.video_id]['detail'],
+        }
+        for video in videos
+        if 'reason' in results.get(video.video_id, {})
+    ]
+    everything = [results.get(video.video_id) for video in videos]
+    return {
+        'rows': [
+            {'split': split, 'method': method, **_count(rows[split, method])}
+            for split, method in rows
+        ],
+        'total': {'split': 'total', 'method': '', **_count(everything)},
+        'failures': failures,
+        'missing': [v.video_id for v in videos if v.video_id not in results],
+    }
+
+
+def _count(results: Sequence[dict | None]) -> dict:
+    found = [result for result in results if result is not None]
+    prepared = [result for result in found if 'reason' not in result]
+    reasons = Counter(r['reason'] for r in found if 'reason' in r)
+    notes = Counter(
+        kind
+        for result in prepared
+        for kind in {re.sub(r'\d+', 'N', note) for note in result['notes']}
+    )
+    tracks = [track for result in prepared for track in result['tracks']]
+    rates = rates_of([r['rate'] for r in prepared if r.get('rate')])
+    return {
+        'expected': len(results),
+        'missing': len(results) - len(found),
+        'found': len(found),
+        'prepared': len(prepared),
+        'failed': dict(sorted(reasons.items())),
+        'tracks': len(tracks),
+        'frames': sum(track['num_frames'] for track in tracks),
+        'rates': rates and rates._asdict(),
+        'notes': dict(sorted(notes.items())),
+    }
+
+
+def _write_lists(
+    out: Path,
+    *,
+    root: Path,
+    scratch: Path,
+    parameters: dict,
+    options: CropOptions,
+    videos: Sequence[Video],
+    records: Mapping[str, dict],
+    origins: Mapping[str, str],
+) -> None:
+    """Write the manifest, then the annotations that carry its hash."""
+    write = functools.partial(write_json, scratch=scratch)
+    there = _seen_from(out, root)
+    manifest = {
+        **({'origin': origins} if origins else {}),
+        **parameters,
+        'root': there,
+        'videos': [_manifest_entry(v, records[v.video_id]) for v in videos],
+    }
+    data = write(out / 'manifest.json', manifest)
+    metainfo = {
+        'source': parameters['source'],
+        'store': options.store,
+        'size': options.size,
+        'stride': options.stride,
+        'filename_tmpl': options.filename_tmpl,
+        'classes': list(LABELS),
+        'manifest': hashlib.sha256(data).hexdigest(),
+        'root': there,
+    }
+    for split in SPLITS:
+        data_list = [
+            entry
+            for video in videos
+            if video.split == split
+            for entry in _annotations(
+                video, records[video.video_id], options.store
+            )
+        ]
+        told = {'origin': origins[split]} if split in origins else {}
+        results = [
+            records[v.video_id]['result'] for v in videos if v.split == split
+        ]
+        rates = rates_of([r['rate'] for r in results if r.get('rate')])
+        if rates:
+            told['rates'] = rates._asdict()
+        annotation = {'metainfo': told | metainfo, 'data_list': data_list}
+        write(out / f'{split}.json', annotation)
+
+
+def _annotations(video: Video, record: dict, store: str) -> list[dict]:
+    """One entry a track: what is seen, and where the pixels are."""
+    entries = []
+    for index, track in enumerate(record['result'].get('tracks', ())):
+        entry = {
+            'video_id': video.video_id,
+            'track': index,
+            'start': track['start'],
+            'num_frames': track['num_frames'],
+            'label': video.label,
+            'method': video.method,
+        }
+        if 'frames' in track:
+            entry['frames'] = track['frames']
+        if store == 'crops':
+            entry['frame_dir'] = f'frames/{video.video_id}/{index}'
+        else:
+            entry |= {
+                'video': record['facts']['path'],
+                'member': video.member,
+                'square': track['square'],
+            }
+            if video.distortions:
+                entry['distortions'] = format_distortions(video.distortions)
+        entries.append(entry)
+    return entries
+
+
+def _manifest_entry(video: Video, record: dict) -> dict:
+    facts = dict(record['facts'])
+    stamp = facts.pop('stamps')['path']
+    return {
+        'video_id': video.video_id,
+        'path': facts.pop('path'),
+        'split': video.split,
+        'method': video.method,
+        'label': video.label,
+        'people': list(video.people),
+        **facts,
+        'bytes': stamp and stamp[0],
+        **record['result'],
+    }

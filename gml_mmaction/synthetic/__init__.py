@@ -1,0 +1,1 @@
+"""Made-up data: the demo's videos and miniatures of data sets' trees."""
