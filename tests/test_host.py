@@ -29,6 +29,7 @@ from torch import nn
 from gml_mmaction import host
 from gml_mmaction.engine.runner import build_runner, prepare_runner_cfg
 from gml_mmaction.errors import GMLError
+from gml_mmaction.host.mixed_precision import bfloat16
 from gml_mmaction.host.processes import LAUNCHER_VARIABLES, LauncherError
 from gml_mmaction.host.safe_checkpoints import (
     UnsafeCheckpointError,
@@ -646,6 +647,7 @@ def test_heads_of_the_host_train_and_predict_under_bfloat16_autocast():
         scores = [s.pred_score for s in head.predict(feats, samples())]
         return [head.loss(feats, samples())['loss_cls'], *scores]
 
+    host.prepare_run()
     kwargs = {'topk': (1,), 'average_clips': 'prob'}
     head = I3DHead(num_classes=2, in_channels=4, **kwargs).eval()
     feats = torch.randn(3, 4, 1, 2, 2)
@@ -662,11 +664,11 @@ def test_prepare_twice_wraps_methods_once():
     from mmaction.models.heads import BaseHead
 
     def wrapped():
-        heads = BaseHead.loss_by_feat, BaseHead.predict_by_feat
-        return *heads, torch.nn.Conv3d.forward
+        return BaseHead.loss_by_feat, BaseHead.predict_by_feat
 
+    host.prepare_run()
     before = wrapped()
-    host.prepare()
+    host.prepare_run()
     assert wrapped() == before
 
 
@@ -681,7 +683,8 @@ def test_3d_convolutions_under_bfloat16_autocast_have_finite_gradients():
             for size in range(1000, 2000000, 30011)
         ]
         del freed
-        with torch.autocast('cpu', dtype=torch.bfloat16):
+        with bfloat16():
+            assert layer(clip).dtype == torch.float32
             layer(clip).sum().backward()
         assert layer.weight.grad.isfinite().all()
 
@@ -819,8 +822,10 @@ def test_a_log_is_utf_8_in_any_locale_and_moves_no_cursor(
     path = tmp_path / 'a.log'
     code = f"""
     import gml_mmaction
+    from gml_mmaction import host
     from gml_mmaction.io.text import widen_streams
     from mmengine.logging import MMLogger
+    host.prepare_run()
     widen_streams()
     logger = MMLogger.get_instance('a', log_file={str(path)!r})
     logger.info('Zo\\xeb \\u2265 %s\\n', '\\x1b[2J\\udcff')

@@ -1,10 +1,11 @@
 """Endless sampling for training: which clip comes next, and its random draws.
 
 A sampler numbers what it draws, and the dataset seeds each draw by its number
-(:func:`seeded`, :func:`~gml_mmaction.host.runs.seed_numbered_draws`): a
-clip's start and augmentation depend on the seed of the run and on nothing else, neither on
-the number of worker processes nor on whether the run was interrupted. Several
-training processes share the draws of one: together they see the same batches.
+(:func:`seeded`, :func:`~gml_mmaction.host.runs.seed_numbered_draws`): a clip's
+start and augmentation depend on the seed of the run and on nothing else,
+neither on the number of worker processes nor on whether the run was
+interrupted. Several training processes share the draws of one: together they
+see the same batches.
 """
 
 import random

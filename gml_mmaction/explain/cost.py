@@ -29,6 +29,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
+from gml_mmaction import host
 from gml_mmaction.errors import GMLError
 
 __all__ = [
@@ -236,6 +237,7 @@ def build_detector(config: str | Path, frames: int) -> BaseModel:
         config: Config file.
         frames: T, told to a backbone that must know it (``num_segments``).
     """
+    host.prepare_run()
     cfg = Config.fromfile(config)
     init_default_scope(cfg.get('default_scope', 'mmaction'))
     if 'num_segments' in cfg.model.backbone:

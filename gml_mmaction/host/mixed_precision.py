@@ -8,13 +8,38 @@ from typing import Any
 from .workaround import Workaround, folder_of, why_cpu
 
 
+@contextlib.contextmanager
+def bfloat16() -> Iterator[None]:
+    """Autocast for a training step on a CPU; 3-D convolutions in float32.
+
+    Upstream: oneDNN's gradient of their weights reads memory that nobody
+    wrote, where the volume is small (64 channels of 2x4x4 and 2x8x8, kernel
+    3x3x3; torch 2.13): now and then it holds NaN. No report upstream is known
+    to us.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class VolumesInFloat32(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            if func is not torch.conv3d:
+                return func(*args, **(kwargs or {}))
+            with torch.autocast('cpu', enabled=False):
+                volume, *rest = args
+                return func(volume.float(), *rest, **(kwargs or {}))
+
+    with torch.autocast('cpu', dtype=torch.bfloat16), VolumesInFloat32():
+        yield
+
+
 def cpu_amp_optim_wrapper() -> type:
     """The registered ``CPUAmpOptimWrapper``: bfloat16 autocast on a CPU.
 
     Upstream: open-mmlab/mmpretrain#1556, ``AmpOptimWrapper`` asserts a GPU.
     bfloat16 has float32's range, so no loss scaling is needed.
     """
-    import torch
     from mmengine.optim import OptimWrapper
     from mmengine.registry import OPTIM_WRAPPERS
 
@@ -27,8 +52,7 @@ def cpu_amp_optim_wrapper() -> type:
 
         @contextlib.contextmanager
         def optim_context(self, model: Any) -> Iterator[None]:
-            bfloat16 = torch.autocast('cpu', dtype=torch.bfloat16)
-            with super().optim_context(model), bfloat16:
+            with super().optim_context(model), bfloat16():
                 yield
 
     OPTIM_WRAPPERS.register_module(name=name, module=CPUAmpOptimWrapper)
@@ -62,43 +86,11 @@ def with_float32_scores(given: Callable) -> Callable:
     return method
 
 
-def convolve_volumes_in_float32() -> None:
-    """Keep 3-D convolutions out of bfloat16 autocast on a CPU.
-
-    Upstream: oneDNN's gradient of their weights reads memory that nobody
-    wrote, where the volume is small (64 channels of 2x4x4 and 2x8x8, kernel
-    3x3x3; torch 2.13): now and then it holds NaN. No report upstream is known
-    to us.
-    """
-    import torch
-
-    given = torch.nn.Conv3d.forward
-    if hasattr(given, 'repaired_by'):
-        return
-
-    @functools.wraps(given)
-    def forward(self: Any, input: Any) -> Any:
-        if input.device.type != 'cpu' or not torch.is_autocast_enabled('cpu'):
-            return given(self, input)
-        with torch.autocast('cpu', enabled=False):
-            return given(self, input.float())
-
-    forward.repaired_by = __name__
-    torch.nn.Conv3d.forward = forward
-
-
 def _why_bfloat16() -> str:
     head = folder_of('mmaction') / 'models' / 'heads' / 'base.py'
     numpy = 'cls_scores.detach().cpu().numpy()'
     found = numpy in head.read_text(encoding='utf-8')
     return 'the heads of the installed MMAction2 call NumPy' if found else ''
-
-
-def _why_volumes() -> str:
-    import torch
-
-    found = torch.backends.mkldnn.is_available()
-    return 'this torch convolves by oneDNN on a CPU' if found else ''
 
 
 WORKAROUNDS = (
@@ -107,12 +99,6 @@ WORKAROUNDS = (
         'mmaction/models/heads/base.py, BaseHead.loss_by_feat',
         _why_bfloat16,
         score_in_float32,
-    ),
-    Workaround(
-        'bfloat16 in 3-D convolutions on a CPU',
-        'oneDNN, gradient of the weights',
-        _why_volumes,
-        convolve_volumes_in_float32,
     ),
     Workaround(
         '--amp on a CPU (bfloat16)',

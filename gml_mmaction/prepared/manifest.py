@@ -37,6 +37,12 @@ _LIMITS = Rule(
         isinstance(value, dict) and all(map(_LIMIT.holds, value.values()))
     ),
 )
+_COUNTS = Rule(
+    'an object of whole numbers',
+    lambda value: (
+        isinstance(value, dict) and all(map(whole(0).holds, value.values()))
+    ),
+)
 _RATE = Rule(
     'a number, 0 or more, or null',
     lambda v: v is None or (NUMBER.holds(v) and v >= 0),
@@ -125,4 +131,4 @@ def _check_manifest(manifest: Any) -> None:
 def _check_report(report: Any) -> None:
     check_fields(report, dict(rows=LIST))
     for row in report['rows']:
-        check_fields(row, dict(split=TEXT, failed=_LIMITS, missing=whole(0)))
+        check_fields(row, dict(split=TEXT, failed=_COUNTS, missing=whole(0)))

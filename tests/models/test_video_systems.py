@@ -10,6 +10,9 @@ from mmengine.config import Config
 from networks import predict_and_loss, randomise, relative_error
 from torch.utils.flop_counter import FlopCounterMode
 
+from gml_mmaction import host
+from gml_mmaction.host.mixed_precision import bfloat16
+
 CONFIGS = Path(__file__).parents[2] / 'configs'
 # Millions of parameters with the classifier; 10^9 multiplications of the
 # backbone for 8 frames of 224 x 224; what it leaves of them.
@@ -110,8 +113,9 @@ def test_one_clip_of_any_size_is_trained_and_tested(name, size):
 
 @every_system
 def test_bfloat16_autocast_and_float32_agree(name):
+    host.prepare_run()  # MMAction2's heads
     _, expected = predict_and_loss(small(name), clips(2), [0, 1])
-    with torch.autocast('cpu', dtype=torch.bfloat16):
+    with bfloat16():
         losses, samples = predict_and_loss(small(name), clips(2), [0, 1])
     assert losses['loss_cls'].dtype == torch.float32
     for sample, other in zip(samples, expected):
