@@ -60,7 +60,7 @@ lint: $(TEST_INSTALLED) ## check style and format
 	$(BIN)/ruff format --check $(LINTED)
 
 doctor: $(INSTALLED) ## say what is installed and what is wrong with it
-	$(BIN)/python -m gml_mmaction.cli.doctor
+	$(BIN)/gml doctor
 
 drills: export PYTHONPATH := .:tests
 drills: export OMP_NUM_THREADS ?= 1

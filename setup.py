@@ -47,6 +47,7 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['gml_mmaction', 'gml_mmaction.*']),
     package_data={'gml_mmaction.kernels': ['*.c']},
+    entry_points={'console_scripts': ['gml = gml_mmaction.cli:main']},
     python_requires='>=3.10',
     install_requires=[
         'torch>=2.6',  # older ones have no allow-list of named stand-ins

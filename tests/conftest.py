@@ -1,6 +1,6 @@
 """What tests share: the host's scope, and videos with a face."""
 
-import importlib.util
+import importlib
 import json
 import os
 import re
@@ -30,16 +30,8 @@ def _scope():
 
 @pytest.fixture(scope='session')
 def load_tool():
-    """Import ``tools/<name>.py`` as a module."""
-
-    def load(name):
-        path = REPO / 'tools' / f'{name}.py'
-        spec = importlib.util.spec_from_file_location(f'tool_{name}', path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    return load
+    """Import the module of a command, ``'prepare'``."""
+    return lambda name: importlib.import_module(f'gml_mmaction.cli.{name}')
 
 
 @pytest.fixture(scope='session')

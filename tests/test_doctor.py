@@ -211,7 +211,7 @@ def test_the_command_reports_versions_workarounds_and_problems(
             f'raise ModuleNotFoundError("No module named {name!r}")'
         )
     install(tmp_path, 'torchvision', '0.1', 'torchvision', ['torch==1.0'])
-    done = run_python('-m', 'gml_mmaction.cli.doctor', path=tmp_path)
+    done = run_python('-m', 'gml_mmaction', 'doctor', path=tmp_path)
     assert done.returncode == 1, done.stderr
     for fact in (
         'mmengine',

@@ -1,86 +1,9 @@
 """Calibrate a checkpoint on a labelled validation set (scikit-learn).
 
-Example:
-    python tools/test.py CONFIG CHECKPOINT --target val_set=data/mine
-    python tools/calibrate.py CHECKPOINT work_dirs/.../scores_val_set.json
-
-Writes CHECKPOINT's side file NAME.calibration.json, which tools/predict.py
-then uses: probabilities, and the threshold of equal error rates there. The
-validation set must hold none of the videos that will be judged.
+The same as ``gml calibrate``.
 """
 
-import argparse
-
-from train import one_line_errors
-
-from gml_mmaction.apis import load_detector
-from gml_mmaction.evaluation.calibration import (
-    METHODS,
-    Calibration,
-    CalibrationError,
-    calibrate,
-    write_calibration,
-)
-from gml_mmaction.evaluation.cross_data import file_sha256
-from gml_mmaction.io.files import read_json
-from gml_mmaction.io.text import say, widen_streams
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description='Turn scores into probabilities, by labelled videos.'
-    )
-    parser.add_argument('checkpoint', help='of a run of tools/train.py')
-    parser.add_argument(
-        'scores', help='scores file that tools/test.py wrote with it'
-    )
-    parser.add_argument(
-        '--method',
-        choices=METHODS,
-        default=METHODS[0],
-        help='a sigmoid, or steps for some hundred videos and more '
-        '[%(default)s]',
-    )
-    return parser.parse_args(argv)
-
-
-def read(path: str) -> dict:
-    """Read a scores file; what is no JSON gets the remedy of what is none."""
-    try:
-        return read_json(path)
-    except ValueError:
-        raise CalibrationError(
-            'no JSON; give a scores file of tools/test.py'
-        ) from None
-
-
-def main(argv: list[str] | None = None) -> Calibration:
-    """Calibrate; returns what the side file holds."""
-    args = parse_args(argv)
-    with one_line_errors():
-        sha256 = file_sha256(args.checkpoint)
-        if sha256 is None:
-            raise CalibrationError(f'{args.checkpoint}: no such checkpoint')
-        try:
-            calibration = calibrate(read(args.scores), sha256, args.method)
-        except ValueError as error:
-            raise CalibrationError(f'{args.scores}: {error}') from None
-        load_detector(args.checkpoint, 'cpu', calibrated=False)
-        path = write_calibration(args.checkpoint, calibration)
-    say(calibration.words)
-    for name, measure in (
-        ('Brier score', calibration.brier),
-        ('expected calibration error', calibration.expected_error),
-    ):
-        say(
-            f'{name}: {measure["before"]:.4f} as it was, '
-            f'{measure["after"]:.4f} calibrated (cross-validated)'
-        )
-    say(f'threshold {calibration.threshold:.4f}; written to {path}')
-    return calibration
-
+from gml_mmaction.cli import run
 
 if __name__ == '__main__':
-    widen_streams()
-    main()
+    run('calibrate')

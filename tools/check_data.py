@@ -1,95 +1,9 @@
-r"""Tell what of a data set is there, what is missing, and what leaks.
+"""Tell what of a data set is there, what is missing, and what leaks.
 
-Usage::
-
-    python tools/check_data.py ffpp FACEFORENSICS
-    python tools/check_data.py dfo DEEPERFORENSICS --ffpp FACEFORENSICS \
-        --against ffpp FACEFORENSICS compression=c23
-
-The exit code is 0 if all is there, as many as published, and nothing leaks;
-1 if not, each reason in a line; 2 after an error.
+The same as ``gml check``.
 """
 
-import argparse
-import sys
-from pathlib import Path
-
-from gml_mmaction.io.files import write_json
-from gml_mmaction.io.text import one_line, say, widen_streams
-from gml_mmaction.sources.check import Against, check_source, format_check
-from gml_mmaction.sources.options import (
-    add_source_options,
-    chosen_options,
-    parse_with_source,
-)
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    add = parser.add_argument
-    add('source', help='name of the data set')
-    add('root', type=Path, help="the data set's folder")
-    add(
-        '--against',
-        nargs='+',
-        action='append',
-        default=[],
-        metavar=('SOURCE ROOT', 'OPTION=VALUE'),
-        help='a set trained on: none of its people may be in the test; an '
-        'option of several values is repeated',
-    )
-    add(
-        '--decode',
-        type=int,
-        default=0,
-        metavar='N',
-        help='decode a frame of the first N videos a split and method',
-    )
-    add('--json', type=Path, metavar='FILE', help='write the report there')
-    return parse_with_source(parser, argv)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Check a data set; return 0, 1 if there are problems, 2 if it fails."""
-    args = parse_args(argv)
-    try:
-        report = check_source(
-            args.source,
-            args.root,
-            chosen_options(args, args.source),
-            against=[read_against(words) for words in args.against],
-            decode=args.decode,
-        )
-        if args.json:
-            write_json(args.json, report)
-    except (ValueError, ImportError, OSError) as error:
-        say(f'error: {one_line(error)}', file=sys.stderr)
-        return 2
-    say(*format_check(report).split('\n'))
-    return 1 if report['problems'] else 0
-
-
-def read_against(words: list[str]) -> Against:
-    """Read ``SOURCE ROOT OPTION=VALUE ...``.
-
-    Raises:
-        ValueError: There is no root, or no such source.
-    """
-    if len(words) < 2:
-        raise ValueError(f'--against {words[0]}: its folder is missing')
-    source, root, *pairs = words
-    parser = argparse.ArgumentParser(prog=f'--against {source}')
-    add_source_options(parser, source)
-    values = {}
-    for pair in pairs:
-        name, _, value = pair.partition('=')
-        values.setdefault(f'--{name.replace("_", "-")}', []).append(value)
-    flags = [word for name in values for word in (name, *values[name])]
-    args = parser.parse_args(flags)
-    return Against(source, Path(root), chosen_options(args, source))
-
+from gml_mmaction.cli import run
 
 if __name__ == '__main__':
-    widen_streams()
-    sys.exit(main())
+    run('check')

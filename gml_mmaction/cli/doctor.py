@@ -1,4 +1,4 @@
-"""``python -m gml_mmaction.cli.doctor``: what is installed, and what is wrong.
+"""``gml doctor``: what is installed, and what is wrong.
 
 Prints the versions of the stack, every problem with its remedy in one line,
 and which workarounds of :mod:`gml_mmaction.host` are active. It ends with exit
@@ -19,7 +19,7 @@ from importlib import metadata
 from os import environ, pathsep
 
 from gml_mmaction import host
-from gml_mmaction.io.text import say, widen_streams
+from gml_mmaction.io.text import say
 from gml_mmaction.stack import RANGES, REMEDIES, remedy
 
 IMPORTS = (
@@ -252,7 +252,7 @@ def main() -> int:
 def _kernel() -> str:
     """Whether the optional kernel is there, and how to have it."""
     code = (
-        'from gml_mmaction.models import native; '
+        'from gml_mmaction.kernels import cpu as native; '
         'print(native.library_path() if native.ready() else "")'
     )
     done = subprocess.run(
@@ -306,8 +306,3 @@ def _listing(versions: dict[str, str]) -> str:
     """'mmcv 2.1.0 and mmcv-lite 2.1.0'."""
     pairs = [f'{name} {versions[name]}' for name in sorted(versions)]
     return ' and '.join(pairs) or '-'
-
-
-if __name__ == '__main__':
-    widen_streams()
-    sys.exit(main())

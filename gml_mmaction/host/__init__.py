@@ -6,7 +6,7 @@ Small functions, each with its upstream report, in one module a subject:
 is needed, may be applied twice, and leaves a stack that has been repaired
 upstream as it is. :func:`prepare` applies what the host's own tools need,
 when the package is imported; :func:`prepare_run` the rest, where a runner is
-built. :func:`status` lists them all for ``python -m gml_mmaction.cli.doctor``.
+built. :func:`status` lists them all for ``gml doctor``.
 
 Importing this package needs nothing but the standard library.
 """

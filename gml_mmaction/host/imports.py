@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 from importlib.machinery import PathFinder
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,12 +17,16 @@ NOWHERE = '/nonexistent'
 
 
 def diagnosing() -> bool:
-    """True in ``python -m gml_mmaction.cli.doctor``.
+    """True in ``gml doctor`` and ``python -m gml_mmaction doctor``.
 
     The doctor has to run where nothing else does, so the package then imports
     nothing of the stack.
     """
-    return 'gml_mmaction.cli.doctor' in sys.orig_argv
+    words = zip(sys.orig_argv, sys.orig_argv[1:])
+    return any(
+        Path(program).stem in ('gml', 'gml_mmaction') and command == 'doctor'
+        for program, command in words
+    )
 
 
 def give_home() -> None:

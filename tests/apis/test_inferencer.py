@@ -215,15 +215,12 @@ def test_scores_are_those_of_tools_test_on_prepared_data(
         (root / 'test' / label).mkdir(parents=True)
         shutil.copy(talking, root / 'test' / label / f'{label}.mp4')
     data = tmp_path / 'data'
-    load_tool('prepare_data').main(
-        ['folder', str(root), str(data), '--size', '64']
-    )
+    load_tool('prepare').main(['folder', str(root), str(data), '--size', '64'])
     options = [f'{key}={value}' for key, value in TINY.items()]
     options += [
         'test_dataloader.num_workers=0',
         'test_dataloader.persistent_workers=False',
     ]
-    monkeypatch.syspath_prepend(str(REPO / 'tools'))
     load_tool('test').main(
         [
             *(str(CONFIG), str(checkpoint), '--data', str(data)),
@@ -475,7 +472,6 @@ def test_real_people_are_scored_one_track_each_at_least(
 def test_the_command_prints_a_line_each_and_tells_by_its_exit_code(
     checkpoint, talking, empty_room, tmp_path, load_tool, monkeypatch, capsys
 ):
-    monkeypatch.syspath_prepend(str(REPO / 'tools'))
     main = load_tool('predict').main
     common = ['--checkpoint', str(checkpoint), '--quiet', '--no-overlay']
     common += ['--out', str(tmp_path / 'out')]
@@ -500,7 +496,6 @@ def test_files_of_a_folder_that_are_not_read_are_named(
     ]
     assert inferencer(folder, show_progress=False)['unread'] == lines
     assert inferencer(talking, show_progress=False)['unread'] == []
-    monkeypatch.syspath_prepend(str(REPO / 'tools'))
     load_tool('predict').main(
         [
             *(str(folder), '--checkpoint', str(checkpoint), '--quiet'),
@@ -518,7 +513,6 @@ def test_made_up_training_data_are_said_first(
     loaded = torch.load(checkpoint, weights_only=True)
     loaded['meta']['provenance']['training']['origin'] = origin
     torch.save(loaded, checkpoint)
-    monkeypatch.syspath_prepend(str(REPO / 'tools'))
     load_tool('predict').main(
         [
             *(str(talking), '--checkpoint', str(checkpoint), '--quiet'),
@@ -535,7 +529,6 @@ def test_made_up_training_data_are_said_first(
 def test_the_command_ends_with_one_line_without_a_detector(
     tmp_path, load_tool, monkeypatch
 ):
-    monkeypatch.syspath_prepend(str(REPO / 'tools'))
     prepared = write_prepared(tmp_path / 'p', dict(test=[]))
     weights = prepared / 'manifest.json'
     with pytest.raises(SystemExit, match='was not loaded') as caught:

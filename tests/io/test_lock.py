@@ -19,7 +19,7 @@ HOLD = """
 import os, sys, time
 from gml_mmaction.io.lock import hold
 with hold(sys.argv[1], 'training'):
-    if len(sys.argv) > 3 and not os.fork():  # as a loader's process
+    if len(sys.argv) > 4 and not os.fork():  # as a loader's process
         os.write(1, b'%d\\n' % os.getpid())
         time.sleep(60)
     os.write(1, b'held\\n')
@@ -34,8 +34,8 @@ def holder():
 
         def start(folder, *words):
             # the package imports nothing of the stack for its doctor
-            quick = 'gml_mmaction.cli.doctor'
-            command = [sys.executable, '-c', HOLD, str(folder), quick, *words]
+            quick = 'gml', 'doctor'
+            command = [sys.executable, '-c', HOLD, str(folder), *quick, *words]
             process = stack.enter_context(
                 subprocess.Popen(
                     command,

@@ -14,9 +14,7 @@ FEW = ['--size', '64', '--frames', '4', '--rounds', '1', '--batch', '2']
 
 @pytest.fixture(scope='module')
 def tool(load_tool):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(REPO / 'tools')
-        yield load_tool('benchmark')
+    return load_tool('benchmark')
 
 
 @pytest.fixture(scope='module')

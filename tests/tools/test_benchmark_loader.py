@@ -1,12 +1,11 @@
 import json
 
 import pytest
-from tiny import CONFIG, REPO, write_prepared
+from tiny import CONFIG, write_prepared
 
 
 @pytest.fixture
 def tool(load_tool, monkeypatch):
-    monkeypatch.syspath_prepend(REPO / 'tools')
     return load_tool('benchmark_loader')
 
 

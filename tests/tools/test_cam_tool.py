@@ -11,9 +11,7 @@ from tiny import REPO, write_detector
 @pytest.fixture(scope='module')
 def cam(load_tool):
     pytest.importorskip('dlib')
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(REPO / 'tools')
-        return load_tool('cam')
+    return load_tool('cam')
 
 
 @pytest.fixture(scope='module')

@@ -6,7 +6,7 @@ import pytest
 
 @pytest.fixture(scope='module')
 def main(load_tool):
-    return load_tool('check_data').main
+    return load_tool('check').main
 
 
 def touch(path):

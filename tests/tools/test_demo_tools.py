@@ -13,13 +13,12 @@ TOOLS = Path(__file__).parents[2] / 'tools'
 
 @pytest.fixture
 def demo(monkeypatch, load_tool):
-    monkeypatch.syspath_prepend(TOOLS)
     return load_tool('demo')
 
 
 @pytest.fixture
 def ablation(demo, load_tool):
-    return load_tool('demo_ablation')
+    return load_tool('ablation')
 
 
 SLOTS = {

@@ -32,7 +32,7 @@ from gml_mmaction.video.distortions import (
 
 @pytest.fixture(scope='module')
 def main(load_tool):
-    return load_tool('distort_videos').main
+    return load_tool('distort').main
 
 
 def scene(num_frames, *, width=320, height=256, seed=0):

@@ -9,7 +9,7 @@ SMALL = '--num-train 4 --num-val 4 --num-test 4 --frames 16 --workers 1'
 
 @pytest.fixture(scope='module')
 def main(load_tool):
-    return load_tool('make_demo_data').main
+    return load_tool('demo_data').main
 
 
 @pytest.fixture(scope='module')

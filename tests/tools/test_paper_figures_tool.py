@@ -11,9 +11,7 @@ from tiny import REPO, write_detector
 @pytest.fixture(scope='module')
 def figures(load_tool):
     pytest.importorskip('dlib')
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(REPO / 'tools')
-        return load_tool('paper_figures')
+    return load_tool('figures')
 
 
 @pytest.fixture(scope='module')

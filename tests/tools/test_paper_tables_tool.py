@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tiny import REPO, write_prepared
+from tiny import write_prepared
 
 DATA = ('ffpp', 'dfo', 'dfo_official', 'dfo_sing', 'cdf')
 SMALL = [
@@ -37,8 +37,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def tool(monkeypatch, load_tool):
-    monkeypatch.syspath_prepend(str(REPO / 'tools'))
-    return load_tool('paper_tables')
+    return load_tool('tables')
 
 
 def command(data, work_dir, *more, tables=(2,), systems=('Xception',)):

@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from tiny import CONFIG, REPO, TINY, write_checkpoint, write_prepared
+from tiny import CONFIG, TINY, write_checkpoint, write_prepared
 
 FIGURES = {'roc', 'precision_recall', 'histogram', 'methods'}
 QUICK = ['--replicates', '100']
@@ -14,9 +14,7 @@ QUICK = ['--replicates', '100']
 @pytest.fixture(scope='module')
 def tools(load_tool):
     """Load a tool that imports its neighbours."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(REPO / 'tools')
-        yield load_tool
+    return load_tool
 
 
 @pytest.fixture(scope='module')

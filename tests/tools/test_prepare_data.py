@@ -21,7 +21,7 @@ SPLITS = ('train', 'val', 'test')
 
 @pytest.fixture(scope='module')
 def main(load_tool):
-    return load_tool('prepare_data').main
+    return load_tool('prepare').main
 
 
 @pytest.fixture(scope='module')

@@ -7,7 +7,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from tiny import CONFIG, REPO, TINY, tiny_config, write_checkpoint
+from tiny import CONFIG, TINY, tiny_config, write_checkpoint
 
 from gml_mmaction.engine.robustness import crops_note
 from gml_mmaction.evaluation.cross_data import Target, score_target
@@ -56,9 +56,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def tool(load_tool):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(REPO / 'tools')
-        yield load_tool('robustness')
+    return load_tool('robustness')
 
 
 @pytest.fixture(scope='module')

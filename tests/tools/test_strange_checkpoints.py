@@ -33,7 +33,6 @@ def best(tmp_path_factory):
 
 @pytest.fixture
 def load(load_tool, monkeypatch):
-    monkeypatch.syspath_prepend(REPO / 'tools')
     return load_tool
 
 

@@ -5,9 +5,7 @@ import pytest
 
 @pytest.fixture
 def web(load_tool, monkeypatch):
-    from tiny import REPO
 
-    monkeypatch.syspath_prepend(REPO / 'tools')
     return load_tool('web')
 
 

@@ -1,0 +1,211 @@
+"""What detectors cost: parameters, GMACs, seconds, memory, in one table.
+
+Any configs are compared with a reference, plain frame-wise Xception unless
+another is named; without configs, the blocks of the paper and GML. Every
+round runs each detector once, so that what else the machine does hits all
+alike: trust the ratios, not the seconds. Nothing is loaded or downloaded, and
+no data set is read.
+
+Usage::
+
+    python tools/benchmark.py
+    python tools/benchmark.py configs/baselines/*_ffpp.py --batch 2
+    python tools/benchmark.py CONFIG --reference CONFIG --device cuda --amp
+    python tools/benchmark.py ablation/xception-mcb_ffpp --ways as-is compile
+
+Configs are files, or their names in configs/. With several ways to run them
+each detector's fastest counts, for either step.
+"""
+
+import argparse
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gml_mmaction.evaluation.cross_data import markdown_table
+from gml_mmaction.explain.cost import (
+    WAYS,
+    Setting,
+    compare,
+    fastest,
+    summarise,
+)
+from gml_mmaction.io.files import write_json, write_text
+from gml_mmaction.io.text import say
+from gml_mmaction.kernels import cpu as native
+
+from .common import CONFIGS, one_line_errors
+
+REFERENCE = CONFIGS / 'baselines/xception_ffpp.py'
+BLOCKS = [
+    CONFIGS / 'ablation/xception-cstm_ffpp.py',
+    CONFIGS / 'ablation/xception-stm_ffpp.py',
+    CONFIGS / 'ablation/xception-mcb_ffpp.py',
+    CONFIGS / 'gml_xception_ffpp.py',
+]
+CAPTION = """\
+{batch} x 3 x {frames} x {size} x {size} (clips, channels, frames, pixels), \
+labels real and fake in turn; {precision} on {machine}, PyTorch {torch}.
+
+* Parameters: trainable, backbone and head.
+* GMACs: multiplications of convolutions, matrix products and recurrent \
+layers when the whole detector predicts one clip.
+* Seconds: medians of {rounds} interleaved rounds; ratios: medians of those \
+to {reference} in the same round. Forward: preprocessing and prediction. \
+Training step: preprocessing, losses, backward pass, without the optimiser.
+* Peak memory of a training step: {memory}, without the optimiser's state.
+* {how}
+"""
+MEMORY = {
+    'cpu': 'all tensors alive at once (parameters, activations, gradients), '
+    'without the scratch memory of libraries',
+    'cuda': "what PyTorch's allocator gave out at once (parameters, "
+    'activations, gradients, workspaces), without the CUDA context',
+}
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split('\n')[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        'configs',
+        nargs='*',
+        type=find_config,
+        default=BLOCKS,
+        metavar='CONFIG',
+        help='config files',
+    )
+    add('--reference', type=find_config, default=REFERENCE, metavar='CONFIG')
+    add('--batch', type=int, default=1, help='clips; 2 have both labels')
+    add('--frames', type=int, default=8, help='of a clip')
+    add('--size', type=int, default=224, help='pixels')
+    add('--rounds', type=int, default=7, help='after one that warms up')
+    add('--threads', type=int, help="instead of PyTorch's")
+    add('--device', choices=MEMORY, default='cpu')
+    add(
+        '--ways',
+        nargs='+',
+        choices=WAYS,
+        default=['as-is'],
+        help='to run each; of several, the fastest counts',
+    )
+    add('--amp', action='store_true', help='mixed precision (bf16 on a CPU)')
+    add('--json', type=Path, help='file to write the numbers to')
+    add('--markdown', type=Path, help='file to write the table to')
+    args = parser.parse_args(argv)
+    for name in ('batch', 'frames', 'size', 'rounds'):
+        if getattr(args, name) < 1:
+            parser.error(f'--{name} must be at least 1')
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        parser.error('--device cuda: PyTorch sees no GPU')
+    return args
+
+
+def find_config(text: str) -> Path:
+    """Take a file, or the name of one of ours: baselines/xception_ffpp."""
+    named = CONFIGS / f'{text}.py'
+    return named if not Path(text).exists() and named.exists() else Path(text)
+
+
+def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Print the table; returns what ``--json`` writes."""
+    args = parse_args(argv)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    torch.backends.cudnn.benchmark = True  # as in default_runtime.py
+    setting = Setting(
+        args.batch, args.frames, args.size, args.device, args.amp
+    )
+    reference = args.reference.resolve()
+    others = [path for path in args.configs if path.resolve() != reference]
+    configs = [args.reference, *others]
+    with one_line_errors():
+        rows = compare(configs, setting, args.rounds, args.ways)
+        result = {
+            **vars(setting),
+            'rounds': args.rounds,
+            'machine': machine(args.device),
+            'torch': torch.__version__,
+            'reference': str(args.reference),
+            'ways': args.ways,
+            'native': native.ready(),
+            'rows': summarise(fastest(rows), str(args.reference)),
+            'all_rows': rows,
+        }
+        text = format_result(result)
+        say(*text.split('\n'))
+        if args.json:
+            write_json(args.json, result)
+        if args.markdown:
+            write_text(args.markdown, text + '\n')
+    return result
+
+
+def machine(device: str) -> str:
+    """The GPU, or the processor and how many threads were used."""
+    if device == 'cuda':
+        return torch.cuda.get_device_name()
+    threads = torch.get_num_threads()
+    return f'{threads} CPU thread{"s" * (threads > 1)} ({platform.machine()})'
+
+
+def format_result(result: dict[str, Any]) -> str:
+    """Lay a result out in Markdown: what was measured, then the table."""
+    half = {'cpu': 'bfloat16 autocast', 'cuda': 'float16 autocast'}
+    caption = CAPTION.format(
+        **{**result, 'reference': f'`{short_name(result["reference"])}`'},
+        precision=half[result['device']] if result['amp'] else 'float32',
+        memory=MEMORY[result['device']],
+        how=describe_ways(result),
+    )
+    return f'{caption}\n{format_rows(result["rows"])}'
+
+
+def describe_ways(result: dict[str, Any]) -> str:
+    """How the detectors were run, and which way was whose fastest."""
+    kernel = 'with' if result['native'] else 'without'
+    text = f'Motion blocks {kernel} the compiled CPU kernel.'
+    if len(result['ways']) == 1:
+        return f'{text} Run {result["ways"][0]}.'
+    fastest_of = '; '.join(
+        f'`{short_name(row["config"])}` {row["forward_way"]} (forward), '
+        f'{row["train_step_way"]} (training step)'
+        for row in result['rows']
+    )
+    return f'{text} The fastest way of each: {fastest_of}.'
+
+
+def format_rows(rows: Sequence[dict[str, Any]]) -> str:
+    """One line for each detector."""
+    head = ['config', 'parameters (M)', 'GMACs', 'forward (s)', 'ratio']
+    head += ['training step (s)', 'ratio', 'peak memory (MiB)']
+    table = [head]
+    table += [
+        [
+            f'`{short_name(row["config"])}`',
+            f'{row["parameters"] / 1e6:.2f}',
+            f'{row["macs"] / 1e9:.2f}',
+            f'{row["forward_median_s"]:.3f}',
+            f'{row["forward_ratio"]:.2f}',
+            f'{row["train_step_median_s"]:.3f}',
+            f'{row["train_step_ratio"]:.2f}',
+            f'{row["peak_bytes"] / 2**20:.0f}' if row['peak_bytes'] else '',
+        ]
+        for row in rows
+    ]
+    return '\n'.join(markdown_table(table))
+
+
+def short_name(config: str) -> str:
+    """``configs/baselines/xception_ffpp.py`` -> baselines/xception_ffpp."""
+    parts = Path(config).with_suffix('').parts
+    if 'configs' in parts:
+        return '/'.join(parts[parts.index('configs') + 1 :])
+    return parts[-1]

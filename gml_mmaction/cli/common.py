@@ -1,0 +1,106 @@
+"""What several commands share: options of a run, and errors in one line."""
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from locale import getpreferredencoding
+from pathlib import Path
+
+from mmengine.config import Config
+
+import gml_mmaction
+from gml_mmaction.engine.config_check import change_settings, read_settings
+from gml_mmaction.engine.settings import LOADERS, inner_datasets
+from gml_mmaction.errors import GMLError, SettingError
+from gml_mmaction.host.processes import lost_processes
+from gml_mmaction.io.lock import hold
+from gml_mmaction.io.text import one_line
+
+HOME = Path(gml_mmaction.__file__).parent
+# Of an installed wheel, as OpenMMLab's packages have them; else the clone's.
+MIM = HOME / '.mim'
+CONFIGS = (MIM if MIM.is_dir() else HOME.parent) / 'configs'
+# Where launchers say which process this is.
+RANKS = {
+    'pytorch': 'RANK',
+    'slurm': 'SLURM_PROCID',
+    'mpi': 'OMPI_COMM_WORLD_RANK',
+}
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Options that training and testing share."""
+    parser.add_argument(
+        '--data',
+        metavar='FOLDER',
+        help="prepared data instead of the config's, to train on and to "
+        'validate on; data_root of every loader',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action='extend',
+        metavar='KEY=VALUE',
+        help='override settings of the config, as in '
+        'train_dataloader.batch_size=8 or key="[a,b]"',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='who started the processes',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """Read the config; apply launcher, data, work dir and overrides."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = read_settings(args.config)
+    cfg.launcher = args.launcher
+    if args.data is not None:
+        for name in filter(cfg.get, LOADERS):
+            for dataset in inner_datasets(cfg[name].dataset):
+                dataset.data_root = args.data
+    change_settings(cfg, args.cfg_options or ())
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
+    return cfg
+
+
+def one_run(cfg: Config, what: str) -> AbstractContextManager:
+    """Keep other runs of the kind out of the work dir.
+
+    All processes of a launcher are one run: its first one holds the folder.
+
+    Raises:
+        SettingError: MMEngine cannot write the folder's name into its files.
+    """
+    try:
+        os.path.abspath(cfg.work_dir).encode(getpreferredencoding(False))
+    except UnicodeEncodeError:
+        raise SettingError(
+            f'work_dir {cfg.work_dir}: its name is not UTF-8, or the locale '
+            'cannot write it. Remedy: another name, or PYTHONUTF8=1'
+        ) from None
+    rank = RANKS.get(cfg.launcher, '')
+    if os.environ.get(rank, '0') == '0':
+        return hold(cfg.work_dir, what)
+    return nullcontext()
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End with the message alone where the message says what to mend."""
+    try:
+        with lost_processes():
+            yield
+    except (OSError, GMLError, json.JSONDecodeError) as error:
+        line = re.sub(r'^[\w.]+Error: ', '', one_line(error))
+        raise SystemExit(f'{Path(sys.argv[0]).name}: {line}') from None

@@ -1,0 +1,96 @@
+"""Make a miniature FaceForensics++ of talking heads and their forgeries.
+
+Usage::
+
+    python tools/make_demo_data.py data/demo
+    python tools/make_demo_data.py data/demo --kind consistency --seed 1
+    python tools/make_demo_data.py data/people --videos FOLDER --people CSV
+
+Killed or stopped, the same command goes on where it was.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from tqdm import tqdm
+
+from gml_mmaction.io.text import say
+from gml_mmaction.synthetic.demo import KINDS, Settings, make_demo
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line; see ``--help``."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument('root', help='folder to write to')
+    parser.add_argument(
+        '--kind',
+        choices=KINDS,
+        default='jitter',
+        help='what betrays a fake: single frames, motion, change of motion',
+    )
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument(
+        '--num-train', type=int, default=48, help='videos, a multiple of 4'
+    )
+    parser.add_argument('--num-val', type=int, default=16)
+    parser.add_argument('--num-test', type=int, default=24)
+    parser.add_argument(
+        '--frames', type=int, default=80, help='frames a video'
+    )
+    parser.add_argument(
+        '--amplitude',
+        type=float,
+        default=Settings.amplitude,
+        help="of the inner face's motion, in face widths",
+    )
+    parser.add_argument(
+        '--step',
+        type=float,
+        default=Settings.step,
+        help='advance of the phases, radians a frame',
+    )
+    parser.add_argument(
+        '--noise',
+        type=float,
+        default=Settings.noise,
+        help='of the camera, grey levels',
+    )
+    parser.add_argument(
+        '--videos', help='folder of genuine videos to use, not portraits'
+    )
+    parser.add_argument(
+        '--people', help='CSV of file,person (default: VIDEOS/people.csv)'
+    )
+    parser.add_argument(
+        '--test-person', help='seen in testing only (default: the last)'
+    )
+    parser.add_argument(
+        '--smooth-real',
+        action='store_true',
+        help='re-render genuine faces as well, with smooth motion',
+    )
+    parser.add_argument(
+        '--workers', type=int, default=2, help='videos to make at a time'
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Make the set and say what it holds."""
+    args = vars(parse_args(argv))
+    start = time.perf_counter()
+    args['progress'] = partial(tqdm, unit='video')
+    try:
+        shots = make_demo(args.pop('root'), args.pop('kind'), **args)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'make_demo_data: {error}') from None
+    for split in ('train', 'val', 'test'):
+        mine = [shot for shot in shots if shot.split == split]
+        people = ', '.join(sorted({shot.person for shot in mine}))
+        say(f'{split}: {len(mine)} real, {len(mine)} fake ({people})')
+    say(f'{time.perf_counter() - start:.0f} s')

@@ -1,0 +1,157 @@
+"""From a data set's own tree to face crops, annotations and a report.
+
+Usage::
+
+    python tools/prepare_data.py ffpp ROOT OUT --workers 8
+    python tools/prepare_data.py dfo ROOT OUT --ffpp FFPP --store boxes
+    python tools/prepare_data.py cdf ROOT OUT --cluster tcp://10.0.0.1:8786
+
+Killed or stopped, the same command goes on where it was. The last table adds
+up to the input; OUT/report.json names every video without crops, and why.
+tools/check_data.py compares a tree with the published numbers beforehand.
+"""
+
+import argparse
+import inspect
+import os
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from gml_mmaction.faces import CropOptions
+from gml_mmaction.io.text import one_line, say
+from gml_mmaction.prepared.prepare import format_report, prepare_videos
+from gml_mmaction.sources import SPLITS, get_source
+from gml_mmaction.sources.options import (
+    chosen_options,
+    list_with_notes,
+    parse_with_source,
+)
+
+CROP_OPTIONS = (
+    'store',
+    'image',
+    'tracks',
+    'size',
+    'stride',
+    'rate',
+    'quality',
+    'min_frames',
+)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split('\n')[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add('source', help='name of the data set')
+    add('root', type=Path, help="the data set's folder")
+    add('out', type=Path, help='folder to write')
+    add(
+        '--store',
+        choices=('crops', 'boxes'),
+        default=CropOptions.store,
+        help='save crops, or only where to cut them out of the videos',
+    )
+    add('--image', choices=('jpg', 'png'), default=CropOptions.image)
+    add(
+        '--tracks',
+        choices=('one', 'all'),
+        default=CropOptions.tracks,
+        help='one face a video, or all',
+    )
+    add('--size', type=int, default=CropOptions.size, help='pixels')
+    add('--stride', type=int, default=CropOptions.stride, help='frames')
+    add(
+        '--rate',
+        type=float,
+        metavar='FPS',
+        help='save so many frames a second, by time, instead of every '
+        'STRIDE-th',
+    )
+    add('--quality', type=int, default=CropOptions.quality, help='of JPEG')
+    add(
+        '--min-frames',
+        type=int,
+        default=CropOptions.min_frames,
+        help='of a track, that are saved',
+    )
+    add(
+        '--max-frames',
+        nargs='+',
+        type=_limit,
+        default=[],
+        metavar='SPLIT=N',
+        help='use the first N frames, e.g. train=270 val=110 test=110',
+    )
+    add('--workers', type=int, default=os.cpu_count(), help='processes')
+    add(
+        '--cluster',
+        metavar='ADDRESS',
+        help="of a Dask cluster's scheduler, whose workers do the work",
+    )
+    return parse_with_source(parser, argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prepare a data set; return 0, 1 after an error, 130 if stopped."""
+    args = parse_args(argv)
+    chosen = chosen_options(args, args.source)
+    try:
+        videos, notes = list_with_notes(args.source, args.root, chosen)
+        say(*notes)
+        report = prepare_videos(
+            videos,
+            args.out,
+            source=args.source,
+            root=args.root,
+            source_options=_with_defaults(args.source, chosen),
+            notes=notes,
+            options=CropOptions(
+                **{name: getattr(args, name) for name in CROP_OPTIONS}
+            ),
+            max_frames=dict(args.max_frames),
+            workers=args.workers,
+            cluster=args.cluster,
+            progress=_progress_bar,
+        )
+    except (ValueError, ImportError, OSError) as error:
+        say(f'error: {one_line(error)}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        say('stopped; the same command goes on from here', file=sys.stderr)
+        return 130
+    _print(report, args.out)
+    return 0 if report['total']['prepared'] else 1
+
+
+def _with_defaults(source: str, chosen: dict) -> dict:
+    parameters = inspect.signature(get_source(source)).parameters.values()
+    defaults = {
+        p.name: p.default
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY and p.default is not p.empty
+    }
+    return {**defaults, **chosen}
+
+
+def _limit(text: str) -> tuple[str, int]:
+    split, _, number = text.partition('=')
+    if split not in SPLITS or not number.isdecimal() or int(number) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r}; expected e.g. train=270')
+    return split, int(number)
+
+
+def _progress_bar(results, *, total, initial):
+    return tqdm(results, total=total, initial=initial, unit='video')
+
+
+def _print(report: dict, out: Path) -> None:
+    for failure in report['failures']:
+        say('{video_id}: {reason} ({detail})'.format(**failure))
+    say(*format_report(report).split('\n'))
+    say(f'annotations, manifest and report are in {out}')

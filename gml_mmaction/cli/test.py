@@ -1,0 +1,101 @@
+"""Test a checkpoint on MMEngine's runner; the flags are MMAction2's.
+
+Without --target the test set of the config; with it any prepared data sets,
+one after the other, and one table at the end.
+
+Example:
+    python tools/test.py configs/gml_xception_ffpp.py best_video_auc.pth
+    python tools/test.py configs/gml_xception_ffpp.py best_video_auc.pth \
+        --target ffpp dfo cdf=/data/prepared/celeb-df
+"""
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+
+from gml_mmaction.engine.runner import build_runner
+from gml_mmaction.errors import CheckpointError
+from gml_mmaction.evaluation.cross_data import (
+    Target,
+    cross_table,
+    cross_test,
+    find_target,
+    set_metric,
+)
+from gml_mmaction.io.text import say
+
+from .common import add_run_options, one_line_errors, one_run, read_config
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description='Test a detector.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file or URL')
+    parser.add_argument('--work-dir', help='folder of logs and scores')
+    parser.add_argument(
+        '--dump', metavar='FILE.pkl', help='write all predictions to a file'
+    )
+    parser.add_argument(
+        '--target',
+        nargs='+',
+        metavar='NAME[=FOLDER]',
+        help='prepared data sets to test on; NAME alone is data/NAME',
+    )
+    parser.add_argument(
+        '--threshold-from',
+        choices=['val', 'none'],
+        default='val',
+        help='with --target, report ACC also at the EER threshold of the '
+        "validation set of the config's own data (val), or at 0.5 only",
+    )
+    add_run_options(parser)
+    args = parser.parse_args(argv)
+    if args.dump and args.target:
+        parser.error('--dump is for the test set of the config, not --target')
+    return args
+
+
+def dump_predictions(cfg: Config, path: str) -> None:
+    """Add the host's ``DumpResults`` to the evaluators."""
+    evaluators = cfg.test_evaluator
+    if not isinstance(evaluators, list):
+        evaluators = [evaluators]
+    dump = dict(type='DumpResults', out_file_path=path, collect_device='gpu')
+    cfg.test_evaluator = [*evaluators, dump]
+
+
+def main(argv: list[str] | None = None) -> dict:
+    """Test; returns the metrics, or with targets the report."""
+    args = parse_args(argv)
+    with one_line_errors():
+        targets = [find_target(text) for text in args.target or ()]
+        cfg = read_config(args)
+        cfg.load_from = args.checkpoint
+        try:
+            with one_run(cfg, 'test'):
+                return run_test(cfg, targets, args)
+        except CheckpointError as error:
+            if args.checkpoint in str(error):
+                raise
+            raise CheckpointError(f'{args.checkpoint}: {error}') from None
+
+
+def run_test(
+    cfg: Config, targets: list[Target], args: argparse.Namespace
+) -> dict:
+    """Test on the targets, or on the config's own test set."""
+    if targets:
+        report = cross_test(
+            cfg, targets, val_threshold=args.threshold_from == 'val'
+        )
+        if is_main_process():
+            lines = cross_table(report).split('\n')[:-1]
+            say('', *lines, f'- written to {cfg.work_dir}')
+        return report
+    set_metric(cfg, scores_file=str(Path(cfg.work_dir, 'scores.json')))
+    if args.dump is not None:
+        dump_predictions(cfg, args.dump)
+    return build_runner(cfg).test()

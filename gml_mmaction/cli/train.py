@@ -1,0 +1,138 @@
+"""Train a detector on MMEngine's runner; the flags are MMAction2's.
+
+Example:
+    python tools/train.py configs/gml_xception_ffpp.py --amp
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from gml_mmaction.engine import newest_checkpoint
+from gml_mmaction.engine.runner import build_runner
+from gml_mmaction.errors import SettingError
+from gml_mmaction.host.resumed import saved_seed
+
+from .common import add_run_options, one_line_errors, one_run, read_config
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description='Train a detector.',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--work-dir',
+        help='folder of logs and checkpoints; ./work_dirs/<config name> '
+        'unless the config names one',
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='resume from a checkpoint, or from the newest in the work dir',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision (bf16 on a CPU)'
+    )
+    parser.add_argument(
+        '--no-validate', action='store_true', help='do not validate'
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help="scale the learning rate with the batch, from the config's "
+        'auto_scale_lr.base_batch_size',
+    )
+    parser.add_argument('--seed', type=int, help='random seed')
+    parser.add_argument(
+        '--diff-rank-seed',
+        action='store_true',
+        help='another seed for each process',
+    )
+    parser.add_argument(
+        '--deterministic',
+        action='store_true',
+        help='deterministic kernels, at a price',
+    )
+    add_run_options(parser)
+    return parser.parse_args(argv)
+
+
+def merge_args(cfg: Config, args: argparse.Namespace) -> None:
+    """Write the training flags into the config."""
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        setting(cfg, 'default_hooks.checkpoint').save_best = None
+    if args.amp:
+        setting(cfg, 'optim_wrapper').type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if args.resume is not None:
+        resume(cfg, args)
+    start = cfg.get('load_from')
+    if start and '://' not in str(start) and not Path(start).is_file():
+        raise SettingError(
+            f'load_from={str(start)!r}: no such file. Remedy: a .pth file, '
+            'or None'
+        )
+    if args.auto_scale_lr:
+        setting(cfg, 'auto_scale_lr').enable = True
+    given = dict(
+        seed=args.seed,
+        diff_rank_seed=args.diff_rank_seed or None,
+        deterministic=args.deterministic or None,
+    )
+    cfg.randomness = {
+        **(cfg.get('randomness') or dict(seed=None)),
+        **{key: value for key, value in given.items() if value is not None},
+    }
+
+
+def setting(cfg: Config, place: str) -> Any:
+    """The part of a config that a flag changes.
+
+    Raises:
+        SettingError: There is none.
+    """
+    part = cfg
+    for key in place.split('.'):
+        part = part.get(key)
+        if part is None:
+            raise SettingError(
+                f'{place} is not in the config, and a flag is to change it. '
+                'Remedy: leave the flag out, or give the setting'
+            )
+    return part
+
+
+def resume(cfg: Config, args: argparse.Namespace) -> None:
+    """Go on from a checkpoint, with the seed that it was trained with.
+
+    MMEngine takes the seed over when the data have been shuffled already.
+    """
+    path = args.resume
+    if path == 'auto':
+        path = newest_checkpoint(cfg.work_dir)
+    cfg.resume = True
+    cfg.load_from = path and str(path)
+    if path is None or args.seed is not None:
+        return
+    cfg.randomness = {
+        **(cfg.get('randomness') or {}),
+        'seed': saved_seed(str(path)),
+    }
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train."""
+    args = parse_args(argv)
+    with one_line_errors():
+        cfg = read_config(args)
+        with one_run(cfg, 'training'):
+            merge_args(cfg, args)
+            build_runner(cfg).train()

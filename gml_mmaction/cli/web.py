@@ -1,0 +1,98 @@
+"""Serve a web page on this machine: drop a video, see what a detector says.
+
+Example:
+    python tools/web.py work_dirs/demo/run/best_video_auc_iter_300.pth --open
+
+The page shows the verdict, the scores over time and, of each moment, frame,
+heat map and optical flow. Only this machine can reach it unless --host says
+otherwise. Uploaded files are removed when their visitor leaves.
+"""
+
+import argparse
+
+from gml_mmaction.apis import ForgeryInferencer
+from gml_mmaction.stack import require
+from gml_mmaction.web.visits import Limits
+
+from .common import one_line_errors
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    usual = Limits()
+    parser = argparse.ArgumentParser(
+        description='Serve a web page on this machine.',
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add('checkpoint', help='checkpoint of tools/train.py')
+    add('--host', default='127.0.0.1', help='address to listen on')
+    add('--port', type=int, default=7860, help='port; 0 for any free one')
+    add(
+        '--max-mb',
+        type=_positive,
+        default=usual.megabytes,
+        help='size of an upload, in 10^6 bytes',
+    )
+    add(
+        '--max-minutes',
+        type=_positive,
+        default=usual.minutes,
+        help='length of a video',
+    )
+    add(
+        '--keep-minutes',
+        type=_positive,
+        default=usual.keep_minutes,
+        help='time without use after which files are removed',
+    )
+    add(
+        '--max-uploads',
+        type=_count,
+        default=usual.uploads,
+        help='videos that come in or wait for their analysis at once',
+    )
+    add(
+        '--max-wait',
+        type=_positive,
+        default=usual.wait_seconds,
+        metavar='SECONDS',
+        help='a connection that keeps the server waiting for as long is ended',
+    )
+    add('--device', help='such as cuda:1; the best there is by default')
+    add('--open', action='store_true', help='open the page in a browser')
+    return parser.parse_args(argv)
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float('inf'):
+        raise argparse.ArgumentTypeError(f'{text} is not above 0')
+    return number
+
+
+def _count(text: str) -> int:
+    number = _positive(text)
+    if number != int(number):
+        raise argparse.ArgumentTypeError(f'{text} is no whole number')
+    return int(number)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Serve until interrupted."""
+    args = parse_args(argv)
+    with one_line_errors():
+        require('nicegui')
+        require('gml_mmaction.web.server').serve(
+            ForgeryInferencer(args.checkpoint, args.device),
+            host=args.host,
+            port=args.port,
+            limits=Limits(
+                args.max_mb,
+                args.max_minutes,
+                args.keep_minutes,
+                args.max_uploads,
+                args.max_wait,
+            ),
+            browser=args.open,
+        )
