@@ -292,12 +292,31 @@ def test_a_fault_while_training_keeps_its_traceback(
         ('modle.backbone=1', 'Remedy: model.backbone'),
         ('model.type.foo=3', 'model.type.foo=3: '),
         (f'{PIPELINE}.9.size=3', r'Index 9 exceeds'),
+        ('model.backbone={', r"='\{': .*Remedy: model\.backbone\.KEY=VALUE"),
+        ('train_cfg=3', r'=3: .*Remedy: train_cfg\.KEY=VALUE'),
+        (f'{PIPELINE}.1=FaceCrop', r'Remedy: .*pipeline\.1\.KEY=VALUE'),
+        (
+            'data_root=data/x',
+            r'Remedy: --data FOLDER, or test_dataloader\.dataset\.data_root '
+            r'and train_dataloader\.dataset\.data_root and val_dataloader\.',
+        ),
+        (
+            'train_pipeline.1.size=3',
+            r'Remedy: train_dataloader\.dataset\.pipeline\.1\.size$',
+        ),
     ],
 )
 def test_an_option_that_is_none_is_one_line(option, line):
     with pytest.raises(SettingError, match=line) as raised:
         change_settings(Config.fromfile(CONFIG), [option])
     assert option.split('=')[0] in str(raised.value)
+
+
+def test_options_may_take_a_part_away_and_add_names_for_hooks():
+    cfg = Config.fromfile(CONFIG)
+    change_settings(cfg, ['test_dataloader=None', 'mine=3'])
+    change_settings(cfg, ['mine=4', 'val_evaluator=[]'])
+    assert (cfg.test_dataloader, cfg.mine, cfg.val_evaluator) == (None, 4, [])
 
 
 def test_options_may_delete_and_give_at_once():
@@ -316,3 +335,10 @@ def test_a_config_that_cannot_be_read_is_one_line(tmp_path, text):
     with pytest.raises(SettingError, match=r'bad\.py cannot be read') as error:
         read_settings(path)
     assert '\n' not in str(error.value)
+
+
+def test_a_config_that_is_not_there_is_one_line(tmp_path):
+    path = tmp_path / 'nowhere.py'
+    with pytest.raises(SettingError) as error:
+        read_settings(path)
+    assert str(error.value).startswith(f'{path}: no such config. Remedy: ')

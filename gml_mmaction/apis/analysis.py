@@ -19,6 +19,7 @@ from gml_mmaction.evaluation.forgery_metric import VIDEO_RULES
 from gml_mmaction.faces import CropOptions, Track, crop
 from gml_mmaction.faces.shots import mark_cuts
 from gml_mmaction.faces.track import Follower, all_faces
+from gml_mmaction.io.text import counted
 from gml_mmaction.video import (
     ArrayFrames,
     Frames,
@@ -241,8 +242,9 @@ class _Run:
         if len(taken.indices) < options.min_frames:
             raise VideoError(
                 'too short',
-                f'{reader.num_frames} frames give {len(taken.indices)} to '
-                f'score; {options.min_frames} needed',
+                f'{len(taken.indices)} to score of '
+                f'{counted(reader.num_frames, "frame")}; '
+                f'{options.min_frames} needed',
             )
         doublings = _doublings(reader.width * reader.height, options.upsample)
         if doublings < options.upsample:

@@ -19,7 +19,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 from gml_mmaction.datasets.clip_transforms import FaceCrop
-from gml_mmaction.engine.provenance import PROVENANCE
+from gml_mmaction.engine.provenance import PROVENANCE, check_records
 from gml_mmaction.engine.settings import inner_datasets
 from gml_mmaction.errors import CheckpointError, GMLError
 from gml_mmaction.evaluation.calibration import Calibration, read_calibration
@@ -369,6 +369,7 @@ def _make(
 ) -> Detector:
     cfg = parse_config(loaded['meta']['cfg'])
     _check_pipeline(path, cfg)
+    _check_records(path, loaded['meta'])
     options, clip_len = _crop_options(path, cfg, loaded['meta'])
     _check_settings(path, cfg, clip_len)
     sha256 = file_sha256(path)
@@ -426,6 +427,16 @@ def _check_pipeline(path: Path, cfg: Config) -> None:
             f'({names:.300}) does not begin with ClipDecode and cut faces by '
             "FaceCrop; give a checkpoint of this project's configs"
         )
+
+
+def _check_records(path: Path, meta: Mapping) -> None:
+    try:
+        check_records(meta)
+    except (TypeError, ValueError) as error:  # nothing that JSON can say
+        raise DetectorError(
+            f'{path}: says of its training: {printable(str(error)):.200}. '
+            'Remedy: give another checkpoint'
+        ) from None
 
 
 def _check_settings(path: Path, cfg: Config, clip_len: int) -> None:

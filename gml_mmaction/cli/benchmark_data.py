@@ -32,7 +32,7 @@ import numpy as np
 
 from gml_mmaction.faces import CropOptions, detect_faces
 from gml_mmaction.io.pool import run_in_processes
-from gml_mmaction.io.text import say
+from gml_mmaction.io.text import counted, nth, say
 from gml_mmaction.prepared.records import Job, prepare_video
 from gml_mmaction.sources import Video
 from gml_mmaction.stack import require
@@ -77,10 +77,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         )
         frames = sum(map(count_frames, videos))
         say(
-            f'{len(videos)} videos, {frames} frames, '
+            f'{counted(len(videos), "video")}, {counted(frames, "frame")}, '
             f'{sum(v.stat().st_size for v in videos) / frames / 1e3:.1f} kB '
             f'each; {options.store} of {options.size} pixels, every '
-            f'{options.stride}nd frame; median of {args.rounds} rounds',
+            f'{nth(options.stride)} frame; median of '
+            f'{counted(args.rounds, "round")}',
         )
         times = measure(
             videos, options, args.workers, args.rounds, Path(scratch) / 'out'

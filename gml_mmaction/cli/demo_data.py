@@ -16,7 +16,7 @@ from functools import partial
 
 from tqdm import tqdm
 
-from gml_mmaction.io.text import say
+from gml_mmaction.io.text import one_line, say
 from gml_mmaction.synthetic.demo import KINDS, Settings, make_demo
 
 
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         shots = make_demo(args.pop('root'), args.pop('kind'), **args)
     except (OSError, ValueError) as error:
-        raise SystemExit(f'make_demo_data: {error}') from None
+        raise SystemExit(f'make_demo_data: {one_line(error)}') from None
     for split in ('train', 'val', 'test'):
         mine = [shot for shot in shots if shot.split == split]
         people = ', '.join(sorted({shot.person for shot in mine}))

@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from gml_mmaction.io.text import say
+from gml_mmaction.io.text import one_line, say
 from gml_mmaction.synthetic.trees import make_celeb_df_tree, make_dfo_tree
 
 
@@ -35,5 +35,5 @@ def main(argv: Sequence[str] | None = None) -> None:
         make_dfo_tree(args.ffpp, dfo, seed=args.seed)
         make_celeb_df_tree(args.ffpp, celeb_df)
     except (OSError, ValueError) as error:
-        raise SystemExit(f'make_demo_trees: {error}') from None
+        raise SystemExit(f'make_demo_trees: {one_line(error)}') from None
     say(dfo, celeb_df)

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import one_line, say
 from gml_mmaction.sources.files import noted
-from gml_mmaction.sources.origin import copy_origin, origin_words
+from gml_mmaction.sources.origin import copy_origins, origin_words
 from gml_mmaction.video.distort_files import (
     CRF,
     Job,
@@ -100,7 +100,7 @@ def _tell_origin(args: argparse.Namespace) -> None:
         words = origin_words(path)
         if words:
             say(f'{path}: {words}')
-            copy_origin(path, args.out)
+    copy_origins(args.videos, args.out)
 
 
 def _distort(args: argparse.Namespace) -> list[Outcome]:

@@ -191,11 +191,17 @@ def read_settings(path: str | os.PathLike) -> Any:
     """The ``mmengine.Config`` of a file, which is run.
 
     Raises:
-        SettingError: MMEngine cannot read it; the message names the file.
-        OSError: It is not there.
+        SettingError: It is not there, or MMEngine cannot read it; the message
+            names the file.
+        OSError: The system does not let it be read.
     """
     from mmengine.config import Config
 
+    if not os.path.isfile(path):
+        raise SettingError(
+            f'{path}: no such config. Remedy: a file such as '
+            'configs/gml_xception_ffpp.py'
+        )
     try:
         return Config.fromfile(path)
     except (GMLError, OSError):
@@ -224,6 +230,7 @@ def change_settings(cfg: Any, options: Sequence[str]) -> None:
                 'train_dataloader.batch_size=8'
             )
         _check_first(place, cfg)
+        _check_variable(place, cfg)
         values[place] = _parse_value(text, option)
     for place, value in values.items():
         _check_merge(copy.deepcopy(cfg), place, value)
@@ -231,7 +238,53 @@ def change_settings(cfg: Any, options: Sequence[str]) -> None:
     cfg.merge_from_dict(values)
 
 
+def _check_variable(place: str, cfg: Any) -> None:
+    """Refuse a variable of a config's file, used where the file was read."""
+    from mmengine.runner import Runner
+
+    name, _, rest = place.partition('.')
+    read = {*inspect.signature(Runner).parameters, *REGISTRIES, *LOADERS}
+    if name in read or name not in cfg:
+        return
+    used = [
+        f'{at}.{rest}' if rest else at
+        for key in read.intersection(cfg)
+        for at, value in _within(cfg[key], key)
+        if type(value) is type(cfg[name])
+        and _equals(value, cfg[name])
+        and (at.endswith(f'.{name}') or (value and not _is_number(value)))
+    ]
+    if used:
+        data = '--data FOLDER, or ' if name == 'data_root' else ''
+        raise SettingError(
+            f'--cfg-options {place}: a name in the config file alone; what '
+            'was made of it stays as it is. Remedy: '
+            f'{data}{" and ".join(sorted(used))}'
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _within(tree: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """All values within a tree, with their places."""
+    yield place, tree
+    if isinstance(tree, dict):
+        items = tree.items()
+    else:
+        items = enumerate(tree) if isinstance(tree, list | tuple) else ()
+    for key, value in items:
+        yield from _within(value, f'{place}.{key}')
+
+
 def _check_merge(cfg: Any, place: str, value: Any) -> None:
+    given = dict(_within({**cfg}, '')).get(f'.{place}')
+    if isinstance(given, dict) and isinstance(value, str | int | float):
+        raise SettingError(
+            f'--cfg-options {place}={value!r:.60}: the config has settings '
+            f'there, not one value. Remedy: {place}.KEY=VALUE'
+        )
     try:
         cfg.merge_from_dict({place: value})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -877,14 +930,9 @@ def _find(node: dict, tree: Any, place: str) -> tuple[str, Any] | None:
 
 def _parts(tree: Any, place: str) -> Iterator[tuple[str, dict]]:
     """All dicts of a tree that are not empty, with their places."""
-    if isinstance(tree, dict):
-        if place and tree:
-            yield place, tree
-        items = tree.items()
-    else:
-        items = enumerate(tree) if isinstance(tree, list | tuple) else ()
-    for key, value in items:
-        yield from _parts(value, f'{place}.{key}' if place else str(key))
+    for at, part in _within(tree, place):
+        if isinstance(part, dict) and part and at:
+            yield at.lstrip('.'), part
 
 
 def _equals(part: Any, node: Any) -> bool:

@@ -1,7 +1,9 @@
 """What a checkpoint says of the data that it was trained on."""
 
+import json
 import statistics
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from mmaction.registry import HOOKS
@@ -9,12 +11,38 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from gml_mmaction.errors import CheckpointError
+from gml_mmaction.io.fields import (
+    OBJECT,
+    Rule,
+    check_fields,
+    list_of,
+    or_null,
+    text,
+    whole,
+)
 from gml_mmaction.prepared.manifest import read_manifest
 from gml_mmaction.video import Rates, rates_of
 
 from .settings import inner_datasets
 
 PROVENANCE = 'provenance'  # key of a checkpoint's meta
+_TOLD = or_null(text(1000))
+_COUNT = or_null(whole(0))
+_OPTIONS = Rule(
+    'an object of at most 10000 characters',
+    lambda value: OBJECT.holds(value) and len(json.dumps(value)) <= 10_000,
+)
+_TRAINING = dict(
+    **dict.fromkeys(('origin', 'source', 'manifest'), _TOLD),
+    **dict.fromkeys(('real_videos', 'fake_videos'), whole(0)),
+    source_options=or_null(_OPTIONS),
+    methods=list_of(text(200)),
+)
+_VALIDATION = dict(
+    **dict.fromkeys(('source', 'manifest'), _TOLD),
+    **dict.fromkeys(('clips', 'num_clips'), _COUNT),
+    metrics=OBJECT,
+)
 
 
 @HOOKS.register_module()
@@ -56,11 +84,11 @@ class ProvenanceHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Remember at which rate the weights were trained."""
-        meta = checkpoint.get('meta') or {}
+        told = training_of(checkpoint, str(runner.cfg.get('load_from')))
         try:
-            rates = meta.get(PROVENANCE, {}).get('training', {}).get('rates')
+            rates = told.get('rates')
             self._trained_at = rates and Rates.from_record(rates)
-        except (AttributeError, ValueError):
+        except ValueError:
             raise CheckpointError(
                 f'{runner.cfg.get("load_from")}: it says of its training what '
                 'cannot be. Remedy: give another checkpoint'
@@ -107,6 +135,38 @@ class ProvenanceHook(Hook):
         checkpoint['meta'][PROVENANCE] = {
             key: value for key, value in found.items() if value is not None
         }
+
+
+def check_records(meta: Mapping[str, Any]) -> None:
+    """Look at what a checkpoint's meta says of training and validation.
+
+    Raises:
+        ValueError: A text that is none or too long, a number that cannot be.
+    """
+    records = meta.get(PROVENANCE, {})
+    check_fields(
+        records, {}, dict.fromkeys(('training', 'validation'), or_null(OBJECT))
+    )
+    for told in (records.get('training'), meta.get('dataset_meta')):
+        check_fields(told or {}, {}, _TRAINING)
+    check_fields(records.get('validation') or {}, {}, _VALIDATION)
+
+
+def training_of(checkpoint: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What a checkpoint says of its training data; {} where it does not.
+
+    Raises:
+        CheckpointError: It says what cannot be; begins with ``name``.
+    """
+    meta = checkpoint.get('meta') or {}
+    try:
+        check_records(meta)
+    except (AttributeError, TypeError, ValueError):
+        raise CheckpointError(
+            f'{name}: it says of its training what cannot be. Remedy: give '
+            'another checkpoint'
+        ) from None
+    return meta.get(PROVENANCE, {}).get('training') or {}
 
 
 def describe_training(dataset: Any) -> dict[str, Any]:

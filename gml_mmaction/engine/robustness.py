@@ -29,6 +29,7 @@ from gml_mmaction.evaluation.cross_data import (
 from gml_mmaction.faces import CropOptions
 from gml_mmaction.io.fields import OBJECT, TEXT, check_fields, whole
 from gml_mmaction.io.files import read_json, write_json, write_text
+from gml_mmaction.io.text import counted
 from gml_mmaction.prepared.manifest import read_manifest
 from gml_mmaction.prepared.prepare import prepare_videos
 from gml_mmaction.sources import Video
@@ -317,7 +318,8 @@ def write_results(sweep: Sweep, clean: dict, cells: list[dict]) -> str:
         [
             f'{cfg.filename}, {cfg.load_from} '
             f'(sha256 {(file_sha256(cfg.load_from) or "unknown")[:12]})',
-            f'{target.name}: {len(sweep.manifest["videos"])} test videos, '
+            f'{target.name}: '
+            f'{counted(len(sweep.manifest["videos"]), "test video")}, '
             f'manifest {origin["manifest"][:12]}, {target.folder}',
             *crops_note(sweep.manifest),
         ],

@@ -33,7 +33,7 @@ from scipy.stats import binomtest
 
 from gml_mmaction.errors import GMLError
 from gml_mmaction.io.files import read_json
-from gml_mmaction.io.text import printable
+from gml_mmaction.io.text import counted, printable
 
 from .cross_data import markdown_table
 from .forgery_metric import ALL_LEVELS, forgery_scores, split_frames
@@ -431,7 +431,7 @@ def why_unpaired(first: Scores, other: Scores) -> str:
     if differ == len(videos[0]) + len(videos[1]):
         return 'they are of different videos'
     if differ:
-        return f'{differ} videos are in one of the two only'
+        return f'{counted(differ, "video")} in one of the two only'
     if first.manifest != other.manifest:
         return 'their manifests differ'
     return ''

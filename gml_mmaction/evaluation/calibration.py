@@ -24,6 +24,7 @@ from gml_mmaction.io.fields import (
     check_fields,
     list_of,
     one_of,
+    or_null,
     whole,
 )
 from gml_mmaction.io.files import read_json, write_json
@@ -47,7 +48,7 @@ _SHARE = Rule(
     'a number from 0 to 1',
     lambda value: type(value) in (int, float) and 0 <= value <= 1,
 )
-_TOLD = Rule('text, or null', lambda v: v is None or TEXT.holds(v))
+_TOLD = or_null(TEXT)
 _SHARES = Rule(
     'numbers from 0 to 1, before and after',
     lambda value: (

@@ -18,8 +18,10 @@ from typing import Any, NamedTuple
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.runner.checkpoint import CheckpointLoader
 
 from gml_mmaction.datasets import FaceClipDataset
+from gml_mmaction.engine.provenance import training_of
 from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.engine.settings import inner_datasets
 from gml_mmaction.errors import GMLError
@@ -95,7 +97,8 @@ def cross_test(
 
     Writes ``scores_<target>.json`` (see
     :class:`~gml_mmaction.evaluation.ForgeryMetric`), ``cross_table.md`` and
-    ``cross_table.json``; a folder for each target holds its log.
+    ``cross_table.json``; a folder for each target holds its log. Where videos
+    are made up, of training or test, that is said first (``origin``).
 
     Args:
         cfg: Config of the detector with ``load_from`` and ``work_dir``; not
@@ -133,7 +136,9 @@ def cross_test(
         rows.append(_row(cfg, target, values, training))
         notes += _unscored_note(rows[-1])
         notes += _leak_note(rows[-1], training)
+    origins = _origins(cfg, targets)
     report = dict(
+        **({'origin': origins} if origins else {}),
         config=str(cfg.filename),
         checkpoint=str(cfg.load_from),
         checkpoint_sha256=file_sha256(cfg.load_from),
@@ -144,6 +149,19 @@ def cross_test(
     write_json(Path(cfg.work_dir, 'cross_table.json'), report)
     write_text(Path(cfg.work_dir, 'cross_table.md'), cross_table(report))
     return report
+
+
+def _origins(cfg: Config, targets: Sequence[Target]) -> list[str]:
+    """Say of detector and targets what their videos are, if made up."""
+    path = str(cfg.load_from)
+    loaded = CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent')
+    trained = training_of(loaded, path).get('origin')
+    lines = [f'detector: trained on {trained}'] if trained else []
+    for target in targets:
+        manifest = read_manifest(target.folder) or {}
+        words = manifest.get('origin', {}).get('test')
+        lines += [f'{target.name}: {words}'] if words else []
+    return [printable(line) for line in lines]
 
 
 def val_thresholds(cfg: Config) -> tuple[dict[str, float], list[str]]:
@@ -454,6 +472,7 @@ def _facts(report: Mapping) -> list[str]:
     """Say below the table where its numbers come from, a line each."""
     digest = (report['checkpoint_sha256'] or 'unknown')[:12]
     lines = [
+        *report.get('origin', ()),
         f'{report["config"]}, {report["checkpoint"]} (sha256 {digest})',
     ]
     if report['thresholds']:

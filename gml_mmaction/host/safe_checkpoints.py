@@ -49,6 +49,12 @@ def load_checkpoints_safely() -> None:
     def load_checkpoint(
         cls: type, filename: str, *args: Any, **kwargs: Any
     ) -> Any:
+        here = '://' not in str(filename)
+        if here and not os.path.isfile(os.path.expanduser(filename)):
+            raise CheckpointError(
+                f'{filename}: no such checkpoint. Remedy: a .pth file of '
+                'tools/train.py'
+            )
         check_archive(filename)
         with safe_loading(filename):
             return unguarded(cls, filename, *args, **kwargs)

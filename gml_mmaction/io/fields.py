@@ -20,8 +20,11 @@ __all__ = [
     'Rule',
     'check_fields',
     'is_place',
+    'line',
     'list_of',
     'one_of',
+    'or_null',
+    'text',
     'whole',
 ]
 
@@ -82,6 +85,30 @@ def one_of(*values: Any) -> Rule:
     )
 
 
+def or_null(rule: Rule) -> Rule:
+    """What a rule says, or nothing."""
+    return Rule(
+        f'{rule.words}, or null',
+        lambda value: value is None or rule.holds(value),
+    )
+
+
+def text(most: int) -> Rule:
+    """Text of any signs, at most so many: for what is shown escaped."""
+    return Rule(
+        f'text of at most {most} characters',
+        lambda value: isinstance(value, str) and len(value) <= most,
+    )
+
+
+def line(most: int) -> Rule:
+    """Text without control characters, at most so many signs."""
+    return Rule(
+        f'text in a line of at most {most} characters',
+        lambda value: text(most).holds(value) and value.isprintable(),
+    )
+
+
 def list_of(rule: Rule, count: int | None = None) -> Rule:
     """A list, of ``count`` items if that is given."""
     number = '' if count is None else f'{count} in '
@@ -101,10 +128,7 @@ def _is_number(value: Any) -> bool:
     )
 
 
-TEXT = Rule(
-    'text in a line',
-    lambda value: isinstance(value, str) and (value.isprintable()),
-)
+TEXT = line(4096)  # as long as a path
 PLACE = Rule('a path below its folder', is_place)
 NUMBER = Rule('a number', _is_number)
 LABEL = Rule(

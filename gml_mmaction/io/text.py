@@ -8,6 +8,7 @@ or makes one up.
 Importing this module needs nothing but the standard library.
 """
 
+import os
 import sys
 from typing import TextIO
 
@@ -22,6 +23,7 @@ __all__ = [
     'widen_streams',
 ]
 
+_NOT_THERE = 'no such file or folder. Remedy: a path that is there'
 _TRACEBACK = 'Original Traceback (most recent call last):\n'
 
 
@@ -29,8 +31,12 @@ def one_line(error: BaseException) -> str:
     """What an error says, as :func:`printable`, line breaks as spaces.
 
     Of an error of a loader's process, which hands its traceback over within
-    the message, it is the last line.
+    the message, it is the last line. Of a path that is not there, which the
+    system calls by a number, it is the path with the remedy.
     """
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
+        path = os.fsdecode(error.filename)
+        return printable(f'{path}: {_NOT_THERE}')
     quoted = isinstance(error, KeyError) and error.args
     text = str(error.args[0] if quoted else error).strip()
     if _TRACEBACK in text:

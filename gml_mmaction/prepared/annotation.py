@@ -24,6 +24,7 @@ from gml_mmaction.io.fields import (
     Rule,
     check_fields,
     is_place,
+    line,
     whole,
 )
 from gml_mmaction.io.files import read_json
@@ -104,7 +105,7 @@ def _is_rates(value: Any) -> bool:
 
 
 _METAINFO = dict(
-    origin=TEXT,
+    **dict.fromkeys(('origin', 'source'), line(1000)),
     rates=Rule('numbers low, median and high', _is_rates),
     stride=whole(1, 1000),
     filename_tmpl=Rule("a name such as '{:06}.jpg'", _is_name),

@@ -29,6 +29,7 @@ from gml_mmaction.faces.track import (
     largest,
     most_covered,
 )
+from gml_mmaction.io.text import counted
 from gml_mmaction.sources import Video
 from gml_mmaction.video import (
     Frames,
@@ -141,7 +142,7 @@ def _check_length(taken: Taken, options: CropOptions) -> None:
     if to_save < options.min_frames:
         raise VideoError(
             'too short',
-            f'{taken.num_frames} frames give {to_save} to save; '
+            f'{to_save} to save of {counted(taken.num_frames, "frame")}; '
             f'{options.min_frames} needed',
         )
 
@@ -231,7 +232,8 @@ class _Source(ExitStack):
         cut, find = self._reader, self._finder
         if find.num_frames != cut.num_frames:
             self.notes.append(
-                f'{cut.num_frames} frames, {find.num_frames} with boxes'
+                f'{counted(cut.num_frames, "frame")}, '
+                f'{find.num_frames} with boxes'
             )
         if (find.width, find.height) != (cut.width, cut.height):
             self.notes.append(
@@ -432,7 +434,7 @@ def _failure(
     longest = max(track.num_frames(options.stride) for track in tracks)
     return VideoError(
         'too short',
-        f'the longest track has {longest} frames to save; '
+        f'the longest track has {counted(longest, "frame")} to save; '
         f'{options.min_frames} needed',
     )
 

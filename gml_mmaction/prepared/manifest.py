@@ -20,6 +20,7 @@ from gml_mmaction.io.fields import (
     check_fields,
     list_of,
     one_of,
+    or_null,
     whole,
 )
 from gml_mmaction.io.files import FileError, read_json
@@ -28,9 +29,7 @@ from gml_mmaction.video.distortions import parse_distortions
 __all__ = ['read_manifest', 'read_report']
 
 _TRUTH = one_of(True, False)
-_LIMIT = Rule(
-    'a whole number, or null', lambda v: v is None or whole(0).holds(v)
-)
+_LIMIT = or_null(whole(0))
 _LIMITS = Rule(
     'an object of whole numbers',
     lambda value: (

@@ -13,7 +13,8 @@ github.com/OUC-VAS/Celeb-DF-PP for Celeb-DF++.
 
 *Test*. A line of the list is ``1 YouTube-real/00170.mp4``; **1 is real**, the
 reverse of ours. The test set is the list, whole, and nothing on it is ever
-trained on (DeepfakeBench's "train" contains it).
+trained on (DeepfakeBench's "train" contains it). A line that cannot be read is
+left out, and so is each video that it names.
 
 *Train and val* have no official list: they are what else the folders hold.
 Val is carved out by identity. ``idA`` is the original, ``idB`` the face
@@ -38,10 +39,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from gml_mmaction.io.fields import is_place
-from gml_mmaction.io.files import read_text
 
 from . import Notes, Video, register_source
-from .files import check_folder, video_files, video_id
+from .files import check_folder, read_lines, video_files, video_id
 
 __all__ = ['TEST_LIST', 'list_videos', 'read_test_list']
 
@@ -83,7 +83,10 @@ def _notes_of(published: str) -> Notes:
             return []
         found = _find_files(_root_of(videos[0]))
         listed = {video.video_id for video in videos}
-        left_out = sum(name not in listed for name in found)
+        left_out = sum(
+            name not in listed and len(_video(name, path, '').people) > 1
+            for name, path in found.items()
+        )
         fakes = sum(name.startswith(_SYNTHESIS) for name in found)
         people = {
             split: _people_of(v for v in videos if v.split == split)
@@ -135,8 +138,8 @@ def list_videos(root: str | Path, *, val_fraction: float = 0.1) -> list[Video]:
         video without identity counts as its own.
 
     Raises:
-        ValueError: No such folder; no or a malformed test list; a fraction
-            outside [0, 1).
+        ValueError: No such folder; no test list, or none of its lines can
+            be read; a fraction outside [0, 1).
     """
     root = check_folder(root)
     if not 0 <= val_fraction < 1:
@@ -144,12 +147,12 @@ def list_videos(root: str | Path, *, val_fraction: float = 0.1) -> list[Video]:
             f'val_fraction={val_fraction}: choose a value of at least 0 and '
             'below 1'
         )
-    tested = read_test_list(root / TEST_LIST)
+    tested, odd = read_test_list(root / TEST_LIST)
     found = _find_files(root)
     rest = [
         _video(name, path, 'train')
         for name, path in found.items()
-        if name not in tested
+        if name not in tested and path.stem not in odd
     ]
     test = [
         _video(name, found.get(name, root / line), 'test')
@@ -158,42 +161,40 @@ def list_videos(root: str | Path, *, val_fraction: float = 0.1) -> list[Video]:
     return [*_carve_val(rest, val_fraction), *test]
 
 
-def read_test_list(path: str | Path) -> dict[str, PurePosixPath]:
+def read_test_list(
+    path: str | Path,
+) -> tuple[dict[str, PurePosixPath], set[str]]:
     """Read a ``List_of_testing_videos.txt``.
 
     Returns:
-        Paths as listed, by video id.
+        Paths as listed, by video id; and the words of lines that are left
+        out, malformed or of a label (1 = real) that is not that of its
+        folder: videos of these names may be tested.
 
     Raises:
-        ValueError: No such file; a line that is malformed, or whose label
-            (1 = real) is not that of its folder.
+        ValueError: No such file; all lines would be left out.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(
             f'{path}: no such list; it is part of the official download'
         )
-    videos = {}
-    lines = read_text(path).splitlines()
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            name, listed = _read_line(line, f'{path}, line {number}')
-            videos[name] = listed
-    return videos
+    videos, odd = read_lines(path, _read_line)
+    return dict(videos), {w for line in odd for w in re.findall(r'\w+', line)}
 
 
-def _read_line(line: str, where: str) -> tuple[str, PurePosixPath]:
+def _read_line(line: str) -> tuple[str, PurePosixPath]:
     match = _LINE.fullmatch(line.strip())
     path = PurePosixPath(match[2]) if match else PurePosixPath()
     name = _name(path)
     if name is None or not is_place(str(path)):
         raise ValueError(
-            f'{where}: {line!r:.80}; expected "1 YouTube-real/00170.mp4", '
+            f'{line!r:.80}; expected "1 YouTube-real/00170.mp4", '
             f'with 0 for fakes and one of the folders {", ".join(_FOLDERS)}'
         )
     if (match[1] == '1') == name.startswith(_SYNTHESIS):
         raise ValueError(
-            f"{where}: {line!r:.80} contradicts its folder; this list's 1 is "
+            f"{line!r:.80} contradicts its folder; this list's 1 is "
             'real and its 0 fake'
         )
     return name, path

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from gml_mmaction.io.text import printable
+from gml_mmaction.io.text import counted, printable
 
 from . import SPLITS, Video, get_source
 from .options import list_with_notes, source_counts
@@ -163,15 +163,20 @@ def _file_problems(
     own = {video.path for video in videos}
     borrowed = {video.boxes_from for video in videos} - {None} - own
     absent = sorted(str(path) for path in borrowed if not path.exists())
-    lines = {
-        'videos are missing': by_state['missing'],
-        'videos are empty': by_state['empty'],
-        'videos in which to find the faces are missing': absent,
-    }
+    return _named_lines(
+        {
+            ('missing video', ''): by_state['missing'],
+            ('empty video', ''): by_state['empty'],
+            ('missing video', ' in which to find the faces'): absent,
+        }
+    )
+
+
+def _named_lines(found: Mapping[tuple[str, str], Sequence[str]]) -> list[str]:
     return [
-        f'{len(paths)} {what}: {_some(paths)}'
-        for what, paths in lines.items()
-        if paths
+        f'{counted(len(names), noun)}{rest}: {_some(names)}'
+        for (noun, rest), names in found.items()
+        if names
     ]
 
 
@@ -183,8 +188,9 @@ def _count_problems(rows: Sequence[dict]) -> list[str]:
         ):
             problems.append(f'no {what} videos are listed')
     return problems + [
-        '{split} {method}: {listed} videos listed, {published} '
-        'published'.format(**row)
+        f'{row["split"]} {row["method"]}: '
+        f'{counted(row["listed"], "video")} listed, {row["published"]} '
+        'published'
         for row in rows
         if row['listed'] and row['published'] not in (None, row['listed'])
     ]
@@ -195,12 +201,12 @@ def _double_problems(videos: Sequence[Video]) -> list[str]:
     splits = _splits_by(videos, lambda video: [(video.path, video.member)])
     twice = [name for name, count in ids.items() if count > 1]
     both = [path.name for (path, _), found in splits.items() if len(found) > 1]
-    lines = {'video ids stand twice': twice, 'files are in two splits': both}
-    return [
-        f'{len(names)} {what}: {_some(names)}'
-        for what, names in lines.items()
-        if names
-    ]
+    return _named_lines(
+        {
+            ('video id', ' of several videos'): twice,
+            ('file', ' in two splits'): both,
+        }
+    )
 
 
 def _people_notes(videos: Sequence[Video]) -> list[str]:
@@ -214,7 +220,8 @@ def _people_notes(videos: Sequence[Video]) -> list[str]:
                 person
             )
     if not shared:
-        return [f'{len(splits)} people, none of them in two splits']
+        number = '1 person' if len(splits) == 1 else f'{len(splits)} people'
+        return [f'{number}, none in two splits']
     return [
         f'{len(people)} of {len(splits)} people are in {where}: '
         f'{_some(people)}'

@@ -80,7 +80,7 @@ def _video(
 ) -> Video | None:
     match = names.fullmatch(path.stem)
     if not match:
-        leave_out(path, f'names are none of {METHOD} ({_NAMES})')
+        leave_out(path, 'name', f'other than those of {METHOD} ({_NAMES})')
         return None
     mask = masks / path.name if masks else None
     return Video(

@@ -86,8 +86,9 @@ def _find_parts(root: Path) -> list[Path]:
         if not (folder / 'metadata.json').is_file() and folder.is_dir():
             leave_out(
                 folder,
-                'training parts have no metadata.json, which has the labels '
-                'of their videos (it is in the archive of each part)',
+                'training part',
+                'without metadata.json, which has the labels of its videos '
+                '(it is in the archive of each part)',
             )
     return sorted(found, key=lambda path: _numbers(path.parent.name))
 
@@ -103,7 +104,7 @@ def _read_metadata(path: Path) -> list[Video]:
     videos = []
     for file in video_files(path.parent):
         if file.name not in entries:
-            leave_out(file, 'videos are not in the metadata.json beside them')
+            leave_out(file, 'video', 'not in the metadata.json beside it')
     for name, entry in entries.items():
         entry = entry if isinstance(entry, dict) else {}
         label = entry.get('label')

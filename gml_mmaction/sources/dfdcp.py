@@ -60,7 +60,7 @@ def list_videos(root: str | Path) -> list[Video]:
     ]
     listed = {video.path for video in videos}
     for file in {*video_files(path.parent)} - listed:
-        leave_out(file, 'videos are not in dataset.json')
+        leave_out(file, 'video', 'not in dataset.json')
     return videos
 
 

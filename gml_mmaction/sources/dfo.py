@@ -43,12 +43,12 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-from gml_mmaction.io.files import read_text
+from gml_mmaction.io.text import counted
 from gml_mmaction.video.distortions import read_meta
 
 from . import SPLITS, Video, register_source
 from .ffpp import read_splits, real_path
-from .files import leave_out, video_files
+from .files import leave_out, read_lines, video_files
 
 __all__ = ['CLEAN', 'META', 'SETTINGS', 'VARIANTS', 'list_videos']
 
@@ -64,6 +64,7 @@ SETTINGS = {
     'rand': ('end_to_end_random_level',),
     'mix': _MIXED,
 }
+_NAMED = '<target>_<actor>.mp4'
 _NAME = re.compile(r'(\d{3})_([MW]\d{3})')
 META = 'manipulated_videos_distortions_meta/manipulated_videos_{}_meta.txt'
 _SIZES = {'train': 703, 'val': 96, 'test': 201}  # its README
@@ -107,7 +108,8 @@ def _notes(
     distorted = any(video.distortions for video in reals)
     variants = {video.method for video in videos if video.label}
     how = 'distorted as their fakes' if distorted else 'as they are'
-    notes = [f"{len(reals)} reals: FaceForensics++'s c23 targets, {how}"]
+    count = counted(len(reals), 'real')
+    notes = [f"{count}: FaceForensics++'s c23 targets, {how}"]
     if len(variants) > 1:
         notes.append(
             'scores of one variant set its fakes against the reals of all; '
@@ -231,24 +233,21 @@ def _read_splits(root: Path) -> dict[_Fake, str]:
             raise ValueError(
                 f"{path}: no such list; it comes with the data set's lists"
             )
-        for line in read_text(path).splitlines():
-            if line.strip():
-                fake = _parse(line, path)
-                if splits.setdefault(fake, split) != split:
-                    raise ValueError(
-                        f'{path}: {fake.name} stands in {splits[fake]} too'
-                    )
+        for fake in read_lines(path, _parse)[0]:
+            if splits.setdefault(fake, split) != split:
+                raise ValueError(
+                    f'{path}: {fake.name} stands in {splits[fake]} too'
+                )
     return splits
 
 
-def _parse(line: str, where: Path) -> _Fake:
+def _parse(line: str) -> _Fake:
     """Read ``000_M101.mp4``, with or without folders."""
     stem = PurePosixPath(line.strip().replace('\\', '/')).stem
     match = _NAME.fullmatch(stem)
     if not match:
         raise ValueError(
-            f'{where}: {line!r:.80} is not named as <target>_<actor>.mp4, '
-            'e.g. 000_M101.mp4'
+            f'{line!r:.80} is not named as {_NAMED}, e.g. 000_M101.mp4'
         )
     return _Fake(*match.groups())
 
@@ -266,7 +265,7 @@ def _fakes_of(
             if match:
                 fakes.add(_Fake(*match.groups()))
             else:
-                leave_out(path, 'names are no <target>_<actor>.mp4')
+                leave_out(path, 'name', f'other than {_NAMED}')
     return {
         fake: targets[fake.target]
         for fake in sorted(fakes)

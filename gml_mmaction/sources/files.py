@@ -7,13 +7,15 @@ reads both, and names a video the same in both.
 
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path, PurePath, PurePosixPath
+from typing import TypeVar
 
 from gml_mmaction.io.fields import is_place
-from gml_mmaction.io.text import printable
+from gml_mmaction.io.files import read_text
+from gml_mmaction.io.text import counted, printable
 from gml_mmaction.video.files import VIDEO_SUFFIXES, is_image
 
 __all__ = [
@@ -25,23 +27,23 @@ __all__ = [
     'locate',
     'note_unread',
     'noted',
+    'read_lines',
     'video_files',
     'video_id',
 ]
 
+T = TypeVar('T')
 _LEVELS = {'videos', 'frames'}
 _NAMED = 3  # examples in a note
-_LEFT_OUT: ContextVar[dict[str, set[Path]] | None] = ContextVar(
+_LEFT_OUT: ContextVar[dict[tuple[str, str], set[Path]] | None] = ContextVar(
     'left_out', default=None
 )
 _LOCALE = '; the locale is not UTF-8 either: set PYTHONUTF8=1)'
-_NAME = (
-    'names are not UTF-8, have control characters or are too long (rename '
-    'them' + (')' if sys.getfilesystemencoding() == 'utf-8' else _LOCALE)
+_NAME = 'not in UTF-8, with control characters or too long (to be renamed' + (
+    ')' if sys.getfilesystemencoding() == 'utf-8' else _LOCALE
 )
 _LINK = (
-    'links lead out of their folder of the set and are not followed (copy '
-    'there what they lead to)'
+    'to outside a folder of the set, not followed (copy there what is linked)'
 )
 
 
@@ -59,22 +61,24 @@ def noted(root: str | Path) -> Iterator[list[str]]:
     token = _LEFT_OUT.set({})
     try:
         yield notes
-        for reason, paths in sorted(_LEFT_OUT.get().items()):
-            notes.append(f'{len(paths)} {reason}: {_some(paths, Path(root))}')
+        for (noun, reason), paths in sorted(_LEFT_OUT.get().items()):
+            some = _some(paths, Path(root))
+            notes.append(f'{counted(len(paths), noun)} {reason}: {some}')
     finally:
         _LEFT_OUT.reset(token)
 
 
-def leave_out(path: Path, reason: str) -> None:
+def leave_out(path: Path, noun: str, reason: str) -> None:
     """Note that a source does not read what lies at a path.
 
     Args:
         path: The file, folder or link.
-        reason: To follow a number, 'files are not in the list'.
+        noun: What it is, to be counted: 'file'.
+        reason: To follow one or many of them: 'not in the list'.
     """
     left_out = _LEFT_OUT.get()
     if left_out is not None:
-        left_out.setdefault(reason, set()).add(path)
+        left_out.setdefault((noun, reason), set()).add(path)
 
 
 def is_well_named(name: PurePath, where: Path) -> bool:
@@ -92,7 +96,7 @@ def is_well_named(name: PurePath, where: Path) -> bool:
     # an id has more: the set's own folders before it, a suffix behind it
     if is_place(text + 10 * '_') and len(text.encode()) <= 1800:
         return True
-    leave_out(where / name, _NAME)
+    leave_out(where / name, 'name', _NAME)
     return False
 
 
@@ -112,7 +116,9 @@ def check_folder(root: str | Path) -> Path:
     """
     root = Path(root)
     if not root.is_dir():
-        raise ValueError(f'{root}: no such folder')
+        raise ValueError(
+            f'{root}: no such folder. Remedy: the folder of the data set'
+        )
     return root
 
 
@@ -133,6 +139,35 @@ def check_listed(name: str, where: Path) -> bool:
             "set; take the data set's own list"
         )
     return is_well_named(path, where.parent)
+
+
+def read_lines(
+    path: Path, read: Callable[[str], T]
+) -> tuple[list[T], list[str]]:
+    """Read a list line by line; one that cannot be read is noted.
+
+    Args:
+        path: The list; blank lines in it do not count.
+        read: Gives what a line says, or raises ValueError.
+
+    Returns:
+        What the lines say, and the lines that are left out.
+
+    Raises:
+        ValueError: No line can be read; why the first cannot.
+    """
+    found: list[T] = []
+    odd: dict[str, ValueError] = {}
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        try:
+            found += [read(line)] if line.strip() else []
+        except ValueError as error:
+            odd.setdefault(line, ValueError(f'{path}, line {number}: {error}'))
+            name = f'{path.name}, line {number}: {line.strip():.40}'
+            leave_out(path.parent / name, 'line', 'that cannot be read')
+    if odd and not found:
+        raise next(iter(odd.values()))
+    return found, [*odd]
 
 
 def video_files(folder: Path) -> list[Path]:
@@ -159,7 +194,7 @@ def note_unread(folder: Path, read: Collection[Path], reason: str) -> None:
     for path, names in _walk(folder):
         for name in names:
             if not name.startswith('.') and path / name not in read:
-                leave_out(path / name, reason)
+                leave_out(path / name, 'file', reason)
 
 
 def image_folders(folder: Path) -> list[Path]:
@@ -198,7 +233,7 @@ def locate(folder: Path, name: str) -> Path:
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     if _leads_above(folder):
-        leave_out(folder, _LINK)
+        leave_out(folder, 'link', _LINK)
         return
     top = os.path.realpath(folder)
     for path, folders, names in os.walk(folder, followlinks=True):
@@ -227,7 +262,7 @@ def _stays(path: Path, top: str) -> bool:
         return True
     if Path(os.path.realpath(path)).is_relative_to(top):
         return True
-    leave_out(path, _LINK)
+    leave_out(path, 'link', _LINK)
     return False
 
 

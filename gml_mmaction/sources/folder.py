@@ -86,7 +86,7 @@ def _list_layout(root: Path, splits: Mapping[str, str]) -> list[Video]:
 
 def _list_files(folder: Path) -> list[Path]:
     files = video_files(folder)
-    note_unread(folder, {*files}, 'files have no name of a video')
+    note_unread(folder, {*files}, 'without a name of a video')
     return files
 
 

@@ -6,19 +6,18 @@ is read where data are prepared, and goes with them from then on.
 """
 
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
-from gml_mmaction.io.fields import OBJECT, TEXT, check_fields
+from gml_mmaction.io.fields import OBJECT, check_fields, line
 from gml_mmaction.io.files import FileError, read_json, write_json
 
 from . import SPLITS, Video
 
 __all__ = [
     'ORIGIN',
-    'copy_origin',
+    'copy_origins',
     'origin_words',
     'read_origins',
     'write_origin',
@@ -37,12 +36,31 @@ def write_origin(root: str | Path, words: Mapping[str, str]) -> None:
     write_json(Path(root, ORIGIN), {'origin': dict(words)})
 
 
-def copy_origin(tree: str | Path, out: str | Path) -> None:
-    """Let a tree that is made of another one say the same, if it does."""
-    path = _find(Path(tree).absolute())
-    if path is not None and path.parent != Path(out).absolute():
-        Path(out).mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, Path(out, ORIGIN))
+def copy_origins(trees: Iterable[str | Path], out: str | Path) -> None:
+    """Let a tree that is made of others say what they do, and what it did.
+
+    Args:
+        trees: The others; of some that say nothing it is made in part.
+        out: The tree; one that is there goes on.
+
+    Raises:
+        FileError: As :func:`read_origins`.
+    """
+    paths = {_find(Path(tree).absolute()) for tree in trees}
+    told = [_read(path) if path else {} for path in paths]
+    if not any(told):
+        return
+    before = _read(Path(out, ORIGIN)) if Path(out, ORIGIN).is_file() else {}
+    words = {}
+    for split in SPLITS:
+        known = before.get(split, '')
+        found = {one.get(split, '') for one in told}
+        found = {text for text in found if not text or text not in known}
+        if found - {''}:
+            words[split] = _join(found | ({known} - {''}))
+        elif known:
+            words[split] = known
+    write_origin(out, words)
 
 
 def origin_words(tree: str | Path) -> str:
@@ -92,7 +110,7 @@ def _read(path: Path) -> dict[str, str]:
     try:
         content = read_json(path)
         check_fields(content, dict(origin=OBJECT))
-        check_fields(content['origin'], {}, dict.fromkeys(SPLITS, TEXT))
+        check_fields(content['origin'], {}, dict.fromkeys(SPLITS, line(1000)))
     except ValueError as error:
         raise FileError(
             f'{path}: does not say what the videos below it are ({error}); '

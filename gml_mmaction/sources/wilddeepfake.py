@@ -14,6 +14,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 
+from gml_mmaction.io.text import counted
 from gml_mmaction.video.files import is_image
 
 from . import LABELS, Video, register_source
@@ -33,8 +34,8 @@ def _notes(videos: Sequence[Video]) -> list[str]:
     packed = sum(bool(video.member) for video in videos)
     if packed:
         notes.append(
-            f'{packed} sequences are in archives, each read from the start '
-            'for every one of them: unpack them to be faster'
+            f'{counted(packed, "sequence")} in archives, which are read from '
+            'the start for every one: unpack them to be faster'
         )
     return notes
 

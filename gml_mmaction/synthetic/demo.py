@@ -62,6 +62,7 @@ import numpy as np
 
 from gml_mmaction.faces import detect_faces
 from gml_mmaction.io.pool import run_in_processes
+from gml_mmaction.io.text import counted
 from gml_mmaction.sources import SPLITS
 from gml_mmaction.sources.origin import write_origin
 from gml_mmaction.video import VideoError, VideoReader
@@ -477,7 +478,8 @@ def _plan_films(films: list[_Film], test_person: str, seed: int) -> list[Shot]:
     others = [film for film in films if film.person != test_person]
     if len(others) < MIN_FILMS:
         raise ValueError(
-            f'{len(others)} videos of people other than {test_person!r}: '
+            f'{counted(len(others), "video")} of people other than '
+            f'{test_person!r}: '
             f'give {MIN_FILMS} or more, two for validation and the rest for '
             'training (a long one may be split into several files)'
         )
@@ -511,8 +513,9 @@ def _even_pieces(films: list[_Film]) -> list[_Film]:
     for piece in pieces:
         if piece.num_frames < MIN_FRAMES:
             raise ValueError(
-                f'{piece.file}: a piece of {piece.num_frames} frames is too '
-                f'short; give videos of {2 * MIN_FRAMES} frames or more'
+                f'{piece.file}: too short, a piece of '
+                f'{counted(piece.num_frames, "frame")}; give videos of '
+                f'{2 * MIN_FRAMES} frames or more'
             )
     return pieces
 

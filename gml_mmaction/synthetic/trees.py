@@ -14,7 +14,7 @@ import numpy as np
 from gml_mmaction.sources import SPLITS, Video
 from gml_mmaction.sources.dfo import CLEAN, META, SETTINGS
 from gml_mmaction.sources.ffpp import list_videos
-from gml_mmaction.sources.origin import copy_origin
+from gml_mmaction.sources.origin import copy_origins
 from gml_mmaction.video import VideoReader
 from gml_mmaction.video.distortions import (
     Distortion,
@@ -54,7 +54,7 @@ def make_dfo_tree(
     """
     out = Path(out)
     fakes = _of_method(ffpp, method)
-    copy_origin(ffpp, out)
+    copy_origins([ffpp], out)
     names = {
         video: f'{_target(video)}_{"MW"[i % 2]}{i:03d}'
         for i, video in enumerate(fakes)
@@ -93,7 +93,7 @@ def make_celeb_df_tree(
     """
     out = Path(out)
     reals = _of_method(ffpp, 'real')
-    copy_origin(ffpp, out)
+    copy_origins([ffpp], out)
     names = {v: f'Celeb-real/id{int(_target(v))}_0000.mp4' for v in reals}
     names[reals[-1]] = 'YouTube-real/00000.mp4'
     for video in _of_method(ffpp, method):

@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 
 from gml_mmaction.explain.flow import GAIN, draw_flow, optical_flow
 from gml_mmaction.faces import crop, detect_faces, square_around
-from gml_mmaction.io.text import figure_text
+from gml_mmaction.io.text import counted, figure_text
 from gml_mmaction.video import Frames, Taken, VideoError, open_video
 
 __all__ = ['FaceClip', 'draw_cam', 'draw_fig1', 'draw_fig3', 'face_clip']
@@ -113,8 +113,8 @@ def face_clip(
             if len(frames) < num_frames:
                 raise VideoError(
                     'too short',
-                    f'{num_frames} frames are wanted from frame {frames[0]} '
-                    f'on, there are {len(frames)}',
+                    f'{counted(num_frames, "frame")} wanted from frame '
+                    f'{frames[0]} on, {len(frames)} there',
                 )
             square = square_around(faces[0].box)
             crops = [crop(f, square, size) for f in video.frames_at(frames)]

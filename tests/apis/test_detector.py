@@ -329,6 +329,56 @@ def test_crop_options_that_cannot_be_are_refused(
         load_detector(path)
 
 
+@pytest.mark.parametrize(
+    ('part', 'name', 'value'),
+    [
+        ('training', 'origin', 7),
+        ('training', 'origin', 'x' * 100_000),
+        ('training', 'source', ['a']),
+        ('training', 'source', 'x' * 100_000),
+        ('training', 'manifest', {'a': 1}),
+        ('training', 'source_options', {'compression': 'x' * 100_000}),
+        ('training', 'methods', 'Deepfakes'),
+        ('training', 'methods', ['x' * 100_000]),
+        ('training', 'real_videos', '24'),
+        ('validation', 'source', 'x' * 100_000),
+        ('validation', 'source', True),
+        ('validation', 'clips', 'many'),
+        ('validation', 'num_clips', [1]),
+        ('validation', 'metrics', 0.5),
+    ],
+)
+def test_a_record_of_another_kind_or_length_is_refused(
+    checkpoint, tmp_path, part, name, value
+):
+    def change(loaded):
+        loaded['meta']['provenance'][part][name] = value
+
+    path = rewrite(checkpoint, tmp_path / 'told.pth', change)
+    with pytest.raises(DetectorError, match=f"training: '{name}' is") as found:
+        load_detector(path)
+    assert str(path) in str(found.value)
+    assert len(str(found.value)) < len(str(path)) + 300
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda meta: meta.update(provenance=None),
+        lambda meta: meta.update(provenance=['a']),
+        lambda meta: meta['provenance'].update(training='much'),
+        lambda meta: meta['provenance'].update(validation=7),
+        lambda meta: meta.update(dataset_meta=dict(source='x' * 100_000)),
+    ],
+)
+def test_records_that_are_none_are_refused(checkpoint, tmp_path, change):
+    path = rewrite(
+        checkpoint, tmp_path / 'told.pth', lambda x: change(x['meta'])
+    )
+    with pytest.raises(DetectorError, match='says of its training: '):
+        load_detector(path)
+
+
 def test_words_of_a_checkpoint_obey_no_terminal(checkpoint, tmp_path):
     def change(loaded):
         training = loaded['meta']['provenance']['training']

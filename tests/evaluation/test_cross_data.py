@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 from sklearn.metrics import accuracy_score, roc_auc_score
-from tiny import CONFIG, tiny_config, write_checkpoint, write_prepared
+from tiny import (
+    CONFIG,
+    tiny_config,
+    write_checkpoint,
+    write_detector,
+    write_prepared,
+)
 
 from gml_mmaction.evaluation.cross_data import (
     Target,
@@ -383,3 +389,25 @@ def test_where_nobody_is_named_no_leak_is_claimed_absent():
     assert leaked_videos(named, named) == 1
     assert leaked_videos(unnamed, named) is None
     assert leaked_videos(named, unnamed) is None
+
+
+def test_made_up_videos_are_the_first_word(tmp_path, source, targets):
+    path = write_detector(
+        tmp_path / 'made_up.pth', training=dict(origin='films of nobody')
+    )
+    cfg = tiny_config(tmp_path, path, source)
+    manifest = targets[1].folder / 'manifest.json'
+    content = manifest.read_text()
+    told = dict(origin=dict(test='made-up too'), **json.loads(content))
+    manifest.write_text(json.dumps(told))
+    report = cross_test(cfg, targets, val_threshold=False)
+    manifest.write_text(content)
+    written = json.loads((tmp_path / 'cross_table.json').read_text())
+    words = ['detector: trained on films of nobody', 'cdf: made-up too']
+    assert next(iter(written.items())) == ('origin', words)
+    facts = [x for x in cross_table(report).split('\n') if x[:2] == '- ']
+    assert facts[:2] == [f'- {line}' for line in words]
+
+
+def test_nothing_is_said_of_videos_that_are_not_made_up(report):
+    assert next(iter(report)) == 'config'

@@ -234,7 +234,7 @@ def test_a_video_needs_frames_for_one_clip(
     if fits:
         assert extract_one(path)[1]['num_frames'] == 8
     else:
-        with pytest.raises(VideoError, match='too short: 14 frames give 7'):
+        with pytest.raises(VideoError, match='short: 7 to save of 14 frames'):
             extract_one(path)
 
 

@@ -84,3 +84,12 @@ def test_all_that_is_printed_goes_through_say(path):
     assert [path.name for _ in re.finditer(r"(?<![\w.'])print\(", text)] == (
         ['text.py'] if path.name == 'text.py' else []
     )
+
+
+def test_a_path_that_is_not_there_comes_with_the_remedy(tmp_path):
+    with pytest.raises(FileNotFoundError) as error:
+        (tmp_path / 'nowhere').read_text()
+    assert one_line(error.value) == (
+        f'{tmp_path}/nowhere: no such file or folder. Remedy: a path that is '
+        'there'
+    )

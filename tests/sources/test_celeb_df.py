@@ -1,10 +1,12 @@
 import itertools
 from collections import Counter
+from pathlib import PurePath
 
 import pytest
 
 from gml_mmaction.sources import get_entry, get_source
 from gml_mmaction.sources.celeb_df import list_videos
+from gml_mmaction.sources.options import list_with_notes
 
 LIST = 'List_of_testing_videos.txt'
 PEOPLE = range(8)
@@ -224,12 +226,18 @@ def test_the_published_test_counts_add_up():
         ('1 Celeb-synthesis/id0_id1_0001.mp4', r'line 2: .*1 is real'),
     ],
 )
-def test_a_malformed_line_is_named(tree, line, message):
-    root = tree(tested=f'1 Celeb-real/id1_0000.mp4\n{line}\n')
+def test_a_malformed_line_is_left_out_and_named(tree, line, message):
+    root = tree(tested=f'\n{line}\n')
     with pytest.raises(ValueError, match=LIST) as error:
         list_videos(root)
     assert error.match(message)
     assert '\n' not in str(error.value)
+    (root / LIST).write_text(f'1 Celeb-real/id1_0000.mp4\n{line}\n')
+    videos, notes = list_with_notes('cdf', root, {})
+    tested = split_of(videos, 'test')
+    assert [video.video_id for video in tested] == ['Celeb-real/id1_0000']
+    assert notes[-1] == f'1 line that cannot be read: {LIST}, line 2: {line}'
+    assert PurePath(line).stem not in {video.path.stem for video in videos}
 
 
 def test_blank_lines_and_windows_line_ends_are_read(tree):

@@ -48,7 +48,7 @@ def check(**options):
 def test_a_whole_set_has_no_problem(toy):
     report = check()
     assert report['problems'] == []
-    assert report['notes'] == ['a toy', '3 people, none of them in two splits']
+    assert report['notes'] == ['a toy', '3 people, none in two splits']
     assert report['rows'][0] == {
         'split': 'train',
         'method': 'real',
@@ -67,7 +67,7 @@ def test_missing_files_are_counted_and_the_first_named(toy, tmp_path):
         video.path.unlink()
     report = check_source('toy', tmp_path)
     assert report['problems'] == [
-        '2 videos are missing: train/real/a.mp4, train/real/b.mp4'
+        '2 missing videos: train/real/a.mp4, train/real/b.mp4'
     ]
     row = report['rows'][0]
     assert (row['listed'], row['present'], row['missing']) == (2, 0, 2)
@@ -78,7 +78,7 @@ def test_many_missing_files_are_not_all_named(toy):
     for video in toy:
         video.path.unlink()
     (line,) = check()['problems']
-    assert line.startswith('4 videos are missing: ')
+    assert line.startswith('4 missing videos: ')
     assert line.count('.mp4') == 3
     assert line.endswith(', ...')
 
@@ -89,7 +89,7 @@ def test_files_of_no_bytes_and_folders_of_no_files_are_empty(toy, tmp_path):
     toy[1].path.mkdir()
     report = check_source('toy', tmp_path)
     assert report['problems'] == [
-        '2 videos are empty: train/real/a.mp4, train/real/b.mp4'
+        '2 empty videos: train/real/a.mp4, train/real/b.mp4'
     ]
     assert report['rows'][0]['empty'] == 2
 
@@ -118,12 +118,13 @@ def test_a_method_that_is_not_chosen_is_no_problem_but_no_fakes_are(toy):
 
 def test_a_file_in_two_splits_is_a_problem(toy):
     toy[-1] = replace(toy[-1], path=toy[-2].path)
-    assert check()['problems'] == ['1 files are in two splits: a.mp4']
+    assert check()['problems'] == ['1 file in two splits: a.mp4']
 
 
 def test_a_video_id_that_stands_twice_is_a_problem(toy):
     toy[1] = replace(toy[1], video_id=toy[0].video_id)
-    assert check()['problems'] == ['1 video ids stand twice: train/real/a']
+    problem = '1 video id of several videos: train/real/a'
+    assert check()['problems'] == [problem]
 
 
 def test_people_in_two_splits_are_a_fact_not_a_problem(toy):
@@ -161,7 +162,7 @@ def test_a_lost_target_in_which_to_find_the_face_is_a_problem(toy):
     lost = toy[0].path.with_name('lost.mp4')
     toy[-1] = replace(toy[-1], boxes_from=lost)
     (line,) = check()['problems']
-    assert line == f'1 videos in which to find the faces are missing: {lost}'
+    assert line == f'1 missing video in which to find the faces: {lost}'
 
 
 def test_decoding_finds_what_has_bytes_but_no_frames(ffpp_tree, tmp_path):

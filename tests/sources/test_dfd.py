@@ -98,5 +98,5 @@ def test_a_file_of_another_name_is_left_out_and_named(tree):
     (folder / '071.mp4').touch()
     videos, notes = list_with_notes('dfd', root, {})
     assert len(videos) == 4
-    assert notes[-1].startswith('1 names are none of DeepFakeDetection')
+    assert notes[-1].startswith('1 name other than those of DeepFakeDetection')
     assert notes[-1].endswith('videos/071.mp4')

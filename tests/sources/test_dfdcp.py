@@ -87,4 +87,4 @@ def test_videos_that_are_not_in_the_list_are_named(touch):
         '{"original_videos/a/b.mp4": {"label": "real", "set": "test"}}'
     )
     _, notes = list_with_notes('dfdcp', root, {})
-    assert notes[-1] == '1 videos are not in dataset.json: method_A/a/c.mp4'
+    assert notes[-1] == '1 video not in dataset.json: method_A/a/c.mp4'

@@ -4,7 +4,11 @@ from collections import Counter
 import pytest
 
 from gml_mmaction.sources.dfo import SETTINGS, VARIANTS, list_videos
-from gml_mmaction.sources.options import source_counts, source_notes
+from gml_mmaction.sources.options import (
+    list_with_notes,
+    source_counts,
+    source_notes,
+)
 
 PAIRS = {
     'train': [['071', '054'], ['087', '081']],
@@ -289,7 +293,7 @@ def test_published_counts_follow_the_test():
     ('name', 'change', 'message'),
     [
         ('lists/splits/val.txt', None, r'val\.txt: no such list'),
-        ('lists/splits/val.txt', 'M005_081\n', r"val\.txt: 'M005_081' is not"),
+        ('lists/splits/val.txt', 'M005_081\n', r"line 1: 'M005_081' is not"),
         ('lists/splits/val.txt', '054_W001\n', r'054_W001 stands in train'),
         (meta_file, None, "no such file; .* reals='clean'"),
         (meta_file, '953_W001.mp4 XX:5\n', 'line 1: unknown distortion XX:5'),
@@ -314,3 +318,14 @@ def test_what_is_absent_or_malformed_is_named(
 def test_a_wrong_option_is_answered_by_the_right_ones(root, ffpp, option):
     with pytest.raises(ValueError, match=f"unknown {option} 'all'; use one"):
         list_videos(root, ffpp=ffpp, **{option: 'all'})
+
+
+def test_an_odd_line_of_a_list_is_left_out_and_named(root, ffpp):
+    options = dict(ffpp=ffpp, protocol='official')
+    videos, _ = list_with_notes('dfo', root, options)
+    with open(root / 'lists/splits/val.txt', 'a') as file:
+        file.write('M005_081\n')
+    again, notes = list_with_notes('dfo', root, options)
+    assert again == videos
+    assert notes[-1].startswith('1 line that cannot be read: lists/splits/val')
+    assert notes[-1].endswith(': M005_081')

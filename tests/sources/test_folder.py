@@ -58,9 +58,9 @@ def test_links_that_lead_out_are_not_followed_and_named(touch, tmp_path):
     (root / 'real/d.mp4').symlink_to('../fake/swap/b.mp4')
     videos, notes = list_with_notes('folder', root, {})
     assert [v.video_id for v in videos] == ['real/c', 'fake/swap/b']
-    assert [note for note in notes if 'links lead out' in note] == [
-        '3 links lead out of their folder of the set and are not followed '
-        '(copy there what they lead to): fake/Deepfakes, real/d.mp4, real/up'
+    assert [note for note in notes if 'links' in note] == [
+        '3 links to outside a folder of the set, not followed '
+        '(copy there what is linked): fake/Deepfakes, real/d.mp4, real/up'
     ]
 
 
@@ -103,4 +103,4 @@ def test_every_file_is_read_or_named(touch):
     root = touch('real/a.mp4', 'real/b.MTS', 'real/c.3gp', 'fake/d.txt')
     videos, notes = list_with_notes('folder', root, {})
     assert len(videos) == 3
-    assert '1 files have no name of a video: fake/d.txt' in notes
+    assert '1 file without a name of a video: fake/d.txt' in notes

@@ -94,8 +94,8 @@ def test_an_odd_name_is_left_out_and_named(tree, source, name):
     again, more = list_with_notes(source, root, options)
     assert again == videos
     (added,) = {*more} - {*notes}
-    assert added.startswith('1 names are ')
-    assert '(rename them): ' in added
+    assert added.startswith('1 name not ')
+    assert '(to be renamed): ' in added
     assert added.isprintable()
     added.encode('utf-8')
 
@@ -107,7 +107,7 @@ def test_an_odd_entry_of_a_list_is_left_out_and_named(tree):
     path.write_text(json.dumps({name: {'label': 'FAKE'} for name in names}))
     videos, notes = list_with_notes('dfdc', root, {})
     assert [video.path.name for video in videos] == ['a.mp4']
-    assert '2 names are not UTF-8' in notes[-1]
+    assert '2 names not in UTF-8' in notes[-1]
 
 
 def test_an_entry_that_leads_out_of_the_folder_is_refused(tree):
@@ -126,7 +126,7 @@ def test_an_odd_folder_in_an_archive_is_left_out_and_named(tree, tmp_path):
     (root / 'real_train' / os.fsdecode(b'\xff.tar')).touch()
     videos, notes = list_with_notes('wilddeepfake', root, {})
     assert 'real_train/2/c' in [video.video_id for video in videos]
-    assert notes[-1].startswith('2 names are not UTF-8')
+    assert notes[-1].startswith('2 names not in UTF-8')
     assert notes[-1].endswith(r'real_train/2/a\nb, real_train/\udcff.tar')
 
 
@@ -135,4 +135,4 @@ def test_a_file_of_deeperforensics_with_another_name_is_named(tree, touch):
     touch('manipulated_videos/end_to_end/notes.mp4')
     videos, notes = list_with_notes('dfo', root, {'ffpp': root})
     assert len(videos) == 3
-    assert notes[-1].startswith('1 names are no <target>_<actor>.mp4')
+    assert notes[-1].startswith('1 name other than <target>_<actor>.mp4')

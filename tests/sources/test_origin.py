@@ -55,7 +55,13 @@ def test_made_up_videos_among_others_are_told(touch, tmp_path):
     assert read_origins([*made, *other]) == {'test': f'in part {MADE_UP}'}
 
 
-@pytest.mark.parametrize('content', ['{', '[]', '{"origin": {"test": 1}}'])
+@pytest.mark.parametrize(
+    'content',
+    [
+        *('{', '[]', '{"origin": {"test": 1}}'),
+        pytest.param(f'{{"origin": {{"test": "{2000 * "x"}"}}}}', id='long'),
+    ],
+)
 def test_a_broken_origin_is_named_with_the_remedy(touch, tmp_path, content):
     touch('real/a.mp4')
     (tmp_path / 'origin.json').write_text(content)

@@ -60,8 +60,8 @@ def test_a_missing_and_an_empty_file_exit_with_1(main, ffpp, capsys):
     (fakes / '001_000.mp4').write_bytes(b'')
     assert main(['ffpp', str(ffpp)]) == 1
     out = capsys.readouterr().out
-    assert 'PROBLEM: 1 videos are missing: manipulated_seq' in out
-    assert 'PROBLEM: 1 videos are empty: manipulated_seq' in out
+    assert 'PROBLEM: 1 missing video: manipulated_seq' in out
+    assert 'PROBLEM: 1 empty video: manipulated_seq' in out
 
 
 def test_dfo_official_leaks_from_training_on_ffpp(main, ffpp, dfo, capsys):
@@ -124,4 +124,4 @@ def test_an_odd_name_is_a_note_in_one_line(main, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert all(line.isprintable() for line in lines)
     assert not any(line.startswith('PROBLEM') for line in lines)
-    assert [line for line in lines if line.startswith('note: 1 names are ')]
+    assert [line for line in lines if line.startswith('note: 1 name not ')]

@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import os
 import random
@@ -352,7 +353,7 @@ def test_odd_names_are_counted_and_left_out(main, tmp_path, capsys):
     chosen = ['--type', 'CS', '--level', '1', '--workers', '1']
     assert main([*arguments, *chosen]) == 0
     output = capsys.readouterr().out
-    assert '3 names are not UTF-8' in output
+    assert '3 names not in UTF-8' in output
     assert [line.split() for line in output.splitlines()[1:3]] == [
         ['written', '1'],
         ['total', '1'],
@@ -401,3 +402,25 @@ def test_made_up_videos_stay_made_up(main, videos, tmp_path, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == f'{tree / "sub"}: {origin}'
     assert (out / ORIGIN).read_bytes() == (tree / ORIGIN).read_bytes()
+
+
+def test_of_several_made_up_trees_all_stay_made_up(main, videos, tmp_path):
+    words = {'a': 'made-up videos of a', 'b': 'made-up videos of b'}
+    trees = {}
+    for name in (*words, 'real'):
+        trees[name] = write(tmp_path / name / f'{name}.mp4', scene(2)).parent
+    for name, text in words.items():
+        write_origin(trees[name], {'test': text})
+    chosen = ['--type', 'CS', '--level', '1', '--workers', '1']
+
+    def distort(out, *names):
+        inputs = [str(trees[name]) for name in names]
+        assert main([*inputs, str(tmp_path / out), *chosen]) == 0
+        return json.loads((tmp_path / out / ORIGIN).read_text())['origin']
+
+    both = 'made-up videos of a, and made-up videos of b'
+    assert distort('out', 'a', 'b') == {'test': both}
+    assert distort('out', 'a', 'b') == {'test': both}
+    assert distort('two', 'a') == {'test': words['a']}
+    assert distort('two', 'b') == {'test': both}
+    assert distort('part', 'a', 'real') == {'test': f'in part {words["a"]}'}

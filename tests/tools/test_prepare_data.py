@@ -209,8 +209,8 @@ def test_an_odd_name_is_counted_in_the_report_and_stops_nothing(
     assert main(['folder', str(root), str(out), '--workers', '1']) == 0
     report = read(out / 'report.json')
     assert report['total']['prepared'] == 1
-    (note,) = [n for n in report['notes'] if n.startswith('2 names are ')]
-    assert '(rename them): ' in note
+    (note,) = [n for n in report['notes'] if n.startswith('2 names not ')]
+    assert '(to be renamed): ' in note
     assert note.endswith(r'real/b\n\x1b[2J.mp4, real/\udcff.mp4')
     assert note in capsys.readouterr().out.splitlines()
 
