@@ -116,4 +116,4 @@ def test_parts_and_videos_without_a_label_are_named(touch):
     videos, notes = list_with_notes('dfdc', root, {})
     assert len(videos) == 1
     assert notes[-2].endswith('train/dfdc_train_part_1')
-    assert notes[-1].endswith('beside them: train/dfdc_train_part_0/b.mp4')
+    assert notes[-1].endswith('beside it: train/dfdc_train_part_0/b.mp4')
