@@ -12,7 +12,7 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(
     r"^__version__ = '(.+)'$",
-    (ROOT / 'gml_mmaction' / '__init__.py').read_text(encoding='utf-8'),
+    (ROOT / 'gml_mmaction' / 'version.py').read_text(encoding='utf-8'),
     re.MULTILINE,
 )[1]
 README = ROOT / 'README.md'

@@ -5,9 +5,8 @@ registers models, datasets, metrics and hooks in MMAction2's registries; it
 does nothing more. Configs name it in ``custom_imports``.
 """
 
-__version__ = '0.1.0'
-
 from . import host
+from .version import __version__
 
 host.give_home()
 if not host.diagnosing():  # the doctor has to run where nothing else does
@@ -15,4 +14,11 @@ if not host.diagnosing():  # the doctor has to run where nothing else does
 
     from . import datasets, engine, evaluation, models
 
-    __all__ = ['datasets', 'engine', 'evaluation', 'host', 'models']
+    __all__ = [
+        '__version__',
+        'datasets',
+        'engine',
+        'evaluation',
+        'host',
+        'models',
+    ]

@@ -23,13 +23,13 @@ from gml_mmaction.engine.provenance import PROVENANCE, check_records
 from gml_mmaction.engine.settings import inner_datasets
 from gml_mmaction.errors import CheckpointError, GMLError
 from gml_mmaction.evaluation.calibration import Calibration, read_calibration
-from gml_mmaction.evaluation.cross_data import file_sha256
 from gml_mmaction.evaluation.forgery_metric import VIDEO_RULES
 from gml_mmaction.explain.cam import cam_maps
 from gml_mmaction.explain.feature_maps import clue_maps, has_clue
 from gml_mmaction.faces import CropOptions
 from gml_mmaction.host.weights import check_weights
 from gml_mmaction.io.config_text import ConfigTextError, parse_config
+from gml_mmaction.io.files import file_sha256
 from gml_mmaction.io.text import nth, one_line, printable
 from gml_mmaction.video import Frames, Rates, Taken, at_rate, every
 

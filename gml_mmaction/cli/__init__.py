@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
         say('', 'gml COMMAND --help tells the options of each.')
         return
     if command == '--version':
-        from gml_mmaction import __version__
+        from gml_mmaction.version import __version__
 
         say(__version__)
         return

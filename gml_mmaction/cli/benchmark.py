@@ -25,7 +25,6 @@ from typing import Any
 
 import torch
 
-from gml_mmaction.evaluation.cross_data import markdown_table
 from gml_mmaction.explain.cost import (
     WAYS,
     Setting,
@@ -34,7 +33,7 @@ from gml_mmaction.explain.cost import (
     summarise,
 )
 from gml_mmaction.io.files import write_json, write_text
-from gml_mmaction.io.text import say
+from gml_mmaction.io.text import markdown_table, say
 from gml_mmaction.kernels import cpu as native
 
 from .common import CONFIGS, one_line_errors

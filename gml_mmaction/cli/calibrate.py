@@ -19,8 +19,7 @@ from gml_mmaction.evaluation.calibration import (
     calibrate,
     write_calibration,
 )
-from gml_mmaction.evaluation.cross_data import file_sha256
-from gml_mmaction.io.files import read_json
+from gml_mmaction.io.files import file_sha256, read_json
 from gml_mmaction.io.text import say
 
 from .common import one_line_errors

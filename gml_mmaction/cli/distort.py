@@ -25,7 +25,6 @@ from tqdm import tqdm
 
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import one_line, say
-from gml_mmaction.sources.files import noted
 from gml_mmaction.sources.origin import copy_origins, origin_words
 from gml_mmaction.video.distort_files import (
     CRF,
@@ -44,6 +43,7 @@ from gml_mmaction.video.distortions import (
     seed_of,
     write_meta,
 )
+from gml_mmaction.video.folders import noted
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -21,8 +21,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from gml_mmaction.engine.cross_data import find_target
 from gml_mmaction.engine.robustness import Sweep, write_results
-from gml_mmaction.evaluation.cross_data import find_target
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
 from gml_mmaction.video.distortions import LEVELS

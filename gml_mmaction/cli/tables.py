@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 
 from gml_mmaction.engine.config_check import change_settings, read_settings
-from gml_mmaction.evaluation.cross_data import file_sha256, target_facts
+from gml_mmaction.engine.cross_data import target_facts
 from gml_mmaction.evaluation.forgery_metric import ALL_LEVELS
 from gml_mmaction.evaluation.paper_tables import (
     SYSTEMS,
@@ -39,7 +39,12 @@ from gml_mmaction.evaluation.paper_tables import (
     needed_runs,
     table_rows,
 )
-from gml_mmaction.io.files import read_json, write_json, write_text
+from gml_mmaction.io.files import (
+    file_sha256,
+    read_json,
+    write_json,
+    write_text,
+)
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import printable, say
 from gml_mmaction.prepared.manifest import read_manifest

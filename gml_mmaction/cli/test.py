@@ -15,15 +15,15 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from gml_mmaction.engine.runner import build_runner
-from gml_mmaction.errors import CheckpointError
-from gml_mmaction.evaluation.cross_data import (
+from gml_mmaction.engine.cross_data import (
     Target,
     cross_table,
     cross_test,
     find_target,
     set_metric,
 )
+from gml_mmaction.engine.runner import build_runner
+from gml_mmaction.errors import CheckpointError
 from gml_mmaction.io.text import say
 
 from .common import add_run_options, one_line_errors, one_run, read_config

@@ -20,15 +20,14 @@ from typing import Any
 from mmengine.config import Config
 from tqdm import tqdm
 
-from gml_mmaction.evaluation.cross_data import (
-    Target,
-    TargetError,
-    file_sha256,
-    score_target,
-)
 from gml_mmaction.faces import CropOptions
 from gml_mmaction.io.fields import OBJECT, TEXT, check_fields, whole
-from gml_mmaction.io.files import read_json, write_json, write_text
+from gml_mmaction.io.files import (
+    file_sha256,
+    read_json,
+    write_json,
+    write_text,
+)
 from gml_mmaction.io.text import counted
 from gml_mmaction.prepared.manifest import read_manifest
 from gml_mmaction.prepared.prepare import prepare_videos
@@ -45,6 +44,8 @@ from gml_mmaction.visualization.robustness import (
     plot_robustness,
     robustness_table,
 )
+
+from .cross_data import Target, TargetError, score_target
 
 __all__ = [
     'Sweep',

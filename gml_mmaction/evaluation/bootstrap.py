@@ -33,9 +33,8 @@ from scipy.stats import binomtest
 
 from gml_mmaction.errors import GMLError
 from gml_mmaction.io.files import read_json
-from gml_mmaction.io.text import counted, printable
+from gml_mmaction.io.text import counted, markdown_table, printable
 
-from .cross_data import markdown_table
 from .forgery_metric import ALL_LEVELS, forgery_scores, split_frames
 
 __all__ = [

@@ -8,7 +8,7 @@ it concerns. Ours are of one level, ACC at 0.5 and AUC always side by side.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .cross_data import markdown_table
+from gml_mmaction.io.text import markdown_table
 
 __all__ = [
     'NOTES',

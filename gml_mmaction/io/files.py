@@ -3,6 +3,7 @@
 A run that is killed leaves the old file or the new one, never a part of one.
 """
 
+import hashlib
 import json
 import os
 import tempfile
@@ -12,7 +13,14 @@ from typing import Any
 
 from gml_mmaction.errors import GMLError
 
-__all__ = ['FileError', 'read_json', 'read_text', 'write_json', 'write_text']
+__all__ = [
+    'FileError',
+    'file_sha256',
+    'read_json',
+    'read_text',
+    'write_json',
+    'write_text',
+]
 
 
 class FileError(GMLError, ValueError):
@@ -106,3 +114,14 @@ def _lines(content: Mapping[str, Any]) -> str:
             text = '[\n' + ',\n'.join(items) + '\n]'
         parts.append(f'{json.dumps(key)}: {text}')
     return '{\n' + ',\n'.join(parts) + '\n}\n'
+
+
+def file_sha256(path: str | Path) -> str | None:
+    """SHA-256 of a file in hexadecimal; None for a URL or no file."""
+    if not Path(path).is_file():
+        return None
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -10,6 +10,7 @@ Importing this module needs nothing but the standard library.
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import TextIO
 
 __all__ = [
@@ -100,3 +101,29 @@ def counted(number: float, noun: str) -> str:
 def nth(number: int) -> str:
     """Which of several, behind 'every': 'one', '2nd', '3rd', '4th' and on."""
     return {1: 'one', 2: '2nd', 3: '3rd'}.get(number, f'{number}th')
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Align cells as a Markdown table, the first column to the left.
+
+    Args:
+        rows: The header first; all of one length.
+
+    Returns:
+        Lines, one more than rows.
+    """
+    rows = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = []
+    for row in rows:
+        first, *others = (
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths))
+        )
+        lines.append('| ' + ' | '.join([first, *others]) + ' |')
+    rule = [
+        '-' * widths[0],
+        *('-' * (width - 1) + ':' for width in widths[1:]),
+    ]
+    lines.insert(1, '| ' + ' | '.join(rule) + ' |')
+    return lines

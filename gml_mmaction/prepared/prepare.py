@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-import gml_mmaction
 from gml_mmaction.faces.options import CropOptions
 from gml_mmaction.io.fields import TEXT
 from gml_mmaction.io.files import write_json
@@ -40,6 +39,7 @@ from gml_mmaction.io.text import counted, printable
 from gml_mmaction.sources import LABELS, SPLITS, Video
 from gml_mmaction.sources.origin import read_origins
 from gml_mmaction.stack import require
+from gml_mmaction.version import __version__
 from gml_mmaction.video import Rates, rates_of
 from gml_mmaction.video.distortions import format_distortions, is_framewise
 
@@ -345,7 +345,7 @@ def _parameters(
             'av': require('av').__version__,
             'opencv': cv2.__version__,
             'numpy': np.__version__,
-            'gml_mmaction': gml_mmaction.__version__,
+            'gml_mmaction': __version__,
         },
     }
 

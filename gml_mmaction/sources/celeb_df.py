@@ -39,9 +39,14 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from gml_mmaction.io.fields import is_place
+from gml_mmaction.video.folders import (
+    check_folder,
+    read_lines,
+    video_files,
+    video_id,
+)
 
 from . import Notes, Video, register_source
-from .files import check_folder, read_lines, video_files, video_id
 
 __all__ = ['TEST_LIST', 'list_videos', 'read_test_list']
 

@@ -19,8 +19,14 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from gml_mmaction.video.folders import (
+    check_folder,
+    image_folders,
+    is_well_named,
+    video_id,
+)
+
 from . import Video, register_source
-from .files import check_folder, image_folders, is_well_named, video_id
 
 __all__ = ['DOMAINS', 'list_videos']
 

@@ -17,9 +17,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from gml_mmaction.video.folders import leave_out, video_files
+
 from . import Video, register_source
 from .ffpp import compression_folder
-from .files import leave_out, video_files
 
 __all__ = ['METHOD', 'list_videos']
 

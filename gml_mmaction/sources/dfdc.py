@@ -18,9 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from gml_mmaction.io.files import read_json, read_text
-
-from . import Video, register_source
-from .files import (
+from gml_mmaction.video.folders import (
     check_folder,
     check_listed,
     is_well_named,
@@ -28,6 +26,8 @@ from .files import (
     locate,
     video_files,
 )
+
+from . import Video, register_source
 
 __all__ = ['list_videos']
 

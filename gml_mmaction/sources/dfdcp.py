@@ -14,9 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from gml_mmaction.io.files import read_json
-
-from . import LABELS, Video, register_source
-from .files import (
+from gml_mmaction.video.folders import (
     check_folder,
     check_listed,
     leave_out,
@@ -24,6 +22,8 @@ from .files import (
     video_files,
     video_id,
 )
+
+from . import LABELS, Video, register_source
 
 __all__ = ['list_videos']
 

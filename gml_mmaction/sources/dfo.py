@@ -45,10 +45,10 @@ from typing import Literal, NamedTuple
 
 from gml_mmaction.io.text import counted
 from gml_mmaction.video.distortions import read_meta
+from gml_mmaction.video.folders import leave_out, read_lines, video_files
 
 from . import SPLITS, Video, register_source
 from .ffpp import read_splits, real_path
-from .files import leave_out, read_lines, video_files
 
 __all__ = ['CLEAN', 'META', 'SETTINGS', 'VARIANTS', 'list_videos']
 

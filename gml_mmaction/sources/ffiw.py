@@ -12,8 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from gml_mmaction.video.folders import (
+    check_folder,
+    locate,
+    video_files,
+    video_id,
+)
+
 from . import Video, register_source
-from .files import check_folder, locate, video_files, video_id
 
 __all__ = ['list_videos']
 

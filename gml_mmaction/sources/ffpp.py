@@ -19,9 +19,9 @@ from pathlib import Path
 
 from gml_mmaction.io.fields import is_place
 from gml_mmaction.io.files import read_json
+from gml_mmaction.video.folders import check_folder, is_well_named
 
 from . import SPLITS, Video, register_source
-from .files import check_folder, is_well_named
 
 __all__ = [
     'COMPRESSIONS',

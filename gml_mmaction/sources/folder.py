@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gml_mmaction.video.folders import check_folder, note_unread, video_files
+
 from . import LABELS, SPLITS, Video, register_source
-from .files import check_folder, note_unread, video_files
 
 __all__ = ['list_videos']
 

@@ -14,8 +14,9 @@ import typing
 from collections.abc import Sequence
 from pathlib import Path
 
+from gml_mmaction.video.folders import noted
+
 from . import Video, get_entry, get_source, known_sources
-from .files import noted
 
 __all__ = [
     'add_source_options',

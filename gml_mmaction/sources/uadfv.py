@@ -11,8 +11,9 @@ poses", ICASSP 2019).
 from collections.abc import Sequence
 from pathlib import Path
 
+from gml_mmaction.video.folders import check_folder, video_files, video_id
+
 from . import LABELS, Video, register_source
-from .files import check_folder, video_files, video_id
 
 __all__ = ['list_videos']
 

@@ -16,9 +16,13 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from gml_mmaction.io.text import counted
 from gml_mmaction.video.files import is_image
+from gml_mmaction.video.folders import (
+    check_folder,
+    image_folders,
+    is_well_named,
+)
 
 from . import LABELS, Video, register_source
-from .files import check_folder, image_folders, is_well_named
 
 __all__ = ['list_videos']
 

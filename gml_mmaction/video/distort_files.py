@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from gml_mmaction.io.pool import run_in_processes
-from gml_mmaction.sources.files import is_well_named, video_files
 from gml_mmaction.stack import require
 
 from . import VideoError, VideoReader, open_video
@@ -21,6 +20,7 @@ from .distortions import (
     write_h264,
 )
 from .files import VIDEO_SUFFIXES
+from .folders import is_well_named, video_files
 
 __all__ = [
     'CRF',

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gml_mmaction.evaluation.cross_data import markdown_table
-from gml_mmaction.io.text import figure_text, printable
+from gml_mmaction.io.text import figure_text, markdown_table, printable
 
 __all__ = ['Style', 'mean_scores', 'plot_robustness', 'robustness_table']
 

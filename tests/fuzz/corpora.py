@@ -118,9 +118,8 @@ def make_manifest(root):
 
 
 def read_manifests(root):
-    from gml_mmaction.engine import robustness
+    from gml_mmaction.engine import cross_data, robustness
     from gml_mmaction.engine.provenance import describe_training
-    from gml_mmaction.evaluation import cross_data
 
     data = root / 'data'
     cross_data.unscored_videos(data)

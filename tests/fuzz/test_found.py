@@ -18,8 +18,8 @@ from videos import numbered, write
 from gml_mmaction.errors import GMLError
 from gml_mmaction.host.safe_checkpoints import BrokenCheckpointError
 from gml_mmaction.sources import Video, get_source
-from gml_mmaction.sources.files import noted
 from gml_mmaction.video import VideoError, open_video
+from gml_mmaction.video.folders import noted
 
 
 def changed(change):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tiny import CONFIG, TINY, tiny_config, write_checkpoint
 
+from gml_mmaction.engine.cross_data import Target, score_target
 from gml_mmaction.engine.robustness import crops_note
-from gml_mmaction.evaluation.cross_data import Target, score_target
 from gml_mmaction.faces import CropOptions
 from gml_mmaction.prepared.prepare import prepare_videos
 from gml_mmaction.sources import Video

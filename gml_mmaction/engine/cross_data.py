@@ -9,7 +9,6 @@ the threshold of the validation set's equal error rate stand side by side.
 """
 
 import copy
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,25 +20,28 @@ from mmengine.dist import is_main_process
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from gml_mmaction.datasets import FaceClipDataset
-from gml_mmaction.engine.provenance import training_of
-from gml_mmaction.engine.runner import build_runner
-from gml_mmaction.engine.settings import inner_datasets
 from gml_mmaction.errors import GMLError
-from gml_mmaction.io.files import read_json, write_json, write_text
-from gml_mmaction.io.text import printable
+from gml_mmaction.evaluation.forgery_metric import LEVELS
+from gml_mmaction.io.files import (
+    file_sha256,
+    read_json,
+    write_json,
+    write_text,
+)
+from gml_mmaction.io.text import markdown_table, printable
 from gml_mmaction.prepared.manifest import read_manifest, read_report
 
-from .forgery_metric import LEVELS
+from .provenance import training_of
+from .runner import build_runner
+from .settings import inner_datasets
 
 __all__ = [
     'Target',
     'TargetError',
     'cross_table',
     'cross_test',
-    'file_sha256',
     'find_target',
     'leaked_videos',
-    'markdown_table',
     'score_target',
     'set_metric',
     'target_facts',
@@ -423,17 +425,6 @@ def _train_folders(cfg: Config) -> list[Path]:
     return [Path(folder) for folder in dict.fromkeys(folders) if folder]
 
 
-def file_sha256(path: str | Path) -> str | None:
-    """SHA-256 of a file in hexadecimal; None for a URL or no file."""
-    if not Path(path).is_file():
-        return None
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def cross_table(report: Mapping) -> str:
     """Lay the report of :func:`cross_test` out as Markdown.
 
@@ -495,29 +486,3 @@ def target_facts(target: Mapping) -> str:
     manifest = f'manifest {(target["manifest"] or "unknown")[:12]}'
     source = f'{target["name"]}: source {target["source"]}'
     return ', '.join([source, *facts, manifest, target['folder']])
-
-
-def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align cells as a Markdown table, the first column to the left.
-
-    Args:
-        rows: The header first; all of one length.
-
-    Returns:
-        Lines, one more than rows.
-    """
-    rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = []
-    for row in rows:
-        first, *others = (
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths))
-        )
-        lines.append('| ' + ' | '.join([first, *others]) + ' |')
-    rule = [
-        '-' * widths[0],
-        *('-' * (width - 1) + ':' for width in widths[1:]),
-    ]
-    lines.insert(1, '| ' + ' | '.join(rule) + ' |')
-    return lines

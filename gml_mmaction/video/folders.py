@@ -16,7 +16,8 @@ from typing import TypeVar
 from gml_mmaction.io.fields import is_place
 from gml_mmaction.io.files import read_text
 from gml_mmaction.io.text import counted, printable
-from gml_mmaction.video.files import VIDEO_SUFFIXES, is_image
+
+from .files import VIDEO_SUFFIXES, is_image
 
 __all__ = [
     'check_folder',

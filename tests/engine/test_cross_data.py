@@ -20,16 +20,16 @@ from tiny import (
     write_prepared,
 )
 
-from gml_mmaction.evaluation.cross_data import (
+from gml_mmaction.engine.cross_data import (
     Target,
     TargetError,
     cross_table,
     cross_test,
     find_target,
     leaked_videos,
-    markdown_table,
     score_target,
 )
+from gml_mmaction.io.text import markdown_table
 
 
 def videos(split, real, fakes, tracks=1):
@@ -284,9 +284,7 @@ def test_videos_of_the_config_are_those_of_the_same_folder_only(
         seen.append(cfg.test_dataloader.dataset)
         return Runner()
 
-    monkeypatch.setattr(
-        'gml_mmaction.evaluation.cross_data.build_runner', build
-    )
+    monkeypatch.setattr('gml_mmaction.engine.cross_data.build_runner', build)
     score_target(cfg, targets[0], {})
     assert ('video_root' in seen[0]) == own
 
@@ -349,7 +347,7 @@ def test_a_markdown_table_is_aligned():
 
 
 def test_a_checkpoint_elsewhere_has_no_hash(report):
-    from gml_mmaction.evaluation.cross_data import file_sha256
+    from gml_mmaction.io.files import file_sha256
 
     assert file_sha256('https://example.org/a.pth') is None
     assert Path(report['checkpoint']).is_file()
