@@ -1,5 +1,6 @@
 """A setting that cannot be is one line with its place; a bug is not."""
 
+import importlib.util
 import re
 
 import pytest
@@ -89,6 +90,11 @@ def test_an_unknown_scheduler_comes_with_those_that_are_known(data, tmp_path):
         ('train_dataloader.sampler.foo=1', r'one of dataset, seed, shuffle'),
         ('optim_wrapper.optimizer.momentum=1', r'AdamW has no .*lr'),
         ('optim_wrapper.clip_grad.max_nrm=1', r'Remedy: max_norm'),
+        ('optim_wrapper.paramwise_cfg.norm_decay=0', r'norm_decay_mult'),
+        (
+            'optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mul=1',
+            r'Remedy: lr_mult',
+        ),
         ('default_hooks.checkpoint.intervall=4', r'Remedy: interval'),
         ('train_cfg.max_epochs=3', r'Remedy: max_iters'),
         ('randomness.sed=1', r"unexpected keyword argument 'sed'"),
@@ -125,11 +131,41 @@ def test_a_keyword_that_is_not_taken_comes_with_those_that_are(
         ('optim_wrapper.optimizer.lr=-1', r'Invalid learning rate: -1'),
         ('optim_wrapper.optimizer.lr=abc', r"='abc'. Remedy: a number"),
         ('optim_wrapper.accumulative_counts=0', r'greater than or equal'),
+        (
+            'optim_wrapper.clip_grad.max_norm=-1',
+            r'=-1. Remedy: a number above',
+        ),
+        ('optim_wrapper.paramwise_cfg=3', r'=3. Remedy: an object'),
+        (
+            'optim_wrapper.paramwise_cfg.custom_keys=3',
+            r'=3. Remedy: an object',
+        ),
+        (
+            'optim_wrapper.paramwise_cfg.custom_keys.backbone=3',
+            r'=3. Remedy: an object',
+        ),
+        (
+            'optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=-1',
+            r'=-1. Remedy: a number, 0 or more',
+        ),
+        (
+            'optim_wrapper.paramwise_cfg.norm_decay_mult=nan',
+            r'=nan. Remedy: a number, 0 or more',
+        ),
+        ('auto_scale_lr.base_batch_size=0', r'=0. Remedy: a whole number'),
+        ('auto_scale_lr.base_batch_size=a', r"='a'. Remedy: a whole number"),
+        ('default_hooks.checkpoint.interval=a', r"='a'. Remedy: a whole"),
+        (f'{PIPELINE}.3.zoom=99', r'=99: use 0 to 3'),
         ('default_hooks.checkpoint.save_best=nix', r"='nix': .*video/auc"),
         ('val_evaluator.video_rule=sum', r"='sum': use one of"),
         ('val_dataloader.dataset.num_clips=0', r'=0: use 1 or more'),
         ('train_cfg.val_interval=0', r'a whole number from 1'),
         ('train_cfg.max_iters=many', r"='many'. Remedy: a whole number"),
+        ('randomness.seed=-1', r'=-1. Remedy: a whole number from 0 to 4294'),
+        ('randomness.seed=abc', r"='abc'. Remedy: a whole number"),
+        ('compile=yes', r"='yes'. Remedy: True, False or a dict"),
+        ('compile.backend=inductr', r"='inductr': .*Remedy: inductor"),
+        ('log_processor.num_digits=-3', r'=-3. Remedy: a whole number'),
         ('log_processor.window_size=x', r"='x'. Remedy: a whole number"),
         ('log_level=LOUD', r"^log_level='LOUD'"),
     ],
@@ -147,6 +183,62 @@ def test_of_two_parts_of_a_type_the_one_at_fault_is_named(data, tmp_path):
     option = 'val_dataloader.dataset.pipeline.1.size=0'
     text = refusal(changed(data, tmp_path, option))
     assert text == f'{option}: use 1 or more pixels'
+
+
+@pytest.mark.parametrize(
+    ('kind', 'key', 'value'),
+    [
+        ('StepLR', 'step_size', 0),
+        ('CosineAnnealingLR', 'T_max', 0),
+        ('MultiStepLR', 'milestones', ['a']),
+        ('OneCycleLR', 'total_steps', -1),
+    ],
+)
+def test_a_schedule_that_no_step_could_follow_is_named(
+    data, tmp_path, kind, key, value
+):
+    cfg = config(data, tmp_path)
+    cfg.param_scheduler = [{'type': kind, 'by_epoch': False, key: value}]
+    text = refusal(cfg)
+    assert text.startswith(f'param_scheduler.0.{key}={value!r}. Remedy: ')
+
+
+def test_a_training_with_nothing_left_to_do_prints_its_log(
+    data, tmp_path, capsys
+):
+    host.build_runner(config(data, tmp_path)).train()
+    capsys.readouterr()
+    cfg = config(data, tmp_path)
+    (newest,) = tmp_path.glob('iter_*.pth')
+    cfg.resume, cfg.load_from = True, str(newest)
+    cfg.experiment_name = 'again'  # loggers are kept by it
+    host.build_runner(cfg).train()
+    assert 'resumed epoch' in capsys.readouterr().out
+
+
+def test_a_statistic_of_the_log_that_is_none_is_named(data, tmp_path):
+    cfg = config(data, tmp_path)
+    item = dict(data_src='loss', log_name='a', method_name='avg')
+    cfg.log_processor.custom_cfg = [dict(item, window_size=2)]
+    assert re.match(
+        r"log_processor\.custom_cfg\.0\.method_name='avg': .*mean",
+        refusal(cfg),
+    )
+
+
+@pytest.mark.parametrize(
+    ('kind', 'package'),
+    [('ClearMLVisBackend', 'clearml'), ('WandbVisBackend', 'wandb')],
+)
+def test_a_place_for_logs_whose_package_is_not_there_names_it(
+    data, tmp_path, kind, package
+):
+    if importlib.util.find_spec(package):
+        pytest.skip(f'{package} is installed')
+    cfg = changed(data, tmp_path, f'visualizer.vis_backends.0.type={kind}')
+    text = refusal(cfg)
+    assert text.startswith('visualizer.vis_backends.0.type=')
+    assert text.endswith(f'Remedy: pip install {package}')
 
 
 def test_within_a_wrapper_the_place_goes_all_the_way(data, tmp_path):
@@ -304,6 +396,7 @@ def test_a_fault_while_training_keeps_its_traceback(
             'train_pipeline.1.size=3',
             r'Remedy: train_dataloader\.dataset\.pipeline\.1\.size$',
         ),
+        ("model.backbone=dict(type='X',width=1)", 'a key for each part'),
     ],
 )
 def test_an_option_that_is_none_is_one_line(option, line):

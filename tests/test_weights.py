@@ -100,6 +100,15 @@ def backbone():
     return cfg.model.backbone, MODELS
 
 
+def test_whole_numbers_that_a_network_reckons_with_do_not_fit():
+    settings, models = backbone()
+    model = models.build(settings)
+    state = model.state_dict()
+    state['conv1.weight'] = state['conv1.weight'].int()
+    with pytest.raises(CheckpointError, match=r'conv1\.weight of torch.int32'):
+        check_weights(model, state, 'a.pth')
+
+
 @pytest.mark.parametrize('prefix', ['', 'backbone.', 'model.', 'module.'])
 def test_a_backbone_starts_from_its_part_of_a_file(tmp_path, prefix):
     settings, models = backbone()

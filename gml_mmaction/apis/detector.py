@@ -47,6 +47,7 @@ HEATS = ('auto', 'clue', 'cam', 'none')
 SAVED = ('size', 'stride', 'image', 'quality', 'min_frames', 'upsample')
 SAVED += ('search_stride', 'check_stride', 'lost')
 
+ANOTHER = 'Remedy: give another checkpoint of tools/train.py'
 MOST_FRAMES = 512  # of a clip
 SLOW = (
     'In a video of far fewer frames a second, faces seem to move faster than '
@@ -174,8 +175,7 @@ class Detector:
             # no clip ever went through: its config does not fit itself
             raise DetectorError(
                 f'{self.checkpoint}: its network cannot take the clips that '
-                f'its config makes: {one_line(error):.300}. Remedy: give '
-                'another checkpoint'
+                f'its config makes: {one_line(error):.300}. {ANOTHER}'
             ) from error
         self._proven = True
         return result
@@ -347,15 +347,16 @@ def load_detector(
         detector = _make(path, loaded, device, threshold, calibrated)
         json.dumps(detector.facts, allow_nan=False)  # as each report has them
     except ConfigTextError as error:
-        raise DetectorError(f'{path}: its config was not read: {error}') from (
-            None
-        )
+        raise DetectorError(
+            f'{path}: its config was not read: {error}. {ANOTHER}'
+        ) from None
     except GMLError:
         raise
     except Exception as error:  # what a config asks for may raise anything
         raise DetectorError(
             f'{path}: its config or its records cannot be used by this '
-            f'version: {type(error).__name__}: {one_line(error):.300}'
+            f'version: {type(error).__name__}: {one_line(error):.300}. '
+            f'{ANOTHER}'
         ) from error
     return detector
 
@@ -392,7 +393,8 @@ def _make(
 def _load(path: Path) -> dict:
     if not path.is_file():
         raise DetectorError(
-            f'{path}: no such checkpoint; give a .pth file of tools/train.py'
+            f'{path}: no such checkpoint. Remedy: give a .pth file of '
+            'tools/train.py'
         )
     loaded = CheckpointLoader.load_checkpoint(
         str(path), 'cpu', logger='silent'
@@ -400,11 +402,12 @@ def _load(path: Path) -> dict:
     meta = loaded.get('meta') if isinstance(loaded, dict) else None
     if not isinstance(meta, dict) or not isinstance(meta.get('cfg'), str):
         raise DetectorError(
-            f'{path}: it carries no config, only weights; give a checkpoint '
-            'that tools/train.py saved'
+            f'{path}: it carries no config, only weights. {ANOTHER}'
         )
     if 'state_dict' not in loaded:
-        raise DetectorError(f'{path}: it carries no weights (state_dict)')
+        raise DetectorError(
+            f'{path}: it carries no weights (state_dict). {ANOTHER}'
+        )
     return loaded
 
 
@@ -425,7 +428,7 @@ def _check_pipeline(path: Path, cfg: Config) -> None:
         raise DetectorError(
             f'{path}: no detector of face forgeries: its test pipeline '
             f'({names:.300}) does not begin with ClipDecode and cut faces by '
-            "FaceCrop; give a checkpoint of this project's configs"
+            "FaceCrop. Remedy: give a checkpoint of this project's configs"
         )
 
 
@@ -469,7 +472,7 @@ def _build(path: Path, cfg: Config, loaded: Mapping) -> nn.Module:
     except Exception as error:  # what a config asks for may raise anything
         raise DetectorError(
             f'{path}: its network cannot be built by this version: '
-            f'{one_line(error):.300}'
+            f'{one_line(error):.300}. {ANOTHER}'
         ) from None
     return model
 
@@ -505,7 +508,7 @@ def _crop_options(
         options = CropOptions(**values, store=store, tracks='all')
     except (TypeError, ValueError) as error:
         raise DetectorError(
-            f'{path}: says that its crops were made with {error}'
+            f'{path}: says that its crops were made with {error}. {ANOTHER}'
         ) from None
     return options, clip_len
 
@@ -524,8 +527,7 @@ def _rates(path: Path, meta: Mapping) -> Rates | None:
         return Rates.from_record(rates)
     except ValueError as error:
         raise DetectorError(
-            f'{path}: says of its training {printable(str(error))}. Remedy: '
-            'give another checkpoint'
+            f'{path}: says of its training {printable(str(error))}. {ANOTHER}'
         ) from None
 
 

@@ -75,7 +75,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     if args.resume is not None:
         resume(cfg, args)
     start = cfg.get('load_from')
-    if start and '://' not in str(start) and not Path(start).is_file():
+    there = isinstance(start, str) and Path(start).is_file()
+    if start and '://' not in str(start) and not there:
         raise SettingError(
             f'load_from={str(start)!r}: no such file. Remedy: a .pth file, '
             'or None'

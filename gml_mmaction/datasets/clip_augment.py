@@ -21,6 +21,10 @@ class ClipAugment(BaseTransform):
         colour: A channel's gain is uniform in [1 - colour, 1 + colour].
         rotation: Degrees, uniform in [-rotation, rotation].
         zoom: The scale's logarithm is uniform in [-zoom, zoom].
+
+    Raises:
+        ValueError: One is out of its bounds: 0 to 3, to 1 (colour), to 180
+            (rotation).
     """
 
     def __init__(
@@ -30,6 +34,14 @@ class ClipAugment(BaseTransform):
         rotation: float = 0.0,
         zoom: float = 0.0,
     ) -> None:
+        for name, value, high in (
+            ('gamma', gamma, 3),
+            ('colour', colour, 1),
+            ('rotation', rotation, 180),
+            ('zoom', zoom, 3),  # OpenCV mirrors farther images for hours
+        ):
+            if not 0 <= value <= high:
+                raise ValueError(f'{name}={value}: use 0 to {high}')
         self.gamma = gamma
         self.colour = colour
         self.rotation = rotation

@@ -18,6 +18,7 @@ import difflib
 import dis
 import importlib
 import inspect
+import math
 import os
 import re
 import sys
@@ -28,7 +29,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gml_mmaction.errors import GMLError, SettingError
-from gml_mmaction.io.fields import Rule, whole
+from gml_mmaction.io.fields import OBJECT, Rule, list_of, one_of, whole
 from gml_mmaction.io.held import HeldOutput
 from gml_mmaction.io.text import one_line
 
@@ -52,6 +53,9 @@ FIRST = (
     'custom_hooks',
     'visualizer',
     'log_processor',
+    'auto_scale_lr',
+    'randomness',
+    'compile',
 )
 VALIDATION = ('val_cfg', 'val_dataloader', 'val_evaluator')
 PHASES = {
@@ -109,8 +113,33 @@ WITHOUT_TYPE = {
     'visualizer': 'Visualizer',
     'model_wrapper_cfg': 'MMDistributedDataParallel',
 }
+POSITIVE = Rule(
+    'a number above 0', lambda value: type(value) in (int, float) and value > 0
+)
+FACTOR = Rule(
+    'a number, 0 or more',
+    lambda value: type(value) in (int, float) and 0 <= value < math.inf,
+)
+# What MMEngine's own constructor of optimisers reads of paramwise_cfg.
+PARAMWISE = {
+    'custom_keys': OBJECT,
+    'bypass_duplicate': one_of(True, False),
+    **dict.fromkeys(('bias_lr_mult', 'dcn_offset_lr_mult'), FACTOR),
+    **dict.fromkeys(('bias_decay_mult', 'norm_decay_mult'), FACTOR),
+    **dict.fromkeys(('flat_decay_mult', 'dwconv_decay_mult'), FACTOR),
+}
+# Of a schedule, read when it steps.
+SCHEDULE = dict(
+    step_size=whole(1),
+    T_max=whole(1),
+    total_steps=whole(1),
+    milestones=list_of(whole(0)),
+)
+FACTORS = dict(lr_mult=FACTOR, decay_mult=FACTOR)
 COUNTS = {
-    'log_processor': {'window_size': whole(1)},
+    'auto_scale_lr': {'base_batch_size': whole(1)},
+    'randomness': {'seed': whole(0, 2**32 - 1)},
+    'log_processor': {'window_size': whole(1), 'num_digits': whole(0)},
     'train_cfg': {
         'max_iters': whole(1),
         'max_epochs': whole(1),
@@ -131,8 +160,15 @@ SIZES = (
     'clip_len',
     'frame_interval',
 )
-# What transforms of the host's import when they are used.
+# What of the host's is imported when it is used, not before.
 IMPORTS = {
+    'TensorboardVisBackend': 'tensorboard',
+    'WandbVisBackend': 'wandb',
+    'MLflowVisBackend': 'mlflow',
+    'ClearMLVisBackend': 'clearml',
+    'NeptuneVisBackend': 'neptune',
+    'DVCLiveVisBackend': 'dvclive',
+    'AimVisBackend': 'aim',
     'DecordInit': 'decord',
     'DecordDecode': 'decord',
     'PyAVInit': 'av',
@@ -140,6 +176,7 @@ IMPORTS = {
     'PIMSInit': 'pims',
     'OpenCVInit': 'cv2',
 }
+OWN_CONSTRUCTOR = 'DefaultOptimWrapperConstructor'
 BUILDER = 'mmengine.registry.build_functions'
 REPAIRS = 'gml_mmaction.host'
 HOST = ('mmengine', 'mmaction', 'mmcv', 'torch', 'numpy')
@@ -180,6 +217,10 @@ def check_config(cfg: Any, keys: Sequence[str]) -> None:
                 _check_count(part, key, name, rule)
             if key in LOADERS:
                 _check_loader(part, key)
+            elif key == 'compile':
+                _check_compile(part)
+            elif key not in REGISTRIES:
+                continue
             elif key == 'default_hooks' and isinstance(part, dict):
                 for name, hook in part.items():
                     _check(hook, f'{key}.{name}', 'HOOKS')
@@ -299,6 +340,11 @@ def _parse_value(text: str, option: str) -> Any:
 
     try:
         return DictAction._parse_iterable(text)
+    except RecursionError as error:  # of what Python could read
+        raise SettingError(
+            f'--cfg-options {option:.100}: not a value. Remedy: a key for '
+            'each part, as in model.backbone.width=0.5'
+        ) from error
     except (AssertionError, ValueError) as error:
         raise SettingError(
             f'--cfg-options {option:.100}: {one_line(error):.200}'
@@ -319,10 +365,23 @@ def _check_first(place: str, cfg: Any) -> None:
 
 def _check_count(part: Any, place: str, name: str, rule: Rule) -> None:
     if isinstance(part, dict) and name in part:
-        value = part[name]
-        if value is not None and not rule.holds(value):
+        _check_value(part[name], f'{place}.{name}', rule)
+
+
+def _check_compile(part: Any) -> None:
+    """Look at what the first iteration alone would read."""
+    if part is None or isinstance(part, bool):
+        return
+    _check_value(part, 'compile', Rule('True, False or a dict', OBJECT.holds))
+    backend = part.get('backend')
+    if isinstance(backend, str):
+        import torch._dynamo
+
+        known = torch._dynamo.list_backends(exclude_tags=())
+        if backend not in known:
             raise SettingError(
-                f'{place}.{name}={value!r:.60}. Remedy: {rule.words}'
+                f'compile.backend={backend!r}: there is none. '
+                f'Remedy: {suggest(backend, known)}'
             )
 
 
@@ -376,6 +435,11 @@ def _check_one(node: dict, place: str, registry: str) -> None:
             _check(value, f'{place}.{name}', inner)
     if registry == 'OPTIM_WRAPPERS':
         _check_optimising(node, place)
+    if registry == 'PARAM_SCHEDULERS':
+        for name, rule in SCHEDULE.items():
+            _check_count(node, place, name, rule)
+    if registry == 'LOG_PROCESSORS':
+        _check_statistics(node.get('custom_cfg'), f'{place}.custom_cfg')
 
 
 def _is_read_otherwise(place: str, registry: str) -> bool:
@@ -383,6 +447,21 @@ def _is_read_otherwise(place: str, registry: str) -> bool:
     return registry == 'WEIGHT_INITIALIZERS' or (
         registry == 'MODELS' and place.endswith('_cfg')
     )
+
+
+def _check_statistics(items: Any, place: str) -> None:
+    """Look at what the first line of the log alone would read."""
+    from mmengine.logging import HistoryBuffer
+
+    HistoryBuffer()  # the first to be made fills the table
+    known = HistoryBuffer._statistics_methods
+    for number, item in enumerate(items if isinstance(items, list) else ()):
+        name = item.get('method_name') if isinstance(item, dict) else None
+        if name is not None and name not in known:
+            raise SettingError(
+                f'{place}.{number}.method_name={name!r}: no such statistic. '
+                f'Remedy: {suggest(str(name), known)}'
+            )
 
 
 def _check_optimising(node: dict, place: str) -> None:
@@ -396,6 +475,8 @@ def _check_optimising(node: dict, place: str) -> None:
             'OPTIM_WRAPPER_CONSTRUCTORS',
             '.constructor',
         )
+    if node.get('constructor', OWN_CONSTRUCTOR) == OWN_CONSTRUCTOR:
+        _check_paramwise(node.get('paramwise_cfg'), f'{place}.paramwise_cfg')
     clip, place = node.get('clip_grad'), f'{place}.clip_grad'
     if not isinstance(clip, dict):
         return
@@ -408,6 +489,43 @@ def _check_optimising(node: dict, place: str) -> None:
     bound = dict(norm='max_norm', value='clip_value')[kind]
     if bound not in clip:
         raise SettingError(f'{place}.{bound} is missing. Remedy: give it')
+    # with a bound below 0 the training climbs
+    _check_value(clip[bound], f'{place}.{bound}', POSITIVE)
+
+
+def _check_paramwise(node: Any, place: str) -> None:
+    """Look at what is known by its key alone; MMEngine passes over others."""
+    if node is None:
+        return
+    _check_rules(node, place, PARAMWISE)
+    for name, factors in (node.get('custom_keys') or {}).items():
+        inner = f'{place}.custom_keys.{name}'
+        _check_value(factors, inner, OBJECT)
+        for key in factors:
+            # others are the optimiser's own, as betas are
+            close = difflib.get_close_matches(key, FACTORS, 1, 0.8)
+            if key in FACTORS:
+                _check_value(factors[key], f'{inner}.{key}', FACTOR)
+            elif close:
+                raise SettingError(
+                    f'{inner}.{key}: no such setting. Remedy: {close[0]}'
+                )
+
+
+def _check_rules(node: Any, place: str, rules: dict[str, Rule]) -> None:
+    _check_value(node, place, OBJECT)
+    for name, value in node.items():
+        if name not in rules:
+            raise SettingError(
+                f'{place}.{name}: no such setting. '
+                f'Remedy: {suggest(name, rules)}'
+            )
+        _check_value(value, f'{place}.{name}', rules[name])
+
+
+def _check_value(value: Any, place: str, rule: Rule) -> None:
+    if value is not None and not rule.holds(value):
+        raise SettingError(f'{place}={value!r:.60}. Remedy: {rule.words}')
 
 
 def _find_class(
@@ -431,7 +549,7 @@ def _find_class(
         raise SettingError(f'{place}.type is missing. Remedy: give it')
     if not isinstance(kind, str):
         return kind if callable(kind) else None
-    if registry == 'TRANSFORMS' and kind in IMPORTS:
+    if registry in ('TRANSFORMS', 'VISBACKENDS') and kind in IMPORTS:
         _check_import(IMPORTS[kind], f'{place}.type={kind!r}')
     root = getattr(mmengine.registry, registry)
     scope = node.get('_scope_')
@@ -506,6 +624,8 @@ def _check_keywords(
     ]
     if is_open and _saves_checkpoints(built):
         is_open, names = False, _names_of_saving(built)
+        for kind in built.__mro__:
+            hints = {**_hints_of(kind), **hints}
     ours = str(built.__module__).startswith(__package__)
     for name, value in node.items():
         if name in ('type', '_scope_', *others):

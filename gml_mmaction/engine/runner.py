@@ -69,7 +69,9 @@ def _naming(
         if name == 'train':
             check_start(runner.model)
         with naming_settings(runner.cfg, keys, held):
-            return given(*args, **kwargs)
+            result = given(*args, **kwargs)
+        held.release()  # no iteration was left, no loop began
+        return result
 
     return run
 

@@ -116,7 +116,7 @@ def load_weights(model: Any, state: Mapping[str, Any]) -> Fit:
 
     PyTorch tells of no missing name where a shape differs.
     """
-    state = OrderedDict(state)
+    given, state = state, OrderedDict(state)
     missing, unexpected, misshapen = [], [], []
     lists = (missing, unexpected, misshapen)
     with warnings.catch_warnings():
@@ -126,7 +126,8 @@ def load_weights(model: Any, state: Mapping[str, Any]) -> Fit:
             module._load_from_state_dict(state, prefix, {}, True, *lists)
     missing = [name for name in missing if COUNTER not in name]
     for name, own in model.state_dict().items():
-        kind = state.get(name, own).dtype
+        # as the file has it: a network may reckon with what it loads
+        kind = given.get(name, state.get(name, own)).dtype
         if own.is_floating_point() and not kind.is_floating_point:
             misshapen.append(f'{name} of {kind}')  # PyTorch rounds in silence
     return Fit(missing, unexpected, misshapen)

@@ -198,6 +198,7 @@ def test_a_checkpoint_of_another_kind_gives_one_line(
         load_detector(path)
     assert str(path) in str(caught.value)
     assert '\n' not in str(caught.value)
+    assert '. Remedy: give ' in str(caught.value)
     assert not (tmp_path / 'ran').exists()
 
 
@@ -255,6 +256,10 @@ REFUSED = {
     'a network wider than its weights': (
         *('width=0.0625', 'width=8.0'),
         'do not fit the network',
+    ),
+    'a step that would take hours': (
+        *(CROP, CROP + "dict(type='ClipAugment', zoom=99),"),
+        'zoom=99: use 0 to 3. Remedy: ',
     ),
     'clips as long as a film': ('clip_len=8', 'clip_len=10000', 'clip_len'),
 }

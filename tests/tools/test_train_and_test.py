@@ -101,6 +101,16 @@ def train(crops, work_dir, *flags, more=(), **kwargs):
     )
 
 
+@pytest.mark.parametrize('start', ['3', 'nowhere.pth'])
+def test_a_start_that_is_no_file_is_one_line(tmp_path, start):
+    option = f'load_from={start}'
+    flags = '--work-dir', tmp_path, '--cfg-options', option
+    done = run(sys.executable, 'tools/train.py', CONFIG, *flags, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f'train.py: load_from={start!r}: no such file. ')
+
+
 def state_of(work_dir, iteration):
     """The weights of a checkpoint, by our own safe loader."""
     from mmengine.runner import CheckpointLoader
