@@ -206,13 +206,13 @@ def test_a_schedule_that_no_step_could_follow_is_named(
 def test_a_training_with_nothing_left_to_do_prints_its_log(
     data, tmp_path, capsys
 ):
-    host.build_runner(config(data, tmp_path)).train()
+    build_runner(config(data, tmp_path)).train()
     capsys.readouterr()
     cfg = config(data, tmp_path)
     (newest,) = tmp_path.glob('iter_*.pth')
     cfg.resume, cfg.load_from = True, str(newest)
     cfg.experiment_name = 'again'  # loggers are kept by it
-    host.build_runner(cfg).train()
+    build_runner(cfg).train()
     assert 'resumed epoch' in capsys.readouterr().out
 
 
