@@ -102,9 +102,13 @@ class Frames:
         slack = end / count / 2
         if not -slack <= seconds <= end + slack:
             return -1 if seconds < 0 else count + 1
-        return min(
-            range(count), key=lambda i: abs(self.seconds_at(i) - seconds)
-        )
+
+        def distance(index: int) -> float:
+            at = self.seconds_at(index)
+            assert at is not None  # as that of the end is
+            return abs(at - seconds)
+
+        return min(range(count), key=distance)
 
     def _enter(self, index: int) -> np.ndarray | None:
         return self._read(index) if index < self.num_frames else None
