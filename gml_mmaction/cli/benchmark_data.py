@@ -274,7 +274,7 @@ def draw_frames(seed: int, num_frames: int) -> Iterator[np.ndarray]:
 
 def write_mpeg4(path: str, frames: Iterator[np.ndarray]) -> None:
     """Write frames as MPEG-4 by OpenCV."""
-    code = cv2.VideoWriter_fourcc(*'mp4v')
+    code = cv2.VideoWriter.fourcc(*'mp4v')
     writer = cv2.VideoWriter(path, code, FPS, (640, 480))
     for frame in frames:
         writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))

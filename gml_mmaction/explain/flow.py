@@ -30,7 +30,7 @@ def optical_flow(frame: np.ndarray, next_frame: np.ndarray) -> np.ndarray:
         cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         for image in (frame, next_frame)
     ]
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return dis.calc(*grey, None)
 
 
