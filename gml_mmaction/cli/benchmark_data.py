@@ -115,12 +115,12 @@ def measure(
     Returns:
         Seconds of each round, by what was done and number of processes.
     """
-    times = {}
+    times: dict[tuple[str, int], list[float]] = {}
     for round_ in range(rounds + 1):
         for number in workers:
             out = scratch / f'{round_}-{number}'
             (out / '.partial').mkdir(parents=True)
-            works = {
+            works: dict[str, tuple[Callable[[Any], Any], Sequence]] = {
                 'decode': (functools.partial(decode, options.stride), videos),
                 'prepare': (prepare_video, make_jobs(videos, out, options)),
             }
@@ -240,9 +240,10 @@ def count_frames(path: Path) -> int:
 def make_videos(folder: Path, count: int, num_frames: int) -> list[Path]:
     """Write videos by x264, or by OpenCV as MPEG-4 if PyAV is missing."""
     folder.mkdir(parents=True)
-    write = functools.partial(write_h264, fps=FPS, crf=CRF)
+    write: Callable[[str, Iterator[np.ndarray]], None]
     try:
         require('av')
+        write = functools.partial(write_h264, fps=FPS, crf=CRF)
     except ImportError as error:
         say(f'MPEG-4 instead of H.264: {error}')
         write = write_mpeg4

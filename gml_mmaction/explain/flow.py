@@ -31,7 +31,8 @@ def optical_flow(frame: np.ndarray, next_frame: np.ndarray) -> np.ndarray:
         for image in (frame, next_frame)
     ]
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return dis.calc(*grey, None)
+    # None: no flow to start from
+    return dis.calc(grey[0], grey[1], None)  # type: ignore[call-overload]
 
 
 def draw_flow(

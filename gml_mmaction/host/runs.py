@@ -10,7 +10,7 @@ from typing import Any
 
 from gml_mmaction.io.text import printable_lines
 
-from .workaround import Workaround, folder_of
+from .workaround import Workaround, folder_of, mark
 
 
 def resume_without_reading() -> None:
@@ -25,7 +25,7 @@ def resume_without_reading() -> None:
     from mmengine.runner import IterBasedTrainLoop
 
     reads = IterBasedTrainLoop.run
-    if hasattr(reads, 'preceded_by'):
+    if hasattr(reads, 'repaired_by'):
         return
 
     @functools.wraps(reads)
@@ -38,7 +38,7 @@ def resume_without_reading() -> None:
         )
         return reads(self)
 
-    run.preceded_by = skip_batches
+    mark(run, __name__)
     IterBasedTrainLoop.run = run
 
 
@@ -88,11 +88,11 @@ def with_seeded_draws(given: Callable) -> Callable:
         with seeded(idx.seed, idx.number):
             return given(self, int(idx))
 
-    getitem.repaired_by = __name__
+    mark(getitem, __name__)
     return getitem
 
 
-def _data_sets() -> tuple[type, ...]:
+def _data_sets() -> tuple[Any, ...]:
     from mmengine import dataset
 
     return (
@@ -132,7 +132,7 @@ def write_files_whole() -> None:
             partial.unlink(missing_ok=True)
             raise
 
-    put.repaired_by = __name__
+    mark(put, __name__)
     LocalBackend.put = put
 
 
@@ -160,7 +160,7 @@ def log_readably() -> None:
                     encoding='utf-8', errors='backslashreplace'
                 )
 
-    init.repaired_by = __name__
+    mark(init, __name__)
     MMLogger.__init__ = init
 
 
