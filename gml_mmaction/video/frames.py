@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -146,7 +146,9 @@ class ArrayFrames(Frames):
         return self._array[index]
 
 
-def prefetch(iterator: Iterable[Item], depth: int = 4) -> Iterator[Item]:
+def prefetch(
+    iterator: Iterable[Item], depth: int = 4
+) -> Generator[Item, None, None]:
     """Yield what ``iterator`` yields; a thread works up to ``depth`` ahead.
 
     Of use where the iterator waits or releases Python's lock, as decord and
