@@ -8,9 +8,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gml_mmaction.io.text import printable_lines
+from gml_mmaction.errors import GMLError
+from gml_mmaction.io.text import one_line, printable, printable_lines
 
 from .workaround import Workaround, folder_of, mark
+
+# The host's steps that open and decode videos.
+READERS = (
+    *('DecordInit', 'DecordDecode'),
+    *('PyAVInit', 'PyAVDecode'),
+    *('OpenCVInit', 'OpenCVDecode'),
+)
+
+
+class UnreadError(GMLError, ValueError):
+    """A video that MMAction2's own readers cannot read."""
 
 
 def resume_without_reading() -> None:
@@ -136,6 +148,46 @@ def write_files_whole() -> None:
     LocalBackend.put = put
 
 
+def name_unread_videos() -> None:
+    """Let the host's readers of videos name the file that they cannot read.
+
+    Upstream: decord says 'Error reading 1800 bytes...'; no report upstream
+    is known to us.
+    """
+    from mmaction.datasets import transforms
+
+    for name in READERS:
+        kind = getattr(transforms, name)
+        if not hasattr(kind.transform, 'repaired_by'):
+            kind.transform = with_named_video(kind.transform)
+
+
+def with_named_video(given: Callable) -> Callable:
+    """``transform`` of a step that reads ``results['filename']``.
+
+    Raises:
+        UnreadError: In place of what a decoder raises.
+    """
+
+    @functools.wraps(given)
+    def transform(self: Any, results: dict) -> Any:
+        path = results.get('filename')
+        try:
+            return given(self, results)
+        except (GMLError, ImportError, FileNotFoundError):
+            raise
+        except Exception as error:  # decoders raise what they like
+            raise UnreadError(
+                f'{printable(path)} cannot be read by '
+                f'{type(self).__name__} ({one_line(error):.200}). Remedy: '
+                'take it out of the list, or convert it: ffmpeg -i IN -c:v '
+                'libx264 -crf 12 OUT.mp4'
+            ) from error
+
+    transform.repaired_by = __name__
+    return transform
+
+
 def log_readably() -> None:
     """Let logs be UTF-8 in any locale, and hold no control characters.
 
@@ -186,6 +238,10 @@ def _why_whole_files() -> str:
     return 'the installed MMEngine writes files in place' if in_place else ''
 
 
+def _why_names() -> str:
+    return "MMAction2's readers do not name the video"
+
+
 def _why_logs() -> str:
     return 'MMEngine logs names and texts of files as they are'
 
@@ -208,6 +264,12 @@ WORKAROUNDS = (
         'mmengine/fileio/backends/local_backend.py, LocalBackend.put',
         _why_whole_files,
         write_files_whole,
+    ),
+    Workaround(
+        'videos that cannot be read, without their names',
+        'mmaction/datasets/transforms/loading.py, DecordInit',
+        _why_names,
+        name_unread_videos,
     ),
     Workaround(
         'logs in the encoding of the locale, with control characters',
