@@ -184,7 +184,7 @@ def with_named_video(given: Callable) -> Callable:
                 'libx264 -crf 12 OUT.mp4'
             ) from error
 
-    transform.repaired_by = __name__
+    mark(transform, __name__)
     return transform
 
 
