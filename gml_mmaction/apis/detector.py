@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import torch
 from mmaction.registry import MODELS, TRANSFORMS
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
+from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
-from torch import nn
 
 from gml_mmaction.datasets.clip_transforms import FaceCrop
 from gml_mmaction.engine.provenance import PROVENANCE, check_records
@@ -44,8 +44,10 @@ from .allowed import (
 __all__ = ['Detector', 'DetectorError', 'Threshold', 'load_detector']
 
 HEATS = ('auto', 'clue', 'cam', 'none')
-SAVED = ('size', 'stride', 'image', 'quality', 'min_frames', 'upsample')
-SAVED += ('search_stride', 'check_stride', 'lost')
+SAVED = (
+    *('size', 'stride', 'image', 'quality', 'min_frames', 'upsample'),
+    *('search_stride', 'check_stride', 'lost'),
+)
 
 ANOTHER = 'Remedy: give another checkpoint of tools/train.py'
 MOST_FRAMES = 512  # of a clip
@@ -92,7 +94,7 @@ class Detector:
             checkpoint does not say.
     """
 
-    model: nn.Module
+    model: BaseModel
     cfg: Config
     checkpoint: Path
     sha256: str
@@ -130,8 +132,9 @@ class Detector:
         quality = [cv2.IMWRITE_JPEG_QUALITY, self.crop_options.quality]
         bgr = cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
         _, data = cv2.imencode('.jpg', bgr, quality)
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        assert decoded is not None
+        return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
 
     def pack(self, clips: Sequence[Sequence[np.ndarray]]) -> dict:
         """Put clips through the config's test pipeline and collate them.
@@ -186,8 +189,8 @@ class Detector:
         if kind == 'none':
             with torch.inference_mode():
                 samples = self.model.test_step(data)
-            scores = [float(sample.pred_score[1]) for sample in samples]
-            return np.asarray(scores), None
+            fake = [float(sample.pred_score[1]) for sample in samples]
+            return np.asarray(fake), None
         maps_of = clue_maps if kind == 'clue' else cam_maps
         scores, maps = maps_of(self.model, data)
         return scores.cpu().double().numpy(), maps.cpu().numpy()
@@ -374,6 +377,7 @@ def _make(
     options, clip_len = _crop_options(path, cfg, loaded['meta'])
     _check_settings(path, cfg, clip_len)
     sha256 = file_sha256(path)
+    assert sha256 is not None  # the file was read
     calibration = read_calibration(path, sha256) if calibrated else None
     return Detector(
         model=_build(path, cfg, loaded).to(_device(device)).eval(),
@@ -411,7 +415,7 @@ def _load(path: Path) -> dict:
     return loaded
 
 
-def _dataset(cfg: Config) -> Mapping[str, Any]:
+def _dataset(cfg: Config) -> ConfigDict:
     """The test set's settings; a run may have a validation set alone.
 
     Of several the first's, for they are of one network.
@@ -461,7 +465,7 @@ def _check_settings(path: Path, cfg: Config, clip_len: int) -> None:
         ) from None
 
 
-def _build(path: Path, cfg: Config, loaded: Mapping) -> nn.Module:
+def _build(path: Path, cfg: Config, loaded: Mapping) -> BaseModel:
     """Build the network, once its weights are known to fit."""
     init_default_scope('mmaction')
     settings = Config(dict(model=without_files(cfg.model)))

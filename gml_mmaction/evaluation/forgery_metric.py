@@ -13,6 +13,7 @@ from mmaction.registry import METRICS
 from mmengine.dist import get_rank, get_world_size
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
+from numpy.typing import ArrayLike
 
 from gml_mmaction.errors import CheckpointError, SettingError
 from gml_mmaction.io.files import write_json
@@ -55,8 +56,8 @@ def equal_error_rate(
 
 
 def forgery_scores(
-    labels: Sequence[int],
-    scores: Sequence[float],
+    labels: ArrayLike,
+    scores: ArrayLike,
     threshold: float | None = None,
 ) -> dict[str, float | None]:
     """Scores of one level: AUC, ACC and balanced ACC at 0.5, EER, AP.
@@ -76,7 +77,9 @@ def forgery_scores(
     from sklearn import metrics  # slow to import
 
     labels, scores = np.asarray(labels), np.asarray(scores)
-    result = dict.fromkeys(SCORES if threshold is None else ALL_SCORES)
+    result: dict[str, float | None] = dict.fromkeys(
+        SCORES if threshold is None else ALL_SCORES
+    )
     both = len(np.unique(labels)) == 2
     for suffix, least in (('', 0.5), ('_val', threshold)):
         if least is None:
@@ -97,7 +100,7 @@ def forgery_scores(
     return result
 
 
-def merge_clips(clips: Sequence[dict], video_rule: str) -> list[dict]:
+def merge_clips(clips: Iterable[dict], video_rule: str) -> list[dict]:
     """One row a video: the largest of its tracks' scores.
 
     A track's score is that of its clips by ``video_rule``. A video is fake
@@ -152,7 +155,7 @@ def split_frames(clips: Iterable[dict]) -> list[dict]:
     ]
 
 
-def _grouped(rows: Sequence[dict], key: str) -> dict[Any, list[dict]]:
+def _grouped(rows: Iterable[dict], key: str) -> dict[Any, list[dict]]:
     groups: dict[Any, list[dict]] = {}
     for row in rows:
         groups.setdefault(row[key], []).append(row)
@@ -326,6 +329,7 @@ class ForgeryMetric(BaseMetric):
 
     def write_scores(self, levels: dict[str, list[dict]]) -> None:
         """Write ``scores_file``; videos and clips in order of their ids."""
+        assert self.scores_file is not None
         meta = self.dataset_meta or {}
         place = ('video_id', 'track', 'clip_index')
         write_json(

@@ -11,7 +11,7 @@ from typing import Any
 from gml_mmaction.errors import GMLError
 from gml_mmaction.io.text import one_line, printable, printable_lines
 
-from .workaround import Workaround, folder_of
+from .workaround import Workaround, folder_of, mark
 
 # The host's steps that open and decode videos.
 READERS = (
@@ -37,7 +37,7 @@ def resume_without_reading() -> None:
     from mmengine.runner import IterBasedTrainLoop
 
     reads = IterBasedTrainLoop.run
-    if hasattr(reads, 'preceded_by'):
+    if hasattr(reads, 'repaired_by'):
         return
 
     @functools.wraps(reads)
@@ -50,7 +50,7 @@ def resume_without_reading() -> None:
         )
         return reads(self)
 
-    run.preceded_by = skip_batches
+    mark(run, __name__)
     IterBasedTrainLoop.run = run
 
 
@@ -100,11 +100,11 @@ def with_seeded_draws(given: Callable) -> Callable:
         with seeded(idx.seed, idx.number):
             return given(self, int(idx))
 
-    getitem.repaired_by = __name__
+    mark(getitem, __name__)
     return getitem
 
 
-def _data_sets() -> tuple[type, ...]:
+def _data_sets() -> tuple[Any, ...]:
     from mmengine import dataset
 
     return (
@@ -144,7 +144,7 @@ def write_files_whole() -> None:
             partial.unlink(missing_ok=True)
             raise
 
-    put.repaired_by = __name__
+    mark(put, __name__)
     LocalBackend.put = put
 
 
@@ -184,7 +184,7 @@ def with_named_video(given: Callable) -> Callable:
                 'libx264 -crf 12 OUT.mp4'
             ) from error
 
-    transform.repaired_by = __name__
+    mark(transform, __name__)
     return transform
 
 
@@ -237,7 +237,7 @@ def log_readably() -> None:
                     encoding='utf-8', errors='backslashreplace'
                 )
 
-    init.repaired_by = __name__
+    mark(init, __name__)
     MMLogger.__init__ = init
 
 

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 # What the system calls by a number, of a path.
-_PATHS: dict[type[OSError], str] = {
+_PATHS: dict[type[BaseException], str] = {
     FileNotFoundError: 'no such file or folder. Remedy: a path that is there',
     FileExistsError: 'a file has this name. Remedy: another folder',
     NotADirectoryError: 'a part of it is a file. Remedy: another folder',

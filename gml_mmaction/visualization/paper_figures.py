@@ -8,7 +8,7 @@ Images are RGB, uint8, ``(H, W, 3)``; maps are ``(h, w)``, 0 or above.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -195,8 +195,8 @@ def draw_fig3(
 def draw_cam(
     clips: Sequence[FaceClip],
     scores: Sequence[float],
-    blended: Sequence[np.ndarray],
-    maps: Sequence[np.ndarray],
+    blended: Iterable[np.ndarray],
+    maps: Iterable[np.ndarray],
     out: str | Path,
     *,
     moments: Sequence[int],
@@ -226,7 +226,7 @@ def draw_cam(
 
 
 def _at(
-    moments: Sequence[int], clips: Sequence[Sequence[np.ndarray]]
+    moments: Sequence[int], clips: Iterable[Sequence[np.ndarray] | np.ndarray]
 ) -> list[np.ndarray]:
     return [clip[t] for clip in clips for t in moments]
 

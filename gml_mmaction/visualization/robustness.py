@@ -120,14 +120,14 @@ def plot_robustness(
     axis = figure.subplots()
     for kind in types:
         style = STYLES[kind]
-        points = [
+        points: list[tuple[int, float | None]] = [
             (level, scores[kind, level])
             for level in levels
             if scores.get((kind, level)) is not None
         ]
         label = f'{kind} {style.name}' + ('' if points else ' (none)')
         axis.plot(
-            *np.reshape(points, (-1, 2)).T,
+            *np.array(points, float).reshape(-1, 2).T,
             color=style.colour,
             marker=style.marker,
             label=label,
@@ -146,7 +146,9 @@ def plot_robustness(
     axis.set_ylim(top=min(axis.get_ylim()[1], 1.005))
     axis.grid(alpha=0.3)
     figure.suptitle(figure_text(title), fontsize='medium')
-    figure.legend(*axis.get_legend_handles_labels(), loc='outside right')
+    figure.legend(
+        *axis.get_legend_handles_labels(), loc='outside right center'
+    )
     figure.savefig(out, dpi=150)
     return Path(out)
 

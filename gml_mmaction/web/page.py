@@ -116,7 +116,7 @@ class Page:
         """Draw the body; returns what keeps it up to date."""
         if case is None:
             return _nothing
-        if stage == 'failed':
+        if stage == 'failed' and case.analysis is not None:
             alert(f'{case.name}: the analysis failed ({case.analysis.error})')
             return _nothing
         if stage == 'done':
