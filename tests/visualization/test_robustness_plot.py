@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from gml_mmaction.video.distortions import LEVELS
+from gml_mmaction.video.distortions import DEEPER_FORENSICS, LEVELS
 from gml_mmaction.visualization.robustness import (
     STYLES,
     mean_scores,
@@ -58,8 +58,8 @@ def test_the_table_has_a_row_a_type_and_says_why_a_number_is_missing():
     ]
 
 
-def test_every_type_of_distortion_has_a_colour_and_a_marker_of_its_own():
-    assert set(STYLES) == set(LEVELS)
+def test_every_type_of_the_data_set_has_a_colour_and_a_marker_of_its_own():
+    assert set(STYLES) == set(DEEPER_FORENSICS)
     assert len({style.colour for style in STYLES.values()}) == len(STYLES)
     assert len({style.marker for style in STYLES.values()}) == len(STYLES)
 
