@@ -11,7 +11,7 @@ Reads the prepared data of the README's section "Your data": DATA/ffpp, dfo,
 dfo_official, dfo_sing and cdf. Stopped and started again, it goes on: a
 training resumes at its newest checkpoint, what is done is not done again.
 ``--miniature`` makes small data of its own and takes the configs
-*-small_demo.py, so that everything can be tried on a CPU.
+``*-small_demo.py``, so that everything can be tried on a CPU.
 """
 
 import argparse

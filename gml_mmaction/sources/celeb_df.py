@@ -1,5 +1,7 @@
 """Celeb-DF v1, v2 and Celeb-DF++.
 
+Its tree::
+
     ROOT/Celeb-real/idA_NNNN.mp4
     ROOT/YouTube-real/NNNNN.mp4              (or Youtube-real)
     ROOT/Celeb-synthesis/idA_idB_NNNN.mp4    (v1, v2)

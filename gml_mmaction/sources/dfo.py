@@ -1,5 +1,7 @@
 """DeeperForensics-1.0 (DFO) and its real half, FaceForensics++'s targets.
 
+Its tree::
+
     ROOT/manipulated_videos/<variant>/<target>_<actor>.mp4   000_M101.mp4
     ROOT/lists/splits/{train,val,test}.txt        one fake's name a line
     ROOT/lists/manipulated_videos_distortions_meta/

@@ -1,5 +1,7 @@
 """FaceForensics++ in its official tree, whole or in parts.
 
+Its tree::
+
     ROOT/original_sequences/youtube/<compression>/videos/NNN.mp4
     ROOT/manipulated_sequences/<method>/<compression>/videos/AAA_BBB.mp4
     ROOT/splits/{train,val,test}.json      (or ROOT/, or a folder by name)

@@ -1,0 +1,67 @@
+"""Sphinx builds this folder to a site: ``make docs``."""
+
+import pkgutil
+from pathlib import Path
+
+import gml_mmaction
+
+project = 'GML for MMAction2'
+author = 'The authors of gml-mmaction'
+version = release = gml_mmaction.__version__
+
+extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
+exclude_patterns = ['_build']
+html_theme = 'alabaster'  # comes with Sphinx, loads nothing from elsewhere
+html_theme_options = {'page_width': '70em'}
+html_static_path = []
+html_show_sourcelink = False
+myst_heading_anchors = 3  # links to headings, as a forge has them
+
+autodoc_member_order = 'bysource'
+autodoc_typehints = 'none'  # the signature has them
+autodoc_default_options = {'members': True, 'ignore-module-all': True}
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+
+API = Path(__file__).parent / 'api'
+COMMANDS = ('cli', 'web')  # of these the modules alone are described
+
+
+def write_api_pages(app: object) -> None:
+    """Write a page for each package: its modules' docstrings."""
+    API.mkdir(exist_ok=True)
+    modules = [
+        module.name
+        for module in pkgutil.walk_packages(
+            gml_mmaction.__path__, 'gml_mmaction.'
+        )
+        if not module.name.endswith('__main__')
+    ]
+    pages = {}
+    for name in modules:
+        pages.setdefault(name.split('.')[1], []).append(name)
+    for page, names in pages.items():
+        lines = [page, '=' * len(page), '']
+        for name in names:
+            if len(names) > 1:
+                lines += [name, '-' * len(name), '']
+            lines += [f'.. automodule:: {name}']
+            lines += ['   :no-members:'] * (page in COMMANDS) + ['']
+        _write(API / f'{page}.rst', lines)
+    title = 'Modules'
+    tree = ['.. toctree::', '   :maxdepth: 2', '']
+    _write(
+        API / 'index.rst',
+        [title, '=' * len(title), '', *tree, *(f'   {p}' for p in pages), ''],
+    )
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    text = '\n'.join(lines)
+    if not path.is_file() or path.read_text(encoding='utf-8') != text:
+        path.write_text(text, encoding='utf-8')
+
+
+def setup(app: object) -> None:
+    """Called by Sphinx before it reads the pages."""
+    app.connect('builder-inited', write_api_pages)
