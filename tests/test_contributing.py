@@ -27,6 +27,12 @@ def files(title):
     )
 
 
+def brightness(path):
+    """Of each frame."""
+    with open_video(path) as video:
+        return np.array([frame.mean() for frame in video.frames()])
+
+
 def commands(title):
     blocks = re.findall(r'```bash\n(.*?)```', section(title), re.S)
     return ''.join(blocks).splitlines()
@@ -113,7 +119,7 @@ def test_a_distortion_is_one_file(desk, follow):
     assert len(meta) == 6
     assert all(line.endswith(' FL:5') for line in meta)
     clean, dark = (
-        np.array([frame.mean() for frame in open_video(path)])
+        brightness(path)
         for path in (
             desk / 'raw/studio/videos/a0.mp4',
             next((desk / 'flickering').rglob('a0.mp4')),
@@ -126,9 +132,7 @@ def test_a_distortion_is_one_file(desk, follow):
 
 
 @pytest.mark.parametrize('title', WALKS)
-def test_the_shown_files_are_in_the_style_of_the_project(
-    title, run_python, tmp_path
-):
+def test_the_shown_files_are_in_the_style_of_the_project(title):
     ((path, text),) = files(title)
     assert max(map(len, text.splitlines())) < 80
     compile(text, path, 'exec')

@@ -99,3 +99,11 @@ def test_the_plot_shows_all_lines_and_cuts_nothing(tmp_path):
         assert np.all(image == rgb, axis=-1).sum() > 50, colour
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     assert border.min() == 255
+
+
+def test_a_type_that_others_added_is_in_the_table_and_the_plot(tmp_path):
+    cells = [cell('FL', 1, 0.5), cell('GB', 1, 0.75)]
+    rows = robustness_table(CLEAN, cells).splitlines()
+    assert [row.split(' | ')[0] for row in rows[2:4]] == ['| GB blur', '| FL']
+    image = cv2.imread(str(plot_robustness(CLEAN, cells, tmp_path / 'a.png')))
+    assert image.shape[0] > 100
