@@ -421,12 +421,17 @@ def _dataset(cfg: Config) -> Mapping[str, Any]:
 
 
 def _check_pipeline(path: Path, cfg: Config) -> None:
-    dataset = _dataset(cfg)
-    steps = [step.get('type') for step in dataset.get('pipeline') or ()]
-    if steps[:1] != ['ClipDecode'] or FaceCrop.__name__ not in steps:
+    trained_on = (cfg.get('train_dataloader') or {}).get('dataset')
+    sets = {'test': [_dataset(cfg)]}
+    if trained_on:  # some train on whole frames and test on what they inherit
+        sets['training'] = inner_datasets(trained_on)
+    for what, dataset in ((k, one) for k, v in sets.items() for one in v):
+        steps = [step.get('type') for step in dataset.get('pipeline') or ()]
+        if steps[:1] == ['ClipDecode'] and FaceCrop.__name__ in steps:
+            continue
         names = printable(', '.join(map(str, steps)))
         raise DetectorError(
-            f'{path}: no detector of face forgeries: its test pipeline '
+            f'{path}: no detector of face forgeries: its {what} pipeline '
             f'({names:.300}) does not begin with ClipDecode and cut faces by '
             "FaceCrop. Remedy: give a checkpoint of this project's configs"
         )

@@ -626,7 +626,7 @@ def _check_keywords(
         is_open, names = False, _names_of_saving(built)
         for kind in built.__mro__:
             hints = {**_hints_of(kind), **hints}
-    ours = str(built.__module__).startswith(__package__)
+    ours = str(built.__module__).startswith('gml_mmaction.')
     for name, value in node.items():
         if name in ('type', '_scope_', *others):
             continue

@@ -188,7 +188,7 @@ def _run_here(
     """Work ``waiting`` off until the pool breaks."""
     in_flight = {}
     pool = ProcessPoolExecutor(
-        min(workers, len(waiting)), _context(), _start_worker
+        min(workers, len(waiting)), _context(function), _start_worker
     )
     try:
         _check(pool)
@@ -219,12 +219,12 @@ def _check(pool: ProcessPoolExecutor) -> None:
         ) from error
 
 
-def _context() -> multiprocessing.context.BaseContext:
-    """Processes that inherit no threads and import the package only once."""
+def _context(function: Callable) -> multiprocessing.context.BaseContext:
+    """Processes that inherit no threads; what they need is imported once."""
     if 'forkserver' not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context('spawn')
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload([__package__])
+    context.set_forkserver_preload([function.__module__])
     return context
 
 

@@ -22,14 +22,15 @@ from gml_mmaction.faces import crop, detect_faces, square_around
 from gml_mmaction.io.text import counted, figure_text
 from gml_mmaction.video import Frames, Taken, VideoError, open_video
 
+from .palette import FAKE, REAL
+
 __all__ = ['FaceClip', 'draw_cam', 'draw_fig1', 'draw_fig3', 'face_clip']
 
 SEARCH_STRIDE = 10  # frames; as in preparing data
 ZOOM = 3  # of arrows' pictures
-# Okabe and Ito's blue and vermilion.
 LABELS = {
-    0: ('real\n', '#0072B2'),
-    1: ('fake\n', '#D55E00'),
+    0: ('real\n', REAL),
+    1: ('fake\n', FAKE),
     None: ('', 'black'),
 }
 TITLES = {

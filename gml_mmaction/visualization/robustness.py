@@ -8,6 +8,8 @@ import numpy as np
 
 from gml_mmaction.io.text import figure_text, markdown_table, printable
 
+from . import palette
+
 __all__ = ['Style', 'mean_scores', 'plot_robustness', 'robustness_table']
 
 
@@ -19,16 +21,14 @@ class Style(NamedTuple):
     marker: str
 
 
-# Okabe and Ito's colours, which colour-blind people tell apart
-# (https://jfly.uni-koeln.de/color), without the yellow, pale on white.
 STYLES = {
-    'CS': Style('saturation', '#E69F00', 'o'),
-    'CC': Style('contrast', '#56B4E9', 's'),
-    'BW': Style('blocks', '#009E73', '^'),
-    'GNC': Style('noise', '#0072B2', 'D'),
-    'GB': Style('blur', '#D55E00', 'v'),
-    'JPEG': Style('pixelation', '#CC79A7', 'P'),
-    'VC': Style('compression', '#000000', 'X'),
+    'CS': Style('saturation', palette.ORANGE, 'o'),
+    'CC': Style('contrast', palette.SKY, 's'),
+    'BW': Style('blocks', palette.GREEN, '^'),
+    'GNC': Style('noise', palette.BLUE, 'D'),
+    'GB': Style('blur', palette.VERMILION, 'v'),
+    'JPEG': Style('pixelation', palette.PURPLE, 'P'),
+    'VC': Style('compression', palette.BLACK, 'X'),
 }
 OTHER = Style('', '#666666', 'd')  # of types that others have added
 
@@ -137,7 +137,7 @@ def plot_robustness(
     if clean['metrics']['video/auc'] is not None:
         axis.axhline(
             clean['metrics']['video/auc'],
-            color='#666666',
+            color=palette.GREY,
             linestyle='--',
             label='clean',
         )

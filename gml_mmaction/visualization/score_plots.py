@@ -19,6 +19,8 @@ from gml_mmaction.evaluation.bootstrap import (
 )
 from gml_mmaction.io.text import figure_text
 
+from .palette import COLOURS, FAKE, GREY, REAL
+
 __all__ = [
     'draw_histograms',
     'draw_methods',
@@ -27,22 +29,10 @@ __all__ = [
     'save_figures',
 ]
 
-# Okabe and Ito's colours, which colour-blind people tell apart
-# (https://jfly.uni-koeln.de/color), without the yellow, pale on white.
-COLOURS = (
-    '#0072B2',
-    '#D55E00',
-    '#009E73',
-    '#CC79A7',
-    '#E69F00',
-    '#56B4E9',
-    '#000000',
-)
 # For each round of the colours, of lines and of bars.
 DASHES = ('-', '--', '-.')
 HATCHES = ('', '///', '...')
-GREY = '#666666'
-CLASSES = (('real', '#0072B2'), ('fake', '#D55E00'))
+CLASSES = (('real', REAL), ('fake', FAKE))
 BINS = np.linspace(0, 1, 26)
 MOST_BANDS = 3  # more of them hide each other
 
