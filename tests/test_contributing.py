@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 from tiny import REPO
 
 from gml_mmaction.io.files import read_json
@@ -166,3 +167,36 @@ def test_one_file_alone_uses_dlib():
         )
     }
     assert users == {'detect.py'}
+
+
+def test_a_forge_runs_the_targets_that_a_developer_runs():
+    folder = REPO / '.github'
+    flow = yaml.safe_load((folder / 'workflows/check.yml').read_text())
+    targets = [
+        step['run'].removeprefix('make ')
+        for job in flow['jobs'].values()
+        for step in job['steps']
+        if 'run' in step
+    ]
+    assert targets == ['check', 'docs', 'test']
+    makefile = (REPO / 'Makefile').read_text()
+    for target in targets:
+        assert re.search(rf'^{target}: .*## ', makefile, re.M), target
+    pythons = flow['jobs']['test']['strategy']['matrix']['python']
+    assert pythons == ['3.10', '3.11', '3.12', '3.13']
+    for form in (folder / 'ISSUE_TEMPLATE').glob('*.yml'):
+        assert yaml.safe_load(form.read_text()), form.name
+
+
+def test_pre_commit_runs_what_make_lint_runs():
+    hooks = yaml.safe_load((REPO / '.pre-commit-config.yaml').read_text())
+    (repo,) = hooks['repos']
+    assert repo['repo'] == 'local', 'nothing is fetched'
+    entries = [hook['entry'] for hook in repo['hooks']]
+    lint = (REPO / 'Makefile').read_text().split('\nlint:')[1]
+    for command in ('ruff check', 'ruff format'):
+        assert f'$(BIN)/{command}' in lint
+        assert any(
+            entry.startswith(f'.venv/bin/{command}') for entry in entries
+        )
+    assert 'make --no-print-directory lint' in entries
