@@ -2,6 +2,7 @@
 
 import pkgutil
 from pathlib import Path
+from typing import Any
 
 import gml_mmaction
 
@@ -14,11 +15,13 @@ exclude_patterns = ['_build']
 html_theme = 'alabaster'  # comes with Sphinx, loads nothing from elsewhere
 html_theme_options = {'page_width': '70em'}
 html_static_path = []
+toc_object_entries = False
 html_show_sourcelink = False
 myst_heading_anchors = 3  # links to headings, as a forge has them
 
 autodoc_member_order = 'bysource'
-autodoc_typehints = 'none'  # the signature has them
+autodoc_inherit_docstrings = False
+autodoc_typehints_format = 'short'
 autodoc_default_options = {'members': True, 'ignore-module-all': True}
 napoleon_use_ivar = True
 napoleon_use_rtype = False
@@ -62,6 +65,14 @@ def _write(path: Path, lines: list[str]) -> None:
         path.write_text(text, encoding='utf-8')
 
 
-def setup(app: object) -> None:
+def is_alias(
+    app: object, what: str, name: str, item: object, skip: bool, _: object
+) -> bool | None:
+    """Leave out fields of named tuples, which their class describes."""
+    return True if type(item).__name__ == '_tuplegetter' else None
+
+
+def setup(app: Any) -> None:
     """Called by Sphinx before it reads the pages."""
+    app.connect('autodoc-skip-member', is_alias)
     app.connect('builder-inited', write_api_pages)
