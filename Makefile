@@ -89,8 +89,8 @@ audit: $(BIN)/python ## compare the pinned versions with known vulnerabilities
 clean: ## remove the environment, caches and build files
 	test ! -f $(VENV)/pyvenv.cfg || rm -rf $(VENV)
 	rm -rf .dist_test .pytest_cache .ruff_cache build dist *.egg-info
-	rm -rf docs/_build docs/api
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf docs/_build docs/api
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \

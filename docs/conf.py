@@ -72,7 +72,26 @@ def is_alias(
     return True if type(item).__name__ == '_tuplegetter' else None
 
 
+def mark_tree(
+    app: object, what: str, name: str, item: object, _: object, lines: list
+) -> None:
+    """Show the tree at the top of a source as it is, line by line."""
+    if what != 'module' or not name.startswith('gml_mmaction.sources.'):
+        return
+    marked, inside = [], False
+    for line in lines:
+        indented = line.startswith('    ')
+        if indented and not inside:
+            marked += ['', '::', '']
+        elif inside and line and not indented:
+            marked.append('')
+        inside = indented or (inside and not line)
+        marked.append(line)
+    lines[:] = marked
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx before it reads the pages."""
+    app.connect('autodoc-process-docstring', mark_tree)
     app.connect('autodoc-skip-member', is_alias)
     app.connect('builder-inited', write_api_pages)

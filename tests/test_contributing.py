@@ -200,3 +200,19 @@ def test_pre_commit_runs_what_make_lint_runs():
             entry.startswith(f'.venv/bin/{command}') for entry in entries
         )
     assert 'make --no-print-directory lint' in entries
+
+
+@pytest.mark.slow
+def test_the_shown_data_set_keeps_the_rules_of_all_sources(
+    project, run_python, monkeypatch
+):
+    for name in ('tests', 'pyproject.toml'):
+        (project / name).symlink_to(REPO / name)
+    monkeypatch.chdir(project)
+    done = run_python(
+        *('-m', 'pytest', '-q', '-p', 'no:cacheprovider'),
+        *('tests/sources/test_sources.py', '-k', 'studio'),
+        path=project,
+    )
+    assert done.returncode == 0, done.stdout
+    assert re.search(r'\b[3-9] passed', done.stdout), done.stdout

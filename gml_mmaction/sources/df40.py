@@ -1,7 +1,5 @@
 """DF40's processed download: face crops of fakes, by 31 methods.
 
-Its tree::
-
     ROOT/<method>/ff/<...>/<sequence>/NNN.png      from FaceForensics++
     ROOT/<method>/cdf/<...>/<sequence>/NNN.png     from Celeb-DF
     REALS/<...>/<sequence>/NNN.png                 a folder told by name

@@ -1,7 +1,5 @@
 """DeepFakeDetection (DFD), in FaceForensics++'s tree: a test set.
 
-Its tree::
-
     ROOT/original_sequences/actors/<compression>/videos/
         <actor>__<scene>.mp4
     ROOT/manipulated_sequences/DeepFakeDetection/<compression>/videos/

@@ -1,7 +1,5 @@
 """DeepFake Detection Challenge (DFDC), the full set.
 
-Its tree::
-
     ROOT/test/labels.csv                    filename,label with 1 = fake
     ROOT/test/<name>.mp4
     ROOT/train/dfdc_train_part_N/metadata.json       {"<name>.mp4":

@@ -1,7 +1,5 @@
 """DeepFake Detection Challenge, preview set (DFDCP).
 
-Its tree::
-
     ROOT/dataset.json      {"method_A/<...>/<name>.mp4":
         {"label": "real" or "fake", "set": "train" or "test", ...}, ...}
     ROOT/original_videos/<...>/<name>.mp4

@@ -1,7 +1,5 @@
 """FFIW (Face Forensics in the Wild): several faces in every frame.
 
-Its tree::
-
     ROOT/source/{train,val}/<name>.mp4         real
     ROOT/target/{train,val}/<name>.mp4         fake
     ROOT/target_mask/{train,val}/<name>.mp4    where the fakes are forged

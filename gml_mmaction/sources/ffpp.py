@@ -1,7 +1,5 @@
 """FaceForensics++ in its official tree, whole or in parts.
 
-Its tree::
-
     ROOT/original_sequences/youtube/<compression>/videos/NNN.mp4
     ROOT/manipulated_sequences/<method>/<compression>/videos/AAA_BBB.mp4
     ROOT/splits/{train,val,test}.json      (or ROOT/, or a folder by name)
@@ -162,7 +160,8 @@ def read_splits(
             pairs (training people in testing).
     """
     folder = _find_splits(Path(root), splits)
-    pairs, seen = {}, {}
+    pairs = {}
+    seen: dict[str, str] = {}
     for split in SPLITS:
         path = folder / f'{split}.json'
         pairs[split] = _read_pairs(path)

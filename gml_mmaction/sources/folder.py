@@ -1,10 +1,8 @@
 """Any folder of real and fake videos.
 
-Its tree::
-
     ROOT/real/<...>/<name>.mp4
     ROOT/fake/<...>/<name>.mp4             all for testing
-    or
+or
     ROOT/{train,val,test}/real/<...>/<name>.mp4
     ROOT/{train,val,test}/fake/<...>/<name>.mp4
 

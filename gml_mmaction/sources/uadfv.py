@@ -1,7 +1,5 @@
 """UADFV: 49 real videos and a fake of each.
 
-Its tree::
-
     ROOT/real/NNNN.mp4
     ROOT/fake/NNNN_fake.mp4
 

@@ -1,7 +1,5 @@
 """WildDeepfake: sequences of face images, in archives or unpacked.
 
-Its tree::
-
     ROOT/{real,fake}_{train,test}/N.tar.gz    with <...>/<sequence>/NNN.png,
         for instance 1/fake/131/1057.png in fake_train/1.tar.gz
 
