@@ -154,7 +154,7 @@ class Detector:
 
         Args:
             clips: As in :meth:`pack`.
-            heat: ``'clue'``: mean over channels of the forgery clues |F*|
+            heat: ``'clue'``: mean over channels of the forgery clues ``|F*|``
                 of the AD block (Sec. 2.3). ``'cam'``: Grad-CAM of the class
                 fake. ``'auto'``: the clue where the network has an AD block,
                 else the other. ``'none'``: nothing.

@@ -184,7 +184,7 @@ def calibrate(
 def expected_error(
     labels: np.ndarray, probabilities: np.ndarray, bins: int = 10
 ) -> float:
-    """Expected calibration error: |share of fakes - mean probability|.
+    """Expected calibration error: ``|share of fakes - mean probability|``.
 
     The mean over equally wide bins of the probability, weighted by the
     number of videos in them.

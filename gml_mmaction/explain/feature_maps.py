@@ -37,8 +37,8 @@ def has_clue(model: BaseModel) -> bool:
 def clue_maps(model: BaseModel, data: dict) -> tuple[Tensor, Tensor]:
     """P(fake) and the forgery clue F* of clips, from one forward pass.
 
-    The clue of a frame is the mean over channels of |F*|, the output of the
-    AD block (Sec. 2.3), which training holds near zero on real clips. The
+    The clue of a frame is the mean over channels of ``|F*|``, the output of
+    the AD block (Sec. 2.3), which training holds near zero on real clips. The
     model is left in evaluation mode.
 
     Paper: Fig. 3 shows "forgery clue" as a heat map and does not say how

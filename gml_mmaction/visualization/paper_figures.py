@@ -137,7 +137,7 @@ def draw_fig1(
     Paper: the first and third column are the flow of a fake and a real face;
     the second and fourth show "motion inconsistency", with no word on how.
     We show how far the flow of a pixel differs from the one before it,
-    |w_t - w_{t-1}|, which is what Eq. 2 does to features.
+    ``|w_t - w_{t-1}|``, which is what Eq. 2 does to features.
 
     Args:
         clips: Of consecutive frames, above all moments by one or more.

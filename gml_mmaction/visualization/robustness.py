@@ -30,6 +30,7 @@ STYLES = {
     'JPEG': Style('pixelation', palette.PURPLE, 'P'),
     'VC': Style('compression', palette.BLACK, 'X'),
 }
+OTHER = Style('', '#666666', 'd')  # of types that others have added
 
 
 def scores_of(cells: Sequence[Mapping]) -> dict[tuple[str, int], float | None]:
@@ -86,7 +87,7 @@ def robustness_table(
     rows = [['video AUC', *(f'level {level}' for level in levels), 'mean']]
     for kind in types:
         row = [scores.get((kind, level)) for level in levels]
-        name = f'{kind} {STYLES[kind].name}'
+        name = _name(kind)
         rows.append([name, *map(_text, [*row, means['by_type'][kind]])])
     by_level = [means['by_level'][level] for level in levels]
     rows.append(['mean', *map(_text, [*by_level, means['all']])])
@@ -119,13 +120,13 @@ def plot_robustness(
     figure = Figure(figsize=(7, 4), layout='constrained')
     axis = figure.subplots()
     for kind in types:
-        style = STYLES[kind]
+        style = STYLES.get(kind, OTHER)
         points: list[tuple[int, float | None]] = [
             (level, scores[kind, level])
             for level in levels
             if scores.get((kind, level)) is not None
         ]
-        label = f'{kind} {style.name}' + ('' if points else ' (none)')
+        label = _name(kind) + ('' if points else ' (none)')
         axis.plot(
             *np.array(points, float).reshape(-1, 2).T,
             color=style.colour,
@@ -156,7 +157,12 @@ def plot_robustness(
 def _axes(cells: Sequence[Mapping]) -> tuple[list[str], list[int]]:
     found = {cell['type'] for cell in cells}
     types = [kind for kind in STYLES if kind in found]
+    types += sorted(found.difference(types))
     return types, sorted({cell['level'] for cell in cells})
+
+
+def _name(kind: str) -> str:
+    return f'{kind} {STYLES.get(kind, OTHER).name}'.strip()
 
 
 def _text(score: float | None) -> str:

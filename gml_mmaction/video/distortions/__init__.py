@@ -1,4 +1,4 @@
-"""DeeperForensics-1.0's seven distortions at five levels, seeded.
+"""DeeperForensics-1.0's seven distortions at five levels, seeded; and others.
 
 A distortion is a pair (type, level). The parameters of :data:`LEVELS` and
 what is done with them follow the data set's own program
@@ -12,11 +12,16 @@ take it from (seed, index of the frame, position in the list), so that one
 frame alone comes out as it does in the whole video. Apply them to whole
 frames, before faces are cut out: their scale is that of the video.
 
+A further type is one module in this folder, with one function under
+:func:`register_distortion`.
+
 Frames are RGB, uint8, (H, W, 3), and are never changed in place.
 """
 
 import hashlib
+import importlib
 import itertools
+import pkgutil
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,6 +37,7 @@ from gml_mmaction.stack import require
 
 __all__ = [
     'BLOCKS_FROM',
+    'DEEPER_FORENSICS',
     'LEVELS',
     'VARIANTS',
     'Distortion',
@@ -49,6 +55,7 @@ __all__ = [
     'pixelate',
     'random_distortions',
     'read_meta',
+    'register_distortion',
     'saturation',
     'seed_of',
     'write_h264',
@@ -67,6 +74,7 @@ LEVELS: dict[str, tuple[float, ...]] = {
     'JPEG': (2, 3, 4, 5, 6),
     'VC': (30, 32, 35, 38, 40),
 }
+DEEPER_FORENSICS = tuple(LEVELS)  # before others are registered
 # The data set's distorted variants, without 'end_to_end_' before the name
 # and '_distortions' behind it.
 VARIANTS = (
@@ -243,7 +251,46 @@ _FRAMEWISE: dict[str, Callable[..., np.ndarray]] = {
     'GB': blur,
     'JPEG': pixelate,
 }
-_SEEDED = ('BW', 'GNC')
+_SEEDED = {'BW', 'GNC'}
+
+
+def register_distortion(
+    kind: str, levels: Sequence[float], *, seeded: bool = False
+) -> Callable[[Callable[..., np.ndarray]], Callable[..., np.ndarray]]:
+    """Make the decorated function a type of distortion that works on frames.
+
+    The function gets a frame, (H, W, 3), and the parameter of the level, and
+    returns a frame of the same shape.
+
+    Args:
+        kind: Letters and digits, as in meta files: ``'GB'``.
+        levels: The parameter at levels 1 to 5.
+        seeded: Whether the function draws: its third argument is then a
+            NumPy generator, another for each frame.
+
+    Raises:
+        ValueError: The type exists, its name has other characters, or there
+            are not five levels.
+    """
+    if kind in LEVELS or not re.fullmatch(r'[A-Za-z0-9]+', kind):
+        raise ValueError(
+            f'distortion {kind!r}: the name is taken, or not of letters and '
+            'digits alone; choose another'
+        )
+    if len(levels) != 5:
+        raise ValueError(
+            f'distortion {kind}: {len(levels)} levels; give the parameters '
+            'of levels 1 to 5'
+        )
+
+    def add(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+        LEVELS[kind] = tuple(levels)
+        _FRAMEWISE[kind] = function
+        if seeded:
+            _SEEDED.add(kind)
+        return function
+
+    return add
 
 
 def distort_frame(
@@ -356,7 +403,7 @@ def random_distortions(
         )
     word, _, number = variant.partition('_')
     count = int(number) if word == 'mix' else 1
-    kinds = rng.choice(list(LEVELS), count, replace=False)
+    kinds = rng.choice(DEEPER_FORENSICS, count, replace=False)
     if word == 'level':
         return ((str(kinds[0]), int(number)),)
     return tuple((str(kind), int(rng.integers(1, 6))) for kind in kinds)
@@ -552,3 +599,7 @@ def _rgb(planes: np.ndarray) -> np.ndarray:
 def _truncated(frame: np.ndarray) -> np.ndarray:
     """Cut off the digits of float values, as the data set's program does."""
     return frame.astype(np.uint8)
+
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f'{__name__}.{_module.name}')
