@@ -30,7 +30,7 @@ STYLES = {
     'JPEG': Style('pixelation', palette.PURPLE, 'P'),
     'VC': Style('compression', palette.BLACK, 'X'),
 }
-OTHER = Style('', '#666666', 'd')  # of types that others have added
+OTHER = Style('', palette.GREY, 'd')  # of types that others have added
 
 
 def scores_of(cells: Sequence[Mapping]) -> dict[tuple[str, int], float | None]:
