@@ -30,6 +30,7 @@ from gml_mmaction.faces import CropOptions
 from gml_mmaction.host.weights import check_weights
 from gml_mmaction.io.config_text import ConfigTextError, parse_config
 from gml_mmaction.io.files import file_sha256
+from gml_mmaction.io.records import as_json, to_record
 from gml_mmaction.io.text import nth, one_line, printable
 from gml_mmaction.video import Frames, Rates, Taken, at_rate, every
 
@@ -245,7 +246,7 @@ class Detector:
                 if key not in ('classes', 'root')
             },
             level=self.level,
-            rates=self.rates and self.rates._asdict(),
+            rates=self.rates and as_json(self.rates),
             threshold=dataclasses.asdict(self.threshold),
             calibration=calibration and calibration.facts,
             words=self.words,
@@ -524,7 +525,7 @@ def _rates(path: Path, meta: Mapping) -> Rates | None:
     if rates is None:
         return None
     try:
-        return Rates.from_record(rates)
+        return to_record(rates, Rates)
     except ValueError as error:
         raise DetectorError(
             f'{path}: says of its training {printable(str(error))}. {ANOTHER}'

@@ -20,7 +20,8 @@ from gml_mmaction.io.fields import (
     text,
     whole,
 )
-from gml_mmaction.prepared.manifest import read_manifest
+from gml_mmaction.io.records import as_json, to_record
+from gml_mmaction.prepared.manifest import Manifest, read_manifest
 from gml_mmaction.video import Rates, rates_of
 
 from .settings import inner_datasets
@@ -79,7 +80,7 @@ class ProvenanceHook(Hook):
         self._training = describe_training(runner.train_dataloader.dataset)
         rates = self._training.get('rates')
         if rates:
-            spread = Rates.from_record(rates)
+            spread = to_record(rates, Rates)
             runner.logger.info(f'Training crops: {spread} frames a second')
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -87,7 +88,7 @@ class ProvenanceHook(Hook):
         told = training_of(checkpoint, str(runner.cfg.get('load_from')))
         try:
             rates = told.get('rates')
-            self._trained_at = rates and Rates.from_record(rates)
+            self._trained_at = rates and to_record(rates, Rates)
         except ValueError:
             raise CheckpointError(
                 f'{runner.cfg.get("load_from")}: it says of its training what '
@@ -101,7 +102,7 @@ class ProvenanceHook(Hook):
             rates = getattr(dataset, 'metainfo', {}).get('rates')
             if not trained or not rates:
                 continue
-            here = Rates.from_record(rates)
+            here = to_record(rates, Rates)
             if not trained.near(here.median):
                 speed = 'fast' if here.median < trained.median else 'slow'
                 runner.logger.warning(
@@ -222,9 +223,13 @@ def describe_together(found: list[dict[str, Any]]) -> dict[str, Any]:
 def _joined_rates(found: list[dict | None]) -> dict[str, Any]:
     if None in found:
         return {}
-    low, median, high = zip(*map(Rates.from_record, found), strict=True)
-    joined = Rates(min(low), statistics.median_low(median), max(high))
-    return {'rates': joined._asdict()}
+    rates = [to_record(one, Rates) for one in found]
+    joined = Rates(
+        min(one.low for one in rates),
+        statistics.median_low(one.median for one in rates),
+        max(one.high for one in rates),
+    )
+    return {'rates': as_json(joined)}
 
 
 def describe_one(dataset: Any) -> dict[str, Any]:
@@ -235,24 +240,27 @@ def describe_one(dataset: Any) -> dict[str, Any]:
     manifest = read_manifest(folder or '')
     if manifest is None:
         return meta
-    videos = [v for v in manifest.pop('videos') if v['split'] == 'train']
-    videos = [video for video in videos if 'reason' not in video]
-    labels = Counter(video['label'] for video in videos)
-    manifest.pop('root', None)
-    manifest.pop('origin', None)  # of all splits; the annotation's is its own
+    videos = manifest.prepared('train')
+    labels = Counter(video.label for video in videos)
+    # of all splits; the annotation's is its own
+    apart = ('root', 'origin', *meta)
     return dict(
         meta,
-        **{key: value for key, value in manifest.items() if key not in meta},
+        **{k: v for k, v in manifest.parameters.items() if k not in apart},
         real_videos=labels[0],
         fake_videos=labels[1],
-        methods=sorted({v['method'] for v in videos if v['label']}),
-        **_rates(videos, manifest),
+        methods=sorted({video.method for video in videos if video.label}),
+        **_rates(manifest),
     )
 
 
-def _rates(videos: list[dict], manifest: dict) -> dict[str, Any]:
+def _rates(manifest: Manifest) -> dict[str, Any]:
     """The rates of the crops; of manifests before they held them, too."""
-    stride = manifest.get('stride') or 1
-    found = [v.get('rate') or (v.get('fps') or 0) / stride for v in videos]
-    rates = rates_of([rate for rate in found if rate])
-    return {'rates': rates._asdict()} if rates else {}
+    stride = manifest.stride or 1
+    rates = rates_of(
+        [
+            video.rate or (video.fps or 0) / stride
+            for video in manifest.prepared('train')
+        ]
+    )
+    return {'rates': as_json(rates)} if rates else {}

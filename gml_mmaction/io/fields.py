@@ -6,7 +6,6 @@ what a field must be; where it is something else, one line says so.
 
 import math
 from collections.abc import Callable, Mapping
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -51,8 +50,8 @@ def is_place(name: Any) -> bool:
     return (
         isinstance(name, str)
         and name.isprintable()
-        and bool(parts := PurePosixPath(name).parts)
-        and not PurePosixPath(name).is_absolute()
+        and not name.startswith('/')
+        and not {'', '.'}.issuperset(parts := name.split('/'))
         and '..' not in parts
         and all(len(part.encode()) <= 240 for part in parts)
         and len(name.encode()) <= 2000
@@ -62,7 +61,7 @@ def is_place(name: Any) -> bool:
 def _is_relative(value: Any) -> bool:
     return (
         TEXT.holds(value)
-        and not PurePosixPath(value).is_absolute()
+        and not value.startswith('/')
         and all(len(part.encode()) <= 255 for part in value.split('/'))
     )
 
