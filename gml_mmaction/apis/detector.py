@@ -19,7 +19,12 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 from gml_mmaction.datasets.clip_transforms import FaceCrop
-from gml_mmaction.engine.provenance import PROVENANCE, check_records
+from gml_mmaction.engine.provenance import (
+    PROVENANCE,
+    Training,
+    Validation,
+    read_records,
+)
 from gml_mmaction.engine.settings import inner_datasets
 from gml_mmaction.errors import CheckpointError, GMLError
 from gml_mmaction.evaluation.calibration import Calibration, read_calibration
@@ -224,8 +229,13 @@ class Detector:
         )
 
     @property
-    def training(self) -> Mapping[str, Any]:
-        """What the checkpoint says of its training data; may be empty."""
+    def training(self) -> Training:
+        """What the checkpoint says of its training data."""
+        return read_records(self.meta)[0]
+
+    @property
+    def _told(self) -> Mapping[str, Any]:
+        """The same and all else that it says, as it is saved."""
         told = self.meta.get(PROVENANCE, {}).get('training')
         return told or self.meta.get('dataset_meta') or {}
 
@@ -242,7 +252,7 @@ class Detector:
             f'{self.cfg.model.cls_head.type}',
             training={
                 key: value
-                for key, value in self.training.items()
+                for key, value in self._told.items()
                 if key not in ('classes', 'root')
             },
             level=self.level,
@@ -255,7 +265,7 @@ class Detector:
     @property
     def origin(self) -> str:
         """What the training data are, where they are made up; or ''."""
-        return printable(str(self.training.get('origin') or ''))
+        return printable(self.training.origin or '')
 
     @property
     def level(self) -> str:
@@ -301,16 +311,16 @@ class Detector:
 
     def _trained_on(self) -> str:
         training = self.training
-        source = training.get('source')
-        if not source:
+        if not training.source:
             return 'data that the checkpoint does not name'
         named = ' by name' if self.origin else ''
-        text = f'data of source {source}{named} ({_options(training)})'
-        if 'real_videos' in training:
+        text = f'data of source {training.source}{named}'
+        text += f' ({_options(training)})'
+        if training.real_videos is not None:
             text += (
-                f', {training["real_videos"]} real and '
-                f'{training["fake_videos"]} fake videos of '
-                f'{", ".join(training["methods"])}'
+                f', {training.real_videos} real and '
+                f'{training.fake_videos} fake videos of '
+                f'{", ".join(training.methods)}'
             )
         return text
 
@@ -371,7 +381,7 @@ def _make(
 ) -> Detector:
     cfg = parse_config(loaded['meta']['cfg'])
     _check_pipeline(path, cfg)
-    _check_records(path, loaded['meta'])
+    validation = _validation(path, loaded['meta'])
     options, clip_len = _crop_options(path, cfg, loaded['meta'])
     _check_settings(path, cfg, clip_len)
     sha256 = file_sha256(path)
@@ -385,7 +395,7 @@ def _make(
         crop_options=options,
         clip_len=clip_len,
         video_rule=_video_rule(cfg),
-        threshold=_threshold(path, threshold, calibration, loaded['meta']),
+        threshold=_threshold(path, threshold, calibration, validation),
         calibration=calibration,
         rates=_rates(path, loaded['meta']),
     )
@@ -433,9 +443,10 @@ def _check_pipeline(path: Path, cfg: Config) -> None:
         )
 
 
-def _check_records(path: Path, meta: Mapping) -> None:
+def _validation(path: Path, meta: Mapping) -> Validation:
+    """Return what is said of it, once all records are known to be some."""
     try:
-        check_records(meta)
+        return read_records(meta)[1]
     except (TypeError, ValueError) as error:  # nothing that JSON can say
         raise DetectorError(
             f'{path}: says of its training: {printable(str(error)):.200}. '
@@ -528,7 +539,8 @@ def _rates(path: Path, meta: Mapping) -> Rates | None:
         return to_record(rates, Rates)
     except ValueError as error:
         raise DetectorError(
-            f'{path}: says of its training {printable(str(error))}. {ANOTHER}'
+            f'{path}: says of its training rates {printable(repr(rates)):.60} '
+            f'({error}). {ANOTHER}'
         ) from None
 
 
@@ -545,7 +557,7 @@ def _threshold(
     path: Path,
     given: float | None,
     calibration: Calibration | None,
-    meta: Mapping,
+    validation: Validation,
 ) -> Threshold:
     if given is not None:
         if not 0 <= given <= 1:
@@ -556,13 +568,12 @@ def _threshold(
             calibration.threshold,
             f'equal error rate on {calibration.data}',
         )
-    validation = meta.get(PROVENANCE, {}).get('validation') or {}
-    value = validation.get('metrics', {}).get('video/eer_threshold')
+    value = validation.metrics.get('video/eer_threshold')
     if value is None:
         return Threshold(
             0.5, 'the checkpoint was not validated, hence the middle'
         )
-    clips = validation.get('num_clips')
+    clips = validation.num_clips
     some = f', at most {clips} a track' if clips else ''
     if type(value) not in (int, float) or not 0 <= value <= 1:
         raise DetectorError(
@@ -572,18 +583,18 @@ def _threshold(
     return Threshold(
         float(value),
         'equal error rate of videos in the validation set of '
-        f'source {validation.get("source") or "unknown"} '
-        f'({validation.get("clips")} clips{some})',
+        f'source {validation.source or "unknown"} '
+        f'({validation.clips} clips{some})',
     )
 
 
-def _options(training: Mapping[str, Any]) -> str:
+def _options(training: Training) -> str:
     """The options of a source in words, the manifest's hash behind them."""
-    options = training.get('source_options') or {}
+    options = training.source_options or {}
     texts = [
         f'{key} {", ".join(map(str, v)) if isinstance(v, list) else v}'
         for key, v in options.items()
         if v not in (None, [], '')
     ]
-    digest = str(training.get('manifest') or 'unknown')[:12]
+    digest = (training.manifest or 'unknown')[:12]
     return ', '.join([*texts, f'manifest {digest}'])

@@ -4,46 +4,76 @@ import json
 import statistics
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from gml_mmaction.errors import CheckpointError
-from gml_mmaction.io.fields import (
-    OBJECT,
-    Rule,
-    check_fields,
-    list_of,
-    or_null,
-    text,
-    whole,
-)
-from gml_mmaction.io.records import as_json, to_record
+from gml_mmaction.io.fields import Rule, list_of, or_null, text
+from gml_mmaction.io.records import Count, Record, as_json, to_record
 from gml_mmaction.prepared.manifest import Manifest, read_manifest
 from gml_mmaction.video import Rates, rates_of
 
 from .settings import inner_datasets
 
 PROVENANCE = 'provenance'  # key of a checkpoint's meta
-_TOLD = or_null(text(1000))
-_COUNT = or_null(whole(0))
-_OPTIONS = Rule(
-    'an object of at most 10000 characters',
-    lambda value: OBJECT.holds(value) and len(json.dumps(value)) <= 10_000,
-)
-_TRAINING = dict(
-    **dict.fromkeys(('origin', 'source', 'manifest'), _TOLD),
-    **dict.fromkeys(('real_videos', 'fake_videos'), whole(0)),
-    source_options=or_null(_OPTIONS),
-    methods=list_of(text(200)),
-)
-_VALIDATION = dict(
-    **dict.fromkeys(('source', 'manifest'), _TOLD),
-    **dict.fromkeys(('clips', 'num_clips'), _COUNT),
-    metrics=OBJECT,
-)
+Told = Annotated[str | None, or_null(text(1000))]
+Options = Annotated[
+    dict[str, Any] | None,
+    or_null(
+        Rule(
+            'an object of at most 10000 characters',
+            lambda value: len(json.dumps(value)) <= 10_000,
+        )
+    ),
+]
+
+
+class Training(Record, frozen=True, kw_only=True):
+    """What a checkpoint says of its training data, as far as we use it.
+
+    Attributes:
+        origin: What the videos are, where they are made up.
+        source: Name of the data set.
+        source_options: With which its videos were listed.
+        manifest: SHA-256 of the prepared set's manifest.
+        real_videos: How many; None where it does not say.
+        fake_videos: Likewise.
+        methods: How the fakes were made.
+    """
+
+    origin: Told = None
+    source: Told = None
+    source_options: Options = None
+    manifest: Told = None
+    real_videos: Count | None = None
+    fake_videos: Count | None = None
+    methods: Annotated[list[str], list_of(text(200))] = []
+
+
+class Validation(Record, frozen=True, kw_only=True):
+    """What a checkpoint says of its validation.
+
+    Attributes:
+        source: Name of the data set.
+        manifest: SHA-256 of its manifest.
+        metrics: By their keys.
+        clips: How many there were.
+        num_clips: The most of a track.
+    """
+
+    source: Told = None
+    manifest: Told = None
+    metrics: dict[str, Any] = {}
+    clips: Count | None = None
+    num_clips: Count | None = None
+
+
+class _Parts(Record, frozen=True):
+    training: dict[str, Any] | None = None
+    validation: dict[str, Any] | None = None
 
 
 @HOOKS.register_module()
@@ -138,19 +168,20 @@ class ProvenanceHook(Hook):
         }
 
 
-def check_records(meta: Mapping[str, Any]) -> None:
-    """Look at what a checkpoint's meta says of training and validation.
+def read_records(
+    meta: Mapping[str, Any],
+) -> tuple[Training, Validation]:
+    """Read what a checkpoint's meta says of training and validation.
 
     Raises:
         ValueError: A text that is none or too long, a number that cannot be.
     """
-    records = meta.get(PROVENANCE, {})
-    check_fields(
-        records, {}, dict.fromkeys(('training', 'validation'), or_null(OBJECT))
-    )
-    for told in (records.get('training'), meta.get('dataset_meta')):
-        check_fields(told or {}, {}, _TRAINING)
-    check_fields(records.get('validation') or {}, {}, _VALIDATION)
+    parts = to_record(meta.get(PROVENANCE, {}), _Parts)
+    # of a checkpoint without our hook; looked at in any case
+    other = to_record(meta.get('dataset_meta') or {}, Training)
+    training = to_record(parts.training or {}, Training)
+    validation = to_record(parts.validation or {}, Validation)
+    return training if parts.training else other, validation
 
 
 def training_of(checkpoint: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -161,7 +192,7 @@ def training_of(checkpoint: Mapping[str, Any], name: str) -> dict[str, Any]:
     """
     meta = checkpoint.get('meta') or {}
     try:
-        check_records(meta)
+        read_records(meta)
     except (AttributeError, TypeError, ValueError):
         raise CheckpointError(
             f'{name}: it says of its training what cannot be. Remedy: give '

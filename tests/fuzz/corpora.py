@@ -276,12 +276,12 @@ def make_origin(root):
 def read_origin(root):
     """As preparation reads it and a tree that is made of this one takes it."""
     from gml_mmaction.sources import get_source
-    from gml_mmaction.sources.origin import copy_origin, read_origins
+    from gml_mmaction.sources.origin import copy_origins, read_origins
 
     found = read_origins(get_source('ffpp')(root / 'data'))
     json.dumps(found, allow_nan=False)
     assert all(words.isprintable() for words in found.values()), found
-    copy_origin(root / 'data', root / 'out')
+    copy_origins([root / 'data'], root / 'out')
 
 
 # --- scores, calibration -------------------------------------------------
