@@ -1,7 +1,8 @@
-"""What a file from someone else must hold before it is believed.
+"""Rules: what a value from someone else must be before it is believed.
 
-Lists, manifests and the like are JSON, which anybody may write. A rule says
-what a field must be; where it is something else, one line says so.
+They stand in the annotations of records (:mod:`gml_mmaction.io.records`), and
+beside the names of settings in configs and checkpoints, which are no files of
+ours. Where a value is something else, one line says so.
 """
 
 import math
@@ -10,7 +11,6 @@ from typing import Any, NamedTuple
 
 __all__ = [
     'LABEL',
-    'LIST',
     'NUMBER',
     'OBJECT',
     'PLACE',
@@ -136,7 +136,6 @@ LABEL = Rule(
 )
 RELATIVE = Rule('a relative path', _is_relative)
 OBJECT = Rule('an object', lambda value: isinstance(value, dict))
-LIST = Rule('a list', lambda value: isinstance(value, list))
 
 
 def check_fields(

@@ -16,9 +16,9 @@ from msgspec import structs
 
 from gml_mmaction.engine.settings import METAINFO
 from gml_mmaction.faces import CropOptions
-from gml_mmaction.io.records import as_json
+from gml_mmaction.io.records import as_json, to_record
 from gml_mmaction.prepared import records
-from gml_mmaction.prepared.manifest import TrackRecord
+from gml_mmaction.prepared.manifest import Report, TrackRecord
 from gml_mmaction.prepared.prepare import format_report, prepare_videos
 from gml_mmaction.prepared.records import Job, prepare_video, record_if_done
 from gml_mmaction.sources import SPLITS, Video
@@ -611,7 +611,8 @@ def test_the_table_shows_each_reason_in_a_column():
         'notes': {'broken tail at frame N': 1},
     }
     total = {**row, 'split': 'total', 'method': ''}
-    lines = format_report({'rows': [row], 'total': total}).splitlines()
+    report = to_record({'rows': [row], 'total': total}, Report)
+    lines = format_report(report).splitlines()
     assert len({len(line) for line in lines[:3]}) == 1
     assert [' '.join(line.split()) for line in lines] == [
         'split method expected missing found prepared no face tracks frames',

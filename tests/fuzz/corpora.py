@@ -6,7 +6,6 @@ the damaged files, and raises no other errors than ``errors``.
 """
 
 import contextlib
-import importlib
 import io
 import json
 from collections.abc import Callable
@@ -318,6 +317,7 @@ def make_scores(root):
 
 
 def read_scores(root):
+    from gml_mmaction.cli import calibrate
     from gml_mmaction.evaluation.bootstrap import ScoreFileError, read_scores
 
     path = root / 'data/scores.json'
@@ -325,16 +325,16 @@ def read_scores(root):
         with contextlib.suppress(ScoreFileError):  # the last one's is judged
             read_scores(path, level)
     read_scores(path, 'video')
-    calibrate = importlib.import_module('calibrate')
     with contextlib.redirect_stdout(io.StringIO()):
         calibrate.main([str(root / 'data/best.pth'), str(path)])
 
 
 def make_calibration(root):
     from gml_mmaction.evaluation.calibration import calibrate
+    from gml_mmaction.evaluation.scores import read_scores_file
 
     make_scores(root)
-    scores = json.loads((root / 'data/scores.json').read_text())
+    scores = read_scores_file(root / 'data/scores.json')
     for name, method in (('a', 'sigmoid'), ('b', 'isotonic')):
         facts = calibrate(scores, '01', method).facts
         write_files(root / 'data', **{f'{name}.calibration.json': facts})
