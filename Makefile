@@ -55,9 +55,11 @@ test: export GML_TEST_ORACLES ?= $(abspath $(ORACLES))
 test: lint $(ORACLES) ## lint and run the tests
 	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile $(TEST_ARGS)
 
-lint: $(TEST_INSTALLED) ## check style and format
+lint: $(TEST_INSTALLED) ## check style, format, types and who imports whom
 	$(BIN)/ruff check $(LINTED)
 	$(BIN)/ruff format --check $(LINTED)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 doctor: $(INSTALLED) ## say what is installed and what is wrong with it
 	$(BIN)/gml doctor
@@ -78,7 +80,8 @@ audit: $(BIN)/python ## compare the pinned versions with known vulnerabilities
 
 clean: ## remove the environment, caches and build files
 	test ! -f $(VENV)/pyvenv.cfg || rm -rf $(VENV)
-	rm -rf .dist_test .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .dist_test .import_linter_cache .mypy_cache .pytest_cache \
+	    .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -19,11 +19,25 @@ def test_importing_registers_everything_in_mmaction2_registries(run_python):
     assert done.returncode == 0, done.stderr
 
 
-def test_importing_needs_neither_dlib_nor_matplotlib_nor_decord(run_python):
+def test_importing_loads_neither_faces_nor_figures_nor_the_web(run_python):
     done = run_python(
         '-c',
         'import sys, gml_mmaction\n'
-        'print({"dlib", "matplotlib", "decord", "av", "distributed"}'
-        ' & set(sys.modules))\n',
+        'print({"dlib", "matplotlib", "decord", "av", "distributed",\n'
+        '    "sklearn", "nicegui"} & set(sys.modules))\n',
     )
     assert done.stdout.strip() == 'set()', done.stdout + done.stderr
+
+
+def test_importing_replaces_nothing_in_torch(run_python):
+    done = run_python(
+        '-c',
+        'import inspect, torch, gml_mmaction\n'
+        'places = [torch, torch.nn, torch.nn.functional, torch.optim]\n'
+        'kinds = [k for k in vars(torch.nn).values() if inspect.isclass(k)]\n'
+        'ours = [value for place in places + kinds\n'
+        '    for value in vars(place).values() if inspect.isfunction(value)\n'
+        '    and "gml_mmaction" in value.__code__.co_filename]\n'
+        'print(len(kinds) > 100, ours)\n',
+    )
+    assert done.stdout.strip() == 'True []', done.stdout + done.stderr

@@ -8,7 +8,7 @@ place, its score and a small map.
 import functools
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -253,7 +253,9 @@ class _Run:
             return replace(options, upsample=doublings)
         return options
 
-    def _decoded(self, reader: Frames, taken: Taken) -> Iterator[np.ndarray]:
+    def _decoded(
+        self, reader: Frames, taken: Taken
+    ) -> Generator[np.ndarray, None, None]:
         depth = frames_ahead(reader.width, reader.height, AHEAD_FRAMES)
         return prefetch(self._timed(reader.take(taken.indices)), depth)
 
@@ -276,6 +278,7 @@ class _Run:
         """Cut the faces out; score the clips that this makes complete."""
         for track in tracks:
             scored = self._scored.setdefault(track, _Scored(track))
+            assert track.square is not None  # it was found in a frame
             image = crop(frame, track.square, size)
             scored.crops.append(self._detector.encode(image))
             if len(scored.crops) == self._detector.clip_len:
@@ -387,6 +390,8 @@ def _scored_track(
         )
     ]
     merge = VIDEO_RULES[detector.video_rule]
+    assert track.stop is not None  # it has ended
+    assert track.square is not None
     return ScoredTrack(
         track=index,
         **span(track.start, track.stop),

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import torch
 from mmaction.registry import MODELS, TRANSFORMS
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
+from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
-from torch import nn
 
 from gml_mmaction.datasets.clip_transforms import FaceCrop
 from gml_mmaction.engine.provenance import (
@@ -50,8 +50,10 @@ from .allowed import (
 __all__ = ['Detector', 'DetectorError', 'Threshold', 'load_detector']
 
 HEATS = ('auto', 'clue', 'cam', 'none')
-SAVED = ('size', 'stride', 'image', 'quality', 'min_frames', 'upsample')
-SAVED += ('search_stride', 'check_stride', 'lost')
+SAVED = (
+    *('size', 'stride', 'image', 'quality', 'min_frames', 'upsample'),
+    *('search_stride', 'check_stride', 'lost'),
+)
 
 ANOTHER = 'Remedy: give another checkpoint of tools/train.py'
 MOST_FRAMES = 512  # of a clip
@@ -98,7 +100,7 @@ class Detector:
             checkpoint does not say.
     """
 
-    model: nn.Module
+    model: BaseModel
     cfg: Config
     checkpoint: Path
     sha256: str
@@ -136,8 +138,9 @@ class Detector:
         quality = [cv2.IMWRITE_JPEG_QUALITY, self.crop_options.quality]
         bgr = cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
         _, data = cv2.imencode('.jpg', bgr, quality)
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        assert decoded is not None
+        return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
 
     def pack(self, clips: Sequence[Sequence[np.ndarray]]) -> dict:
         """Put clips through the config's test pipeline and collate them.
@@ -192,8 +195,8 @@ class Detector:
         if kind == 'none':
             with torch.inference_mode():
                 samples = self.model.test_step(data)
-            scores = [float(sample.pred_score[1]) for sample in samples]
-            return np.asarray(scores), None
+            fake = [float(sample.pred_score[1]) for sample in samples]
+            return np.asarray(fake), None
         maps_of = clue_maps if kind == 'clue' else cam_maps
         scores, maps = maps_of(self.model, data)
         return scores.cpu().double().numpy(), maps.cpu().numpy()
@@ -385,6 +388,7 @@ def _make(
     options, clip_len = _crop_options(path, cfg, loaded['meta'])
     _check_settings(path, cfg, clip_len)
     sha256 = file_sha256(path)
+    assert sha256 is not None  # the file was read
     calibration = read_calibration(path, sha256) if calibrated else None
     return Detector(
         model=_build(path, cfg, loaded).to(_device(device)).eval(),
@@ -422,7 +426,7 @@ def _load(path: Path) -> dict:
     return loaded
 
 
-def _dataset(cfg: Config) -> Mapping[str, Any]:
+def _dataset(cfg: Config) -> ConfigDict:
     """The test set's settings; a run may have a validation set alone.
 
     Of several the first's, for they are of one network.
@@ -432,12 +436,17 @@ def _dataset(cfg: Config) -> Mapping[str, Any]:
 
 
 def _check_pipeline(path: Path, cfg: Config) -> None:
-    dataset = _dataset(cfg)
-    steps = [step.get('type') for step in dataset.get('pipeline') or ()]
-    if steps[:1] != ['ClipDecode'] or FaceCrop.__name__ not in steps:
+    trained_on = (cfg.get('train_dataloader') or {}).get('dataset')
+    sets = {'test': [_dataset(cfg)]}
+    if trained_on:  # some train on whole frames and test on what they inherit
+        sets['training'] = inner_datasets(trained_on)
+    for what, dataset in ((k, one) for k, v in sets.items() for one in v):
+        steps = [step.get('type') for step in dataset.get('pipeline') or ()]
+        if steps[:1] == ['ClipDecode'] and FaceCrop.__name__ in steps:
+            continue
         names = printable(', '.join(map(str, steps)))
         raise DetectorError(
-            f'{path}: no detector of face forgeries: its test pipeline '
+            f'{path}: no detector of face forgeries: its {what} pipeline '
             f'({names:.300}) does not begin with ClipDecode and cut faces by '
             "FaceCrop. Remedy: give a checkpoint of this project's configs"
         )
@@ -468,7 +477,7 @@ def _check_settings(path: Path, cfg: Config, clip_len: int) -> None:
         ) from None
 
 
-def _build(path: Path, cfg: Config, loaded: Mapping) -> nn.Module:
+def _build(path: Path, cfg: Config, loaded: Mapping) -> BaseModel:
     """Build the network, once its weights are known to fit."""
     init_default_scope('mmaction')
     settings = Config(dict(model=without_files(cfg.model)))

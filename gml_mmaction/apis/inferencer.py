@@ -232,10 +232,10 @@ def list_unread(inputs: Inputs) -> list[str]:
     Args:
         inputs: As in :func:`list_inputs`.
     """
-    one = isinstance(inputs, (str, Path, np.ndarray))
-    items = [inputs] if one else inputs
+    if isinstance(inputs, (str, Path, np.ndarray)):
+        inputs = [inputs]
     lines = []
-    for item in items:
+    for item in inputs:
         if isinstance(item, np.ndarray) or not Path(item).is_dir():
             continue
         read = _in_folder(Path(item))
@@ -270,13 +270,15 @@ def _folder_names(sources: Sequence[Source]) -> list[str]:
     """A folder's name for each source; those of equal names get a number."""
     names: list[str] = []
     for source in sources:
-        array = isinstance(source, np.ndarray)
-        stem = 'array' if array else Path(source).stem or 'video'
+        if isinstance(source, np.ndarray):
+            stem = 'array'
+        else:
+            stem = Path(source).stem or 'video'
         # file systems take 255 bytes, and names that are no text
         if not is_place(stem) or len(stem.encode()) > 200:
             digest = hashlib.sha256(stem.encode(errors='surrogatepass'))
-            start = ''.join(filter(str.isprintable, stem)).encode()[:150]
-            start = start.decode(errors='ignore') or 'video'
+            short = ''.join(filter(str.isprintable, stem)).encode()[:150]
+            start = short.decode(errors='ignore') or 'video'
             stem = f'{start}-{digest.hexdigest()[:8]}'
         name, count = stem, 1
         while name in names:

@@ -15,7 +15,9 @@ import argparse
 import inspect
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -147,7 +149,9 @@ def _limit(text: str) -> tuple[str, int]:
     return split, int(number)
 
 
-def _progress_bar(results, *, total, initial):
+def _progress_bar(
+    results: Iterable[Any], *, total: int, initial: int
+) -> Iterable[Any]:
     return tqdm(results, total=total, initial=initial, unit='video')
 
 

@@ -280,8 +280,7 @@ def make_miniature(root: Path, data: Path, kind: str) -> None:
     for name in missing:
         source, tree, *options = trees[name]
         run_tool(
-            *('prepare', source, tree, data / name, *options),
-            *('--size', 64),
+            'prepare', *(source, tree, data / name, *options, '--size', 64)
         )
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from typing import Any
 
 import numpy as np
 from mmaction.registry import DATASETS
@@ -57,6 +58,8 @@ class FaceClipDataset(BaseDataset):
     """
 
     METAINFO = dict(classes=('real', 'fake'))
+
+    _metainfo: dict[str, Any]
 
     def __init__(
         self,

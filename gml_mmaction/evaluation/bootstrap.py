@@ -297,7 +297,7 @@ def bootstrap(scores: Scores, resampling: Resampling) -> Bootstrap:
         ]
         parts.append((*_numbers(*points), *_curves(*points)))
     auc, ap, eer, hits, precision = map(np.concatenate, zip(*parts))
-    values = forgery_scores(scores.labels, scores.scores)
+    values: dict[str, Any] = forgery_scores(scores.labels, scores.scores)
     return Bootstrap(
         {
             name: _estimate(values[name], replicates, resampling)
@@ -421,10 +421,12 @@ def paired_difference(first: Assessment, other: Assessment) -> Estimate:
         first: With both classes.
         other: Of the same videos (:func:`why_unpaired`) and resampling.
     """
-    values = [a.overall.estimates['auc'].value for a in (other, first)]
+    before, after = first.overall, other.overall
+    assert before is not None
+    assert after is not None
     return _estimate(
-        values[0] - values[1],
-        other.overall.aucs - first.overall.aucs,
+        after.estimates['auc'].value - before.estimates['auc'].value,
+        after.aucs - before.aucs,
         first.resampling,
     )
 
@@ -467,9 +469,9 @@ def score_report(assessments: Sequence[Assessment]) -> dict[str, Any]:
 
 def _report_rows(assessment: Assessment) -> list[dict]:
     scores = assessment.scores
-    results = {None: assessment.overall, **assessment.methods}
+    results = [(None, assessment.overall), *assessment.methods.items()]
     rows = []
-    for method, result in results.items():
+    for method, result in results:
         chosen = scores.against_reals(method) if method else scores
         numbers = result.estimates if result else {}
         rows.append(

@@ -14,12 +14,7 @@ from mmaction.registry import METRICS
 from mmengine.dist import get_rank, get_world_size
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
-from sklearn.metrics import (
-    average_precision_score,
-    balanced_accuracy_score,
-    roc_auc_score,
-    roc_curve,
-)
+from numpy.typing import ArrayLike
 
 from gml_mmaction.errors import CheckpointError, SettingError
 from gml_mmaction.io.files import write_json
@@ -58,6 +53,8 @@ def equal_error_rate(
         labels: ``(N,)``, both classes present.
         scores: ``(N,)``, P(fake).
     """
+    from sklearn.metrics import roc_curve  # slow to import
+
     false_alarms, hits, thresholds = roc_curve(
         labels, scores, drop_intermediate=False
     )
@@ -70,8 +67,8 @@ def equal_error_rate(
 
 
 def forgery_scores(
-    labels: Sequence[int],
-    scores: Sequence[float],
+    labels: ArrayLike,
+    scores: ArrayLike,
     threshold: float | None = None,
 ) -> dict[str, float | None]:
     """Scores of one level: AUC, ACC and balanced ACC at 0.5, EER, AP.
@@ -88,8 +85,12 @@ def forgery_scores(
         The keys of ``SCORES``, or with a threshold ``ALL_SCORES``, in
         [0, 1].
     """
+    from sklearn import metrics  # slow to import
+
     labels, scores = np.asarray(labels), np.asarray(scores)
-    result = dict.fromkeys(SCORES if threshold is None else ALL_SCORES)
+    result: dict[str, float | None] = dict.fromkeys(
+        SCORES if threshold is None else ALL_SCORES
+    )
     both = len(np.unique(labels)) == 2
     for suffix, least in (('', 0.5), ('_val', threshold)):
         if least is None:
@@ -97,15 +98,15 @@ def forgery_scores(
         called_fake = scores >= least
         result[f'acc{suffix}'] = float(np.mean(called_fake == labels))
         if both:
-            bacc = balanced_accuracy_score(labels, called_fake)
+            bacc = metrics.balanced_accuracy_score(labels, called_fake)
             result[f'bacc{suffix}'] = float(bacc)
     if both:
         eer, eer_threshold = equal_error_rate(labels, scores)
         result.update(
-            auc=float(roc_auc_score(labels, scores)),
+            auc=float(metrics.roc_auc_score(labels, scores)),
             eer=eer,
             eer_threshold=eer_threshold,
-            ap=float(average_precision_score(labels, scores)),
+            ap=float(metrics.average_precision_score(labels, scores)),
         )
     return result
 
@@ -310,6 +311,7 @@ class ForgeryMetric(BaseMetric):
         self, videos: list[VideoScore], clips: list[ClipScore]
     ) -> None:
         """Write ``scores_file``; videos and clips in order of their ids."""
+        assert self.scores_file is not None
         meta = self.dataset_meta or {}
         scores = ScoresFile(
             source=meta.get('source'),

@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .workaround import Workaround, folder_of, why_cpu
+from .workaround import Workaround, folder_of, mark, why_cpu
 
 
 @contextlib.contextmanager
@@ -82,7 +82,7 @@ def with_float32_scores(given: Callable) -> Callable:
     def method(self: Any, cls_scores: Any, data_samples: Any) -> Any:
         return given(self, cls_scores.float(), data_samples)
 
-    method.repaired_by = __name__
+    mark(method, __name__)
     return method
 
 

@@ -155,7 +155,8 @@ def synchronise_norms() -> None:
                 return super().forward(input)
             return normalise_together(self, input)
 
-    batchnorm.SyncBatchNorm = CPUSyncBatchNorm
+    module: Any = batchnorm
+    module.SyncBatchNorm = CPUSyncBatchNorm
 
 
 def normalise_together(norm: Any, x: Any) -> Any:

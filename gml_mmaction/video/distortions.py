@@ -19,7 +19,7 @@ import hashlib
 import itertools
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -58,7 +58,7 @@ __all__ = [
 Distortion = tuple[str, int]
 
 # By type, the parameter at levels 1 to 5.
-LEVELS = {
+LEVELS: dict[str, tuple[float, ...]] = {
     'CS': (0.4, 0.3, 0.2, 0.1, 0.0),
     'CC': (0.85, 0.725, 0.6, 0.475, 0.35),
     'BW': (16, 32, 48, 64, 80),
@@ -235,7 +235,7 @@ def compress(
                 yield _rgb(frame.reformat(format='yuv444p').to_ndarray())
 
 
-_FRAMEWISE = {
+_FRAMEWISE: dict[str, Callable[..., np.ndarray]] = {
     'CS': saturation,
     'CC': contrast,
     'BW': blocks,
@@ -305,7 +305,7 @@ def distort_frames(
     frames = iter(frames)
     for position, (kind, level) in enumerate(distortions):
         if kind == 'VC':
-            frames = compress(frames, LEVELS[kind][level - 1], fps=fps)
+            frames = compress(frames, int(LEVELS[kind][level - 1]), fps=fps)
         else:
             frames = _apply_to_all(frames, (kind, level), seed, position)
     return frames
@@ -392,12 +392,14 @@ def parse_distortions(text: str) -> tuple[Distortion, ...]:
     Raises:
         ValueError: The text is not of this form.
     """
-    pairs = [re.fullmatch(r'(\w+):(\d)', word) for word in text.split()]
-    if None in pairs:
+    words = text.split()
+    found = [re.fullmatch(r'(\w+):(\d)', word) for word in words]
+    pairs = [(pair[1], int(pair[2])) for pair in found if pair]
+    if len(pairs) < len(words):
         raise ValueError(
             f'{text!r:.80} is no list of distortions; write it as in CS:3 GB:1'
         )
-    return check_distortions((pair[1], int(pair[2])) for pair in pairs)
+    return check_distortions(pairs)
 
 
 def format_distortions(distortions: Iterable[Distortion]) -> str:
@@ -422,7 +424,9 @@ def read_meta(path: str | Path) -> dict[str, tuple[Distortion, ...]]:
     lines = read_text(path).splitlines()
     for number, line in enumerate(lines, 1):
         # from the right: a path may have blanks
-        name, words = re.fullmatch(r'(.*?)((?:\s+\S+:\S+)*)\s*', line).groups()
+        match = re.fullmatch(r'(.*?)((?:\s+\S+:\S+)*)\s*', line)
+        assert match  # every line does
+        name, words = match.groups()
         try:
             if name:
                 distortions[name] = parse_distortions(words)
@@ -432,7 +436,7 @@ def read_meta(path: str | Path) -> dict[str, tuple[Distortion, ...]]:
 
 
 def write_meta(
-    path: str | Path, distortions: dict[str, Iterable[Distortion]]
+    path: str | Path, distortions: Mapping[str, Iterable[Distortion]]
 ) -> None:
     """Write what :func:`read_meta` reads, whole or not at all."""
     lines = [

@@ -144,7 +144,7 @@ def at_rate(reader: Frames, rates: Rates, stride: int) -> Taken:
     indices: Sequence[int] = range(0, len(times), step or 1)
     if step is None:
         indices = _nearest(times, rates.median)
-    late = np.count_nonzero(np.diff(times) > LATE / rates.low)
+    late = int(np.count_nonzero(np.diff(times) > LATE / rates.low))
     times = times[np.asarray(indices, int)]
     gaps = _gaps(times)
     return Taken(

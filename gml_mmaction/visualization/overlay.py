@@ -4,6 +4,7 @@ import os
 import tempfile
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ import numpy as np
 
 from gml_mmaction.evaluation.prediction import Prediction
 from gml_mmaction.explain.flow import draw_flow
-from gml_mmaction.video import ImageSequence, VideoReader
+from gml_mmaction.video import Frames
 from gml_mmaction.video.distortions import write_h264
 
 from .timeline import verdict_line
@@ -30,7 +31,8 @@ BAND = (32, 32, 32)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-class Moment(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Moment:
     """One frame of a video and what was found there.
 
     Attributes:
@@ -106,7 +108,7 @@ class _Finder:
 
 
 def write_overlay(
-    reader: VideoReader | ImageSequence,
+    reader: Frames,
     prediction: Prediction,
     heat: Heat,
     out: str | Path,
@@ -143,6 +145,11 @@ def write_overlay(
             if progress:
                 progress(index + 1, reader.num_frames)
 
+    def shown_at(index: int) -> float:
+        seconds = reader.seconds_at(index)
+        assert seconds is not None  # the rate is known
+        return seconds
+
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         partial = Path(folder, out.name)
@@ -152,7 +159,7 @@ def write_overlay(
             fps=reader.fps,
             crf=CRF,
             preset='veryfast',
-            seconds_at=reader.seconds_at if reader.fps else None,
+            seconds_at=shown_at if reader.fps else None,
             comment=verdict_line(prediction).replace('≥', '>='),
         )
         os.replace(partial, out)
@@ -160,7 +167,7 @@ def write_overlay(
 
 
 def moment_at(
-    reader: VideoReader | ImageSequence,
+    reader: Frames,
     prediction: Prediction,
     heat: Heat,
     seconds: float,
@@ -220,7 +227,7 @@ def draw_overlay(
     picture = cv2.resize(frame, (width, height), interpolation=fit)
     for face in faces:
         if face.heat is not None:
-            _blend(picture, face, scale)
+            _blend(picture, face.heat, face.square, scale)
     for face in reversed(faces):
         _draw_box(picture, face, scale, prediction.threshold)
     lines = [
@@ -237,11 +244,13 @@ def _scale(frame: np.ndarray) -> float:
     return min(max(longer, NARROWEST), WIDEST) / longer
 
 
-def _blend(picture: np.ndarray, face: Found, scale: float) -> None:
+def _blend(
+    picture: np.ndarray, heat: np.ndarray, square: Sequence[int], scale: float
+) -> None:
     """Lay the heat map over the face, the more the hotter, in place."""
-    x0, y0, side = (round(value * scale) for value in face.square)
+    x0, y0, side = (round(value * scale) for value in square)
     side = max(1, side)
-    heat = cv2.resize(face.heat, (side, side), interpolation=cv2.INTER_LINEAR)
+    heat = cv2.resize(heat, (side, side), interpolation=cv2.INTER_LINEAR)
     height, width = picture.shape[:2]
     left, top = max(0, x0), max(0, y0)
     right, bottom = min(width, x0 + side), min(height, y0 + side)

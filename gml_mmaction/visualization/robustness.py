@@ -8,6 +8,8 @@ import numpy as np
 
 from gml_mmaction.io.text import figure_text, markdown_table, printable
 
+from . import palette
+
 __all__ = ['Style', 'mean_scores', 'plot_robustness', 'robustness_table']
 
 
@@ -19,16 +21,14 @@ class Style(NamedTuple):
     marker: str
 
 
-# Okabe and Ito's colours, which colour-blind people tell apart
-# (https://jfly.uni-koeln.de/color), without the yellow, pale on white.
 STYLES = {
-    'CS': Style('saturation', '#E69F00', 'o'),
-    'CC': Style('contrast', '#56B4E9', 's'),
-    'BW': Style('blocks', '#009E73', '^'),
-    'GNC': Style('noise', '#0072B2', 'D'),
-    'GB': Style('blur', '#D55E00', 'v'),
-    'JPEG': Style('pixelation', '#CC79A7', 'P'),
-    'VC': Style('compression', '#000000', 'X'),
+    'CS': Style('saturation', palette.ORANGE, 'o'),
+    'CC': Style('contrast', palette.SKY, 's'),
+    'BW': Style('blocks', palette.GREEN, '^'),
+    'GNC': Style('noise', palette.BLUE, 'D'),
+    'GB': Style('blur', palette.VERMILION, 'v'),
+    'JPEG': Style('pixelation', palette.PURPLE, 'P'),
+    'VC': Style('compression', palette.BLACK, 'X'),
 }
 
 
@@ -120,14 +120,14 @@ def plot_robustness(
     axis = figure.subplots()
     for kind in types:
         style = STYLES[kind]
-        points = [
+        points: list[tuple[int, float | None]] = [
             (level, scores[kind, level])
             for level in levels
             if scores.get((kind, level)) is not None
         ]
         label = f'{kind} {style.name}' + ('' if points else ' (none)')
         axis.plot(
-            *np.reshape(points, (-1, 2)).T,
+            *np.array(points, float).reshape(-1, 2).T,
             color=style.colour,
             marker=style.marker,
             label=label,
@@ -136,7 +136,7 @@ def plot_robustness(
     if clean['metrics']['video/auc'] is not None:
         axis.axhline(
             clean['metrics']['video/auc'],
-            color='#666666',
+            color=palette.GREY,
             linestyle='--',
             label='clean',
         )
@@ -146,7 +146,9 @@ def plot_robustness(
     axis.set_ylim(top=min(axis.get_ylim()[1], 1.005))
     axis.grid(alpha=0.3)
     figure.suptitle(figure_text(title), fontsize='medium')
-    figure.legend(*axis.get_legend_handles_labels(), loc='outside right')
+    figure.legend(
+        *axis.get_legend_handles_labels(), loc='outside right center'
+    )
     figure.savefig(out, dpi=150)
     return Path(out)
 

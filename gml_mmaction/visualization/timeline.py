@@ -7,6 +7,8 @@ from typing import Any
 from gml_mmaction.evaluation.prediction import Clip, Prediction, ScoredTrack
 from gml_mmaction.io.text import figure_text
 
+from .palette import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+
 __all__ = [
     'TRACK_COLOURS',
     'draw_timeline',
@@ -15,11 +17,8 @@ __all__ = [
     'verdict_line',
 ]
 
-# Okabe and Ito's, which colour-blind people tell apart, without yellow; the
-# most suspicious face has the first.
-TRACK_COLOURS = (
-    *('#D55E00', '#0072B2', '#009E73', '#CC79A7', '#E69F00', '#56B4E9'),
-)
+# The most suspicious face has the first.
+TRACK_COLOURS = (VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = 'osD^vP'
 OTHERS = '#999999'
 

@@ -4,18 +4,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from gml_mmaction.evaluation.prediction import Prediction, ScoredTrack
+from gml_mmaction.visualization import palette
 from gml_mmaction.visualization.timeline import faceless
 
 __all__ = ['describe', 'timeline_options']
 
-# Okabe and Ito's colours, as in the robustness plot, that are dark enough on
-# white; each with a dash and a symbol, so that colour is not the only sign.
+# Colours that are dark enough on white, each with a dash and a symbol, so that
+# colour is not the only sign.
 STYLES = (
-    ('#0072B2', 'solid', 'circle'),
-    ('#D55E00', 'dashed', 'triangle'),
-    ('#009E73', 'dotted', 'rect'),
-    ('#CC79A7', 'solid', 'diamond'),
-    ('#000000', 'dashed', 'pin'),
+    (palette.BLUE, 'solid', 'circle'),
+    (palette.VERMILION, 'dashed', 'triangle'),
+    (palette.GREEN, 'dotted', 'rect'),
+    (palette.PURPLE, 'solid', 'diamond'),
+    (palette.BLACK, 'dashed', 'pin'),
 )
 TEXT = '#333333'
 
@@ -108,11 +109,11 @@ def _lines(threshold: float, moment: float | None) -> dict[str, Any]:
     lines = [
         dict(
             yAxis=threshold,
-            lineStyle=dict(color='#000000', type='dashed', width=1.5),
+            lineStyle=dict(color=palette.BLACK, type='dashed', width=1.5),
             label=dict(
                 formatter=f'threshold {threshold:.2f}',
                 position='insideEndTop',
-                color='#000000',
+                color=palette.BLACK,
                 fontSize=12,
             ),
         )
@@ -121,9 +122,11 @@ def _lines(threshold: float, moment: float | None) -> dict[str, Any]:
         lines.append(
             dict(
                 xAxis=moment,
-                lineStyle=dict(color='#000000', type='solid', width=2),
+                lineStyle=dict(color=palette.BLACK, type='solid', width=2),
                 label=dict(
-                    formatter=f'{moment:.1f} s', color='#000000', fontSize=12
+                    formatter=f'{moment:.1f} s',
+                    color=palette.BLACK,
+                    fontSize=12,
                 ),
             )
         )

@@ -49,7 +49,7 @@ class Result:
         self._visit = visit
         self._case = case
         detector = visits.inferencer.detector
-        prediction = case.analysis.result.prediction
+        prediction = case.result.prediction
         section = ui.element('section').classes('verdict')
         with section.props('aria-label=Verdict'):
             _draw_verdict(prediction, detector)
@@ -92,7 +92,7 @@ class Result:
             self._overlay.clear()
             with self._overlay:
                 self._draw_overlay(state, job.error)
-        if state == 'writing':
+        if state == 'writing' and self._bar is not None:
             self._bar.show_job(self._visits.line, job, 'Writing the overlay')
 
     def _draw_overlay(self, state: str, error: Exception | None) -> None:
@@ -114,7 +114,7 @@ class Timeline:
         self._visit = visit
         self._case = case
         self._heat = heat
-        self._prediction = case.analysis.result.prediction
+        self._prediction = case.result.prediction
         self._seconds = self._prediction.video.seconds
         self._clicks = 0
         with ui.element('section').props('aria-label=Timeline'):

@@ -170,6 +170,12 @@ def another_pipeline(loaded):
     loaded['meta']['cfg'] = cfg.pretty_text
 
 
+def trained_on_whole_frames(loaded):
+    cfg = Config.fromfile(CONFIG)
+    cfg.train_dataloader.dataset.pipeline = [dict(type='DecordInit')]
+    loaded['meta']['cfg'] = cfg.pretty_text
+
+
 def unknown_network(loaded):
     cfg = Config.fromfile(CONFIG)
     cfg.model.backbone = dict(type='Unheard')
@@ -190,6 +196,7 @@ def impossible_crops(loaded):
         (no_config, 'carries no config'),
         (code_in_config, 'is no plain value: import os'),
         (another_pipeline, 'no detector of face forgeries'),
+        (trained_on_whole_frames, r'its training pipeline \(DecordInit\)'),
         (unknown_network, 'Unheard'),
         (missing_weight, 'do not fit the network: 1 missing'),
         (impossible_crops, 'stride is 0'),
