@@ -79,13 +79,13 @@ def find_target(text: str, data: str | Path = 'data') -> Target:
         TargetError: The name cannot be part of a file's name, or there is no
             ``test.json``; the message names the test sets under ``data``.
     """
-    name, given, folder = text.partition('=')
+    name, given, place = text.partition('=')
     if not re.fullmatch(r'[\w.+-]*\w', name) or name == VALIDATION:
         raise TargetError(
             f'target {text!r}: give NAME or NAME=FOLDER with a NAME of '
             f"letters, digits and '_.+-', other than {VALIDATION!r}"
         )
-    folder = Path(folder) if given else Path(data, name)
+    folder = Path(place) if given else Path(data, name)
     if not (folder / 'test.json').is_file():
         known = sorted(p.parent.name for p in Path(data).glob('*/test.json'))
         raise TargetError(
@@ -129,7 +129,7 @@ def cross_test(
                 f'two targets are called {name}: use NAME=FOLDER'
             )
     notes = []
-    thresholds = {}
+    thresholds: dict[str, float] = {}
     if val_threshold:
         thresholds, note = val_thresholds(cfg)
         notes += note
@@ -317,7 +317,7 @@ def unscored_videos(folder: Path) -> dict[str, int]:
     They are in no score. Nothing is known without ``report.json``.
     """
     report = read_report(folder)
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for row in report.rows if report else ():
         if row.split == 'test':
             counts.update(row.failed)
@@ -373,7 +373,8 @@ def _row(
     labels = [video.label for video in scores.videos]
     test = read_manifest(target.folder)
     trains = [read_manifest(folder) for folder in training]
-    both = bool(test and trains and all(trains))
+    known = [train for train in trains if train]
+    both = test and known and len(known) == len(trains)
     return dict(
         name=target.name,
         folder=target.folder.as_posix(),
@@ -383,7 +384,7 @@ def _row(
         fake_videos=labels.count(1),
         test_videos=len(test.prepared('test')) if test else len(labels),
         unscored_videos=unscored_videos(target.folder),
-        leaked_videos=leaked_videos(test, *trains) if both else None,
+        leaked_videos=leaked_videos(test, *known) if test and both else None,
         scores_file=path.name,
         metrics=metrics,
         parameters=test.parameters if test else {},

@@ -173,18 +173,19 @@ class Sweep:
             return prepare_videos(
                 videos,
                 folder,
-                source=manifest.source,
+                source=manifest.source or '',
                 root=root_of(manifest, self.target.folder),
                 source_options=manifest.source_options or {},
                 options=options,
                 max_frames={
                     split: limit
-                    for split, limit in manifest.max_frames.items()
+                    for split, limit in (manifest.max_frames or {}).items()
                     if limit is not None
                 },
                 workers=self.workers,
                 tracks={
-                    video.video_id: video.tracks for video in manifest.videos
+                    video.video_id: video.tracks or []
+                    for video in manifest.videos
                 },
                 progress=functools.partial(
                     tqdm, desc=name, unit='video', leave=False
@@ -229,7 +230,7 @@ def test_manifest(folder: Path) -> Manifest:
 
 def root_of(manifest: Manifest, folder: Path) -> Path:
     """The folder of the videos that were prepared in ``folder``."""
-    return Path(os.path.realpath(folder), manifest.root).resolve()
+    return Path(os.path.realpath(folder), manifest.root or '').resolve()
 
 
 def distorted_videos(
@@ -274,7 +275,7 @@ def distorted_videos(
 def blocks_note(manifest: Manifest) -> str:
     """Say how many videos are too small for type BW; '' if none is."""
     videos = manifest.videos
-    small = sum(min(v.width, v.height) < BLOCKS_FROM for v in videos)
+    small = sum(min(v.width or 0, v.height or 0) < BLOCKS_FROM for v in videos)
     if not small:
         return ''
     return (

@@ -34,7 +34,7 @@ from scipy.stats import binomtest
 from gml_mmaction.io.text import counted, markdown_table, printable
 
 from .forgery_metric import ALL_LEVELS, forgery_scores
-from .scores import ScoreFileError, read_scores_file, split_frames
+from .scores import Scored, ScoreFileError, read_scores_file, split_frames
 
 __all__ = [
     'GRID',
@@ -197,7 +197,7 @@ def read_scores(
             level, or such as are not in [0, 1].
     """
     content = read_scores_file(path)
-    levels = dict(
+    levels: dict[str, Sequence[Scored]] = dict(
         video=content.videos,
         clip=content.clips,
         frame=split_frames(content.clips),

@@ -22,7 +22,7 @@ from gml_mmaction.io.records import UNSET, as_json
 
 from .scores import (
     ClipScore,
-    FrameScore,
+    Scored,
     ScoresFile,
     TrackScore,
     VideoScore,
@@ -283,28 +283,28 @@ class ForgeryMetric(BaseMetric):
                 'training diverged. Remedy: lower the learning rate, or give '
                 'another checkpoint'
             )
-        levels = dict(
-            video=merge_clips(clips.values(), self.video_rule),
-            clip=list(clips.values()),
-            frame=split_frames(clips.values()),
+        kept = list(clips.values())
+        videos = merge_clips(kept, self.video_rule)
+        levels: dict[str, Sequence[Scored]] = dict(
+            video=videos, clip=kept, frame=split_frames(kept)
         )
-        metrics = {}
+        metrics: dict[str, float | None] = {}
         for level, rows in levels.items():
             if rows:
                 metrics.update(
                     score_level(level, rows, self.thresholds.get(level))
                 )
         if any(value is None for value in metrics.values()):
-            present = 'fake' if levels['clip'][0].label else 'real'
+            present = 'fake' if kept[0].label else 'real'
             print_log(
-                f'ForgeryMetric: all {len(levels["video"])} videos are '
+                f'ForgeryMetric: all {len(videos)} videos are '
                 f'{present}; AUC, EER, AP and balanced ACC need both classes '
                 'and are left empty',
                 logger='current',
                 level=logging.WARNING,
             )
         if self.scores_file is not None:
-            self.write_scores(levels['video'], levels['clip'])
+            self.write_scores(videos, kept)
         return metrics
 
     def write_scores(
@@ -328,7 +328,7 @@ class ForgeryMetric(BaseMetric):
 
 def score_level(
     level: str,
-    rows: Sequence[VideoScore | ClipScore | FrameScore],
+    rows: Sequence[Scored],
     threshold: float | None = None,
 ) -> dict[str, float | None]:
     """``{'<level>/auc': ..., '<level>/auc/<method>': ...}``.
@@ -339,7 +339,7 @@ def score_level(
         threshold: See :func:`forgery_scores`.
     """
 
-    def score(chosen: Sequence, suffix: str = '') -> dict:
+    def score(chosen: Sequence[Scored], suffix: str = '') -> dict:
         values = forgery_scores(
             [r.label for r in chosen],
             [r.score for r in chosen],

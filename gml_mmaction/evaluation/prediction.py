@@ -5,9 +5,19 @@ drawn. Fields stand in the order in which they are written. Spans of time are
 ``[start, stop]``, frames as well as seconds.
 """
 
+from typing import TypeVar
+
 from gml_mmaction.io.records import UNSET, Record, UnsetType
 
-__all__ = ['Clip', 'Prediction', 'ScoredTrack', 'VideoFacts']
+__all__ = ['Clip', 'Prediction', 'ScoredTrack', 'VideoFacts', 'known']
+
+T = TypeVar('T')
+
+
+def known(value: T | None) -> T:
+    """A fact that is known, as a time in a video whose frame rate is."""
+    assert value is not None
+    return value
 
 
 class Clip(Record, frozen=True, kw_only=True):

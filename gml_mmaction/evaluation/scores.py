@@ -23,6 +23,7 @@ __all__ = [
     'ClipScore',
     'FrameScore',
     'ScoreFileError',
+    'Scored',
     'ScoresFile',
     'TrackScore',
     'VideoScore',
@@ -72,6 +73,9 @@ class FrameScore(Record, frozen=True, kw_only=True):
     method: str
     label: Label
     score: Share
+
+
+Scored = VideoScore | ClipScore | FrameScore
 
 
 class ScoresFile(Record, frozen=True, kw_only=True):

@@ -95,7 +95,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 @functools.cache
-def _rules(kind: type) -> list[tuple[str, Callable[[Any], bool], str]]:
+def _rules(kind: type[Record]) -> list[tuple[str, Callable[[Any], bool], str]]:
     hints = get_type_hints(kind, include_extras=True)
     return [
         (name, rule.holds, rule.words)
@@ -145,7 +145,7 @@ def decode(text: str | bytes, kind: type[T]) -> T:
 
 
 def read_record(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     kind: type[T],
     *,
     what: str,
@@ -166,7 +166,7 @@ def read_record(
         GMLError: ``error``: it is no UTF-8, no JSON or no such record.
     """
     try:
-        return decode(read_text(path), kind)
+        return decode(read_text(os.fspath(path)), kind)
     except ValueError as problem:
         words = str(problem).removeprefix(f'{path}: ')
         raise error(
@@ -201,6 +201,10 @@ def _in_words(message: str, kind: Any) -> str:
     parts = re.findall(r'[^$.`\[\]]+|\[[^\]]*\]', place)
     if missing := re.fullmatch('Object missing required field `(.+)`', what):
         what = f'{missing[1]!r} is missing'
+    elif other := re.fullmatch(
+        'Object contains unknown field `(.*)`', what, re.DOTALL
+    ):
+        what = f'{other[1]!r:.60} is none of its fields'
     elif re.match('Expected|Invalid|Number|Integer', what):
         what = _expectation(what, _rule(_hint_at(kind, parts)))
         while parts and parts[-1].startswith('['):  # an item of a field

@@ -8,12 +8,10 @@ suffix is that of a video or an archive, or if they are folders of images. A
 link in a folder is its owner's will, and followed.
 """
 
-import functools
 import operator
 import os
 import re
-from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from msgspec import Meta
 
@@ -37,7 +35,9 @@ from .manifest import SquareRecord
 
 __all__ = [
     'Annotation',
+    'BoxAnnotation',
     'BoxEntry',
+    'CropAnnotation',
     'CropEntry',
     'DataError',
     'Entry',
@@ -161,19 +161,20 @@ class _Head(Record, frozen=True):
     metainfo: Metainfo
 
 
-class Annotation(Record, frozen=True):
-    """An annotation file, in MMEngine's format."""
+class CropAnnotation(_Head, frozen=True):
+    """An annotation file in MMEngine's format, of crops."""
 
-    metainfo: Metainfo
-    data_list: Sequence[Entry]
-
-
-class _Crops(_Head, frozen=True):
     data_list: list[CropEntry]
 
 
-class _Boxes(_Head, frozen=True):
+class BoxAnnotation(_Head, frozen=True):
+    """An annotation file in MMEngine's format, of places in videos."""
+
     data_list: list[BoxEntry]
+
+
+Annotation = CropAnnotation | BoxAnnotation
+T = TypeVar('T')
 
 
 def read_annotation(path: str | os.PathLike) -> Annotation:
@@ -184,13 +185,16 @@ def read_annotation(path: str | os.PathLike) -> Annotation:
             must not; the message says which entry.
         OSError: It cannot be read.
     """
-    read = functools.partial(
-        read_record,
-        path,
-        what='annotation of tools/prepare_data.py',
-        remedy='run it again',
-        error=DataError,
-    )
-    head = read(_Head)
-    content = read(_Boxes if head.metainfo.store == 'boxes' else _Crops)
-    return Annotation(content.metainfo, content.data_list)
+
+    def read(kind: type[T]) -> T:
+        return read_record(
+            path,
+            kind,
+            what='annotation of tools/prepare_data.py',
+            remedy='run it again',
+            error=DataError,
+        )
+
+    if read(_Head).metainfo.store == 'boxes':
+        return read(BoxAnnotation)
+    return read(CropAnnotation)

@@ -358,6 +358,7 @@ class _Source(ExitStack):
         )
 
     def _track_record(self, track: Track) -> TrackRecord:
+        assert track.stop is not None  # it has ended
         taken = self.taken
         first = track.start // taken.stride
         number = track.num_frames(taken.stride)

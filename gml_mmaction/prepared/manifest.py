@@ -72,6 +72,9 @@ SquareRecord = Annotated[
 ]
 
 
+BoxRecord = Annotated[list[int], msgspec.Meta(min_length=4, max_length=4)]
+
+
 class TrackRecord(Record, frozen=True, kw_only=True):
     """One face in one place of one shot.
 
@@ -93,7 +96,7 @@ class TrackRecord(Record, frozen=True, kw_only=True):
     start: Count
     stop: Count
     num_frames: Count
-    face_box: list[int] | UnsetType | None = UNSET
+    face_box: BoxRecord | UnsetType | None = UNSET
     face_score: Number | UnsetType | None = UNSET
     n_faces: Count | UnsetType | None = UNSET
     square: SquareRecord
@@ -124,6 +127,7 @@ class TrackRecord(Record, frozen=True, kw_only=True):
             stop: The first behind it, likewise.
             frames: See :class:`TrackRecord`.
         """
+        assert track.stop is not None  # it has ended
         pad = (0, 0, 0, 0)
         if track.square:
             pad = padding(track.square, width=width, height=height)
@@ -143,14 +147,15 @@ class TrackRecord(Record, frozen=True, kw_only=True):
     @property
     def track(self) -> Track:
         """The same, to be cut out again."""
+        x, y, w, h = self.face_box or (0, 0, 0, 0)
         return Track(
             self.start,
-            self.square and Square(*self.square),
+            Square(*self.square) if self.square else None,
             stop=self.stop,
-            box=self.face_box or None,
-            score=self.face_score or None,
-            n_faces=self.n_faces or None,
-            seen=self.seen or None,
+            box=(x, y, w, h) if self.face_box else None,
+            score=None if self.face_score is UNSET else self.face_score,
+            n_faces=None if self.n_faces is UNSET else self.n_faces,
+            seen=None if self.seen is UNSET else self.seen,
         )
 
 
@@ -260,7 +265,7 @@ class Parameters(
     lost: Count | UnsetType = UNSET
     max_frames: dict[str, Count | None] | UnsetType = UNSET
     rules: dict[str, Any] | UnsetType = UNSET
-    versions: dict[str, Any] | UnsetType = UNSET
+    versions: dict[str, str] | UnsetType = UNSET
 
     @property
     def crop_options(self) -> CropOptions:
@@ -350,7 +355,9 @@ class Report(Record, frozen=True, kw_only=True):
     """
 
     rows: list[Row]
-    total: Row | UnsetType = UNSET
+    total: Row = msgspec.field(
+        default_factory=lambda: Row(split='total', missing=0, failed={})
+    )
     failures: list[Failure] = []
     missing: list[str] = []
     notes: list[str] = []

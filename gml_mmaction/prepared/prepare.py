@@ -23,7 +23,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ from gml_mmaction.version import __version__
 from gml_mmaction.video import rates_of
 from gml_mmaction.video.distortions import format_distortions, is_framewise
 
-from .annotation import Annotation, BoxEntry, CropEntry, Entry, Metainfo
+from .annotation import BoxEntry, CropEntry, Metainfo
 from .manifest import (
     Failure,
     Manifest,
@@ -201,12 +201,12 @@ def format_report(report: Report) -> str:
     reasons = sorted(report.total.failed)
     head = ['split', 'method', 'expected', 'missing', 'found', 'prepared']
     last = ['tracks', 'frames']
-    table = [[*head, *reasons, *last]]
+    cells: list[list[Any]] = [[*head, *reasons, *last]]
     for row in rows:
-        cells = functools.partial(getattr, row)
+        own = functools.partial(getattr, row)
         failed = [row.failed.get(reason, 0) for reason in reasons]
-        table.append([*map(cells, head), *failed, *map(cells, last)])
-    table = [[printable(cell) for cell in line] for line in table]
+        cells.append([*map(own, head), *failed, *map(own, last)])
+    table = [[printable(cell) for cell in line] for line in cells]
     columns = [
         _align(column, left=index < 2)
         for index, column in enumerate(zip(*table, strict=True))
@@ -364,13 +364,14 @@ def _run(
     progress: Callable[..., Iterable] | None,
 ) -> dict[str, VideoRecord]:
     """Return records by video id, in the order of the jobs."""
-    kept = {job.video.video_id: record_if_done(job) for job in jobs}
-    todo = [job for job in jobs if kept[job.video.video_id] is None]
+    found = {job.video.video_id: record_if_done(job) for job in jobs}
+    todo = [job for job in jobs if found[job.video.video_id] is None]
     results = run(prepare_video, todo, on_crash=record_crash)
     if progress:
         initial = len(jobs) - len(todo)
         results = progress(results, total=len(jobs), initial=initial)
-    return kept | dict(results)
+    found |= dict(results)
+    return {name: record for name, record in found.items() if record}
 
 
 def _report(
@@ -393,7 +394,7 @@ def _report(
                 video_id=video.video_id,
                 split=video.split,
                 reason=result.reason,
-                detail=result.detail,
+                detail=result.detail or '',
             )
             for video, result in zip(videos, results, strict=True)
             if result and result.reason
@@ -410,9 +411,9 @@ def _count(split: str, method: str, results: Sequence[Outcome | None]) -> Row:
     notes = Counter(
         kind
         for result in prepared
-        for kind in {re.sub(r'\d+', 'N', note) for note in result.notes}
+        for kind in {re.sub(r'\d+', 'N', note) for note in result.notes or ()}
     )
-    tracks = [track for result in prepared for track in result.tracks]
+    tracks = [track for result in prepared for track in result.tracks or ()]
     return Row(
         split=split,
         method=method,
@@ -464,42 +465,46 @@ def _write_lists(
             manifest=hashlib.sha256(data).hexdigest(),
             root=there,
         )
-        annotation = Annotation(
-            metainfo=metainfo,
-            data_list=[
-                entry
-                for video in own
-                for entry in _entries(
-                    video, records[video.video_id], options.store
-                )
-            ],
-        )
-        write(out / f'{split}.json', as_json(annotation))
+        make = _crop_entry if options.store == 'crops' else _box_entry
+        entries = [
+            make(video, record, index)
+            for video in own
+            for record in [records[video.video_id]]
+            for index, _ in enumerate(record.result.tracks or ())
+        ]
+        content = {'metainfo': metainfo, 'data_list': entries}
+        write(out / f'{split}.json', as_json(content))
 
 
-def _entries(video: Video, record: VideoRecord, store: str) -> Iterator[Entry]:
-    """One entry a track: what is seen, and where the pixels are."""
-    for index, track in enumerate(record.result.tracks or []):
-        common = dict(
-            video_id=video.video_id,
-            track=index,
-            start=track.start,
-            num_frames=track.num_frames,
-            label=video.label,
-            method=video.method,
-            frames=track.frames,
-        )
-        if store == 'crops':
-            folder = f'frames/{video.video_id}/{index}'
-            yield CropEntry(**common, frame_dir=folder)
-        else:
-            yield BoxEntry(
-                **common,
-                video=record.facts.path,
-                member=video.member,
-                square=track.square,
-                distortions=format_distortions(video.distortions) or UNSET,
-            )
+def _crop_entry(video: Video, record: VideoRecord, index: int) -> CropEntry:
+    """What is seen of a track, and where its crops are."""
+    folder = f'frames/{video.video_id}/{index}'
+    return CropEntry(**_seen(video, record, index), frame_dir=folder)
+
+
+def _box_entry(video: Video, record: VideoRecord, index: int) -> BoxEntry:
+    """What is seen of a track, and where it is in the video."""
+    tracks = record.result.tracks or []
+    return BoxEntry(
+        **_seen(video, record, index),
+        video=record.facts.path,
+        member=video.member,
+        square=tracks[index].square,
+        distortions=format_distortions(video.distortions) or UNSET,
+    )
+
+
+def _seen(video: Video, record: VideoRecord, index: int) -> dict[str, Any]:
+    track = (record.result.tracks or [])[index]
+    return dict(
+        video_id=video.video_id,
+        track=index,
+        start=track.start,
+        num_frames=track.num_frames,
+        label=video.label,
+        method=video.method,
+        frames=track.frames,
+    )
 
 
 def _manifest_entry(video: Video, record: VideoRecord) -> PreparedVideo:

@@ -240,8 +240,8 @@ def relative(path: Path, root: Path) -> str:
     if path.is_relative_to(root):
         return path.relative_to(root).as_posix()
     # '..' leads out of what a link points to, not out of the link
-    path, root = os.path.realpath(path), os.path.realpath(root)
-    return Path(os.path.relpath(path, root)).as_posix()
+    there = os.path.relpath(os.path.realpath(path), os.path.realpath(root))
+    return Path(there).as_posix()
 
 
 def _write_record(
@@ -279,9 +279,10 @@ def _stamp(path: Path) -> list[int] | None:
 
 
 def _add_versions(before: Parameters, now: Parameters) -> Parameters:
-    versions = dict(now.versions)
+    versions = dict(now.versions or {})
+    earlier = before.versions or {}
     for name in _EXCHANGEABLE:
-        used = before.versions[name].split(', ')
+        used = earlier[name].split(', ') if name in earlier else []
         if versions[name] not in used:
             used.append(versions[name])
         versions[name] = ', '.join(used)
@@ -303,7 +304,7 @@ def _check_same(out: Path, before: dict, now: dict) -> None:
 
 
 def _flat(tree: Mapping, prefix: str = '') -> dict[str, Any]:
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
             flat |= _flat(value, f'{prefix}{key}.')

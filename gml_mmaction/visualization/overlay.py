@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from gml_mmaction.evaluation.prediction import Prediction
+from gml_mmaction.evaluation.prediction import Prediction, known
 from gml_mmaction.explain.flow import draw_flow
 from gml_mmaction.video import Frames
 from gml_mmaction.video.distortions import write_h264
@@ -188,10 +188,10 @@ def moment_at(
     if not 0 <= index <= reader.num_frames:
         return None
     index = min(index, end - 1)
-    rate = prediction.video.rate
+    rate = prediction.video and prediction.video.rate
     after = index + 2
     if rate:
-        after = reader.index_at(reader.seconds_at(index) + 1 / rate)
+        after = reader.index_at(known(reader.seconds_at(index)) + 1 / rate)
     after = min(max(after, index + 1), end - 1)
     frame, later = reader.frames_at([index, max(after, index)])
     if later.shape != frame.shape:  # of images

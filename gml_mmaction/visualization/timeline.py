@@ -4,7 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gml_mmaction.evaluation.prediction import Clip, Prediction, ScoredTrack
+from gml_mmaction.evaluation.prediction import (
+    Clip,
+    Prediction,
+    ScoredTrack,
+    known,
+)
 from gml_mmaction.io.text import figure_text
 
 from .palette import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
@@ -139,7 +144,7 @@ def _length(prediction: Prediction) -> tuple[float, str]:
 
 
 def _span(row: ScoredTrack | Clip, unit: str) -> Sequence[float]:
-    return row.seconds if unit == 'seconds' else (row.start, row.stop)
+    return known(row.seconds) if unit == 'seconds' else (row.start, row.stop)
 
 
 def faceless(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from gml_mmaction.evaluation.prediction import Prediction, ScoredTrack
+from gml_mmaction.evaluation.prediction import Prediction, ScoredTrack, known
 from gml_mmaction.visualization import palette
 from gml_mmaction.visualization.timeline import faceless
 
@@ -30,9 +30,9 @@ def timeline_options(
         prediction: Of a video with tracks and a known frame rate.
         moment: Time in seconds that is marked.
     """
-    seconds = prediction.video.seconds
+    seconds = known(known(prediction.video).seconds)
     series = [_track(track) for track in prediction.tracks]
-    spans = [track.seconds for track in prediction.tracks]
+    spans = [known(track.seconds) for track in prediction.tracks]
     series[0]['markArea'] = _areas(faceless(spans, seconds))
     series.append(_lines(prediction.threshold, moment))
     return dict(
@@ -57,11 +57,12 @@ def describe(prediction: Prediction) -> str:
     """Say what the chart shows, for those who do not see it."""
     tracks = '; '.join(
         f'face {track.track}: score {track.score:.2f}, '
-        f'{track.seconds[0]:.1f} to {track.seconds[1]:.1f} seconds'
+        '{:.1f} to {:.1f} seconds'.format(*known(track.seconds))
         for track in prediction.tracks
     )
+    seconds = known(known(prediction.video).seconds)
     return (
-        f'Timeline of the scores of {prediction.video.seconds:.1f} '
+        f'Timeline of the scores of {seconds:.1f} '
         f'seconds, threshold {prediction.threshold:.2f}. {tracks}.'
     )
 
@@ -70,7 +71,7 @@ def _track(track: ScoredTrack) -> dict[str, Any]:
     colour, dash, symbol = STYLES[track.track % len(STYLES)]
     points: list[Sequence] = []
     for clip in track.clips:
-        start, stop = clip.seconds
+        start, stop = known(clip.seconds)
         score = round(clip.score, 4)
         middle = round((start + stop) / 2, 3)
         points += [[start, score], [middle, score], [stop, score]]

@@ -27,7 +27,7 @@ from gml_mmaction.io.records import (
     read_record,
     to_record,
 )
-from gml_mmaction.prepared.annotation import _Boxes, _Crops
+from gml_mmaction.prepared.annotation import BoxAnnotation, CropAnnotation
 from gml_mmaction.prepared.manifest import Manifest, Report
 from gml_mmaction.prepared.records import VideoRecord
 from gml_mmaction.sources.origin import Origin
@@ -115,6 +115,12 @@ def test_a_dict_is_held_to_the_same_rules():
         to_record({'parts': [{'label': 2}]}, Whole)
     with pytest.raises(ValueError, match="'share' is out of bounds"):
         to_record({'parts': [], 'share': float('inf')}, Whole)
+
+
+def test_an_unknown_field_moves_no_cursor():
+    with pytest.raises(ValueError, match='none of its fields') as caught:
+        decode(r'{"a\u001b[2J\n": 1}', Calibration)
+    assert str(caught.value).isprintable()
 
 
 def test_what_we_make_is_held_to_the_rules_too():
@@ -257,14 +263,14 @@ FILES = {
         },
     ),
     'crops': (
-        _Crops,
+        CropAnnotation,
         {
             'metainfo': METAINFO,
             'data_list': [{**ENTRY, 'frame_dir': 'frames/a/1/0'}],
         },
     ),
     'boxes': (
-        _Boxes,
+        BoxAnnotation,
         {
             'metainfo': {**METAINFO, 'store': 'boxes'},
             'data_list': [
