@@ -62,6 +62,7 @@ setup(
         'opencv-python>=4.8',
         'opencv-contrib-python>=4.8',
         'av>=16',  # reads and writes all videos
+        'msgspec>=0.19',  # checks what files of others hold
         'decord>=0.6.0',  # for DecordInit and DecordDecode of MMAction2
         'scikit-learn>=1.3',
         'scipy',

@@ -19,7 +19,12 @@ from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from gml_mmaction.datasets.clip_transforms import FaceCrop
-from gml_mmaction.engine.provenance import PROVENANCE, check_records
+from gml_mmaction.engine.provenance import (
+    PROVENANCE,
+    Training,
+    Validation,
+    read_records,
+)
 from gml_mmaction.engine.settings import inner_datasets
 from gml_mmaction.errors import CheckpointError, GMLError
 from gml_mmaction.evaluation.calibration import Calibration, read_calibration
@@ -30,6 +35,7 @@ from gml_mmaction.faces import CropOptions
 from gml_mmaction.host.weights import check_weights
 from gml_mmaction.io.config_text import ConfigTextError, parse_config
 from gml_mmaction.io.files import file_sha256
+from gml_mmaction.io.records import as_json, to_record
 from gml_mmaction.io.text import nth, one_line, printable
 from gml_mmaction.video import Frames, Rates, Taken, at_rate, every
 
@@ -226,8 +232,13 @@ class Detector:
         )
 
     @property
-    def training(self) -> Mapping[str, Any]:
-        """What the checkpoint says of its training data; may be empty."""
+    def training(self) -> Training:
+        """What the checkpoint says of its training data."""
+        return read_records(self.meta)[0]
+
+    @property
+    def _told(self) -> Mapping[str, Any]:
+        """The same and all else that it says, as it is saved."""
         told = self.meta.get(PROVENANCE, {}).get('training')
         return told or self.meta.get('dataset_meta') or {}
 
@@ -244,11 +255,11 @@ class Detector:
             f'{self.cfg.model.cls_head.type}',
             training={
                 key: value
-                for key, value in self.training.items()
+                for key, value in self._told.items()
                 if key not in ('classes', 'root')
             },
             level=self.level,
-            rates=self.rates and self.rates._asdict(),
+            rates=self.rates and as_json(self.rates),
             threshold=dataclasses.asdict(self.threshold),
             calibration=calibration and calibration.facts,
             words=self.words,
@@ -257,7 +268,7 @@ class Detector:
     @property
     def origin(self) -> str:
         """What the training data are, where they are made up; or ''."""
-        return printable(str(self.training.get('origin') or ''))
+        return printable(self.training.origin or '')
 
     @property
     def level(self) -> str:
@@ -303,16 +314,16 @@ class Detector:
 
     def _trained_on(self) -> str:
         training = self.training
-        source = training.get('source')
-        if not source:
+        if not training.source:
             return 'data that the checkpoint does not name'
         named = ' by name' if self.origin else ''
-        text = f'data of source {source}{named} ({_options(training)})'
-        if 'real_videos' in training:
+        text = f'data of source {training.source}{named}'
+        text += f' ({_options(training)})'
+        if training.real_videos is not None:
             text += (
-                f', {training["real_videos"]} real and '
-                f'{training["fake_videos"]} fake videos of '
-                f'{", ".join(training["methods"])}'
+                f', {training.real_videos} real and '
+                f'{training.fake_videos} fake videos of '
+                f'{", ".join(training.methods)}'
             )
         return text
 
@@ -373,7 +384,7 @@ def _make(
 ) -> Detector:
     cfg = parse_config(loaded['meta']['cfg'])
     _check_pipeline(path, cfg)
-    _check_records(path, loaded['meta'])
+    validation = _validation(path, loaded['meta'])
     options, clip_len = _crop_options(path, cfg, loaded['meta'])
     _check_settings(path, cfg, clip_len)
     sha256 = file_sha256(path)
@@ -388,7 +399,7 @@ def _make(
         crop_options=options,
         clip_len=clip_len,
         video_rule=_video_rule(cfg),
-        threshold=_threshold(path, threshold, calibration, loaded['meta']),
+        threshold=_threshold(path, threshold, calibration, validation),
         calibration=calibration,
         rates=_rates(path, loaded['meta']),
     )
@@ -441,9 +452,10 @@ def _check_pipeline(path: Path, cfg: Config) -> None:
         )
 
 
-def _check_records(path: Path, meta: Mapping) -> None:
+def _validation(path: Path, meta: Mapping) -> Validation:
+    """Return what is said of it, once all records are known to be some."""
     try:
-        check_records(meta)
+        return read_records(meta)[1]
     except (TypeError, ValueError) as error:  # nothing that JSON can say
         raise DetectorError(
             f'{path}: says of its training: {printable(str(error)):.200}. '
@@ -533,10 +545,11 @@ def _rates(path: Path, meta: Mapping) -> Rates | None:
     if rates is None:
         return None
     try:
-        return Rates.from_record(rates)
+        return to_record(rates, Rates)
     except ValueError as error:
         raise DetectorError(
-            f'{path}: says of its training {printable(str(error))}. {ANOTHER}'
+            f'{path}: says of its training rates {printable(repr(rates)):.60} '
+            f'({error}). {ANOTHER}'
         ) from None
 
 
@@ -553,7 +566,7 @@ def _threshold(
     path: Path,
     given: float | None,
     calibration: Calibration | None,
-    meta: Mapping,
+    validation: Validation,
 ) -> Threshold:
     if given is not None:
         if not 0 <= given <= 1:
@@ -564,13 +577,12 @@ def _threshold(
             calibration.threshold,
             f'equal error rate on {calibration.data}',
         )
-    validation = meta.get(PROVENANCE, {}).get('validation') or {}
-    value = validation.get('metrics', {}).get('video/eer_threshold')
+    value = validation.metrics.get('video/eer_threshold')
     if value is None:
         return Threshold(
             0.5, 'the checkpoint was not validated, hence the middle'
         )
-    clips = validation.get('num_clips')
+    clips = validation.num_clips
     some = f', at most {clips} a track' if clips else ''
     if type(value) not in (int, float) or not 0 <= value <= 1:
         raise DetectorError(
@@ -580,18 +592,18 @@ def _threshold(
     return Threshold(
         float(value),
         'equal error rate of videos in the validation set of '
-        f'source {validation.get("source") or "unknown"} '
-        f'({validation.get("clips")} clips{some})',
+        f'source {validation.source or "unknown"} '
+        f'({validation.clips} clips{some})',
     )
 
 
-def _options(training: Mapping[str, Any]) -> str:
+def _options(training: Training) -> str:
     """The options of a source in words, the manifest's hash behind them."""
-    options = training.get('source_options') or {}
+    options = training.source_options or {}
     texts = [
         f'{key} {", ".join(map(str, v)) if isinstance(v, list) else v}'
         for key, v in options.items()
         if v not in (None, [], '')
     ]
-    digest = str(training.get('manifest') or 'unknown')[:12]
+    digest = (training.manifest or 'unknown')[:12]
     return ', '.join([*texts, f'manifest {digest}'])

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from gml_mmaction.errors import GMLError
 from gml_mmaction.io.fields import is_place
 from gml_mmaction.io.files import write_json
+from gml_mmaction.io.records import as_json
 from gml_mmaction.io.text import printable
 from gml_mmaction.video import VideoError
 from gml_mmaction.video.files import ARCHIVES, VIDEO_SUFFIXES, is_image
@@ -99,7 +100,11 @@ class ForgeryInferencer:
         """What ``prediction.json`` holds: made-up training data come first."""
         origin = self.detector['origin']
         first = {'origin': f'trained on {origin}'} if origin else {}
-        return {**first, **analysis.prediction, 'detector': self.detector}
+        return {
+            **first,
+            **as_json(analysis.prediction),
+            'detector': self.detector,
+        }
 
     def __call__(
         self,
@@ -122,8 +127,9 @@ class ForgeryInferencer:
             show_progress: Whether to draw a bar of each video's frames.
 
         Returns:
-            ``predictions``, in the order of the inputs (see
-            :func:`~gml_mmaction.apis.analyse`); ``visualization``, of
+            ``predictions``, in the order of the inputs, as dicts (see
+            :class:`~gml_mmaction.evaluation.prediction.Prediction`);
+            ``visualization``, of
             each the files written, by ``'prediction'``, ``'timeline'`` and
             ``'overlay'``; and ``unread``, a line for each file in the folders
             that is not read (see :func:`list_unread`).
@@ -136,7 +142,7 @@ class ForgeryInferencer:
         for analysis, written in self.iterate(
             inputs, batch_size, out_dir, overlay, show_progress
         ):
-            predictions.append(analysis.prediction)
+            predictions.append(as_json(analysis.prediction))
             files.append(written)
         return dict(
             predictions=predictions,
@@ -181,17 +187,17 @@ class ForgeryInferencer:
         )
         for name in ('prediction.json', 'timeline.png', 'overlay.mp4'):
             (folder / name).unlink(missing_ok=True)  # of another run
-        if analysis.prediction['video']:
+        if analysis.prediction.video:
             analysis.draw_timeline(files['timeline'])
         else:
             del files['timeline']
-        if overlay and analysis.prediction['video']:
+        if overlay and analysis.prediction.video:
             try:
                 files['overlay'] = folder / 'overlay.mp4'
                 analysis.write_overlay(files['overlay'])
             except VideoError as error:  # changed since it was analysed
                 del files['overlay']
-                analysis.prediction['notes'].append(f'no overlay: {error}')
+                analysis.prediction.notes.append(f'no overlay: {error}')
         write_json(files['prediction'], self.report(analysis))
         return {kind: str(path) for kind, path in files.items()}
 

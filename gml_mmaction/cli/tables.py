@@ -375,8 +375,9 @@ def read_origins(
     """
     found = {}
     for name in sorted({name for _, *names in results for name in names}):
-        manifest = read_manifest(data / name) or {}
-        words = sorted(set(manifest.get('origin', {}).values()))
+        manifest = read_manifest(data / name)
+        origin = (manifest and manifest.origin) or {}
+        words = sorted(set(origin.values()))
         if words:
             found[name] = printable(', and '.join(words))
     return found

@@ -14,9 +14,8 @@ all following frames (Sec. 3). It is silent on late and several faces, on cuts
 and on faces that leave.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import cv2
 import numpy as np
@@ -25,7 +24,7 @@ from gml_mmaction.video import VideoReader
 
 from .detect import Face, detect_faces, detect_large_faces, has_face
 from .options import CropOptions
-from .square import Box, Square, padding, square_around
+from .square import Box, Square, square_around
 
 __all__ = [
     'Follower',
@@ -61,37 +60,6 @@ class Track:
     score: float | None = None
     n_faces: int | None = None
     seen: float | None = None
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> 'Track':
-        """Make a track again of what :meth:`record` returned."""
-        square = record['square']
-        return cls(
-            record['start'],
-            square and Square(*square),
-            stop=record['stop'],
-            box=record.get('face_box'),
-            score=record.get('face_score'),
-            n_faces=record.get('n_faces'),
-            seen=record.get('seen'),
-        )
-
-    def record(self, *, stride: int, width: int, height: int) -> dict:
-        """Return what the manifest says of a track that has ended."""
-        pad = (0, 0, 0, 0)
-        if self.square:
-            pad = padding(self.square, width=width, height=height)
-        return {
-            'start': self.start,
-            'stop': self.stop,
-            'num_frames': self.num_frames(stride),
-            'face_box': self.box and list(self.box),
-            'face_score': self.score and round(self.score, 6),
-            'n_faces': self.n_faces,
-            'square': self.square and list(self.square),
-            'padding': list(pad),
-            'seen': self.seen and round(self.seen, 4),
-        }
 
     def num_frames(self, stride: int) -> int:
         """Return how many frames are saved of a track that has ended."""

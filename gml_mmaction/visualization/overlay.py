@@ -5,13 +5,14 @@ import tempfile
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
+from gml_mmaction.evaluation.prediction import Prediction, known
 from gml_mmaction.explain.flow import draw_flow
 from gml_mmaction.video import Frames
 from gml_mmaction.video.distortions import write_h264
@@ -74,8 +75,8 @@ class Found(NamedTuple):
 class _Finder:
     """Says which faces are in a frame, of an analysed video."""
 
-    def __init__(self, prediction: Mapping, heat: Heat) -> None:
-        self._tracks = prediction['tracks']
+    def __init__(self, prediction: Prediction, heat: Heat) -> None:
+        self._tracks = prediction.tracks
         self._heat = heat
         # the middle 98 per cent, as a few clips are enough for an outlier
         ends = [np.quantile(maps, (0.01, 0.99)) for maps in heat.values()]
@@ -87,17 +88,15 @@ class _Finder:
         """Faces in a frame, the most suspicious first."""
         found = []
         for track in self._tracks:
-            clips = track['clips']
-            place = bisect_right(clips, index, key=itemgetter('start')) - 1
-            if place >= 0 and index < clips[place]['stop']:
+            clips = track.clips
+            place = bisect_right(clips, index, key=attrgetter('start')) - 1
+            if place >= 0 and index < clips[place].stop:
                 clip = clips[place]
-                span = clip['stop'] - clip['start']
-                part = (index - clip['start']) / span
-                heat = self._map(track['track'], place, part)
-                score = clip['score']
-                found.append(
-                    Found(track['track'], track['square'], score, heat)
-                )
+                span = clip.stop - clip.start
+                part = (index - clip.start) / span
+                heat = self._map(track.track, place, part)
+                score = clip.score
+                found.append(Found(track.track, track.square, score, heat))
         return sorted(found, key=lambda face: -face.score)
 
     def _map(self, track: int, clip: int, part: float) -> np.ndarray | None:
@@ -110,7 +109,7 @@ class _Finder:
 
 def write_overlay(
     reader: Frames,
-    prediction: Mapping[str, Any],
+    prediction: Prediction,
     heat: Heat,
     out: str | Path,
     progress: Callable[[int, int], Any] | None = None,
@@ -122,7 +121,7 @@ def write_overlay(
 
     Args:
         reader: The video, open.
-        prediction: See :func:`gml_mmaction.apis.analyse`.
+        prediction: Of the video.
         heat: Maps of the tracks' clips, ``(clips, T, h, w)``.
         out: File to write, ``.mp4``.
         progress: Called with the number of frames that are done and that
@@ -169,7 +168,7 @@ def write_overlay(
 
 def moment_at(
     reader: Frames,
-    prediction: Mapping[str, Any],
+    prediction: Prediction,
     heat: Heat,
     seconds: float,
 ) -> Moment | None:
@@ -177,7 +176,7 @@ def moment_at(
 
     Args:
         reader: The video, open.
-        prediction: See :func:`gml_mmaction.apis.analyse`.
+        prediction: Of the video.
         heat: As in :func:`write_overlay`.
         seconds: Where; a number of a frame where the rate is not known.
 
@@ -189,10 +188,10 @@ def moment_at(
     if not 0 <= index <= reader.num_frames:
         return None
     index = min(index, end - 1)
-    rate = prediction['video'].get('rate')
+    rate = prediction.video and prediction.video.rate
     after = index + 2
     if rate:
-        after = reader.index_at(reader.seconds_at(index) + 1 / rate)
+        after = reader.index_at(known(reader.seconds_at(index)) + 1 / rate)
     after = min(max(after, index + 1), end - 1)
     frame, later = reader.frames_at([index, max(after, index)])
     if later.shape != frame.shape:  # of images
@@ -210,7 +209,7 @@ def moment_at(
 
 
 def draw_overlay(
-    frame: np.ndarray, faces: Sequence[Found], prediction: Mapping[str, Any]
+    frame: np.ndarray, faces: Sequence[Found], prediction: Prediction
 ) -> np.ndarray:
     """Draw faces into a frame, and the verdict below it.
 
@@ -230,7 +229,7 @@ def draw_overlay(
         if face.heat is not None:
             _blend(picture, face.heat, face.square, scale)
     for face in reversed(faces):
-        _draw_box(picture, face, scale, prediction['threshold'])
+        _draw_box(picture, face, scale, prediction.threshold)
     lines = [
         verdict_line(prediction).replace('≥', '>='),
         'a score is not a proof'

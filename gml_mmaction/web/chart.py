@@ -1,8 +1,9 @@
 """The timeline that can be clicked, as options of Apache ECharts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from gml_mmaction.evaluation.prediction import Prediction, ScoredTrack, known
 from gml_mmaction.visualization import palette
 from gml_mmaction.visualization.timeline import faceless
 
@@ -21,7 +22,7 @@ TEXT = '#333333'
 
 
 def timeline_options(
-    prediction: Mapping[str, Any], moment: float | None = None
+    prediction: Prediction, moment: float | None = None
 ) -> dict[str, Any]:
     """Return the chart: scores over seconds, threshold, where no face is.
 
@@ -29,11 +30,11 @@ def timeline_options(
         prediction: Of a video with tracks and a known frame rate.
         moment: Time in seconds that is marked.
     """
-    seconds = prediction['video']['seconds']
-    series = [_track(track) for track in prediction['tracks']]
-    spans = [track['seconds'] for track in prediction['tracks']]
+    seconds = known(known(prediction.video).seconds)
+    series = [_track(track) for track in prediction.tracks]
+    spans = [known(track.seconds) for track in prediction.tracks]
     series[0]['markArea'] = _areas(faceless(spans, seconds))
-    series.append(_lines(prediction['threshold'], moment))
+    series.append(_lines(prediction.threshold, moment))
     return dict(
         animation=False,
         textStyle=dict(color=TEXT, fontSize=13),
@@ -52,30 +53,31 @@ def timeline_options(
     )
 
 
-def describe(prediction: Mapping[str, Any]) -> str:
+def describe(prediction: Prediction) -> str:
     """Say what the chart shows, for those who do not see it."""
     tracks = '; '.join(
-        f'face {track["track"]}: score {track["score"]:.2f}, '
-        f'{track["seconds"][0]:.1f} to {track["seconds"][1]:.1f} seconds'
-        for track in prediction['tracks']
+        f'face {track.track}: score {track.score:.2f}, '
+        '{:.1f} to {:.1f} seconds'.format(*known(track.seconds))
+        for track in prediction.tracks
     )
+    seconds = known(known(prediction.video).seconds)
     return (
-        f'Timeline of the scores of {prediction["video"]["seconds"]:.1f} '
-        f'seconds, threshold {prediction["threshold"]:.2f}. {tracks}.'
+        f'Timeline of the scores of {seconds:.1f} '
+        f'seconds, threshold {prediction.threshold:.2f}. {tracks}.'
     )
 
 
-def _track(track: Mapping[str, Any]) -> dict[str, Any]:
-    colour, dash, symbol = STYLES[track['track'] % len(STYLES)]
+def _track(track: ScoredTrack) -> dict[str, Any]:
+    colour, dash, symbol = STYLES[track.track % len(STYLES)]
     points: list[Sequence] = []
-    for clip in track['clips']:
-        start, stop = clip['seconds']
-        score = round(clip['score'], 4)
+    for clip in track.clips:
+        start, stop = known(clip.seconds)
+        score = round(clip.score, 4)
         middle = round((start + stop) / 2, 3)
         points += [[start, score], [middle, score], [stop, score]]
     return dict(
         type='line',
-        name=f'face {track["track"]}',
+        name=f'face {track.track}',
         data=[
             dict(value=point, symbolSize=8 if i % 3 == 1 else 0)
             for i, point in enumerate(points)

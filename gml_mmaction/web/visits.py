@@ -120,7 +120,7 @@ class Case:
             result = inferencer.analyse(self.video, progress, name=self.name)
             report = inferencer.report(result)
             write_json(self._add('prediction.json'), report)
-            if result.prediction['video']:
+            if result.prediction.video:
                 result.draw_timeline(self._add('timeline.png'))
             return result
 

@@ -13,6 +13,7 @@ from tiny import CONFIG, write_checkpoint, write_detector
 from gml_mmaction.apis import DetectorError, load_detector
 from gml_mmaction.errors import GMLError
 from gml_mmaction.evaluation.calibration import calibrate, write_calibration
+from gml_mmaction.evaluation.scores import ScoresFile, VideoScore
 
 
 @pytest.fixture(scope='module')
@@ -107,12 +108,18 @@ def test_a_calibration_beside_the_checkpoint_gives_threshold_and_words(
     path = write_detector(tmp_path / 'best.pth')
     plain = load_detector(path)
     assert 'not calibrated' in ' '.join(plain.words)
+    facts = dict(method='x', tracks=[])
     rows = [
-        dict(label=k, score=0.1 + 0.7 * k + i / 100)
+        VideoScore(
+            video_id=f'{k}/{i}',
+            label=k,
+            score=0.1 + 0.7 * k + i / 100,
+            **facts,
+        )
         for k in (0, 1)
         for i in range(10)
     ]
-    scores = dict(source='mine', videos=rows)
+    scores = ScoresFile(source='mine', videos=rows, clips=[])
     write_calibration(path, calibrate(scores, plain.sha256))
     detector = load_detector(path)
     # half way between the highest real, 0.19, and the lowest fake, 0.8
