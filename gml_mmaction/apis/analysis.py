@@ -8,7 +8,8 @@ place, its score and a small map.
 import functools
 import itertools
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,13 @@ from gml_mmaction.evaluation.prediction import (
     VideoFacts,
 )
 from gml_mmaction.faces import CropOptions, Track, crop
-from gml_mmaction.faces.shots import mark_cuts
-from gml_mmaction.faces.track import Follower, all_faces
+from gml_mmaction.faces.follow import (
+    Walk,
+    broken_note,
+    decoded_ahead,
+    reading,
+)
+from gml_mmaction.faces.track import all_faces
 from gml_mmaction.io.text import counted
 from gml_mmaction.video import (
     ArrayFrames,
@@ -33,9 +39,7 @@ from gml_mmaction.video import (
     Taken,
     VideoError,
     open_video,
-    prefetch,
 )
-from gml_mmaction.video.limits import frames_ahead
 from gml_mmaction.visualization.overlay import Moment, moment_at, write_overlay
 from gml_mmaction.visualization.timeline import draw_timeline
 
@@ -211,28 +215,25 @@ class _Run:
             VideoError: There is none.
         """
         options = self._options(reader, taken)
-        follower = Follower(options, all_faces)
-        stride, k = options.stride, -1
-        frames = self._decoded(reader, taken)
-        shots = mark_cuts(enumerate(frames), lambda item: item[1])
-        try:
-            for (k, frame), cut in shots:
-                began = time.perf_counter()
-                cut = cut or k in taken.gaps
-                tracks = follower.update(k * stride, frame, cut=cut)
-                self.timing['detection'] += time.perf_counter() - began
+        walk = Walk(taken, options, all_faces)
+        frames = decoded_ahead(
+            reader, self._timed(reader.take(taken.indices)), AHEAD_FRAMES
+        )
+        with closing(frames):
+            for frame, tracks in walk.over(frames, lambda frame: frame):
+                self.timing['detection'] = walk.seconds
                 self._keep(tracks, frame, options.size)
-                self._progress(taken.indices[k] + 1, reader.num_frames)
-        finally:
-            frames.close()
-        end = (k + 1) * stride
-        self._note_break(reader, taken.source(end))
-        tracks = follower.finish(end)
+                done = taken.source(walk.position) + 1
+                self._progress(done, reader.num_frames)
+        end = walk.position + options.stride
+        if note := broken_note(reader, taken.source(end)):
+            self.notes.append(note)
+        tracks = walk.finish(end)
         self._score(everything=True)
         self._progress(reader.num_frames, reader.num_frames)
-        self.kept = self._with_clips(tracks, stride)
+        self.kept = self._with_clips(tracks, options.stride)
         if not self.kept:
-            raise _failure(follower.tracks, taken, end, options)
+            raise _failure(walk.tracks, taken, end, options)
         return self.kept
 
     def _options(self, reader: Frames, taken: Taken) -> CropOptions:
@@ -253,20 +254,11 @@ class _Run:
             return replace(options, upsample=doublings)
         return options
 
-    def _decoded(
-        self, reader: Frames, taken: Taken
-    ) -> Generator[np.ndarray, None, None]:
-        depth = frames_ahead(reader.width, reader.height, AHEAD_FRAMES)
-        return prefetch(self._timed(reader.take(taken.indices)), depth)
-
     def _timed(self, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         while True:
             began = time.perf_counter()
-            try:
+            with reading():
                 frame = next(frames, None)
-            except OSError as error:
-                why = error.strerror or type(error).__name__
-                raise VideoError('unreadable', why) from error
             self.timing['decoding'] += time.perf_counter() - began
             if frame is None:
                 return
@@ -314,11 +306,6 @@ class _Run:
                 del scored.scores[whole:], scored.heat[whole:]
                 kept.append(scored)
         return kept
-
-    def _note_break(self, reader: Frames, reached: int) -> None:
-        broken = reader.broken_at
-        if broken is not None and broken <= reached:
-            self.notes.append(f'broken tail at frame {broken}')
 
 
 def _doublings(pixels: int, wanted: int) -> int:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from gml_mmaction.video import VideoReader
+from gml_mmaction.video import Frames
 
 from .detect import Face, detect_faces, detect_large_faces, has_face
 from .options import CropOptions
@@ -233,7 +233,7 @@ def all_faces(index: int, frame: np.ndarray, faces: list[Face]) -> list[Face]:
 
 
 def most_covered(
-    mask: VideoReader, index: int, frame: np.ndarray, faces: list[Face]
+    mask: Frames, index: int, frame: np.ndarray, faces: list[Face]
 ) -> list[Face]:
     """Choose the face that the mask of the same frame covers most.
 

@@ -209,7 +209,7 @@ def format_configs_once() -> None:
         style = tuple(sorted(style_config.items()))
         return laid_out(text, style, tuple(sorted(more.items())))
 
-    format_code.repaired_by = __name__
+    mark(format_code, __name__)
     config.FormatCode = format_code
 
 

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
@@ -18,12 +18,16 @@ import cv2
 import numpy as np
 
 from gml_mmaction.faces.detect import Face
+from gml_mmaction.faces.follow import (
+    Walk,
+    broken_note,
+    decoded_ahead,
+    reading,
+)
 from gml_mmaction.faces.options import CropOptions
-from gml_mmaction.faces.shots import mark_cuts
 from gml_mmaction.faces.square import Square, crop, resize, scaled
 from gml_mmaction.faces.track import (
     Choice,
-    Follower,
     Track,
     all_faces,
     largest,
@@ -39,7 +43,6 @@ from gml_mmaction.video import (
     at_rate,
     every,
     open_video,
-    prefetch,
 )
 from gml_mmaction.video.distortions import (
     distort_frame,
@@ -47,7 +50,6 @@ from gml_mmaction.video.distortions import (
     is_framewise,
     seed_of,
 )
-from gml_mmaction.video.limits import frames_ahead
 
 from .manifest import UNSET, Outcome, TrackRecord
 
@@ -139,20 +141,8 @@ def _check_length(taken: Taken, options: CropOptions) -> None:
         )
 
 
-@contextmanager
-def _reading() -> Iterator[None]:
-    """Make an error of reading the video's; those of writing end the run."""
-    try:
-        yield
-    except OSError as error:
-        name = os.path.basename(str(error.filename or ''))
-        why = error.strerror or type(error).__name__
-        detail = f'{name}: {why}' if name else why
-        raise VideoError('unreadable', detail) from error
-
-
 def _read(reader: Frames, indices: Iterable[int]) -> Iterator[np.ndarray]:
-    with _reading():
+    with reading():
         yield from reader.take(indices)
 
 
@@ -171,7 +161,7 @@ class _Item(NamedTuple):
     """
 
     position: int
-    index: int
+    source: int
     frame: np.ndarray
     clear: np.ndarray
 
@@ -207,11 +197,11 @@ class _Source(ExitStack):
         self._reader = self.enter_context(
             _open(video.path, video.member, one_size=not video.cropped)
         )
-        self._finder = None
+        self._finder: Frames | None = None
         stop = max_frames or self._reader.num_frames
         if search and (video.boxes_from or not self._framewise):
             self._finder = self.enter_context(_open_finder(video))
-            self._compare()
+            self._compare(self._finder)
             stop = min(stop, self._finder.num_frames)
         if options.rate is None:
             taken = every(self._reader, options.stride)
@@ -220,8 +210,8 @@ class _Source(ExitStack):
             taken = at_rate(self._reader, wanted, options.stride)
         self.taken = taken.until(stop)
 
-    def _compare(self) -> None:
-        cut, find = self._reader, self._finder
+    def _compare(self, find: Frames) -> None:
+        cut = self._reader
         if find.num_frames != cut.num_frames:
             self.notes.append(
                 f'{counted(cut.num_frames, "frame")}, '
@@ -240,7 +230,7 @@ class _Source(ExitStack):
         mask = self._video.mask
         if mask is None:
             return largest
-        with _reading():
+        with reading():
             if not mask.exists():
                 self.notes.append('no mask: largest face followed')
                 return largest
@@ -259,7 +249,7 @@ class _Source(ExitStack):
         faces: list[Face],
     ) -> list[Face]:
         index = self.taken.source(position)
-        with _reading():
+        with reading():
             try:
                 return most_covered(masks, index, frame, faces)
             except VideoError:
@@ -300,8 +290,8 @@ class _Source(ExitStack):
                 ),
                 indices,
             )
-        depth = frames_ahead(reader.width, reader.height, _AHEAD_FRAMES)
-        return self.enter_context(closing(prefetch(frames, depth)))
+        ahead = decoded_ahead(reader, frames, _AHEAD_FRAMES)
+        return self.enter_context(closing(ahead))
 
     def image(self, item: _Item) -> np.ndarray:
         """Return the frame to cut, distorted as the video says."""
@@ -311,12 +301,12 @@ class _Source(ExitStack):
             item.frame,
             self._video.distortions,
             seed=self._seed,
-            index=item.index,
+            index=item.source,
         )
 
-    def fit(self, square: Square) -> Square:
+    def fit(self, square: Square | None) -> Square | None:
         """Return a square that was found for the frames that are cut."""
-        if self._finder is None:
+        if self._finder is None or square is None:
             return square
         return scaled(
             square,
@@ -331,15 +321,13 @@ class _Source(ExitStack):
         """
         end = last + self.taken.stride
         after = self.taken.source(end)
-        # only the first that could not go on: how far another one was
-        # decoded ahead is chance
+        # only the first that could not go on
         for reader, name in (
             (self._reader, ''),
             (self._finder, ' of the file with the boxes'),
         ):
-            broken_at = reader and reader.broken_at
-            if broken_at is not None and broken_at <= after:
-                self.notes.append(f'broken tail at frame {broken_at}{name}')
+            if note := broken_note(reader, after):
+                self.notes.append(f'{note}{name}')
                 break
         return end
 
@@ -375,7 +363,7 @@ class _Source(ExitStack):
 
 
 def _open(path: Path, member: str = '', *, one_size: bool = True) -> Frames:
-    with _reading():
+    with reading():
         return open_video(path, member, one_size=one_size)
 
 
@@ -384,7 +372,7 @@ def _open_finder(video: Video) -> Frames:
     if video.boxes_from is None:
         return _open(video.path, video.member)
     name = video.boxes_from.name
-    with _reading():
+    with reading():
         if not video.boxes_from.exists():
             raise VideoError(
                 'no boxes', f'{name}, to find faces in, is missing'
@@ -399,24 +387,18 @@ def _cut_found(
     source: _Source, writer: '_Writer', options: CropOptions
 ) -> list[Track]:
     """Find faces, follow them and cut them out; return the tracks to keep."""
-    follower = Follower(options, source.choice(options))
-    last = 0
-    stride, gaps = options.stride, source.taken.gaps
-    for item, cut in mark_cuts(source.items(), lambda item: item.clear):
-        last = item.position
-        cut = cut or last // stride in gaps
-        tracks = follower.update(last, item.clear, cut=cut)
-        if follower.done:
-            break
+    walk = Walk(source.taken, options, source.choice(options))
+    for item, tracks in walk.over(source.items(), lambda item: item.clear):
         if tracks and writer.saves:
             image = source.image(item)
             for track in tracks:
                 writer.add(track, image, source.fit(track.square))
+    last = walk.position
     # an end that was not reached is none to report
-    kept = follower.finish(last if follower.done else source.end_after(last))
+    kept = walk.finish(last if walk.done else source.end_after(last))
     if not kept:
         last = source.taken.source(last)
-        raise _failure(follower.tracks, last, options)
+        raise _failure(walk.tracks, last, options)
     for track in kept:
         track.square = source.fit(track.square)
     return kept
@@ -476,12 +458,12 @@ def _cut_known(
     source: _Source, writer: '_Writer', tracks: list[Track]
 ) -> list[Track]:
     """Cut tracks out that need not be found; return what there is of them."""
-    stop = max(track.stop for track in tracks)
+    stops = {track: track.stop for track in tracks if track.stop is not None}
     start = min(track.start for track in tracks)
     last = None
-    for item in source.items(start, stop):
+    for item in source.items(start, max(stops.values())):
         last = item.position
-        active = [t for t in tracks if t.start <= last < t.stop]
+        active = [t for t in tracks if t.start <= last < stops[t]]
         if active and writer.saves:
             image = source.image(item)
             for track in active:
@@ -489,9 +471,11 @@ def _cut_known(
     if last is None:
         raise VideoError('too short', f'ends before frame {start}')
     end = source.end_after(last)
-    for track in tracks:
-        track.stop = min(track.stop, end)
-    kept = [track for track in tracks if track.start < track.stop]
+    kept = []
+    for track, stop in stops.items():
+        track.stop = min(stop, end)
+        if track.start < track.stop:
+            kept.append(track)
     if not kept:
         raise VideoError('too short', f'ends at frame {end}')
     return kept

@@ -1,0 +1,128 @@
+"""The one way from frames to followed faces: decode, cut, look, follow.
+
+Preparation and prediction both go it; what they do with a frame and its
+tracks is their own.
+"""
+
+import os
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+
+from gml_mmaction.video import Frames, Taken, VideoError, prefetch
+from gml_mmaction.video.limits import frames_ahead
+
+from .options import CropOptions
+from .shots import mark_cuts
+from .track import Choice, Follower, Track
+
+__all__ = ['Walk', 'broken_note', 'decoded_ahead', 'reading']
+
+T = TypeVar('T')
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Make an error of reading the video's; those of writing end a run.
+
+    Raises:
+        VideoError: In place of an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        name = os.path.basename(str(error.filename or ''))
+        why = error.strerror or type(error).__name__
+        detail = f'{name}: {why}' if name else why
+        raise VideoError('unreadable', detail) from error
+
+
+def decoded_ahead(
+    reader: Frames, frames: Iterable[T], most: int
+) -> Generator[T, None, None]:
+    """Decode while the frames before are worked on.
+
+    Args:
+        reader: Tells how large a frame is; few large ones are kept.
+        frames: What it decodes, or is made of that.
+        most: How many frames, if they are small.
+    """
+    return prefetch(frames, frames_ahead(reader.width, reader.height, most))
+
+
+class Walk:
+    """Faces followed through the frames that are taken of a video.
+
+    Args:
+        taken: The frames; positions are its.
+        options: When to look, and which tracks count.
+        choose: Which faces of a frame to follow.
+
+    Attributes:
+        position: Of the last frame that was seen.
+        seconds: Spent in looking for faces.
+    """
+
+    def __init__(
+        self, taken: Taken, options: CropOptions, choose: Choice
+    ) -> None:
+        self._taken = taken
+        self._stride = options.stride
+        self._follower = Follower(options, choose)
+        self.position = 0
+        self.seconds = 0.0
+
+    @property
+    def done(self) -> bool:
+        """Whether the rest of the video can add nothing."""
+        return self._follower.done
+
+    @property
+    def tracks(self) -> list[Track]:
+        """All so far, short ones too, by their start."""
+        return self._follower.tracks
+
+    def over(
+        self, items: Iterable[T], image: Callable[[T], np.ndarray]
+    ) -> Iterator[tuple[T, list[Track]]]:
+        """Yield each frame with the tracks that it is in, until it is done.
+
+        Args:
+            items: The taken frames from the first on, with what belongs to
+                them.
+            image: Returns the frame of an item, (H, W, 3), uint8, RGB.
+        """
+        shots = mark_cuts(enumerate(items), lambda pair: image(pair[1]))
+        for (number, item), cut in shots:
+            self.position = number * self._stride
+            began = time.perf_counter()
+            tracks = self._follower.update(
+                self.position,
+                image(item),
+                cut=cut or number in self._taken.gaps,
+            )
+            self.seconds += time.perf_counter() - began
+            if self.done:
+                return
+            yield item, tracks
+
+    def finish(self, stop: int) -> list[Track]:
+        """End all tracks before position ``stop``; return those that count."""
+        return self._follower.finish(stop)
+
+
+def broken_note(reader: Frames | None, reached: int) -> str | None:
+    """Say that a file is broken, if that is why no more frames were seen.
+
+    Args:
+        reader: What was read.
+        reached: The frame after the last that was seen. How far another was
+            decoded ahead is chance.
+    """
+    broken_at = reader.broken_at if reader is not None else None
+    if broken_at is None or broken_at > reached:
+        return None
+    return f'broken tail at frame {broken_at}'
