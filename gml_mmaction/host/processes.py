@@ -88,6 +88,27 @@ def start_gloo(cfg: Any) -> None:
     synchronise_norms()
 
 
+def join_on_a_cpu() -> None:
+    """Let the host's own tools start processes where there is no accelerator.
+
+    They call ``Runner.from_cfg``, which fails as :func:`start_gloo` says.
+    """
+    from mmengine.runner import Runner
+
+    given = Runner.from_cfg.__func__
+    if hasattr(given, 'repaired_by'):
+        return
+
+    @functools.wraps(given)
+    def from_cfg(cls: type, cfg: Any) -> Any:
+        if cfg.get('launcher', 'none') != 'none':
+            start_gloo(cfg)
+        return given(cls, cfg)
+
+    from_cfg.repaired_by = __name__
+    Runner.from_cfg = classmethod(from_cfg)
+
+
 def read_slurm() -> None:
     """Set PyTorch's variables from those of a Slurm step, where it is one.
 
@@ -232,5 +253,6 @@ WORKAROUNDS = (
         'several processes on a CPU (gloo)',
         'mmengine/dist/utils.py, Runner.wrap_model',
         why_cpu,
+        join_on_a_cpu,
     ),
 )
