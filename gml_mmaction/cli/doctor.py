@@ -8,6 +8,7 @@ It has to run where nothing else does: it reads the metadata of installed
 distributions, and tries each import in a process of its own.
 """
 
+import argparse
 import platform
 import re
 import shlex
@@ -231,12 +232,15 @@ CHECKS: tuple[Callable[[Facts], list[Problem]], ...] = (
 )
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Print the report.
 
     Returns:
         The exit code: 1 if something is wrong, else 0.
     """
+    argparse.ArgumentParser(
+        description='Say what is installed, and what is wrong with it.',
+    ).parse_args(argv)
     facts = read_metadata()
     names = [*IMPORTS]
     if 'torchvision' in facts.owners:
