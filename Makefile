@@ -23,7 +23,7 @@ TEST_WORKERS ?= 2
 CHECKPOINT ?=
 WEB_ARGS ?=
 
-LINTED := gml_mmaction configs tools tests setup.py
+LINTED := gml_mmaction configs docs tools tests setup.py
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
@@ -31,10 +31,11 @@ INSTALLED := $(VENV)/.installed
 WEB_INSTALLED := $(VENV)/.web-installed
 TEST_INSTALLED := $(VENV)/.test-installed
 ORACLES := $(VENV)/oracles
+DOCS := $(VENV)/docs
 
 AUDIT := $(VENV)/audit
 
-.PHONY: help install demo web test lint doctor audit drills clean
+.PHONY: help install demo web check test lint docs doctor audit drills clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -49,15 +50,26 @@ demo: $(INSTALLED) ## from made-up videos to a tested detector
 web: $(WEB_INSTALLED) ## a page for videos of one's own: CHECKPOINT=best.pth
 	$(BIN)/python tools/web.py $(CHECKPOINT) $(WEB_ARGS)
 
-test: export OMP_NUM_THREADS ?= 1
-test: export MPLBACKEND ?= Agg
+check test: export OMP_NUM_THREADS ?= 1
+check test: export MPLBACKEND ?= Agg
+check: lint ## lint and the quick tests, an answer while you work
+	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile \
+	    -m 'not slow' $(TEST_ARGS)
+
 test: export GML_TEST_ORACLES ?= $(abspath $(ORACLES))
-test: lint $(ORACLES) ## lint and run the tests
+test: export GML_TEST_DOCS ?= $(abspath $(DOCS))
+test: lint $(ORACLES) $(DOCS) ## lint and run the tests
 	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile $(TEST_ARGS)
 
-lint: $(TEST_INSTALLED) ## check style and format
+lint: $(TEST_INSTALLED) ## check style, format, types and who imports whom
 	$(BIN)/ruff check $(LINTED)
 	$(BIN)/ruff format --check $(LINTED)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(INSTALLED) $(DOCS) ## the documents as a site, docs/_build/index.html
+	PYTHONPATH=$(DOCS) $(BIN)/python -m sphinx -W --keep-going -q docs \
+	    docs/_build
 
 doctor: $(INSTALLED) ## say what is installed and what is wrong with it
 	$(BIN)/gml doctor
@@ -78,8 +90,10 @@ audit: $(BIN)/python ## compare the pinned versions with known vulnerabilities
 
 clean: ## remove the environment, caches and build files
 	test ! -f $(VENV)/pyvenv.cfg || rm -rf $(VENV)
-	rm -rf .dist_test .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .dist_test .import_linter_cache .mypy_cache .pytest_cache \
+	    .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf docs/_build docs/api
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
@@ -107,6 +121,11 @@ $(TEST_INSTALLED): requirements/test.txt requirements/web.txt $(INSTALLED)
 	@touch $@
 
 $(ORACLES): requirements/oracles.txt $(INSTALLED)
+	rm -rf $@
+	$(PIP) install $(INDEX) --no-deps --target $@ -r $<
+	@touch $@
+
+$(DOCS): requirements/docs.txt $(INSTALLED)
 	rm -rf $@
 	$(PIP) install $(INDEX) --no-deps --target $@ -r $<
 	@touch $@

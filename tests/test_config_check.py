@@ -435,3 +435,10 @@ def test_a_config_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(SettingError) as error:
         read_settings(path)
     assert str(error.value).startswith(f'{path}: no such config. Remedy: ')
+
+
+def test_a_number_is_no_container_of_ours(data, tmp_path):
+    cfg = config(data, tmp_path)
+    cfg.model.cls_head.ad_head = 3
+    text = refusal(cfg)
+    assert text.startswith('model.cls_head.ad_head=3. Remedy: ')

@@ -1,3 +1,4 @@
+import importlib
 import tempfile
 import tracemalloc
 from fractions import Fraction
@@ -9,6 +10,7 @@ import pytest
 from scipy import ndimage
 
 from gml_mmaction.video.distortions import (
+    LEVELS,
     compress,
     distort_frame,
     distort_frames,
@@ -17,6 +19,7 @@ from gml_mmaction.video.distortions import (
     parse_distortions,
     random_distortions,
     read_meta,
+    register_distortion,
     seed_of,
     write_h264,
     write_meta,
@@ -498,3 +501,55 @@ def test_a_mix_has_distinct_types_in_any_order_at_any_level(count):
 def test_an_unknown_variant_is_refused():
     with pytest.raises(ValueError, match=r'mix_5.*mix_4'):
         draw('mix_5', 1)
+
+
+@pytest.fixture
+def shift(monkeypatch):
+    """A type of ours that adds a drawn whole number below its parameter."""
+    module = importlib.import_module('gml_mmaction.video.distortions')
+    for name in ('LEVELS', '_FRAMEWISE', '_SEEDED'):
+        monkeypatch.setattr(module, name, getattr(module, name).copy())
+
+    @register_distortion('Shift', (2, 4, 8, 16, 32), seeded=True)
+    def add(frame, most, rng):
+        return frame + np.uint8(rng.integers(1, most))
+
+    return 'Shift'
+
+
+def test_a_further_type_is_applied_by_its_level_seed_and_index(shift, clip):
+    assert parse_distortions('Shift:5 GB:1') == (('Shift', 5), ('GB', 1))
+    assert is_framewise([(shift, 5)])
+    frames = list(distort_frames(clip, [(shift, 5)], seed=3, fps=25))
+    added = [np.unique(b - a).item() for a, b in zip(clip, frames)]
+    assert all(1 <= value < 32 for value in added)
+    assert len(set(added)) > 1
+    alone = distort_frame(clip[7], [(shift, 5)], seed=3, index=7)
+    assert np.array_equal(alone, frames[7])
+    least = distort_frame(clip[7], [(shift, 1)], seed=3, index=7)
+    assert np.array_equal(least, clip[7] + 1)
+
+
+def test_a_variant_of_the_data_set_draws_none_but_its_own_types(shift):
+    rng = np.random.default_rng(0)
+    drawn = {
+        kind
+        for _ in range(200)
+        for kind, _ in random_distortions('mix_4', rng)
+    }
+    assert drawn == set(TABLE)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'levels', 'words'),
+    [
+        ('GB', (1, 2, 3, 4, 5), 'the name is taken'),
+        ('a:b', (1, 2, 3, 4, 5), 'letters and digits'),
+        ('Few', (1, 2), '2 levels'),
+    ],
+)
+def test_a_type_that_cannot_be_is_refused(kind, levels, words):
+    before = dict(LEVELS)
+    with pytest.raises(ValueError, match=words):
+        register_distortion(kind, levels)
+    assert before == LEVELS

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 import zipfile
 from collections import deque
 from pathlib import Path
@@ -672,6 +673,25 @@ def test_heads_of_the_host_train_and_predict_under_bfloat16_autocast():
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype == torch.float32
         torch.testing.assert_close(ours, theirs, atol=1e-2, rtol=0)
+
+
+def test_a_config_is_laid_out_once_and_as_upstream_does(monkeypatch):
+    from mmengine.config import config
+
+    host.prepare_run()
+    ours = config.FormatCode
+    cfg = Config(dict(b=[1, 2], a=dict(c='x' * 90)))
+    text = cfg.pretty_text
+    began = time.process_time()
+    assert all(cfg.pretty_text == text for _ in range(100))
+    again = time.process_time() - began
+    monkeypatch.setattr(config, 'FormatCode', ours.__wrapped__)
+    began = time.process_time()
+    assert all(cfg.pretty_text == text for _ in range(10))
+    assert again < time.process_time() - began
+    cfg.b = 3
+    monkeypatch.setattr(config, 'FormatCode', ours)
+    assert 'b = 3' in cfg.pretty_text
 
 
 def test_prepare_twice_wraps_methods_once():

@@ -1,4 +1,4 @@
-"""The README's section "Your data", followed by the letter on miniatures."""
+"""From data to tables by the documents, to the letter, on miniatures."""
 
 import json
 import re
@@ -22,9 +22,9 @@ SMALL = {
 OPTIONS = ['--cfg-options', *(f'{k}={v}' for k, v in SMALL.items())]
 
 
-def commands(section):
-    """The lines of a README section's bash blocks."""
-    text = (REPO / 'README.md').read_text(encoding='utf-8')
+def commands(document, section):
+    """The lines of the bash blocks of a document's section."""
+    text = (REPO / document).read_text(encoding='utf-8')
     text = text.split(f'\n## {section}\n')[1].split('\n## ')[0]
     blocks = re.findall(r'```bash\n(.*?)```', text, re.DOTALL)
     return [
@@ -45,11 +45,9 @@ def desk(tmp_path, make_ffpp, load_tool, monkeypatch):
 
 
 def run(command, load_tool):
-    """Run ``python tools/NAME.py ...``; a detector is tiny, trained once."""
-    python, tool, *arguments = shlex.split(command)
-    assert python == 'python'
-    stub = (REPO / tool).read_text(encoding='utf-8')
-    name = re.search(r"run\('(.*)'\)", stub)[1]
+    """Run ``gml NAME ...``; a detector is tiny, trained once."""
+    gml, name, *arguments = shlex.split(command)
+    assert gml == 'gml'
     arguments = [a.replace('iter_N.pth', 'iter_1.pth') for a in arguments]
     if name in ('train', 'test', 'robustness'):
         arguments += OPTIONS
@@ -60,15 +58,19 @@ def run(command, load_tool):
 
 @pytest.mark.slow
 def test_your_data_goes_from_raw_trees_to_the_cross_table(desk, load_tool):
-    lines = commands('Your data')
+    lines = [
+        *commands('README.md', 'Your data'),
+        *commands('docs/paper.md', 'The three evaluations'),
+        *commands('docs/robustness.md', 'A sweep'),
+    ]
     for line in lines:
         name, result = run(line, load_tool)
         if name == 'check':
             assert result == 1, 'a miniature has not the published numbers'
         if name == 'prepare':
             assert result == 0, line
-    assert {'check_data', 'prepare_data', 'train', 'test', 'robustness'} <= {
-        re.search(r'tools/(\w+)', line)[1] for line in lines
+    assert {'check', 'prepare', 'train', 'test', 'robustness'} <= {
+        line.split()[1] for line in lines
     }
     table = json.loads(
         (desk / 'work_dirs/gml_xception_ffpp/cross_table.json').read_text()

@@ -16,6 +16,7 @@ import torch
 from mmengine.config import Config
 
 from gml_mmaction.faces import CropOptions
+from gml_mmaction.io.records import as_json
 from gml_mmaction.video import rates_of
 
 REPO = Path(__file__).parents[1]
@@ -125,14 +126,17 @@ def write_prepared(
         rates: Frames a second of the crops of the videos, in turn.
     """
     rng = np.random.default_rng(seed)
+    track = dict(start=0, stop=2 * frames, num_frames=frames)
+    track['square'] = [0, 0, 32]
     videos = [
         dict(
             video_id=video_id,
+            path=f'{video_id}.mp4',
             split=split,
             method=method,
             label=int(method != 'real'),
             people=list(people),
-            tracks=[dict(num_frames=frames)] * tracks,
+            tracks=[track] * tracks,
         )
         for split, entries in splits.items()
         for video_id, method, people, tracks in entries
@@ -167,7 +171,7 @@ def write_prepared(
             for track in range(len(video['tracks']))
         ]
         known = [v['rate'] for v in videos if v['split'] == split and rates]
-        told = {'rates': rates_of(known)._asdict()} if known else {}
+        told = {'rates': as_json(rates_of(known))} if known else {}
         content = dict(metainfo=metainfo | told, data_list=entries)
         (root / f'{split}.json').write_text(json.dumps(content))
     return root

@@ -8,14 +8,21 @@ place, its score and a small map.
 import functools
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from gml_mmaction.evaluation.forgery_metric import VIDEO_RULES
+from gml_mmaction.evaluation.prediction import (
+    Clip,
+    Prediction,
+    ScoredTrack,
+    VideoFacts,
+)
 from gml_mmaction.faces import CropOptions, Track, crop
 from gml_mmaction.faces.shots import mark_cuts
 from gml_mmaction.faces.track import Follower, all_faces
@@ -52,14 +59,14 @@ class Analysis:
 
     Attributes:
         source: The file, or the frames.
-        prediction: Fit for JSON; see :func:`analyse`.
+        prediction: What a report says of the video.
         detector: What a report says of the detector, its ``facts``.
         heat: By track, maps of its clips, ``(clips, T, h, w)``, float16, 0
             and more; empty where none were asked for.
     """
 
     source: Source
-    prediction: dict[str, Any]
+    prediction: Prediction
     detector: dict[str, Any]
     heat: dict[int, np.ndarray] = field(default_factory=dict)
 
@@ -129,40 +136,31 @@ def analyse(
             there are; may raise, to stop.
 
     Returns:
-        The prediction holds ``input``; ``status``, ``'ok'`` or why there is
-        no score: ``'no face'``, ``'too short'``, ``'empty'``,
-        ``'unreadable'``, ``'missing'``, ``'error'``, with ``detail`` in a
-        line; ``verdict``, one of ``VERDICTS``; ``score`` of the video,
-        ``probability`` where there is a calibration, ``threshold``;
-        ``most_suspicious``, the clip with the highest score; facts of the
-        ``video``, with ``rate``, the frames a second that were taken;
-        ``notes`` on what was odd; ``tracks``, each with its frames
-        ``start`` and ``stop``, ``seconds`` (None where the frame rate is not
-        known), the ``square`` that was cut out (left, top, side), its
-        ``score`` and its ``clips``; and ``timing`` in seconds: ``decoding``
-        runs beside the rest.
+        The prediction and, where they were asked for, heat maps.
     """
     run = _Run(detector, heat, batch_size, progress)
-    prediction = dict(
-        input=name or _name_of(source), **_empty(detector.threshold.value)
-    )
+    found: dict[str, Any] = {}  # as far as it came
     began = time.perf_counter()
     try:
         with open_source(source) as reader:
-            prediction['video'] = _facts(reader)
+            found['video'] = _facts(reader)
             taken = detector.take(reader)
-            prediction['video']['rate'] = taken.rate
+            found['video'] = structs.replace(found['video'], rate=taken.rate)
             tracks = run.over(reader, taken)
-            notes = [*reader.notes, *taken.notes, *run.notes]
-            prediction['notes'] = notes
+            found['notes'] = [*reader.notes, *taken.notes, *run.notes]
             span = functools.partial(_span, reader, taken)
-            prediction.update(_judge(detector, tracks, span))
+            found.update(_judge(detector, tracks, span))
     except VideoError as error:
-        prediction.update(status=error.reason, detail=error.detail)
+        found.update(status=error.reason, detail=error.detail)
         if error.reason == 'no face':
-            prediction['verdict'] = 'no face'
+            found['verdict'] = 'no face'
     run.timing['total'] = time.perf_counter() - began
-    prediction['timing'] = {k: round(v, 3) for k, v in run.timing.items()}
+    prediction = Prediction(
+        input=name or _name_of(source),
+        threshold=detector.threshold.value,
+        timing={key: round(value, 3) for key, value in run.timing.items()},
+        **found,
+    )
     maps = {i: found.maps() for i, found in enumerate(run.kept)}
     return Analysis(
         source,
@@ -255,7 +253,9 @@ class _Run:
             return replace(options, upsample=doublings)
         return options
 
-    def _decoded(self, reader: Frames, taken: Taken) -> Iterator[np.ndarray]:
+    def _decoded(
+        self, reader: Frames, taken: Taken
+    ) -> Generator[np.ndarray, None, None]:
         depth = frames_ahead(reader.width, reader.height, AHEAD_FRAMES)
         return prefetch(self._timed(reader.take(taken.indices)), depth)
 
@@ -278,6 +278,7 @@ class _Run:
         """Cut the faces out; score the clips that this makes complete."""
         for track in tracks:
             scored = self._scored.setdefault(track, _Scored(track))
+            assert track.square is not None  # it was found in a frame
             image = crop(frame, track.square, size)
             scored.crops.append(self._detector.encode(image))
             if len(scored.crops) == self._detector.clip_len:
@@ -341,23 +342,8 @@ def _failure(
     )
 
 
-def _empty(threshold: float) -> dict[str, Any]:
-    return dict(
-        status='ok',
-        detail='',
-        verdict='no verdict',
-        score=None,
-        probability=None,
-        threshold=threshold,
-        most_suspicious=None,
-        video=None,
-        notes=[],
-        tracks=[],
-    )
-
-
-def _facts(reader: Frames) -> dict[str, Any]:
-    return dict(
+def _facts(reader: Frames) -> VideoFacts:
+    return VideoFacts(
         fps=round(reader.fps, 6) or None,
         width=reader.width,
         height=reader.height,
@@ -371,37 +357,42 @@ def _judge(
 ) -> dict[str, Any]:
     """Return tracks, score and verdict of a video with scored clips."""
     rows = [
-        _track_row(detector, index, scored, span)
+        _scored_track(detector, index, scored, span)
         for index, scored in enumerate(tracks)
     ]
-    score = max(row['score'] for row in rows)
+    score = max(row.score for row in rows)
     if not np.isfinite(score):
         raise VideoError('error', 'the network gives no finite score')
-    clips = [dict(clip, track=r['track']) for r in rows for clip in r['clips']]
+    worst = max(
+        ((row, clip) for row in rows for clip in row.clips),
+        key=lambda pair: pair[1].score,
+    )
     calibrated = detector.calibration
     suspicious = score >= detector.threshold.value
     return dict(
         verdict=VERDICTS[0 if suspicious else 1],
         score=score,
         probability=calibrated and float(calibrated([score])[0]),
-        most_suspicious=max(clips, key=lambda clip: clip['score']),
+        most_suspicious=structs.replace(worst[1], track=worst[0].track),
         tracks=rows,
     )
 
 
-def _track_row(
+def _scored_track(
     detector: Detector, index: int, scored: _Scored, span: Span
-) -> dict[str, Any]:
+) -> ScoredTrack:
     track = scored.track
     length = detector.clip_len * detector.crop_options.stride
     clips = [
-        dict(span(first, first + length), score=score)
+        Clip(**span(first, first + length), score=score)
         for first, score in zip(
             itertools.count(track.start, length), scored.scores
         )
     ]
     merge = VIDEO_RULES[detector.video_rule]
-    return dict(
+    assert track.stop is not None  # it has ended
+    assert track.square is not None
+    return ScoredTrack(
         track=index,
         **span(track.start, track.stop),
         square=list(track.square),

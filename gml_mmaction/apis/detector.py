@@ -11,15 +11,20 @@ import cv2
 import numpy as np
 import torch
 from mmaction.registry import MODELS, TRANSFORMS
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
+from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
-from torch import nn
 
 from gml_mmaction.datasets.clip_transforms import FaceCrop
-from gml_mmaction.engine.provenance import PROVENANCE, check_records
+from gml_mmaction.engine.provenance import (
+    PROVENANCE,
+    Training,
+    Validation,
+    read_records,
+)
 from gml_mmaction.engine.settings import inner_datasets
 from gml_mmaction.errors import CheckpointError, GMLError
 from gml_mmaction.evaluation.calibration import Calibration, read_calibration
@@ -30,6 +35,7 @@ from gml_mmaction.faces import CropOptions
 from gml_mmaction.host.weights import check_weights
 from gml_mmaction.io.config_text import ConfigTextError, parse_config
 from gml_mmaction.io.files import file_sha256
+from gml_mmaction.io.records import as_json, to_record
 from gml_mmaction.io.text import nth, one_line, printable
 from gml_mmaction.video import Frames, Rates, Taken, at_rate, every
 
@@ -44,8 +50,10 @@ from .allowed import (
 __all__ = ['Detector', 'DetectorError', 'Threshold', 'load_detector']
 
 HEATS = ('auto', 'clue', 'cam', 'none')
-SAVED = ('size', 'stride', 'image', 'quality', 'min_frames', 'upsample')
-SAVED += ('search_stride', 'check_stride', 'lost')
+SAVED = (
+    *('size', 'stride', 'image', 'quality', 'min_frames', 'upsample'),
+    *('search_stride', 'check_stride', 'lost'),
+)
 
 ANOTHER = 'Remedy: give another checkpoint of tools/train.py'
 MOST_FRAMES = 512  # of a clip
@@ -92,7 +100,7 @@ class Detector:
             checkpoint does not say.
     """
 
-    model: nn.Module
+    model: BaseModel
     cfg: Config
     checkpoint: Path
     sha256: str
@@ -130,8 +138,9 @@ class Detector:
         quality = [cv2.IMWRITE_JPEG_QUALITY, self.crop_options.quality]
         bgr = cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
         _, data = cv2.imencode('.jpg', bgr, quality)
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        assert decoded is not None
+        return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
 
     def pack(self, clips: Sequence[Sequence[np.ndarray]]) -> dict:
         """Put clips through the config's test pipeline and collate them.
@@ -151,7 +160,7 @@ class Detector:
 
         Args:
             clips: As in :meth:`pack`.
-            heat: ``'clue'``: mean over channels of the forgery clues |F*|
+            heat: ``'clue'``: mean over channels of the forgery clues ``|F*|``
                 of the AD block (Sec. 2.3). ``'cam'``: Grad-CAM of the class
                 fake. ``'auto'``: the clue where the network has an AD block,
                 else the other. ``'none'``: nothing.
@@ -186,8 +195,8 @@ class Detector:
         if kind == 'none':
             with torch.inference_mode():
                 samples = self.model.test_step(data)
-            scores = [float(sample.pred_score[1]) for sample in samples]
-            return np.asarray(scores), None
+            fake = [float(sample.pred_score[1]) for sample in samples]
+            return np.asarray(fake), None
         maps_of = clue_maps if kind == 'clue' else cam_maps
         scores, maps = maps_of(self.model, data)
         return scores.cpu().double().numpy(), maps.cpu().numpy()
@@ -223,8 +232,13 @@ class Detector:
         )
 
     @property
-    def training(self) -> Mapping[str, Any]:
-        """What the checkpoint says of its training data; may be empty."""
+    def training(self) -> Training:
+        """What the checkpoint says of its training data."""
+        return read_records(self.meta)[0]
+
+    @property
+    def _told(self) -> Mapping[str, Any]:
+        """The same and all else that it says, as it is saved."""
         told = self.meta.get(PROVENANCE, {}).get('training')
         return told or self.meta.get('dataset_meta') or {}
 
@@ -241,11 +255,11 @@ class Detector:
             f'{self.cfg.model.cls_head.type}',
             training={
                 key: value
-                for key, value in self.training.items()
+                for key, value in self._told.items()
                 if key not in ('classes', 'root')
             },
             level=self.level,
-            rates=self.rates and self.rates._asdict(),
+            rates=self.rates and as_json(self.rates),
             threshold=dataclasses.asdict(self.threshold),
             calibration=calibration and calibration.facts,
             words=self.words,
@@ -254,7 +268,7 @@ class Detector:
     @property
     def origin(self) -> str:
         """What the training data are, where they are made up; or ''."""
-        return printable(str(self.training.get('origin') or ''))
+        return printable(self.training.origin or '')
 
     @property
     def level(self) -> str:
@@ -300,16 +314,16 @@ class Detector:
 
     def _trained_on(self) -> str:
         training = self.training
-        source = training.get('source')
-        if not source:
+        if not training.source:
             return 'data that the checkpoint does not name'
         named = ' by name' if self.origin else ''
-        text = f'data of source {source}{named} ({_options(training)})'
-        if 'real_videos' in training:
+        text = f'data of source {training.source}{named}'
+        text += f' ({_options(training)})'
+        if training.real_videos is not None:
             text += (
-                f', {training["real_videos"]} real and '
-                f'{training["fake_videos"]} fake videos of '
-                f'{", ".join(training["methods"])}'
+                f', {training.real_videos} real and '
+                f'{training.fake_videos} fake videos of '
+                f'{", ".join(training.methods)}'
             )
         return text
 
@@ -370,10 +384,11 @@ def _make(
 ) -> Detector:
     cfg = parse_config(loaded['meta']['cfg'])
     _check_pipeline(path, cfg)
-    _check_records(path, loaded['meta'])
+    validation = _validation(path, loaded['meta'])
     options, clip_len = _crop_options(path, cfg, loaded['meta'])
     _check_settings(path, cfg, clip_len)
     sha256 = file_sha256(path)
+    assert sha256 is not None  # the file was read
     calibration = read_calibration(path, sha256) if calibrated else None
     return Detector(
         model=_build(path, cfg, loaded).to(_device(device)).eval(),
@@ -384,7 +399,7 @@ def _make(
         crop_options=options,
         clip_len=clip_len,
         video_rule=_video_rule(cfg),
-        threshold=_threshold(path, threshold, calibration, loaded['meta']),
+        threshold=_threshold(path, threshold, calibration, validation),
         calibration=calibration,
         rates=_rates(path, loaded['meta']),
     )
@@ -411,7 +426,7 @@ def _load(path: Path) -> dict:
     return loaded
 
 
-def _dataset(cfg: Config) -> Mapping[str, Any]:
+def _dataset(cfg: Config) -> ConfigDict:
     """The test set's settings; a run may have a validation set alone.
 
     Of several the first's, for they are of one network.
@@ -421,20 +436,26 @@ def _dataset(cfg: Config) -> Mapping[str, Any]:
 
 
 def _check_pipeline(path: Path, cfg: Config) -> None:
-    dataset = _dataset(cfg)
-    steps = [step.get('type') for step in dataset.get('pipeline') or ()]
-    if steps[:1] != ['ClipDecode'] or FaceCrop.__name__ not in steps:
+    trained_on = (cfg.get('train_dataloader') or {}).get('dataset')
+    sets = {'test': [_dataset(cfg)]}
+    if trained_on:  # some train on whole frames and test on what they inherit
+        sets['training'] = inner_datasets(trained_on)
+    for what, dataset in ((k, one) for k, v in sets.items() for one in v):
+        steps = [step.get('type') for step in dataset.get('pipeline') or ()]
+        if steps[:1] == ['ClipDecode'] and FaceCrop.__name__ in steps:
+            continue
         names = printable(', '.join(map(str, steps)))
         raise DetectorError(
-            f'{path}: no detector of face forgeries: its test pipeline '
+            f'{path}: no detector of face forgeries: its {what} pipeline '
             f'({names:.300}) does not begin with ClipDecode and cut faces by '
             "FaceCrop. Remedy: give a checkpoint of this project's configs"
         )
 
 
-def _check_records(path: Path, meta: Mapping) -> None:
+def _validation(path: Path, meta: Mapping) -> Validation:
+    """Return what is said of it, once all records are known to be some."""
     try:
-        check_records(meta)
+        return read_records(meta)[1]
     except (TypeError, ValueError) as error:  # nothing that JSON can say
         raise DetectorError(
             f'{path}: says of its training: {printable(str(error)):.200}. '
@@ -456,7 +477,7 @@ def _check_settings(path: Path, cfg: Config, clip_len: int) -> None:
         ) from None
 
 
-def _build(path: Path, cfg: Config, loaded: Mapping) -> nn.Module:
+def _build(path: Path, cfg: Config, loaded: Mapping) -> BaseModel:
     """Build the network, once its weights are known to fit."""
     init_default_scope('mmaction')
     settings = Config(dict(model=without_files(cfg.model)))
@@ -524,10 +545,11 @@ def _rates(path: Path, meta: Mapping) -> Rates | None:
     if rates is None:
         return None
     try:
-        return Rates.from_record(rates)
+        return to_record(rates, Rates)
     except ValueError as error:
         raise DetectorError(
-            f'{path}: says of its training {printable(str(error))}. {ANOTHER}'
+            f'{path}: says of its training rates {printable(repr(rates)):.60} '
+            f'({error}). {ANOTHER}'
         ) from None
 
 
@@ -544,7 +566,7 @@ def _threshold(
     path: Path,
     given: float | None,
     calibration: Calibration | None,
-    meta: Mapping,
+    validation: Validation,
 ) -> Threshold:
     if given is not None:
         if not 0 <= given <= 1:
@@ -555,13 +577,12 @@ def _threshold(
             calibration.threshold,
             f'equal error rate on {calibration.data}',
         )
-    validation = meta.get(PROVENANCE, {}).get('validation') or {}
-    value = validation.get('metrics', {}).get('video/eer_threshold')
+    value = validation.metrics.get('video/eer_threshold')
     if value is None:
         return Threshold(
             0.5, 'the checkpoint was not validated, hence the middle'
         )
-    clips = validation.get('num_clips')
+    clips = validation.num_clips
     some = f', at most {clips} a track' if clips else ''
     if type(value) not in (int, float) or not 0 <= value <= 1:
         raise DetectorError(
@@ -571,18 +592,18 @@ def _threshold(
     return Threshold(
         float(value),
         'equal error rate of videos in the validation set of '
-        f'source {validation.get("source") or "unknown"} '
-        f'({validation.get("clips")} clips{some})',
+        f'source {validation.source or "unknown"} '
+        f'({validation.clips} clips{some})',
     )
 
 
-def _options(training: Mapping[str, Any]) -> str:
+def _options(training: Training) -> str:
     """The options of a source in words, the manifest's hash behind them."""
-    options = training.get('source_options') or {}
+    options = training.source_options or {}
     texts = [
         f'{key} {", ".join(map(str, v)) if isinstance(v, list) else v}'
         for key, v in options.items()
         if v not in (None, [], '')
     ]
-    digest = str(training.get('manifest') or 'unknown')[:12]
+    digest = (training.manifest or 'unknown')[:12]
     return ', '.join([*texts, f'manifest {digest}'])

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from gml_mmaction.errors import GMLError
 from gml_mmaction.io.fields import is_place
 from gml_mmaction.io.files import write_json
+from gml_mmaction.io.records import as_json
 from gml_mmaction.io.text import printable
 from gml_mmaction.video import VideoError
 from gml_mmaction.video.files import ARCHIVES, VIDEO_SUFFIXES, is_image
@@ -99,7 +100,11 @@ class ForgeryInferencer:
         """What ``prediction.json`` holds: made-up training data come first."""
         origin = self.detector['origin']
         first = {'origin': f'trained on {origin}'} if origin else {}
-        return {**first, **analysis.prediction, 'detector': self.detector}
+        return {
+            **first,
+            **as_json(analysis.prediction),
+            'detector': self.detector,
+        }
 
     def __call__(
         self,
@@ -122,8 +127,9 @@ class ForgeryInferencer:
             show_progress: Whether to draw a bar of each video's frames.
 
         Returns:
-            ``predictions``, in the order of the inputs (see
-            :func:`~gml_mmaction.apis.analyse`); ``visualization``, of
+            ``predictions``, in the order of the inputs, as dicts (see
+            :class:`~gml_mmaction.evaluation.prediction.Prediction`);
+            ``visualization``, of
             each the files written, by ``'prediction'``, ``'timeline'`` and
             ``'overlay'``; and ``unread``, a line for each file in the folders
             that is not read (see :func:`list_unread`).
@@ -136,7 +142,7 @@ class ForgeryInferencer:
         for analysis, written in self.iterate(
             inputs, batch_size, out_dir, overlay, show_progress
         ):
-            predictions.append(analysis.prediction)
+            predictions.append(as_json(analysis.prediction))
             files.append(written)
         return dict(
             predictions=predictions,
@@ -181,17 +187,17 @@ class ForgeryInferencer:
         )
         for name in ('prediction.json', 'timeline.png', 'overlay.mp4'):
             (folder / name).unlink(missing_ok=True)  # of another run
-        if analysis.prediction['video']:
+        if analysis.prediction.video:
             analysis.draw_timeline(files['timeline'])
         else:
             del files['timeline']
-        if overlay and analysis.prediction['video']:
+        if overlay and analysis.prediction.video:
             try:
                 files['overlay'] = folder / 'overlay.mp4'
                 analysis.write_overlay(files['overlay'])
             except VideoError as error:  # changed since it was analysed
                 del files['overlay']
-                analysis.prediction['notes'].append(f'no overlay: {error}')
+                analysis.prediction.notes.append(f'no overlay: {error}')
         write_json(files['prediction'], self.report(analysis))
         return {kind: str(path) for kind, path in files.items()}
 
@@ -226,10 +232,10 @@ def list_unread(inputs: Inputs) -> list[str]:
     Args:
         inputs: As in :func:`list_inputs`.
     """
-    one = isinstance(inputs, (str, Path, np.ndarray))
-    items = [inputs] if one else inputs
+    if isinstance(inputs, (str, Path, np.ndarray)):
+        inputs = [inputs]
     lines = []
-    for item in items:
+    for item in inputs:
         if isinstance(item, np.ndarray) or not Path(item).is_dir():
             continue
         read = _in_folder(Path(item))
@@ -264,13 +270,15 @@ def _folder_names(sources: Sequence[Source]) -> list[str]:
     """A folder's name for each source; those of equal names get a number."""
     names: list[str] = []
     for source in sources:
-        array = isinstance(source, np.ndarray)
-        stem = 'array' if array else Path(source).stem or 'video'
+        if isinstance(source, np.ndarray):
+            stem = 'array'
+        else:
+            stem = Path(source).stem or 'video'
         # file systems take 255 bytes, and names that are no text
         if not is_place(stem) or len(stem.encode()) > 200:
             digest = hashlib.sha256(stem.encode(errors='surrogatepass'))
-            start = ''.join(filter(str.isprintable, stem)).encode()[:150]
-            start = start.decode(errors='ignore') or 'video'
+            short = ''.join(filter(str.isprintable, stem)).encode()[:150]
+            start = short.decode(errors='ignore') or 'video'
             stem = f'{start}-{digest.hexdigest()[:8]}'
         name, count = stem, 1
         while name in names:

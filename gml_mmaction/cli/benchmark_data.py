@@ -115,12 +115,12 @@ def measure(
     Returns:
         Seconds of each round, by what was done and number of processes.
     """
-    times = {}
+    times: dict[tuple[str, int], list[float]] = {}
     for round_ in range(rounds + 1):
         for number in workers:
             out = scratch / f'{round_}-{number}'
             (out / '.partial').mkdir(parents=True)
-            works = {
+            works: dict[str, tuple[Callable[[Any], Any], Sequence]] = {
                 'decode': (functools.partial(decode, options.stride), videos),
                 'prepare': (prepare_video, make_jobs(videos, out, options)),
             }
@@ -240,9 +240,10 @@ def count_frames(path: Path) -> int:
 def make_videos(folder: Path, count: int, num_frames: int) -> list[Path]:
     """Write videos by x264, or by OpenCV as MPEG-4 if PyAV is missing."""
     folder.mkdir(parents=True)
-    write = functools.partial(write_h264, fps=FPS, crf=CRF)
+    write: Callable[[str, Iterator[np.ndarray]], None]
     try:
         require('av')
+        write = functools.partial(write_h264, fps=FPS, crf=CRF)
     except ImportError as error:
         say(f'MPEG-4 instead of H.264: {error}')
         write = write_mpeg4
@@ -274,7 +275,7 @@ def draw_frames(seed: int, num_frames: int) -> Iterator[np.ndarray]:
 
 def write_mpeg4(path: str, frames: Iterator[np.ndarray]) -> None:
     """Write frames as MPEG-4 by OpenCV."""
-    code = cv2.VideoWriter_fourcc(*'mp4v')
+    code = cv2.VideoWriter.fourcc(*'mp4v')
     writer = cv2.VideoWriter(path, code, FPS, (640, 480))
     for frame in frames:
         writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))

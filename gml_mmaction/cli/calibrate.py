@@ -19,7 +19,8 @@ from gml_mmaction.evaluation.calibration import (
     calibrate,
     write_calibration,
 )
-from gml_mmaction.io.files import file_sha256, read_json
+from gml_mmaction.evaluation.scores import read_scores_file
+from gml_mmaction.io.files import file_sha256
 from gml_mmaction.io.text import say
 
 from .common import one_line_errors
@@ -44,16 +45,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def read(path: str) -> dict:
-    """Read a scores file; what is no JSON gets the remedy of what is none."""
-    try:
-        return read_json(path)
-    except ValueError:
-        raise CalibrationError(
-            'no JSON; give a scores file of tools/test.py'
-        ) from None
-
-
 def main(argv: list[str] | None = None) -> Calibration:
     """Calibrate; returns what the side file holds."""
     args = parse_args(argv)
@@ -61,9 +52,10 @@ def main(argv: list[str] | None = None) -> Calibration:
         sha256 = file_sha256(args.checkpoint)
         if sha256 is None:
             raise CalibrationError(f'{args.checkpoint}: no such checkpoint')
+        scores = read_scores_file(args.scores)
         try:
-            calibration = calibrate(read(args.scores), sha256, args.method)
-        except ValueError as error:
+            calibration = calibrate(scores, sha256, args.method)
+        except CalibrationError as error:
             raise CalibrationError(f'{args.scores}: {error}') from None
         load_detector(args.checkpoint, 'cpu', calibrated=False)
         path = write_calibration(args.checkpoint, calibration)
@@ -73,8 +65,8 @@ def main(argv: list[str] | None = None) -> Calibration:
         ('expected calibration error', calibration.expected_error),
     ):
         say(
-            f'{name}: {measure["before"]:.4f} as it was, '
-            f'{measure["after"]:.4f} calibrated (cross-validated)'
+            f'{name}: {measure.before:.4f} as it was, '
+            f'{measure.after:.4f} calibrated (cross-validated)'
         )
     say(f'threshold {calibration.threshold:.4f}; written to {path}')
     return calibration

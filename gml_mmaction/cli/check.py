@@ -81,7 +81,7 @@ def read_against(words: list[str]) -> Against:
     source, root, *pairs = words
     parser = argparse.ArgumentParser(prog=f'--against {source}')
     add_source_options(parser, source)
-    values = {}
+    values: dict[str, list[str]] = {}
     for pair in pairs:
         name, _, value = pair.partition('=')
         values.setdefault(f'--{name.replace("_", "-")}', []).append(value)

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import metadata
 from os import environ, pathsep
+from typing import Any
 
 from gml_mmaction import host
 from gml_mmaction.host.workaround import HOME
@@ -92,7 +93,7 @@ def read_metadata(path: list[str] | None = None) -> Facts:
     """
     owners: dict[str, dict[str, str]] = {}
     needs = ''
-    kwargs = {} if path is None else {'path': path}
+    kwargs: Any = {} if path is None else {'path': path}
     for dist in metadata.distributions(**kwargs):
         name = re.sub(r'[-_.]+', '-', dist.metadata['Name'] or '').lower()
         if not name:

@@ -83,9 +83,9 @@ def main(argv: list[str] | None = None) -> int:
             show_progress=not args.quiet,
         ):
             prediction = analysis.prediction
-            missing += prediction['score'] is None
-            notes = ''.join(f' [{note}]' for note in prediction['notes'])
-            say(f'{prediction["input"]}: {verdict_line(prediction)}{notes}')
+            missing += prediction.score is None
+            notes = ''.join(f' [{note}]' for note in prediction.notes)
+            say(f'{prediction.input}: {verdict_line(prediction)}{notes}')
     say('', *(f'- {line}' for line in inferencer.detector['words']))
     say(f'- written to {Path(args.out)}')
     return int(missing > 0)

@@ -15,12 +15,15 @@ import argparse
 import inspect
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from gml_mmaction.faces import CropOptions
 from gml_mmaction.io.text import one_line, say
+from gml_mmaction.prepared.manifest import Report
 from gml_mmaction.prepared.prepare import format_report, prepare_videos
 from gml_mmaction.sources import SPLITS, get_source
 from gml_mmaction.sources.options import (
@@ -126,7 +129,7 @@ def main(argv: list[str] | None = None) -> int:
         say('stopped; the same command goes on from here', file=sys.stderr)
         return 130
     _print(report, args.out)
-    return 0 if report['total']['prepared'] else 1
+    return 0 if report.total.prepared else 1
 
 
 def _with_defaults(source: str, chosen: dict) -> dict:
@@ -146,12 +149,14 @@ def _limit(text: str) -> tuple[str, int]:
     return split, int(number)
 
 
-def _progress_bar(results, *, total, initial):
+def _progress_bar(
+    results: Iterable[Any], *, total: int, initial: int
+) -> Iterable[Any]:
     return tqdm(results, total=total, initial=initial, unit='video')
 
 
-def _print(report: dict, out: Path) -> None:
-    for failure in report['failures']:
-        say('{video_id}: {reason} ({detail})'.format(**failure))
+def _print(report: Report, out: Path) -> None:
+    for failure in report.failures:
+        say(f'{failure.video_id}: {failure.reason} ({failure.detail})')
     say(*format_report(report).split('\n'))
     say(f'annotations, manifest and report are in {out}')

@@ -7,11 +7,12 @@ Usage::
     python tools/paper_tables.py --only-write
     python tools/paper_tables.py --miniature
 
-Reads the prepared data of the README's section "Your data": DATA/ffpp, dfo,
-dfo_official, dfo_sing and cdf. Stopped and started again, it goes on: a
-training resumes at its newest checkpoint, what is done is not done again.
+Reads the prepared data of docs/paper.md and of the README's section "Your
+data": DATA/ffpp, dfo, dfo_official, dfo_sing and cdf. Stopped and started
+again, it goes on: a training resumes at its newest checkpoint, what is done is
+not done again.
 ``--miniature`` makes small data of its own and takes the configs
-*-small_demo.py, so that everything can be tried on a CPU.
+``*-small_demo.py``, so that everything can be tried on a CPU.
 """
 
 import argparse
@@ -120,8 +121,9 @@ class Run(NamedTuple):
         digest = file_sha256(path)
         if digest is None:
             raise RunError(
-                f'{path} is not there: prepare {name} as the README tells '
-                '("Your data")'
+                f'{path} is not there: prepare {name}. Remedy: the '
+                "commands of docs/paper.md and of the README's section"
+                ' "Your data"'
             )
         return digest
 
@@ -280,8 +282,7 @@ def make_miniature(root: Path, data: Path, kind: str) -> None:
     for name in missing:
         source, tree, *options = trees[name]
         run_tool(
-            *('prepare', source, tree, data / name, *options),
-            *('--size', 64),
+            'prepare', *(source, tree, data / name, *options, '--size', 64)
         )
 
 
@@ -374,8 +375,9 @@ def read_origins(
     """
     found = {}
     for name in sorted({name for _, *names in results for name in names}):
-        manifest = read_manifest(data / name) or {}
-        words = sorted(set(manifest.get('origin', {}).values()))
+        manifest = read_manifest(data / name)
+        origin = (manifest and manifest.origin) or {}
+        words = sorted(set(origin.values()))
         if words:
             found[name] = printable(', and '.join(words))
     return found

@@ -24,12 +24,7 @@ from mmcv.transforms import BaseTransform
 from gml_mmaction.errors import SettingError
 from gml_mmaction.faces.square import Square, crop, resize
 from gml_mmaction.prepared.annotation import DataError
-from gml_mmaction.video import (
-    ImageSequence,
-    VideoError,
-    VideoReader,
-    open_video,
-)
+from gml_mmaction.video import Frames, VideoError, open_video
 from gml_mmaction.video.distortions import (
     Distortion,
     distort_frame,
@@ -38,7 +33,6 @@ from gml_mmaction.video.distortions import (
     seed_of,
 )
 
-VideoFrames = VideoReader | ImageSequence
 _AGAIN = 'run tools/prepare_data.py again, which completes what is not there'
 
 
@@ -71,7 +65,7 @@ class ClipDecode(BaseTransform):
     def __init__(self) -> None:
         # By process: a forked one inherits its parent's open video, which it
         # must not read on (they share the place in the file).
-        self._opened: dict[int, tuple[tuple[str, str], VideoFrames]] = {}
+        self._opened: dict[int, tuple[tuple[str, str, bool], Frames]] = {}
 
     def __getstate__(self) -> dict:
         """Leave the open video behind when copied or pickled."""
@@ -118,10 +112,10 @@ class ClipDecode(BaseTransform):
         seed = seed_of(results['video_id'])
         return _distort(frames, inds, _own(results), seed=seed)
 
-    def _open(self, path: str, member: str, one_size: bool) -> VideoFrames:
+    def _open(self, path: str, member: str, one_size: bool) -> Frames:
         opened, reader = self._opened.get(os.getpid(), (None, None))
         asked = path, member, one_size
-        if opened != asked:
+        if reader is None or opened != asked:
             reader = open_video(path, member, one_size=one_size)
             self._opened[os.getpid()] = asked, reader
         return reader

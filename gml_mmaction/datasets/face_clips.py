@@ -2,12 +2,14 @@
 
 import logging
 import os
+from typing import Any
 
 import numpy as np
 from mmaction.registry import DATASETS
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from gml_mmaction.io.records import as_json
 from gml_mmaction.prepared.annotation import DataError, read_annotation
 from gml_mmaction.video import is_video
 
@@ -57,6 +59,8 @@ class FaceClipDataset(BaseDataset):
 
     METAINFO = dict(classes=('real', 'fake'))
 
+    _metainfo: dict[str, Any]
+
     def __init__(
         self,
         ann_file: str,
@@ -104,8 +108,9 @@ class FaceClipDataset(BaseDataset):
 
     def _read_annotation(self) -> list[dict]:
         content = read_annotation(self.ann_file)
-        self._metainfo = {**content['metainfo'], **self._metainfo}
-        return [self.parse_data_info(entry) for entry in content['data_list']]
+        self._metainfo = {**as_json(content.metainfo), **self._metainfo}
+        entries = as_json(content.data_list)  # as MMEngine holds them
+        return [self.parse_data_info(entry) for entry in entries]
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """Complete a track's entry with what the pipeline reads."""

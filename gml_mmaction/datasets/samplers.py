@@ -38,7 +38,8 @@ class Draw(int):
         draw.seed, draw.number = seed, number
         return draw
 
-    def __getnewargs__(self) -> tuple[int, int, int]:
+    # an int's own has one argument, as its __new__ has
+    def __getnewargs__(self) -> tuple[int, int, int]:  # type: ignore[override]
         return int(self), self.seed, self.number
 
 

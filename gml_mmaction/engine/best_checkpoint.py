@@ -31,6 +31,7 @@ class LatestBestCheckpointHook(CheckpointHook):
     """
 
     rule_map = {'greater': ge, 'less': le}
+    best_ckpt_path: str | None
 
     def __init__(
         self, *args: Any, max_keep_ckpts: int = -1, **kwargs: Any

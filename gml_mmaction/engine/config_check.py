@@ -24,7 +24,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -311,10 +311,11 @@ def _is_number(value: Any) -> bool:
 def _within(tree: Any, place: str) -> Iterator[tuple[str, Any]]:
     """All values within a tree, with their places."""
     yield place, tree
+    items: Iterable[tuple[Any, Any]] = ()
     if isinstance(tree, dict):
         items = tree.items()
-    else:
-        items = enumerate(tree) if isinstance(tree, list | tuple) else ()
+    elif isinstance(tree, list | tuple):
+        items = enumerate(tree)
     for key, value in items:
         yield from _within(value, f'{place}.{key}')
 
@@ -481,7 +482,9 @@ def _check_optimising(node: dict, place: str) -> None:
     if not isinstance(clip, dict):
         return
 
-    kinds = dict(norm=clip_grad_norm_, value=clip_grad_value_)
+    kinds: dict[str, Callable] = dict(
+        norm=clip_grad_norm_, value=clip_grad_value_
+    )
     kind = clip.get('type', 'norm')
     if kind not in kinds:
         raise SettingError(f'{place}.type={kind!r}. Remedy: norm or value')
@@ -626,7 +629,7 @@ def _check_keywords(
         is_open, names = False, _names_of_saving(built)
         for kind in built.__mro__:
             hints = {**_hints_of(kind), **hints}
-    ours = str(built.__module__).startswith(__package__)
+    ours = str(built.__module__).startswith('gml_mmaction.')
     for name, value in node.items():
         if name in ('type', '_scope_', *others):
             continue
@@ -641,7 +644,7 @@ def _check_keywords(
             raise SettingError(_unknown(f'{place}.{name}', built, names))
 
 
-def _saves_checkpoints(built: Callable) -> bool:
+def _saves_checkpoints(built: Callable) -> typing.TypeGuard[type]:
     from mmengine.hooks import CheckpointHook
 
     return inspect.isclass(built) and issubclass(built, CheckpointHook)
@@ -876,6 +879,7 @@ def _explain_pixels(
     mean = getattr(step, 'mean', None)
     if (
         not isinstance(error, RuntimeError)
+        or step is None
         or not hasattr(step, 'format_shape')
         or mean is None
         or images is None

@@ -22,14 +22,18 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from gml_mmaction.datasets import FaceClipDataset
 from gml_mmaction.errors import GMLError
 from gml_mmaction.evaluation.forgery_metric import LEVELS
+from gml_mmaction.evaluation.scores import read_scores_file
 from gml_mmaction.io.files import (
     file_sha256,
-    read_json,
     write_json,
     write_text,
 )
 from gml_mmaction.io.text import markdown_table, printable
-from gml_mmaction.prepared.manifest import read_manifest, read_report
+from gml_mmaction.prepared.manifest import (
+    Manifest,
+    read_manifest,
+    read_report,
+)
 
 from .provenance import training_of
 from .runner import build_runner
@@ -75,13 +79,13 @@ def find_target(text: str, data: str | Path = 'data') -> Target:
         TargetError: The name cannot be part of a file's name, or there is no
             ``test.json``; the message names the test sets under ``data``.
     """
-    name, given, folder = text.partition('=')
+    name, given, place = text.partition('=')
     if not re.fullmatch(r'[\w.+-]*\w', name) or name == VALIDATION:
         raise TargetError(
             f'target {text!r}: give NAME or NAME=FOLDER with a NAME of '
             f"letters, digits and '_.+-', other than {VALIDATION!r}"
         )
-    folder = Path(folder) if given else Path(data, name)
+    folder = Path(place) if given else Path(data, name)
     if not (folder / 'test.json').is_file():
         known = sorted(p.parent.name for p in Path(data).glob('*/test.json'))
         raise TargetError(
@@ -125,7 +129,7 @@ def cross_test(
                 f'two targets are called {name}: use NAME=FOLDER'
             )
     notes = []
-    thresholds = {}
+    thresholds: dict[str, float] = {}
     if val_threshold:
         thresholds, note = val_thresholds(cfg)
         notes += note
@@ -160,8 +164,8 @@ def _origins(cfg: Config, targets: Sequence[Target]) -> list[str]:
     trained = training_of(loaded, path).get('origin')
     lines = [f'detector: trained on {trained}'] if trained else []
     for target in targets:
-        manifest = read_manifest(target.folder) or {}
-        words = manifest.get('origin', {}).get('test')
+        manifest = read_manifest(target.folder)
+        words = manifest and (manifest.origin or {}).get('test')
         lines += [f'{target.name}: {words}'] if words else []
     return [printable(line) for line in lines]
 
@@ -285,7 +289,7 @@ def set_metric(cfg: Config, **settings: object) -> bool:
     return False
 
 
-def leaked_videos(test: Mapping, *trains: Mapping) -> int | None:
+def leaked_videos(test: Manifest, *trains: Manifest) -> int | None:
     """Number of prepared test videos with people of the training split.
 
     Args:
@@ -298,10 +302,10 @@ def leaked_videos(test: Mapping, *trains: Mapping) -> int | None:
     seen = {
         person
         for train in trains
-        for video in _prepared(train, 'train')
-        for person in video.get('people', ())
+        for video in train.prepared('train')
+        for person in video.people or ()
     }
-    people = [video.get('people', ()) for video in _prepared(test, 'test')]
+    people = [video.people or () for video in test.prepared('test')]
     if not seen or (people and not any(people)):
         return None
     return sum(not seen.isdisjoint(group) for group in people)
@@ -312,21 +316,13 @@ def unscored_videos(folder: Path) -> dict[str, int]:
 
     They are in no score. Nothing is known without ``report.json``.
     """
-    report = read_report(folder) or {'rows': []}
-    counts = Counter()
-    for row in report['rows']:
-        if row['split'] == 'test':
-            counts.update(row['failed'])
-            counts['missing'] += row['missing']
+    report = read_report(folder)
+    counts: Counter[str] = Counter()
+    for row in report.rows if report else ():
+        if row.split == 'test':
+            counts.update(row.failed)
+            counts['missing'] += row.missing
     return dict(+counts)
-
-
-def _prepared(manifest: Mapping, split: str) -> list[dict]:
-    return [
-        video
-        for video in manifest['videos']
-        if video['split'] == split and 'reason' not in video
-    ]
 
 
 def _leak_note(row: dict, training: Sequence[Path]) -> list[str]:
@@ -373,40 +369,41 @@ def _row(
 ) -> dict[str, Any]:
     """Collect what the table and its file tell of a target."""
     path = _scores_path(cfg, target.name)
-    scores = read_json(path)
-    labels = [video['label'] for video in scores['videos']]
+    scores = read_scores_file(path)
+    labels = [video.label for video in scores.videos]
     test = read_manifest(target.folder)
     trains = [read_manifest(folder) for folder in training]
-    both = bool(test and trains and all(trains))
+    known = [train for train in trains if train]
+    both = test and known and len(known) == len(trains)
     return dict(
         name=target.name,
         folder=target.folder.as_posix(),
-        source=scores['source'],
-        manifest=scores['manifest'],
+        source=scores.source,
+        manifest=scores.manifest,
         real_videos=labels.count(0),
         fake_videos=labels.count(1),
-        test_videos=len(_prepared(test, 'test')) if test else len(labels),
+        test_videos=len(test.prepared('test')) if test else len(labels),
         unscored_videos=unscored_videos(target.folder),
-        leaked_videos=leaked_videos(test, *trains) if both else None,
+        leaked_videos=leaked_videos(test, *known) if test and both else None,
         scores_file=path.name,
         metrics=metrics,
-        parameters={k: v for k, v in (test or {}).items() if k != 'videos'},
+        parameters=test.parameters if test else {},
     )
 
 
 def _origin(cfg: Config, thresholds: Mapping[str, float]) -> dict[str, Any]:
     path = _scores_path(cfg, VALIDATION)
-    scores = read_json(path)
+    scores = read_scores_file(path)
     parts = _validation_sets(cfg)
     return dict(
         thresholds,
         rule='equal error rate',
         folder=_joined(part.get('data_root') or '.' for part in parts),
         ann_file=_joined(part.get('ann_file') for part in parts),
-        source=scores['source'],
-        manifest=scores['manifest'],
-        videos=len(scores['videos']),
-        clips=len(scores['clips']),
+        source=scores.source,
+        manifest=scores.manifest,
+        videos=len(scores.videos),
+        clips=len(scores.clips),
         scores_file=path.name,
     )
 

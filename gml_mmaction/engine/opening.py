@@ -110,7 +110,9 @@ def check_best(runner: Runner, names: Collection[str] | None) -> None:
         runner: Its checkpoint hooks are looked at.
         names: Of the metrics; None or none where they are not known.
     """
-    for hook in runner.hooks if names else ():
+    if not names:
+        return
+    for hook in runner.hooks:
         if not isinstance(hook, CheckpointHook) or not hook.save_best:
             continue
         for name in hook.key_indicators:

@@ -4,45 +4,76 @@ import json
 import statistics
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from gml_mmaction.errors import CheckpointError
-from gml_mmaction.io.fields import (
-    OBJECT,
-    Rule,
-    check_fields,
-    list_of,
-    or_null,
-    text,
-    whole,
-)
-from gml_mmaction.prepared.manifest import read_manifest
+from gml_mmaction.io.fields import Rule, list_of, or_null, text
+from gml_mmaction.io.records import Count, Record, as_json, to_record
+from gml_mmaction.prepared.manifest import Manifest, read_manifest
 from gml_mmaction.video import Rates, rates_of
 
 from .settings import inner_datasets
 
 PROVENANCE = 'provenance'  # key of a checkpoint's meta
-_TOLD = or_null(text(1000))
-_COUNT = or_null(whole(0))
-_OPTIONS = Rule(
-    'an object of at most 10000 characters',
-    lambda value: OBJECT.holds(value) and len(json.dumps(value)) <= 10_000,
-)
-_TRAINING = dict(
-    **dict.fromkeys(('origin', 'source', 'manifest'), _TOLD),
-    **dict.fromkeys(('real_videos', 'fake_videos'), whole(0)),
-    source_options=or_null(_OPTIONS),
-    methods=list_of(text(200)),
-)
-_VALIDATION = dict(
-    **dict.fromkeys(('source', 'manifest'), _TOLD),
-    **dict.fromkeys(('clips', 'num_clips'), _COUNT),
-    metrics=OBJECT,
-)
+Told = Annotated[str | None, or_null(text(1000))]
+Options = Annotated[
+    dict[str, Any] | None,
+    or_null(
+        Rule(
+            'an object of at most 10000 characters',
+            lambda value: len(json.dumps(value)) <= 10_000,
+        )
+    ),
+]
+
+
+class Training(Record, frozen=True, kw_only=True):
+    """What a checkpoint says of its training data, as far as we use it.
+
+    Attributes:
+        origin: What the videos are, where they are made up.
+        source: Name of the data set.
+        source_options: With which its videos were listed.
+        manifest: SHA-256 of the prepared set's manifest.
+        real_videos: How many; None where it does not say.
+        fake_videos: Likewise.
+        methods: How the fakes were made.
+    """
+
+    origin: Told = None
+    source: Told = None
+    source_options: Options = None
+    manifest: Told = None
+    real_videos: Count | None = None
+    fake_videos: Count | None = None
+    methods: Annotated[list[str], list_of(text(200))] = []
+
+
+class Validation(Record, frozen=True, kw_only=True):
+    """What a checkpoint says of its validation.
+
+    Attributes:
+        source: Name of the data set.
+        manifest: SHA-256 of its manifest.
+        metrics: By their keys.
+        clips: How many there were.
+        num_clips: The most of a track.
+    """
+
+    source: Told = None
+    manifest: Told = None
+    metrics: dict[str, Any] = {}
+    clips: Count | None = None
+    num_clips: Count | None = None
+
+
+class _Parts(Record, frozen=True):
+    training: dict[str, Any] | None = None
+    validation: dict[str, Any] | None = None
 
 
 @HOOKS.register_module()
@@ -79,7 +110,7 @@ class ProvenanceHook(Hook):
         self._training = describe_training(runner.train_dataloader.dataset)
         rates = self._training.get('rates')
         if rates:
-            spread = Rates.from_record(rates)
+            spread = to_record(rates, Rates)
             runner.logger.info(f'Training crops: {spread} frames a second')
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -87,7 +118,7 @@ class ProvenanceHook(Hook):
         told = training_of(checkpoint, str(runner.cfg.get('load_from')))
         try:
             rates = told.get('rates')
-            self._trained_at = rates and Rates.from_record(rates)
+            self._trained_at = rates and to_record(rates, Rates)
         except ValueError:
             raise CheckpointError(
                 f'{runner.cfg.get("load_from")}: it says of its training what '
@@ -101,7 +132,7 @@ class ProvenanceHook(Hook):
             rates = getattr(dataset, 'metainfo', {}).get('rates')
             if not trained or not rates:
                 continue
-            here = Rates.from_record(rates)
+            here = to_record(rates, Rates)
             if not trained.near(here.median):
                 speed = 'fast' if here.median < trained.median else 'slow'
                 runner.logger.warning(
@@ -137,19 +168,20 @@ class ProvenanceHook(Hook):
         }
 
 
-def check_records(meta: Mapping[str, Any]) -> None:
-    """Look at what a checkpoint's meta says of training and validation.
+def read_records(
+    meta: Mapping[str, Any],
+) -> tuple[Training, Validation]:
+    """Read what a checkpoint's meta says of training and validation.
 
     Raises:
         ValueError: A text that is none or too long, a number that cannot be.
     """
-    records = meta.get(PROVENANCE, {})
-    check_fields(
-        records, {}, dict.fromkeys(('training', 'validation'), or_null(OBJECT))
-    )
-    for told in (records.get('training'), meta.get('dataset_meta')):
-        check_fields(told or {}, {}, _TRAINING)
-    check_fields(records.get('validation') or {}, {}, _VALIDATION)
+    parts = to_record(meta.get(PROVENANCE, {}), _Parts)
+    # of a checkpoint without our hook; looked at in any case
+    other = to_record(meta.get('dataset_meta') or {}, Training)
+    training = to_record(parts.training or {}, Training)
+    validation = to_record(parts.validation or {}, Validation)
+    return training if parts.training else other, validation
 
 
 def training_of(checkpoint: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -160,7 +192,7 @@ def training_of(checkpoint: Mapping[str, Any], name: str) -> dict[str, Any]:
     """
     meta = checkpoint.get('meta') or {}
     try:
-        check_records(meta)
+        read_records(meta)
     except (AttributeError, TypeError, ValueError):
         raise CheckpointError(
             f'{name}: it says of its training what cannot be. Remedy: give '
@@ -222,9 +254,13 @@ def describe_together(found: list[dict[str, Any]]) -> dict[str, Any]:
 def _joined_rates(found: list[dict | None]) -> dict[str, Any]:
     if None in found:
         return {}
-    low, median, high = zip(*map(Rates.from_record, found), strict=True)
-    joined = Rates(min(low), statistics.median_low(median), max(high))
-    return {'rates': joined._asdict()}
+    rates = [to_record(one, Rates) for one in found]
+    joined = Rates(
+        min(one.low for one in rates),
+        statistics.median_low(one.median for one in rates),
+        max(one.high for one in rates),
+    )
+    return {'rates': as_json(joined)}
 
 
 def describe_one(dataset: Any) -> dict[str, Any]:
@@ -235,24 +271,27 @@ def describe_one(dataset: Any) -> dict[str, Any]:
     manifest = read_manifest(folder or '')
     if manifest is None:
         return meta
-    videos = [v for v in manifest.pop('videos') if v['split'] == 'train']
-    videos = [video for video in videos if 'reason' not in video]
-    labels = Counter(video['label'] for video in videos)
-    manifest.pop('root', None)
-    manifest.pop('origin', None)  # of all splits; the annotation's is its own
+    videos = manifest.prepared('train')
+    labels = Counter(video.label for video in videos)
+    # of all splits; the annotation's is its own
+    apart = ('root', 'origin', *meta)
     return dict(
         meta,
-        **{key: value for key, value in manifest.items() if key not in meta},
+        **{k: v for k, v in manifest.parameters.items() if k not in apart},
         real_videos=labels[0],
         fake_videos=labels[1],
-        methods=sorted({v['method'] for v in videos if v['label']}),
-        **_rates(videos, manifest),
+        methods=sorted({video.method for video in videos if video.label}),
+        **_rates(manifest),
     )
 
 
-def _rates(videos: list[dict], manifest: dict) -> dict[str, Any]:
+def _rates(manifest: Manifest) -> dict[str, Any]:
     """The rates of the crops; of manifests before they held them, too."""
-    stride = manifest.get('stride') or 1
-    found = [v.get('rate') or (v.get('fps') or 0) / stride for v in videos]
-    rates = rates_of([rate for rate in found if rate])
-    return {'rates': rates._asdict()} if rates else {}
+    stride = manifest.stride or 1
+    rates = rates_of(
+        [
+            video.rate or (video.fps or 0) / stride
+            for video in manifest.prepared('train')
+        ]
+    )
+    return {'rates': as_json(rates)} if rates else {}

@@ -13,23 +13,23 @@ import hashlib
 import itertools
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from msgspec import structs
 from tqdm import tqdm
 
-from gml_mmaction.faces import CropOptions
-from gml_mmaction.io.fields import OBJECT, TEXT, check_fields, whole
 from gml_mmaction.io.files import (
     file_sha256,
     read_json,
     write_json,
     write_text,
 )
+from gml_mmaction.io.records import UNSET
 from gml_mmaction.io.text import counted
-from gml_mmaction.prepared.manifest import read_manifest
+from gml_mmaction.prepared.manifest import Manifest, Report, read_manifest
 from gml_mmaction.prepared.prepare import prepare_videos
 from gml_mmaction.sources import Video
 from gml_mmaction.video import is_video
@@ -55,13 +55,7 @@ __all__ = [
     'write_results',
 ]
 
-_NEEDED = {
-    'source': TEXT,
-    'root': TEXT,
-    'store': TEXT,
-    'max_frames': OBJECT,
-}
-_NEEDED_OF_VIDEO = {'path': TEXT, 'width': whole(1), 'height': whole(1)}
+NEEDED = ('source', 'root', 'store', 'max_frames')
 
 
 @dataclasses.dataclass
@@ -146,20 +140,20 @@ class Sweep:
             note := blocks_note(self.manifest)
         ):
             return {'metrics': None, 'note': note}
-        total = self.prepare(name, folder, distortions)['total']
+        total = self.prepare(name, folder, distortions).total
         metrics = score_target(self.cfg, Target(name, folder), {})
-        cell = {'metrics': metrics, 'videos': total['prepared']}
-        if total['prepared'] < total['expected']:
-            failed = total['expected'] - total['prepared']
+        cell = {'metrics': metrics, 'videos': total.prepared}
+        if total.prepared < total.expected:
+            failed = total.expected - total.prepared
             cell['note'] = (
-                f'{name}: without {failed} of {total["expected"]} videos, '
+                f'{name}: without {failed} of {total.expected} videos, '
                 'which could not be prepared'
             )
         return cell
 
     def prepare(
         self, name: str, folder: Path, distortions: tuple[Distortion, ...]
-    ) -> dict[str, Any]:
+    ) -> Report:
         """Write distorted crops, cut where the manifest says.
 
         Returns:
@@ -169,31 +163,29 @@ class Sweep:
             TargetError: What stands in the way of it.
         """
         manifest = self.manifest
-        options = {
-            field.name: manifest[field.name]
-            for field in dataclasses.fields(CropOptions)
-            if field.name in manifest
-        }
-        if options['store'] == 'boxes':  # no codec there: none here
-            options |= {'store': 'crops', 'image': 'png'}
         videos = distorted_videos(manifest, self.target.folder, distortions)
         try:
+            options = manifest.crop_options
+            if options.store == 'boxes':  # no codec there: none here
+                options = dataclasses.replace(
+                    options, store='crops', image='png'
+                )
             return prepare_videos(
                 videos,
                 folder,
-                source=manifest['source'],
+                source=manifest.source or '',
                 root=root_of(manifest, self.target.folder),
-                source_options=manifest.get('source_options'),
-                options=CropOptions(**options),
+                source_options=manifest.source_options or {},
+                options=options,
                 max_frames={
                     split: limit
-                    for split, limit in manifest['max_frames'].items()
+                    for split, limit in (manifest.max_frames or {}).items()
                     if limit is not None
                 },
                 workers=self.workers,
                 tracks={
-                    video['video_id']: video['tracks']
-                    for video in manifest['videos']
+                    video.video_id: video.tracks or []
+                    for video in manifest.videos
                 },
                 progress=functools.partial(
                     tqdm, desc=name, unit='video', leave=False
@@ -203,7 +195,7 @@ class Sweep:
             raise TargetError(f'{name}: {error}') from error
 
 
-def test_manifest(folder: Path) -> dict[str, Any]:
+def test_manifest(folder: Path) -> Manifest:
     """Read a manifest, of its videos the prepared ones of the test.
 
     Raises:
@@ -215,35 +207,34 @@ def test_manifest(folder: Path) -> dict[str, Any]:
             f'{folder}/manifest.json is not there: prepare the target with '
             'tools/prepare_data.py'
         )
-    videos = [
-        video
-        for video in manifest['videos']
-        if video['split'] == 'test' and video.get('tracks')
-    ]
+    videos = [video for video in manifest.prepared('test') if video.tracks]
     if not videos:
         raise TargetError(
             f'{folder}/manifest.json has no prepared test video: choose '
             'another target'
         )
-    try:
-        check_fields(manifest, _NEEDED)
-        for video in videos:
-            check_fields(video, _NEEDED_OF_VIDEO)
-    except ValueError as error:
+    lacking = [name for name in NEEDED if getattr(manifest, name) is UNSET]
+    lacking += [
+        f'{name} of {video.video_id}'
+        for video in videos
+        for name in ('width', 'height')
+        if not getattr(video, name)
+    ]
+    if lacking:
         raise TargetError(
             f'{folder}/manifest.json does not say how to prepare the target '
-            f'again ({error}): run tools/prepare_data.py again'
-        ) from None
-    return manifest | {'videos': videos}
+            f'again ({lacking[0]} is missing): run tools/prepare_data.py again'
+        )
+    return structs.replace(manifest, videos=videos)
 
 
-def root_of(manifest: Mapping, folder: Path) -> Path:
+def root_of(manifest: Manifest, folder: Path) -> Path:
     """The folder of the videos that were prepared in ``folder``."""
-    return Path(os.path.realpath(folder), manifest['root']).resolve()
+    return Path(os.path.realpath(folder), manifest.root or '').resolve()
 
 
 def distorted_videos(
-    manifest: Mapping, folder: Path, distortions: tuple[Distortion, ...]
+    manifest: Manifest, folder: Path, distortions: tuple[Distortion, ...]
 ) -> list[Video]:
     """The videos of a manifest, to undergo distortions.
 
@@ -256,20 +247,20 @@ def distorted_videos(
     root = root_of(manifest, folder)
     videos = [
         Video(
-            video_id=entry['video_id'],
-            path=root / entry['path'],
-            label=entry['label'],
-            method=entry['method'],
-            split=entry['split'],
-            people=tuple(entry.get('people', ())),
-            member=entry.get('member', ''),
-            cropped=entry.get('cropped', False),
+            video_id=entry.video_id,
+            path=root / entry.path,
+            label=entry.label,
+            method=entry.method,
+            split=entry.split,
+            people=tuple(entry.people or ()),
+            member=entry.member or '',
+            cropped=bool(entry.cropped),
             distortions=(
-                *parse_distortions(entry.get('distortions') or ''),
+                *parse_distortions(entry.distortions or ''),
                 *distortions,
             ),
         )
-        for entry in manifest['videos']
+        for entry in manifest.videos
     ]
     missing = [video for video in videos if not is_video(video.path)]
     if missing:
@@ -281,10 +272,10 @@ def distorted_videos(
     return videos
 
 
-def blocks_note(manifest: Mapping) -> str:
+def blocks_note(manifest: Manifest) -> str:
     """Say how many videos are too small for type BW; '' if none is."""
-    videos = manifest['videos']
-    small = sum(min(v['width'], v['height']) < BLOCKS_FROM for v in videos)
+    videos = manifest.videos
+    small = sum(min(v.width or 0, v.height or 0) < BLOCKS_FROM for v in videos)
     if not small:
         return ''
     return (
@@ -293,10 +284,10 @@ def blocks_note(manifest: Mapping) -> str:
     )
 
 
-def crops_note(manifest: Mapping) -> list[str]:
+def crops_note(manifest: Manifest) -> list[str]:
     """Say how many videos came as face crops, which are then distorted."""
-    videos = manifest['videos']
-    crops = sum(video.get('cropped', False) for video in videos)
+    videos = manifest.videos
+    crops = sum(bool(video.cropped) for video in videos)
     if not crops:
         return []
     return [
@@ -320,7 +311,7 @@ def write_results(sweep: Sweep, clean: dict, cells: list[dict]) -> str:
             f'{cfg.filename}, {cfg.load_from} '
             f'(sha256 {(file_sha256(cfg.load_from) or "unknown")[:12]})',
             f'{target.name}: '
-            f'{counted(len(sweep.manifest["videos"]), "test video")}, '
+            f'{counted(len(sweep.manifest.videos), "test video")}, '
             f'manifest {origin["manifest"][:12]}, {target.folder}',
             *crops_note(sweep.manifest),
         ],
@@ -331,11 +322,7 @@ def write_results(sweep: Sweep, clean: dict, cells: list[dict]) -> str:
         'target': target.name,
         'folder': target.folder.as_posix(),
         'origin': origin,
-        'parameters': {
-            key: value
-            for key, value in sweep.manifest.items()
-            if key != 'videos'
-        },
+        'parameters': sweep.manifest.parameters,
         'means': mean_scores(cells),
         'clean': clean,
         'cells': cells,

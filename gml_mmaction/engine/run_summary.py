@@ -1,7 +1,9 @@
 """A run ends with one readable summary."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mmaction.registry import HOOKS
 from mmengine.dist import master_only
@@ -63,7 +65,7 @@ class RunSummaryHook(Hook):
         runner.logger.info(f'{title}\n{score_table(metrics or {})}')
 
 
-def score_table(metrics: dict) -> str:
+def score_table(metrics: Mapping[str, Any]) -> str:
     """A text table: one row for a level and method, one column a score.
 
     Args:

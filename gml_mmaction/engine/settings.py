@@ -66,7 +66,7 @@ def check_tap(model: Any) -> None:
     """
     model = getattr(model, 'module', model)
     head = type(getattr(model, 'cls_head', None))
-    backbone = getattr(model, 'backbone', None)
+    backbone: Any = getattr(model, 'backbone', None)
     if (
         type(backbone).__name__ == 'Xception'
         and backbone.tap is not None

@@ -31,11 +31,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import binomtest
 
-from gml_mmaction.errors import GMLError
-from gml_mmaction.io.files import read_json
 from gml_mmaction.io.text import counted, markdown_table, printable
 
-from .forgery_metric import ALL_LEVELS, forgery_scores, split_frames
+from .forgery_metric import ALL_LEVELS, forgery_scores
+from .scores import Scored, ScoreFileError, read_scores_file, split_frames
 
 __all__ = [
     'GRID',
@@ -63,10 +62,6 @@ FEW = 30
 BLOCK = 1_000_000  # rows times replicates at once, in some ten arrays
 # Where bands are computed, rates in [0, 1]; dense near 0 for a log axis.
 GRID = np.unique(np.r_[np.geomspace(1e-4, 1e-2, 41), np.linspace(0, 1, 201)])
-
-
-class ScoreFileError(GMLError, ValueError):
-    """A file that does not hold the scores asked for."""
 
 
 class Resampling(NamedTuple):
@@ -201,57 +196,36 @@ def read_scores(
         ScoreFileError: It is none of these files, or holds no scores of the
             level, or such as are not in [0, 1].
     """
-    try:
-        content = read_json(path)
-        rows = _rows(content, level)
-        scores = Scores(
-            name=name or Path(path).stem,
-            level=level,
-            labels=np.array([row['label'] for row in rows], int),
-            scores=np.array([row['score'] for row in rows], float),
-            videos=np.array([row['video_id'] for row in rows], str),
-            methods=np.array([row['method'] for row in rows], str),
-            source=content.get('source'),
-            manifest=content.get('manifest'),
-            threshold=(content.get('thresholds') or {}).get(level),
-        )
-    except (
-        *(ValueError, LookupError, TypeError),
-        *(AttributeError, OverflowError),
-    ):
-        raise ScoreFileError(
-            f'{path} is no file of scores: give the scores.json or '
-            'scores_<target>.json of tools/test.py'
-        ) from None
+    content = read_scores_file(path)
+    levels: dict[str, Sequence[Scored]] = dict(
+        video=content.videos,
+        clip=content.clips,
+        frame=split_frames(content.clips),
+    )
+    rows = levels[level]
+    scores = Scores(
+        name=name or Path(path).stem,
+        level=level,
+        labels=np.array([row.label for row in rows], int),
+        scores=np.array([row.score for row in rows], float),
+        videos=np.array([row.video_id for row in rows], str),
+        methods=np.array([row.method for row in rows], str),
+        source=content.source,
+        manifest=content.manifest,
+        threshold=content.thresholds.get(level),
+    )
     problem = _problem(scores)
     if problem:
         raise ScoreFileError(f'{path}: {problem}')
     return scores
 
 
-def _rows(content: Mapping, level: str) -> list[dict]:
-    if level != 'frame':
-        return content[f'{level}s']
-    return [
-        dict(row, video_id=clip['video_id'])
-        for clip in content['clips']
-        for row in split_frames([clip])
-    ]
-
-
 def _problem(scores: Scores) -> str:
     """One line on what makes scores useless, '' if nothing does."""
-    level, count = scores.level, len(scores.scores)
-    if not count:
+    level = scores.level
+    if not len(scores.scores):
         others = ', '.join(name for name in ALL_LEVELS if name != level)
         return f'it holds no score of a {level}; other levels are {others}'
-    broken = np.sum(~np.isfinite(scores.scores))
-    if broken:
-        return f'{broken} of {count} {level}s have no finite score'
-    if scores.scores.min() < 0 or scores.scores.max() > 1:
-        return 'scores outside of [0, 1] are no probabilities'
-    if not np.isin(scores.labels, (0, 1)).all():
-        return 'labels must be 0 (real) or 1 (fake)'
     both = set(scores.videos[scores.labels == 0])
     both &= set(scores.videos[scores.labels == 1])
     if both:
@@ -323,7 +297,7 @@ def bootstrap(scores: Scores, resampling: Resampling) -> Bootstrap:
         ]
         parts.append((*_numbers(*points), *_curves(*points)))
     auc, ap, eer, hits, precision = map(np.concatenate, zip(*parts))
-    values = forgery_scores(scores.labels, scores.scores)
+    values: dict[str, Any] = forgery_scores(scores.labels, scores.scores)
     return Bootstrap(
         {
             name: _estimate(values[name], replicates, resampling)
@@ -447,10 +421,12 @@ def paired_difference(first: Assessment, other: Assessment) -> Estimate:
         first: With both classes.
         other: Of the same videos (:func:`why_unpaired`) and resampling.
     """
-    values = [a.overall.estimates['auc'].value for a in (other, first)]
+    before, after = first.overall, other.overall
+    assert before is not None
+    assert after is not None
     return _estimate(
-        values[0] - values[1],
-        other.overall.aucs - first.overall.aucs,
+        after.estimates['auc'].value - before.estimates['auc'].value,
+        after.aucs - before.aucs,
         first.resampling,
     )
 
@@ -493,9 +469,9 @@ def score_report(assessments: Sequence[Assessment]) -> dict[str, Any]:
 
 def _report_rows(assessment: Assessment) -> list[dict]:
     scores = assessment.scores
-    results = {None: assessment.overall, **assessment.methods}
+    results = [(None, assessment.overall), *assessment.methods.items()]
     rows = []
-    for method, result in results.items():
+    for method, result in results:
         chosen = scores.against_reals(method) if method else scores
         numbers = result.estimates if result else {}
         rows.append(

@@ -5,11 +5,11 @@ The result lies beside the checkpoint in a side file,
 those it was fitted on, with as many fakes among them.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
@@ -17,19 +17,12 @@ from sklearn.metrics import brier_score_loss
 from sklearn.model_selection import StratifiedKFold
 
 from gml_mmaction.errors import GMLError
-from gml_mmaction.io.fields import (
-    NUMBER,
-    TEXT,
-    Rule,
-    check_fields,
-    list_of,
-    one_of,
-    or_null,
-    whole,
-)
-from gml_mmaction.io.files import read_json, write_json
+from gml_mmaction.io.fields import NUMBER, Rule, list_of, one_of
+from gml_mmaction.io.files import write_json
+from gml_mmaction.io.records import Record, Share, Text, as_json, read_record
 
 from .forgery_metric import equal_error_rate
+from .scores import ScoresFile
 
 __all__ = [
     'METHODS',
@@ -44,46 +37,33 @@ __all__ = [
 METHODS = ('sigmoid', 'isotonic')
 LEAST = 10  # videos of each class
 FOLDS = 5
-_SHARE = Rule(
-    'a number from 0 to 1',
-    lambda value: type(value) in (int, float) and 0 <= value <= 1,
-)
-_TOLD = or_null(TEXT)
-_SHARES = Rule(
-    'numbers from 0 to 1, before and after',
-    lambda value: (
-        isinstance(value, dict)
-        and value.keys() == {'before', 'after'}
-        and all(map(_SHARE.holds, value.values()))
+Videos = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+Parameters = Annotated[
+    list[Any],
+    Rule(
+        'two numbers, or two lists of numbers',
+        lambda value: (
+            list_of(NUMBER, 2).holds(value)
+            or list_of(list_of(NUMBER), 2).holds(value)
+        ),
     ),
-)
-_PARAMETERS = Rule(
-    'two numbers, or two lists of numbers',
-    lambda value: (
-        list_of(NUMBER, 2).holds(value)
-        or list_of(list_of(NUMBER), 2).holds(value)
-    ),
-)
-_FACTS = dict(
-    method=one_of(*METHODS),
-    parameters=_PARAMETERS,
-    threshold=_SHARE,
-    data=TEXT,
-    source=_TOLD,
-    manifest=_TOLD,
-    real_videos=whole(1),
-    fake_videos=whole(1),
-    brier=_SHARES,
-    expected_error=_SHARES,
-)
+]
 
 
 class CalibrationError(GMLError, ValueError):
     """Scores or a side file that calibrate nothing."""
 
 
-@dataclass(frozen=True)
-class Calibration:
+class Measure(Record, frozen=True, kw_only=True):
+    """A number, 0 to 1, before and after the calibration."""
+
+    before: Share
+    after: Share
+
+
+class Calibration(
+    Record, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
     """A monotone map from a video's score to the probability of a forgery.
 
     Attributes:
@@ -104,16 +84,16 @@ class Calibration:
     """
 
     checkpoint_sha256: str
-    method: str
-    parameters: Sequence
-    threshold: float
-    data: str
-    source: str | None
-    manifest: str | None
-    real_videos: int
-    fake_videos: int
-    brier: Mapping[str, float]
-    expected_error: Mapping[str, float]
+    method: Annotated[str, one_of(*METHODS)]
+    parameters: Parameters
+    threshold: Share
+    data: Text
+    source: Text | None
+    manifest: Text | None
+    real_videos: Videos
+    fake_videos: Videos
+    brier: Measure
+    expected_error: Measure
 
     def __call__(self, scores: Sequence[float]) -> np.ndarray:
         """Probabilities for scores of videos, both in [0, 1]."""
@@ -122,7 +102,7 @@ class Calibration:
     @property
     def facts(self) -> dict[str, Any]:
         """All of it, fit for JSON."""
-        return asdict(self)
+        return as_json(self)
 
     @property
     def words(self) -> str:
@@ -135,23 +115,23 @@ class Calibration:
 
 
 def calibrate(
-    scores: Mapping[str, Any],
+    scores: ScoresFile,
     checkpoint_sha256: str,
     method: str = 'sigmoid',
 ) -> Calibration:
     """Fit on the videos of a scores file.
 
     Args:
-        scores: Content of a file that ``ForgeryMetric`` wrote, of a labelled
-            validation set.
+        scores: Of a labelled validation set.
         checkpoint_sha256: Of the detector that gave them.
         method: See :class:`Calibration`.
 
     Raises:
-        CalibrationError: It is no scores file, has fewer than ten videos of a
-            class, or scores that fakes do not have higher than reals.
+        CalibrationError: There are fewer than ten videos of a class, or fakes
+            do not have higher scores than reals.
     """
-    labels, values = _videos(scores)
+    labels = np.asarray([video.label for video in scores.videos], int)
+    values = np.asarray([video.score for video in scores.videos], float)
     counts = np.bincount(labels, minlength=2)
     if counts.min() < LEAST:
         raise CalibrationError(
@@ -164,7 +144,7 @@ def calibrate(
     for train, test in folds.split(values, labels):
         fold = _fit(method, labels[train], values[train])
         held_out[test] = _apply(method, fold, values[test])
-    source = scores.get('source')
+    source = scores.source
     return Calibration(
         checkpoint_sha256=checkpoint_sha256,
         method=method,
@@ -173,7 +153,7 @@ def calibrate(
         data=f'{counts[0]} real and {counts[1]} fake videos of '
         f'{source or "an unnamed set"}',
         source=source,
-        manifest=scores.get('manifest'),
+        manifest=scores.manifest,
         real_videos=int(counts[0]),
         fake_videos=int(counts[1]),
         brier=_before_after(brier_score_loss, labels, values, held_out),
@@ -184,7 +164,7 @@ def calibrate(
 def expected_error(
     labels: np.ndarray, probabilities: np.ndarray, bins: int = 10
 ) -> float:
-    """Expected calibration error: |share of fakes - mean probability|.
+    """Expected calibration error: ``|share of fakes - mean probability|``.
 
     The mean over equally wide bins of the probability, weighted by the
     number of videos in them.
@@ -218,26 +198,27 @@ def read_calibration(
     path = calibration_path(checkpoint)
     if not path.is_file():
         return None
-    try:
-        facts = read_json(path)
-        check_fields(facts, _FACTS)
-        calibration = Calibration(**facts)
-        low, middle, high = calibration([0.0, 0.5, 1.0])
-        sound = 0 <= low <= middle <= high <= 1
-    except (
-        *(ValueError, TypeError, LookupError, OverflowError),
-        OSError,
-    ) as error:
-        raise CalibrationError(
-            f'{path}: no calibration ({type(error).__name__}); remove it or '
-            'run tools/calibrate.py again'
-        ) from None
-    if not sound or calibration.checkpoint_sha256 != sha256:
-        why = 'of another checkpoint' if sound else 'not a rising curve'
-        raise CalibrationError(
-            f'{path}: {why}; remove it or run tools/calibrate.py again'
-        )
+    remedy = 'remove it or run tools/calibrate.py again'
+    calibration = read_record(
+        path,
+        Calibration,
+        what='calibration',
+        remedy=remedy,
+        error=CalibrationError,
+    )
+    if calibration.checkpoint_sha256 != sha256:
+        raise CalibrationError(f'{path}: of another checkpoint; {remedy}')
+    if not _rises(calibration):
+        raise CalibrationError(f'{path}: not a rising curve; {remedy}')
     return calibration
+
+
+def _rises(calibration: Calibration) -> bool:
+    try:
+        low, middle, high = calibration([0.0, 0.5, 1.0])
+    except ValueError:  # lists of different lengths
+        return False
+    return bool(0 <= low <= middle <= high <= 1)
 
 
 def write_calibration(
@@ -247,20 +228,6 @@ def write_calibration(
     path = calibration_path(checkpoint)
     write_json(path, calibration.facts)
     return path
-
-
-def _videos(scores: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        rows = scores['videos']
-        labels = np.asarray([int(row['label']) for row in rows], int)
-        values = np.asarray([float(row['score']) for row in rows], float)
-    except (LookupError, TypeError, ValueError, OverflowError):
-        raise CalibrationError(
-            'no scores of videos; give a scores file of tools/test.py'
-        ) from None
-    if not np.isin(labels, (0, 1)).all() or not np.isfinite(values).all():
-        raise CalibrationError('labels other than 0 and 1, or broken scores')
-    return labels, values
 
 
 def _fit(method: str, labels: np.ndarray, scores: np.ndarray) -> list:
@@ -298,8 +265,8 @@ def _logit(scores: np.ndarray) -> np.ndarray:
 
 def _before_after(
     measure: Any, labels: np.ndarray, before: np.ndarray, after: np.ndarray
-) -> dict[str, float]:
-    return dict(
+) -> Measure:
+    return Measure(
         before=float(measure(labels, before)),
         after=float(measure(labels, after)),
     )

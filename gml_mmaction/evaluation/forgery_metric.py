@@ -5,6 +5,7 @@ A score is P(fake) in [0, 1]; label 0 is real, 1 is fake.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,20 @@ from mmaction.registry import METRICS
 from mmengine.dist import get_rank, get_world_size
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
+from numpy.typing import ArrayLike
 
 from gml_mmaction.errors import CheckpointError, SettingError
 from gml_mmaction.io.files import write_json
+from gml_mmaction.io.records import UNSET, as_json
+
+from .scores import (
+    ClipScore,
+    Scored,
+    ScoresFile,
+    TrackScore,
+    VideoScore,
+    split_frames,
+)
 
 VIDEO_RULES: dict[str, Callable[[Sequence[float]], float]] = dict(
     mean=np.mean, median=np.median, max=np.max
@@ -55,8 +67,8 @@ def equal_error_rate(
 
 
 def forgery_scores(
-    labels: Sequence[int],
-    scores: Sequence[float],
+    labels: ArrayLike,
+    scores: ArrayLike,
     threshold: float | None = None,
 ) -> dict[str, float | None]:
     """Scores of one level: AUC, ACC and balanced ACC at 0.5, EER, AP.
@@ -76,7 +88,9 @@ def forgery_scores(
     from sklearn import metrics  # slow to import
 
     labels, scores = np.asarray(labels), np.asarray(scores)
-    result = dict.fromkeys(SCORES if threshold is None else ALL_SCORES)
+    result: dict[str, float | None] = dict.fromkeys(
+        SCORES if threshold is None else ALL_SCORES
+    )
     both = len(np.unique(labels)) == 2
     for suffix, least in (('', 0.5), ('_val', threshold)):
         if least is None:
@@ -97,65 +111,44 @@ def forgery_scores(
     return result
 
 
-def merge_clips(clips: Sequence[dict], video_rule: str) -> list[dict]:
+def merge_clips(
+    clips: Iterable[ClipScore], video_rule: str
+) -> list[VideoScore]:
     """One row a video: the largest of its tracks' scores.
 
-    A track's score is that of its clips by ``video_rule``. A video is fake
-    if any face in it is, hence the maximum over tracks; with one track a
-    video it is without effect.
-
-    Args:
-        clips: Rows with ``video_id``, ``track``, ``method``, ``label`` and
-            ``score``.
-        video_rule: A key of ``VIDEO_RULES``.
-
-    Returns:
-        Rows with ``video_id``, ``method``, ``label``, ``score`` and
-        ``tracks``, a list of ``track``, ``score`` and number of ``clips``.
+    A track's score is that of its clips by ``video_rule``, a key of
+    ``VIDEO_RULES``. A video is fake if any face in it is, hence the maximum
+    over tracks; with one track a video it is without effect.
     """
     merge = VIDEO_RULES[video_rule]
     rows = []
     for video_id, own in _grouped(clips, 'video_id').items():
         tracks = [
-            dict(
+            TrackScore(
                 track=track,
-                score=float(merge([clip['score'] for clip in members])),
+                score=float(merge([clip.score for clip in members])),
                 clips=len(members),
             )
             for track, members in sorted(_grouped(own, 'track').items())
         ]
         rows.append(
-            dict(
+            VideoScore(
                 video_id=video_id,
-                method=own[0]['method'],
-                label=own[0]['label'],
-                score=max(track['score'] for track in tracks),
+                method=own[0].method,
+                label=own[0].label,
+                score=max(track.score for track in tracks),
                 tracks=tracks,
             )
         )
     return rows
 
 
-def split_frames(clips: Iterable[dict]) -> list[dict]:
-    """A row for each frame of the clips whose frames have scores.
-
-    Args:
-        clips: Rows with ``label``, ``method`` and, maybe, ``frame_scores``.
-
-    Returns:
-        Rows with ``label``, ``method`` and ``score``.
-    """
-    return [
-        dict(label=clip['label'], method=clip['method'], score=score)
-        for clip in clips
-        for score in clip.get('frame_scores', ())
-    ]
-
-
-def _grouped(rows: Sequence[dict], key: str) -> dict[Any, list[dict]]:
-    groups: dict[Any, list[dict]] = {}
+def _grouped(
+    rows: Iterable[ClipScore], key: str
+) -> dict[Any, list[ClipScore]]:
+    groups: dict[Any, list[ClipScore]] = {}
     for row in rows:
-        groups.setdefault(row[key], []).append(row)
+        groups.setdefault(getattr(row, key), []).append(row)
     return groups
 
 
@@ -179,17 +172,9 @@ class ForgeryMetric(BaseMetric):
     silent on several faces, too: a video has the score of the track that
     looks most forged (:func:`merge_clips`).
 
-    The scores file holds the rows that the numbers are made of, by id::
-
-        {"source": "dfo", "manifest": "<sha256>", "video_rule": "mean",
-         "thresholds": {"video": 0.41},
-         "videos": [{"video_id", "method", "label", "score",
-                     "tracks": [{"track", "score", "clips"}]}],
-         "clips": [{"video_id", "track", "clip_index", "method", "label",
-                    "score", "frame_scores"}]}
-
-    ``frame_scores`` stand where the detector has them. ``source`` and
-    ``manifest`` are those of the annotation file, None where it has none.
+    The scores file (:class:`~gml_mmaction.evaluation.scores.ScoresFile`)
+    holds the rows that the numbers are made of, by id. ``source`` and
+    ``manifest`` are those of the annotation file.
 
     Args:
         video_rule: ``'mean'``, ``'median'`` or ``'max'`` over a track's
@@ -237,13 +222,13 @@ class ForgeryMetric(BaseMetric):
     def process(self, data_batch: object, data_samples: list[dict]) -> None:
         """Keep a clip's score, label, method and place."""
         for sample in data_samples:
-            row = dict(
-                self.place(sample),
+            frames = sample.get('frame_scores')
+            row = ClipScore(
+                **self.place(sample),
                 label=int(sample['gt_label']),
                 score=self.fake_score(sample['pred_score']),
+                frame_scores=UNSET if frames is None else frames.tolist(),
             )
-            if 'frame_scores' in sample:
-                row['frame_scores'] = sample['frame_scores'].tolist()
             self.results.append(row)
 
     @staticmethod
@@ -283,89 +268,89 @@ class ForgeryMetric(BaseMetric):
             method=sample.get('method', 'fake' if label else 'real'),
         )
 
-    def compute_metrics(self, results: list[dict]) -> dict:
+    def compute_metrics(self, results: list[ClipScore]) -> dict:
         """All keys, from what all processes collected.
 
         MMEngine calls it in the main process only, which alone writes the
         scores file.
         """
         # A sampler that fills up the last batch repeats clips.
-        clips = {
-            (r['video_id'], r['track'], r['clip_index']): r for r in results
-        }
-        broken = sum(not np.isfinite(r['score']) for r in clips.values())
+        clips = {(r.video_id, r.track, r.clip_index): r for r in results}
+        broken = sum(not np.isfinite(r.score) for r in clips.values())
         if broken:
             raise CheckpointError(
                 f'{broken} of {len(clips)} clips have no finite score: the '
                 'training diverged. Remedy: lower the learning rate, or give '
                 'another checkpoint'
             )
-        levels = dict(
-            video=merge_clips(clips.values(), self.video_rule),
-            clip=list(clips.values()),
-            frame=split_frames(clips.values()),
+        kept = list(clips.values())
+        videos = merge_clips(kept, self.video_rule)
+        levels: dict[str, Sequence[Scored]] = dict(
+            video=videos, clip=kept, frame=split_frames(kept)
         )
-        metrics = {}
+        metrics: dict[str, float | None] = {}
         for level, rows in levels.items():
             if rows:
                 metrics.update(
                     score_level(level, rows, self.thresholds.get(level))
                 )
         if any(value is None for value in metrics.values()):
-            present = 'fake' if levels['clip'][0]['label'] else 'real'
+            present = 'fake' if kept[0].label else 'real'
             print_log(
-                f'ForgeryMetric: all {len(levels["video"])} videos are '
+                f'ForgeryMetric: all {len(videos)} videos are '
                 f'{present}; AUC, EER, AP and balanced ACC need both classes '
                 'and are left empty',
                 logger='current',
                 level=logging.WARNING,
             )
         if self.scores_file is not None:
-            self.write_scores(levels)
+            self.write_scores(videos, kept)
         return metrics
 
-    def write_scores(self, levels: dict[str, list[dict]]) -> None:
+    def write_scores(
+        self, videos: list[VideoScore], clips: list[ClipScore]
+    ) -> None:
         """Write ``scores_file``; videos and clips in order of their ids."""
+        assert self.scores_file is not None
         meta = self.dataset_meta or {}
-        place = ('video_id', 'track', 'clip_index')
-        write_json(
-            self.scores_file,
-            dict(
-                source=meta.get('source'),
-                manifest=meta.get('manifest'),
-                video_rule=self.video_rule,
-                thresholds=self.thresholds,
-                videos=sorted(levels['video'], key=lambda r: r['video_id']),
-                clips=sorted(
-                    levels['clip'], key=lambda r: [r[key] for key in place]
-                ),
+        scores = ScoresFile(
+            source=meta.get('source'),
+            manifest=meta.get('manifest'),
+            video_rule=self.video_rule,
+            thresholds=self.thresholds,
+            videos=sorted(videos, key=attrgetter('video_id')),
+            clips=sorted(
+                clips, key=attrgetter('video_id', 'track', 'clip_index')
             ),
         )
+        write_json(self.scores_file, as_json(scores))
 
 
 def score_level(
-    level: str, rows: list[dict], threshold: float | None = None
+    level: str,
+    rows: Sequence[Scored],
+    threshold: float | None = None,
 ) -> dict[str, float | None]:
     """``{'<level>/auc': ..., '<level>/auc/<method>': ...}``.
 
     Args:
         level: One of ``ALL_LEVELS``.
-        rows: With ``label``, ``score`` and ``method``.
+        rows: Of this level.
         threshold: See :func:`forgery_scores`.
     """
 
-    def score(chosen: list[dict], suffix: str = '') -> dict:
+    def score(chosen: Sequence[Scored], suffix: str = '') -> dict:
         values = forgery_scores(
-            [r['label'] for r in chosen],
-            [r['score'] for r in chosen],
+            [r.label for r in chosen],
+            [r.score for r in chosen],
             threshold,
         )
         return {f'{level}/{k}{suffix}': v for k, v in values.items()}
 
     metrics = score(rows)
-    reals = [r for r in rows if not r['label']]
-    methods = sorted({r['method'] for r in rows if r['label']})
+    reals = [r for r in rows if not r.label]
+    methods = sorted({r.method for r in rows if r.label})
     for method in methods if len(methods) > 1 else ():
-        fakes = [r for r in rows if r['label'] and r['method'] == method]
+        fakes = [r for r in rows if r.label and r.method == method]
         metrics.update(score(reals + fakes, f'/{method}'))
     return metrics

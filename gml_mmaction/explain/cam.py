@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from mmaction.utils import GradCAM
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,7 +42,7 @@ class LayerError(GMLError, LookupError):
 
 
 def cam_maps(
-    model: nn.Module, data: dict, *, layer: str | None = None
+    model: BaseModel, data: dict, *, layer: str | None = None
 ) -> tuple[Tensor, Tensor]:
     """P(fake) and Grad-CAM of the class fake, for clips.
 
@@ -67,7 +68,7 @@ def cam_maps(
     return ForgeryCAM(model, layer).explain(data)
 
 
-def default_layer(model: nn.Module) -> str:
+def default_layer(model: BaseModel) -> str:
     """Name of the last feature map that the whole score is computed from.
 
     It is the backbone's output, or, where the backbone ends in fully
@@ -111,7 +112,7 @@ class ForgeryCAM(GradCAM):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: BaseModel,
         layer: str | None = None,
         colormap: str = 'viridis',
     ) -> None:

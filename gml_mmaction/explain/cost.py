@@ -93,7 +93,7 @@ def channels_last(model: nn.Module) -> None:
             p.data = p.data.contiguous(memory_format=formats[p.dim()])
 
 
-def compiled(model: nn.Module) -> None:
+def compiled(model: BaseModel) -> None:
     """Let torch.compile have the backbone; it needs a C++ compiler."""
     model.backbone.compile()
 
@@ -144,7 +144,7 @@ def compare(
     for config, way in itertools.product(map(str, configs), ways):
         with naming(config):
             model = build_detector(config, setting.frames)
-            row = dict(
+            row: dict[str, Any] = dict(
                 config=config,
                 way=way,
                 parameters=count_parameters(model),

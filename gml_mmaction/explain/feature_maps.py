@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from gml_mmaction.errors import GMLError
@@ -27,17 +28,17 @@ class FeatureError(GMLError, LookupError):
     """A network that lacks the features asked for."""
 
 
-def has_clue(model: nn.Module) -> bool:
+def has_clue(model: BaseModel) -> bool:
     """Whether a detector has an AD head, hence a forgery clue F*."""
     head = getattr(model, 'cls_head', None)
     return getattr(head, 'ad_head', None) is not None
 
 
-def clue_maps(model: nn.Module, data: dict) -> tuple[Tensor, Tensor]:
+def clue_maps(model: BaseModel, data: dict) -> tuple[Tensor, Tensor]:
     """P(fake) and the forgery clue F* of clips, from one forward pass.
 
-    The clue of a frame is the mean over channels of |F*|, the output of the
-    AD block (Sec. 2.3), which training holds near zero on real clips. The
+    The clue of a frame is the mean over channels of ``|F*|``, the output of
+    the AD block (Sec. 2.3), which training holds near zero on real clips. The
     model is left in evaluation mode.
 
     Paper: Fig. 3 shows "forgery clue" as a heat map and does not say how
@@ -59,7 +60,7 @@ def clue_maps(model: nn.Module, data: dict) -> tuple[Tensor, Tensor]:
 
 
 def feature_maps(
-    model: nn.Module, data: dict, *, stage: str | None = None
+    model: BaseModel, data: dict, *, stage: str | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """P(fake) and the features of Fig. 3 of clips, from one forward pass.
 
@@ -109,14 +110,14 @@ def feature_maps(
 
 
 def _motion_modules(
-    model: nn.Module, stage: str | None
+    model: BaseModel, stage: str | None
 ) -> dict[str, nn.Module]:
     """The last CSTM and the last CMM or MCM of a stage, if there are any."""
     name = stage or getattr(model.backbone, 'tap', None)
     part = getattr(model.backbone, name or '', None)
     if stage is not None and part is None:
         raise FeatureError(f'the backbone has no stage {stage!r}')
-    found = {
+    found: dict[str, nn.Module] = {
         key: module
         for module in (part.modules() if part is not None else ())
         for key, kind in (('cstm', CSTM), ('motion', CMM))
@@ -128,7 +129,7 @@ def _motion_modules(
 
 
 @torch.no_grad()
-def _predict(model: nn.Module, data: dict) -> Tensor:
+def _predict(model: BaseModel, data: dict) -> Tensor:
     """P(fake) of each sample, ``(N,)``, float32."""
     model.eval()
     samples = model.test_step(data)
@@ -137,7 +138,7 @@ def _predict(model: nn.Module, data: dict) -> Tensor:
 
 @contextmanager
 def _outputs(
-    model: nn.Module, **modules: nn.Module
+    model: BaseModel, **modules: nn.Module
 ) -> Iterator[dict[str, Any]]:
     """Hold what modules give during the ``with`` block, by name."""
     seen: dict[str, Any] = {}

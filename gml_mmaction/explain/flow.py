@@ -30,8 +30,9 @@ def optical_flow(frame: np.ndarray, next_frame: np.ndarray) -> np.ndarray:
         cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         for image in (frame, next_frame)
     ]
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return dis.calc(*grey, None)
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    # None: no flow to start from
+    return dis.calc(grey[0], grey[1], None)  # type: ignore[call-overload]
 
 
 def draw_flow(

@@ -27,7 +27,7 @@ Measured on every 2nd frame of 18 videos of four people before one camera
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, repeat
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -49,7 +49,7 @@ def thumbnail(frame: np.ndarray) -> np.ndarray:
     """Return the unit vector of a frame (H, W, 3); see the module."""
     small = cv2.resize(frame, (160, 120), interpolation=cv2.INTER_NEAREST)
     small = cv2.resize(small, (32, 24), interpolation=cv2.INTER_AREA)
-    pixels = (small - np.float32(cv2.mean(small)[:3])).ravel()
+    pixels = (small - np.array(cv2.mean(small)[:3], np.float32)).ravel()
     # one more component, the same for all: two flat frames are alike
     vector = np.append(pixels, np.float32(_FAINT * pixels.size**0.5))
     return vector / np.sqrt(vector @ vector)
@@ -71,8 +71,9 @@ def mark_cuts(
         items: Frames in order, evenly spaced, with what belongs to them.
         image: Returns the frame of an item, (H, W, 3), uint8.
     """
-    waiting = deque()
-    window = deque(repeat(None, 2 * _AHEAD + 2), maxlen=2 * _AHEAD + 2)
+    waiting: deque[Any] = deque()
+    size = 2 * _AHEAD + 2
+    window: deque[np.ndarray | None] = deque(repeat(None, size), maxlen=size)
     for item in chain(items, repeat(None, _AHEAD)):
         window.append(None if item is None else thumbnail(image(item)))
         waiting.append(item)

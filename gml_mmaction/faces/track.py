@@ -14,9 +14,8 @@ all following frames (Sec. 3). It is silent on late and several faces, on cuts
 and on faces that leave.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import cv2
 import numpy as np
@@ -25,7 +24,7 @@ from gml_mmaction.video import VideoReader
 
 from .detect import Face, detect_faces, detect_large_faces, has_face
 from .options import CropOptions
-from .square import Box, Square, padding, square_around
+from .square import Box, Square, square_around
 
 __all__ = [
     'Follower',
@@ -62,39 +61,9 @@ class Track:
     n_faces: int | None = None
     seen: float | None = None
 
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> 'Track':
-        """Make a track again of what :meth:`record` returned."""
-        square = record['square']
-        return cls(
-            record['start'],
-            square and Square(*square),
-            stop=record['stop'],
-            box=record.get('face_box'),
-            score=record.get('face_score'),
-            n_faces=record.get('n_faces'),
-            seen=record.get('seen'),
-        )
-
-    def record(self, *, stride: int, width: int, height: int) -> dict:
-        """Return what the manifest says of a track that has ended."""
-        pad = (0, 0, 0, 0)
-        if self.square:
-            pad = padding(self.square, width=width, height=height)
-        return {
-            'start': self.start,
-            'stop': self.stop,
-            'num_frames': self.num_frames(stride),
-            'face_box': self.box and list(self.box),
-            'face_score': self.score and round(self.score, 6),
-            'n_faces': self.n_faces,
-            'square': self.square and list(self.square),
-            'padding': list(pad),
-            'seen': self.seen and round(self.seen, 4),
-        }
-
     def num_frames(self, stride: int) -> int:
         """Return how many frames are saved of a track that has ended."""
+        assert self.stop is not None
         return max(0, -(-(self.stop - self.start) // stride))
 
 
@@ -103,6 +72,7 @@ class _Watched:
     """A track that goes on, and when its face was looked for."""
 
     track: Track
+    square: Square
     due: int
     last_seen: int
     checks: list[tuple[int, bool]] = field(default_factory=list)
@@ -193,7 +163,7 @@ class Follower:
         return kept if self._several else kept[:1]
 
     def _check(self, watched: _Watched, index: int, frame: np.ndarray) -> None:
-        seen = has_face(frame, watched.track.square)
+        seen = has_face(frame, watched.square)
         self._note(watched, index, seen)
         if index - watched.last_seen >= self._options.lost:
             self._end(watched, watched.last_seen + 1)
@@ -218,24 +188,25 @@ class Follower:
         return index + (o.check_stride if self._active else o.search_stride)
 
     def _start(self, face: Face, index: int, n_faces: int) -> None:
+        square = square_around(face.box)
         track = Track(
             index,
-            square_around(face.box),
+            square,
             box=face.box,
             score=face.score,
             n_faces=n_faces,
         )
         self.tracks.append(track)
         due = index + self._options.check_stride
-        self._active.append(_Watched(track, due, last_seen=index))
+        self._active.append(_Watched(track, square, due, last_seen=index))
 
     def _without_known(self, faces: Sequence[Face], index: int) -> list[Face]:
         """Leave out those in the squares of tracks, one for each track."""
         free, new = [*self._active], []
         for face in faces:
-            holders = [w for w in free if _offset(w.track, face) < 0.5]
+            holders = [w for w in free if _offset(w.square, face) < 0.5]
             if holders:
-                nearest = min(holders, key=lambda w: _offset(w.track, face))
+                nearest = min(holders, key=lambda w: _offset(w.square, face))
                 free.remove(nearest)
                 self._note(nearest, index, seen=True)
             else:
@@ -296,9 +267,9 @@ def _share(white: np.ndarray, box: Box) -> float:
     return float(inside.mean()) if inside.size else 0.0
 
 
-def _offset(track: Track, face: Face) -> float:
+def _offset(square: Square, face: Face) -> float:
     """Return how far a face is from a square's centre, in sides."""
-    x0, y0, side = track.square
+    x0, y0, side = square
     left, top, w, h = face.box
     dx, dy = left + w / 2 - x0 - side / 2, top + h / 2 - y0 - side / 2
     return max(abs(dx), abs(dy)) / side

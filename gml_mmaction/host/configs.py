@@ -7,7 +7,7 @@ from typing import Any
 from gml_mmaction.errors import SettingError
 from gml_mmaction.io.text import printable
 
-from .workaround import HOME, Workaround
+from .workaround import HOME, Workaround, mark
 
 PREFIX = 'gml_mmaction::'
 
@@ -58,7 +58,7 @@ def find_own_configs() -> None:
         except SettingError as error:
             raise SettingError(f'{filename}: _base_ {error}') from None
 
-    get_cfg_path.repaired_by = __name__
+    mark(get_cfg_path, __name__)
     Config._get_cfg_path = staticmethod(get_cfg_path)
 
 

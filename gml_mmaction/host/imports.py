@@ -65,8 +65,9 @@ def add_missing_drn() -> None:
 
     MODELS.register_module(name='DRN', module=DRN, force=True)
     for name in (package, f'{package}.drn'):
-        sys.modules[name] = ModuleType(name, DRN.__doc__)
-        sys.modules[name].DRN = DRN
+        module: Any = ModuleType(name, DRN.__doc__)
+        module.DRN = DRN
+        sys.modules[name] = module
     sys.modules[package].__path__ = []
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from .workaround import Workaround, why_cpu
+from .workaround import Workaround, mark, why_cpu
 
 
 @contextlib.contextmanager
@@ -84,7 +84,7 @@ def with_float32_scores(given: Callable) -> Callable:
     def method(self: Any, cls_scores: Any, data_samples: Any) -> Any:
         return given(self, cls_scores.float(), data_samples)
 
-    method.repaired_by = __name__
+    mark(method, __name__)
     return method
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from gml_mmaction.errors import GMLError
 from gml_mmaction.io.text import one_line
 
-from .workaround import Workaround, why_cpu
+from .workaround import Workaround, mark, why_cpu
 
 LAUNCHER_VARIABLES = (
     'RANK',
@@ -105,7 +105,7 @@ def join_on_a_cpu() -> None:
             start_gloo(cfg)
         return given(cls, cfg)
 
-    from_cfg.repaired_by = __name__
+    mark(from_cfg, __name__)
     Runner.from_cfg = classmethod(from_cfg)
 
 
@@ -176,7 +176,8 @@ def synchronise_norms() -> None:
                 return super().forward(input)
             return normalise_together(self, input)
 
-    batchnorm.SyncBatchNorm = CPUSyncBatchNorm
+    module: Any = batchnorm
+    module.SyncBatchNorm = CPUSyncBatchNorm
 
 
 def normalise_together(norm: Any, x: Any) -> Any:

@@ -11,9 +11,21 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from gml_mmaction.io.text import printable_lines
+from gml_mmaction.errors import GMLError
+from gml_mmaction.io.text import one_line, printable, printable_lines
 
-from .workaround import Workaround
+from .workaround import Workaround, mark
+
+# The host's steps that open and decode videos.
+READERS = (
+    *('DecordInit', 'DecordDecode'),
+    *('PyAVInit', 'PyAVDecode'),
+    *('OpenCVInit', 'OpenCVDecode'),
+)
+
+
+class UnreadError(GMLError, ValueError):
+    """A video that MMAction2's own readers cannot read."""
 
 
 def resume_without_reading() -> None:
@@ -28,7 +40,7 @@ def resume_without_reading() -> None:
     from mmengine.runner import IterBasedTrainLoop
 
     reads = IterBasedTrainLoop.run
-    if hasattr(reads, 'preceded_by'):
+    if hasattr(reads, 'repaired_by'):
         return
 
     @functools.wraps(reads)
@@ -41,7 +53,7 @@ def resume_without_reading() -> None:
         )
         return reads(self)
 
-    run.preceded_by = skip_batches
+    mark(run, __name__)
     IterBasedTrainLoop.run = run
 
 
@@ -91,11 +103,11 @@ def with_seeded_draws(given: Callable) -> Callable:
         with seeded(idx.seed, idx.number):
             return given(self, int(idx))
 
-    getitem.repaired_by = __name__
+    mark(getitem, __name__)
     return getitem
 
 
-def _data_sets() -> tuple[type, ...]:
+def _data_sets() -> tuple[Any, ...]:
     from mmengine import dataset
 
     return (
@@ -135,8 +147,73 @@ def write_files_whole() -> None:
             partial.unlink(missing_ok=True)
             raise
 
-    put.repaired_by = __name__
+    mark(put, __name__)
     LocalBackend.put = put
+
+
+def name_unread_videos() -> None:
+    """Let the host's readers of videos name the file that they cannot read.
+
+    Upstream: decord says 'Error reading 1800 bytes...'; no report upstream
+    is known to us.
+    """
+    from mmaction.datasets import transforms
+
+    for name in READERS:
+        kind = getattr(transforms, name)
+        if not hasattr(kind.transform, 'repaired_by'):
+            kind.transform = with_named_video(kind.transform)
+
+
+def with_named_video(given: Callable) -> Callable:
+    """``transform`` of a step that reads ``results['filename']``.
+
+    Raises:
+        UnreadError: In place of what a decoder raises.
+    """
+
+    @functools.wraps(given)
+    def transform(self: Any, results: dict) -> Any:
+        path = results.get('filename')
+        try:
+            return given(self, results)
+        except (GMLError, ImportError, FileNotFoundError):
+            raise
+        except Exception as error:  # decoders raise what they like
+            raise UnreadError(
+                f'{printable(path)} cannot be read by '
+                f'{type(self).__name__} ({one_line(error):.200}). Remedy: '
+                'take it out of the list, or convert it: ffmpeg -i IN -c:v '
+                'libx264 -crf 12 OUT.mp4'
+            ) from error
+
+    mark(transform, __name__)
+    return transform
+
+
+def format_configs_once() -> None:
+    """Let the same text of a config be laid out by yapf only once.
+
+    Upstream: ``Runner.save_checkpoint`` has the whole config laid out for
+    each checkpoint, some 0.2 s of CPU; no report upstream is known to us.
+    """
+    from mmengine.config import config
+
+    given = config.FormatCode
+    if hasattr(given, 'repaired_by'):
+        return
+
+    @functools.lru_cache(maxsize=8)
+    def laid_out(text: str, style: tuple, more: tuple) -> Any:
+        return given(text, style_config=dict(style), **dict(more))
+
+    @functools.wraps(given)
+    def format_code(text: str, style_config: dict, **more: Any) -> Any:
+        style = tuple(sorted(style_config.items()))
+        return laid_out(text, style, tuple(sorted(more.items())))
+
+    mark(format_code, __name__)
+    config.FormatCode = format_code
 
 
 def log_readably() -> None:
@@ -163,7 +240,7 @@ def log_readably() -> None:
                     encoding='utf-8', errors='backslashreplace'
                 )
 
-    init.repaired_by = __name__
+    mark(init, __name__)
     MMLogger.__init__ = init
 
 
@@ -237,6 +314,29 @@ def _why_whole_files() -> str:
     return 'the installed MMEngine writes files in place' if in_place else ''
 
 
+def _why_layout() -> str:
+    """Look whether there is a function that lays out, and remembers."""
+    from mmengine.config import config
+
+    given = getattr(config, 'FormatCode', None)
+    if given is None or hasattr(inspect.unwrap(given), 'cache_info'):
+        return ''
+    return 'MMEngine lays out the config anew for each checkpoint'
+
+
+def _why_names() -> str:
+    """Let a reader fail, and see whether it names the video."""
+    from mmaction.datasets.transforms import OpenCVDecode
+
+    read = inspect.unwrap(OpenCVDecode.transform)
+    try:
+        read(OpenCVDecode(), {'filename': 'a video'})
+    except Exception as error:
+        if 'a video' in str(error):
+            return ''
+    return "MMAction2's readers do not name the video"
+
+
 def _why_logs() -> str:
     """Hand a logger what a terminal would obey."""
     from mmengine.logging import MMLogger
@@ -266,6 +366,18 @@ WORKAROUNDS = (
         'mmengine/fileio/backends/local_backend.py, LocalBackend.put',
         _why_whole_files,
         write_files_whole,
+    ),
+    Workaround(
+        'configs laid out anew for each checkpoint',
+        'mmengine/config/config.py, Config.pretty_text',
+        _why_layout,
+        format_configs_once,
+    ),
+    Workaround(
+        'videos that cannot be read, without their names',
+        'mmaction/datasets/transforms/loading.py, DecordInit',
+        _why_names,
+        name_unread_videos,
     ),
     Workaround(
         'logs in the encoding of the locale, with control characters',

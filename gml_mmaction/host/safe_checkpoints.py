@@ -19,7 +19,7 @@ from gml_mmaction.errors import CheckpointError, GMLError
 from gml_mmaction.io.text import one_line, printable
 from gml_mmaction.stack import StackError, advice
 
-from .workaround import Workaround
+from .workaround import Workaround, mark
 
 
 class BrokenCheckpointError(CheckpointError):
@@ -43,7 +43,7 @@ def load_checkpoints_safely() -> None:
     from mmengine.runner.checkpoint import CheckpointLoader
 
     unguarded = CheckpointLoader.load_checkpoint.__func__
-    if hasattr(unguarded, 'guarded_by'):
+    if hasattr(unguarded, 'repaired_by'):
         return
 
     @functools.wraps(unguarded)
@@ -60,7 +60,7 @@ def load_checkpoints_safely() -> None:
         with safe_loading(filename):
             return unguarded(cls, filename, *args, **kwargs)
 
-    load_checkpoint.guarded_by = __name__
+    mark(load_checkpoint, __name__)
     CheckpointLoader.load_checkpoint = classmethod(load_checkpoint)
 
 
@@ -135,9 +135,8 @@ def safe_loading(filename: str | os.PathLike) -> Iterator[None]:
     banned = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
     variables = {key: os.environ.pop(key, None) for key in (forced[0], banned)}
     serialization.clear_safe_globals()
-    serialization.add_safe_globals(
-        [item for item in users if _global_path(item) not in paths] + ours
-    )
+    kept = [item for item in users if _global_path(item) not in paths]
+    serialization.add_safe_globals([*kept, *ours])
     os.environ[forced[0]] = forced[1]
     try:
         yield
@@ -303,7 +302,7 @@ def read_config_texts_unrun() -> None:
 
         return parse_config(cfg_str)
 
-    fromstring.repaired_by = __name__
+    mark(fromstring, __name__)
     Config.fromstring = staticmethod(fromstring)
 
 
@@ -345,7 +344,7 @@ def score_with_whole_weights_only() -> None:
             check_records(checkpoint, filename)
         return checkpoint
 
-    load_checkpoint.repaired_by = __name__
+    mark(load_checkpoint, __name__)
     Runner.load_checkpoint = load_checkpoint
 
 
@@ -414,7 +413,8 @@ def resume_from_sound_records() -> None:
         check_scheduler(self, state_dict)
         loads(self, state_dict)
 
-    resume.repaired_by = load_state_dict.repaired_by = __name__
+    mark(resume, __name__)
+    mark(load_state_dict, __name__)
     Runner.resume = resume
     _ParamScheduler.load_state_dict = load_state_dict
 
@@ -448,7 +448,7 @@ def start_from_half_at_least() -> None:
         if hasattr(module, '_params_init_info'):
             update_init_info(module, init_info=self._get_init_info())
 
-    call.repaired_by = __name__
+    mark(call, __name__)
     PretrainedInit.__call__ = call
 
 

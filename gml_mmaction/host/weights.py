@@ -117,7 +117,9 @@ def load_weights(model: Any, state: Mapping[str, Any]) -> Fit:
     PyTorch tells of no missing name where a shape differs.
     """
     given, state = state, OrderedDict(state)
-    missing, unexpected, misshapen = [], [], []
+    missing: list[str] = []
+    unexpected: list[str] = []
+    misshapen: list[str] = []
     lists = (missing, unexpected, misshapen)
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', '.*to a meta parameter')
@@ -150,7 +152,7 @@ def load_half(
         CheckpointError: Less than half of its tensors are in the file.
     """
     state = unwrapped_names(state, file)
-    added = getattr(module, 'added_names', frozenset)()
+    added: Collection[str] = getattr(module, 'added_names', frozenset)()
     names = [
         name
         for name in module.state_dict()

@@ -72,9 +72,11 @@ def _value(node: ast.expr) -> Any:
         case ast.List() | ast.Tuple() | ast.Set():
             kind = dict(List=list, Tuple=tuple, Set=set)[type(node).__name__]
             return kind(_value(item) for item in node.elts)
-        case ast.Dict(keys=keys, values=values) if None not in keys:
-            pairs = zip(keys, values, strict=True)
-            return {_value(key): _value(value) for key, value in pairs}
+        case ast.Dict(keys=keys, values=values):
+            plain = [key for key in keys if key is not None]
+            if len(plain) == len(keys):
+                pairs = zip(plain, values, strict=True)
+                return {_value(key): _value(value) for key, value in pairs}
         case ast.Call(func=ast.Name(id='dict'), args=[], keywords=given):
             if all(item.arg for item in given):
                 return {item.arg: _value(item.value) for item in given}

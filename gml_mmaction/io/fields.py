@@ -1,17 +1,16 @@
-"""What a file from someone else must hold before it is believed.
+"""Rules: what a value from someone else must be before it is believed.
 
-Lists, manifests and the like are JSON, which anybody may write. A rule says
-what a field must be; where it is something else, one line says so.
+They stand in the annotations of records (:mod:`gml_mmaction.io.records`), and
+beside the names of settings in configs and checkpoints, which are no files of
+ours. Where a value is something else, one line says so.
 """
 
 import math
 from collections.abc import Callable, Mapping
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 __all__ = [
     'LABEL',
-    'LIST',
     'NUMBER',
     'OBJECT',
     'PLACE',
@@ -51,8 +50,8 @@ def is_place(name: Any) -> bool:
     return (
         isinstance(name, str)
         and name.isprintable()
-        and bool(parts := PurePosixPath(name).parts)
-        and not PurePosixPath(name).is_absolute()
+        and not name.startswith('/')
+        and not {'', '.'}.issuperset(parts := name.split('/'))
         and '..' not in parts
         and all(len(part.encode()) <= 240 for part in parts)
         and len(name.encode()) <= 2000
@@ -62,7 +61,7 @@ def is_place(name: Any) -> bool:
 def _is_relative(value: Any) -> bool:
     return (
         TEXT.holds(value)
-        and not PurePosixPath(value).is_absolute()
+        and not value.startswith('/')
         and all(len(part.encode()) <= 255 for part in value.split('/'))
     )
 
@@ -137,7 +136,6 @@ LABEL = Rule(
 )
 RELATIVE = Rule('a relative path', _is_relative)
 OBJECT = Rule('an object', lambda value: isinstance(value, dict))
-LIST = Rule('a list', lambda value: isinstance(value, list))
 
 
 def check_fields(

@@ -9,6 +9,7 @@ Lustre, SMB, FUSE) and a system without ``fcntl`` (Windows) guard nothing.
 
 import contextlib
 import errno
+import importlib
 import json
 import os
 import socket
@@ -16,14 +17,16 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 from gml_mmaction.errors import GMLError
 
 from .files import read_json
 from .text import printable
 
+fcntl: ModuleType | None
 try:
-    import fcntl
+    fcntl = importlib.import_module('fcntl')
 except ImportError:
     fcntl = None
 

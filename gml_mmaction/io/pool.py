@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
     CancelledError,
+    Future,
     ProcessPoolExecutor,
     wait,
 )
@@ -133,7 +134,10 @@ def _run_there(
 ) -> Generator[Any, None, list]:
     """Work ``waiting`` off on the cluster."""
     distributed = require('distributed')
-    in_flight, suspects = {}, []
+    scheduler = client.scheduler
+    assert scheduler is not None  # the client is connected
+    in_flight: dict[Any, Any] = {}
+    suspects = []
     done = distributed.as_completed(loop=client.loop)
     try:
         while waiting or in_flight:
@@ -153,7 +157,7 @@ def _run_there(
             yield result
     except CancelledError as error:
         raise ConnectionError(
-            f'the cluster {client.scheduler.address} is gone'
+            f'the cluster {scheduler.address} is gone'
         ) from error
     finally:
         with contextlib.suppress(Exception):  # it may be gone
@@ -186,9 +190,9 @@ def _run_here(
     function: Callable[[Any], Any], workers: int, waiting: deque
 ) -> Generator[Any, None, list]:
     """Work ``waiting`` off until the pool breaks."""
-    in_flight = {}
+    in_flight: dict[Future, Any] = {}
     pool = ProcessPoolExecutor(
-        min(workers, len(waiting)), _context(), _start_worker
+        min(workers, len(waiting)), _context(function), _start_worker
     )
     try:
         _check(pool)
@@ -219,12 +223,12 @@ def _check(pool: ProcessPoolExecutor) -> None:
         ) from error
 
 
-def _context() -> multiprocessing.context.BaseContext:
-    """Processes that inherit no threads and import the package only once."""
+def _context(function: Callable) -> multiprocessing.context.BaseContext:
+    """Processes that inherit no threads; what they need is imported once."""
     if 'forkserver' not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context('spawn')
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload([__package__])
+    context.set_forkserver_preload([function.__module__])
     return context
 
 
@@ -236,5 +240,7 @@ def _start_worker() -> None:
 
 def _end_with_parent() -> None:
     # a worker whose parent was killed would wait for work forever
-    connection.wait([multiprocessing.parent_process().sentinel])
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
     os._exit(1)

@@ -24,7 +24,15 @@ __all__ = [
     'widen_streams',
 ]
 
-_NOT_THERE = 'no such file or folder. Remedy: a path that is there'
+# What the system calls by a number, of a path.
+_PATHS: dict[type[BaseException], str] = {
+    FileNotFoundError: 'no such file or folder. Remedy: a path that is there',
+    FileExistsError: 'a file has this name. Remedy: another folder',
+    NotADirectoryError: 'a part of it is a file. Remedy: another folder',
+    IsADirectoryError: 'a folder, not a file. Remedy: name a file in it',
+    PermissionError: 'this user may not use it. Remedy: chmod, or another '
+    'path',
+}
 _TRACEBACK = 'Original Traceback (most recent call last):\n'
 
 
@@ -32,12 +40,13 @@ def one_line(error: BaseException) -> str:
     """What an error says, as :func:`printable`, line breaks as spaces.
 
     Of an error of a loader's process, which hands its traceback over within
-    the message, it is the last line. Of a path that is not there, which the
-    system calls by a number, it is the path with the remedy.
+    the message, it is the last line. Of a path that cannot be used, which
+    the system calls by a number, it is the path with the remedy.
     """
-    if isinstance(error, FileNotFoundError) and error.filename is not None:
-        path = os.fsdecode(error.filename)
-        return printable(f'{path}: {_NOT_THERE}')
+    what = _PATHS.get(type(error))
+    path = getattr(error, 'filename', None)
+    if what and isinstance(path, str | bytes | os.PathLike):
+        return printable(f'{os.fsdecode(path)}: {what}')
     quoted = isinstance(error, KeyError) and error.args
     text = str(error.args[0] if quoted else error).strip()
     if _TRACEBACK in text:

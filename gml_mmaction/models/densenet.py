@@ -4,6 +4,8 @@ Shapes: images, ``(M, C, H, W)``; for clips, M = N*T with the frame index
 fastest, as MMAction2's ``Recognizer2D`` folds them.
 """
 
+from typing import Any
+
 import torch
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
@@ -32,7 +34,7 @@ class DenseLayer(nn.Module):
         self._register_load_state_dict_pre_hook(self._remove_dots)
 
     @staticmethod
-    def _remove_dots(state_dict: dict, prefix: str, *_) -> None:
+    def _remove_dots(state_dict: dict, prefix: str, *_: Any) -> None:
         # densenet121-a639ec97.pth writes 'norm.1', later files 'norm1'.
         for name in ('norm.1', 'conv.1', 'norm.2', 'conv.2'):
             dotted = f'{prefix}{name}.'

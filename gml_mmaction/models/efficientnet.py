@@ -222,7 +222,7 @@ def round_channels(channels: float) -> int:
 
 def expand_stages(
     width: float, depth: float
-) -> tuple[list[tuple[int, ...]], list[int]]:
+) -> tuple[list[tuple[int, int, int, int, int]], list[int]]:
     """All blocks of the seven stages, scaled.
 
     Returns:

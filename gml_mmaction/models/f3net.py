@@ -15,6 +15,7 @@ Shapes: M frames, folded from clips by the host. Frames are square,
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -71,13 +72,17 @@ class BandFilters(nn.Module):
         bands: Gains of the bands, ``(number, size, size)``.
     """
 
+    base: Tensor
+
     def __init__(self, bands: Tensor) -> None:
         super().__init__()
         self.register_buffer('base', bands.float(), persistent=False)
         self.learnable = nn.Parameter(torch.randn(bands.shape) * 0.1)
         self._register_load_state_dict_pre_hook(self._resample_learnable)
 
-    def _resample_learnable(self, state_dict: dict, prefix: str, *_) -> None:
+    def _resample_learnable(
+        self, state_dict: dict, prefix: str, *_: Any
+    ) -> None:
         key = prefix + 'learnable'
         size = self.learnable.shape[-1]
         if key in state_dict and state_dict[key].shape[-1] != size:
@@ -108,6 +113,8 @@ class FAD(nn.Module):
             being at 2. By default 1/16 of the spectrum lies below the first,
             1/8 below the second.
     """
+
+    dct: Tensor
 
     def __init__(
         self,
@@ -160,6 +167,7 @@ class LFS(nn.Module):
     BANDS = 6
     HALF_RANGE = 127.5
     EPS = 1e-15
+    dct: Tensor
 
     def __init__(self, log_first: bool = True) -> None:
         super().__init__()
@@ -298,7 +306,9 @@ class F3Net(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        stream = dict(width=width, middle_blocks=middle_blocks, tap='block3')
+        stream: dict[str, Any] = dict(
+            width=width, middle_blocks=middle_blocks, tap='block3'
+        )
         self.fad = FAD(size, edges)
         self.lfs = LFS(log_first)
         self.fad_stream = Xception(in_channels=self.fad.out_channels, **stream)
@@ -318,7 +328,7 @@ class F3Net(BaseModule):
         self._register_load_state_dict_pre_hook(self._load_into_both)
 
     @staticmethod
-    def _load_into_both(state_dict: dict, prefix: str, *_) -> None:
+    def _load_into_both(state_dict: dict, prefix: str, *_: Any) -> None:
         # A plain Xception's checkpoint: all of its keys, once a stream.
         if prefix + 'conv1.weight' not in state_dict:
             return

@@ -5,6 +5,9 @@ index fastest, as MMAction2's ``Recognizer2D`` folds them. Class 0 is real,
 class 1 is fake.
 """
 
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
 import torch
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
 from mmaction.models.heads import BaseHead
@@ -14,6 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .gml_head import NUM_CLASSES, check_smoothing, clip_labels, smooth
+
+# What a backbone gives its head: one map, or as many as the two agree on.
+Features: TypeAlias = Any
 
 
 @MODELS.register_module()
@@ -56,7 +62,7 @@ def frame_labels(
     return labels.repeat_interleave(num_segs, dim=0)
 
 
-def stretch(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def stretch(maps: Tensor, size: Sequence[int]) -> Tensor:
     """Maps of another size, bilinear, corner pixels onto corner pixels."""
     return F.interpolate(maps, size, mode='bilinear', align_corners=True)
 
@@ -100,13 +106,13 @@ class FrameHead(BaseHead):
         self.dropout = nn.Dropout(dropout_ratio)
         self.fc_cls = nn.Linear(in_channels, NUM_CLASSES)
 
-    def forward(self, feats: Tensor, **_: object) -> Tensor:
+    def forward(self, feats: Features, **_: object) -> Tensor:
         """Logits of frames: ``(N*T, C, H, W)`` -> ``(N*T, 2)``, float32."""
         return self.fc_cls(self.dropout(feats.mean(dim=(2, 3)))).float()
 
     def loss(
         self,
-        feats: Tensor,
+        feats: Features,
         data_samples: SampleList,
         num_segs: int = 1,
         **_: object,

@@ -285,9 +285,7 @@ class GMLHead(BaseHead):
             raise ValueError(f"fuse={fuse!r}: use 'prob' or 'logit'")
         self.fuse = fuse
         self.fc_cls1 = nn.Linear(in_channels, NUM_CLASSES)
-        self.ad_head = None
-        if ad_head is not None:
-            self.ad_head = ADHead(**ad_head)
+        self.ad_head = ADHead(**ad_head) if ad_head is not None else None
 
     def split(
         self, feats: tuple[Tensor, Tensor] | Tensor
@@ -332,7 +330,7 @@ class GMLHead(BaseHead):
         self, feats: tuple[Tensor, Tensor] | Tensor, **_: object
     ) -> Tensor:
         """Probabilities of real and fake, ``(N, 2)``, in [0, 1]."""
-        logits1, logits2, _ = self.branches(feats)
+        logits1, logits2 = self.branches(feats)[:2]
         if logits2 is None:
             return logits1.softmax(dim=1)
         if self.fuse == 'logit':
@@ -353,9 +351,10 @@ class GMLHead(BaseHead):
         labels = clip_labels(data_samples, logits1.device, shares=True)
         targets = smooth(labels, self.label_smooth_eps)
         losses = dict(loss_cls1=self.loss_cls(logits1, targets))
-        if f_star is not None and self.ad_head.l1_weight:
-            losses['loss_l1'] = self.ad_head.l1_weight * real_l1(
-                f_star, labels, self.ad_head.l1_reduction
+        head = self.ad_head
+        if head is not None and f_star is not None and head.l1_weight:
+            losses['loss_l1'] = head.l1_weight * real_l1(
+                f_star, labels, head.l1_reduction
             )
         if logits2 is not None:
             losses['loss_cls2'] = self.loss_cls(logits2, targets)

@@ -4,6 +4,7 @@ MMAction2 has I3D as an inflated ResNet only. Shapes: ``(N, C, T, H, W)``.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,10 +13,11 @@ from mmengine.model import Sequential
 from torch import Tensor, nn
 
 Size = tuple[int, int, int]
+Branches = tuple[int, tuple[int, int], tuple[int, int], int]
 
 # Channels of a mixed layer's four branches: 1x1x1; 1x1x1 and 3x3x3, twice;
 # 1x1x1 behind the pooling.
-MIXED = {
+MIXED: dict[str, Branches] = {
     'Mixed_3b': (64, (96, 128), (16, 32), 32),
     'Mixed_3c': (128, (128, 192), (32, 96), 64),
     'Mixed_4b': (192, (96, 208), (16, 48), 64),
@@ -28,7 +30,9 @@ MIXED = {
 }
 
 
-def pad_same(x: Tensor, kernel: Size, stride: Size) -> Tensor:
+def pad_same(
+    x: Tensor, kernel: Sequence[int], stride: Sequence[int]
+) -> Tensor:
     """Zeros around ``(..., T, H, W)``, as TensorFlow's SAME has them.
 
     The output of the convolution or pooling that follows is the input's size
@@ -73,6 +77,9 @@ class Unit3D(nn.Module):
 class MaxPool3dSame(nn.MaxPool3d):
     """Max pooling with SAME padding, of features that are not negative."""
 
+    kernel_size: Size
+    stride: Size
+
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(pad_same(x, self.kernel_size, self.stride))
 
@@ -85,7 +92,7 @@ class Mixed(nn.Module):
         channels: Those of the branches, as in ``MIXED``.
     """
 
-    def __init__(self, in_channels: int, channels: tuple) -> None:
+    def __init__(self, in_channels: int, channels: Branches) -> None:
         super().__init__()
         c0, (c1a, c1b), (c2a, c2b), c3 = channels
         self.b0 = Unit3D(in_channels, c0)
@@ -130,13 +137,11 @@ class InceptionI3D(Sequential):
     def __init__(
         self, width: float = 1.0, init_cfg: dict | None = None
     ) -> None:
-        def wide(channels: int | tuple) -> int | tuple:
-            if isinstance(channels, tuple):
-                return tuple(map(wide, channels))
+        def wide(channels: int) -> int:
             return max(1, round(channels * width))
 
         c64, c192 = wide(64), wide(192)
-        layers = OrderedDict(
+        layers: OrderedDict[str, nn.Module] = OrderedDict(
             Conv3d_1a_7x7=Unit3D(3, c64, 7, stride=2),
             MaxPool3d_2a_3x3=MaxPool3dSame((1, 3, 3), (1, 2, 2)),
             Conv3d_2b_1x1=Unit3D(c64, c64),
@@ -149,6 +154,9 @@ class InceptionI3D(Sequential):
                 layers['MaxPool3d_4a_3x3'] = MaxPool3dSame((3,) * 3, (2,) * 3)
             elif name == 'Mixed_5b':
                 layers['MaxPool3d_5a_2x2'] = MaxPool3dSame((2,) * 3, (2,) * 3)
-            layers[name] = Mixed(channels, wide(branches))
-            channels = layers[name].out_channels
+            c0, (c1a, c1b), (c2a, c2b), c3 = branches
+            pairs = (wide(c1a), wide(c1b)), (wide(c2a), wide(c2b))
+            mixed = Mixed(channels, (wide(c0), *pairs, wide(c3)))
+            layers[name] = mixed
+            channels = mixed.out_channels
         super().__init__(layers, init_cfg=init_cfg)

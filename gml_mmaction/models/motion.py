@@ -293,7 +293,8 @@ class MotionBlock(nn.Module):
 
     def together(self, orders: tuple[Tensor, ...]) -> Tensor:
         """What E expands: the sum, or both orders for an E of its own."""
-        return sum(orders) if self.shared else torch.cat(orders, dim=1)
+        first, *more = orders
+        return sum(more, first) if self.shared else torch.cat(orders, dim=1)
 
 
 @MODELS.register_module()

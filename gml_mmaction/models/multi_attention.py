@@ -21,7 +21,8 @@ attention maps of h x w, 14 x 14 at 224; shallow features of C channels and
 H x W, 56 x 56 at 224. Class 0 is real, class 1 is fake.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import mmengine.dist as dist
 import torch
@@ -33,6 +34,8 @@ from torch.nn import functional as F
 
 from .frame_wise import FrameHead, frame_labels, stretch
 from .gml_head import REAL
+
+Triple = tuple[Tensor, Tensor, Tensor]  # shallow, middle and last features
 
 
 def attention_pool(features: Tensor, maps: Tensor) -> Tensor:
@@ -84,6 +87,8 @@ class AttentionMaps(nn.Sequential):
         channels: Of the features.
         num_maps: M.
     """
+
+    inside: Tensor
 
     def __init__(self, channels: int, num_maps: int) -> None:
         super().__init__(
@@ -152,13 +157,14 @@ class DenseBlock(nn.Module):
 
     def join(self, *parts: Tensor) -> Tensor:
         """Concatenate the channels within each group."""
-        parts = [part.unflatten(1, (self.groups, -1)) for part in parts]
-        return torch.cat(parts, dim=2).flatten(1, 2)
+        grouped = [part.unflatten(1, (self.groups, -1)) for part in parts]
+        return torch.cat(grouped, dim=2).flatten(1, 2)
 
 
-def split_texture(x: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def split_texture(x: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Texture, ``x`` less its local means, and the means, of ``size``."""
-    smooth = F.adaptive_avg_pool2d(x, size)
+    height, width = size
+    smooth = F.adaptive_avg_pool2d(x, (height, width))
     return x - F.interpolate(smooth, x.shape[-2:]), smooth
 
 
@@ -249,6 +255,9 @@ class RegionalIndependenceLoss(nn.Module):
         weight: Of the loss.
     """
 
+    centres: Tensor
+    num_batches: Tensor
+
     def __init__(
         self,
         num_maps: int,
@@ -329,7 +338,7 @@ class RealCentreLoss(RegionalIndependenceLoss):
         margin: float = 0.5,
         inner_margins: tuple[float, float] = (0.1, -2.0),
         weight: float = 0.5,
-        **kwargs: object,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             margin=margin,
@@ -405,7 +414,7 @@ class MATHead(FrameHead):
         )
         shallow, middle, last = in_channels
 
-        def build(cfg: dict | None, default: str) -> nn.Module:
+        def build(cfg: dict | None, default: str) -> Any:
             return MODELS.build(
                 dict(
                     cfg or dict(type=default),
@@ -432,7 +441,7 @@ class MATHead(FrameHead):
             nn.Linear(2 * hidden, hidden), nn.Hardswish()
         )
 
-    def look(self, feats: tuple[Tensor, Tensor, Tensor]) -> Regions:
+    def look(self, feats: Triple) -> Regions:
         """Logits, maps and descriptors of the backbone's three outputs."""
         shallow, middle, last = feats
         maps = self.attention(middle)
@@ -450,13 +459,13 @@ class MATHead(FrameHead):
             self.loss_ril.describe(smooth, maps),
         )
 
-    def forward(self, feats: tuple[Tensor, ...], **_: object) -> Tensor:
+    def forward(self, feats: Triple, **_: object) -> Tensor:
         """Logits of frames, ``(N*T, 2)``, float32."""
         return self.look(feats).logits
 
     def loss(
         self,
-        feats: tuple[Tensor, ...],
+        feats: Triple,
         data_samples: SampleList,
         num_segs: int = 1,
         **_: object,
@@ -492,6 +501,8 @@ class AGDA(nn.Module):
         threshold: Range of the scaled map's value where the mask is steepest.
         zoom: Range of its steepness.
     """
+
+    kernel: Tensor
 
     def __init__(
         self,
@@ -566,7 +577,7 @@ class MATRecognizer(Recognizer2D):
             :class:`MATHead`.
     """
 
-    def __init__(self, agda: dict | None = None, **kwargs: object) -> None:
+    def __init__(self, agda: dict | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.agda = AGDA(**(agda or {}))
 
@@ -576,7 +587,7 @@ class MATRecognizer(Recognizer2D):
         return images.unflatten(0, inputs.shape[:2]), drawn
 
     def loss(
-        self, inputs: Tensor, data_samples: SampleList, **_: object
+        self, inputs: Tensor, data_samples: SampleList, **unused: object
     ) -> dict[str, Tensor]:
         """The head's losses of degraded images."""
         with torch.no_grad():
@@ -609,7 +620,7 @@ class PairedMATRecognizer(MATRecognizer):
         self,
         agda_weight: float = 1.0,
         match_weight: float = 0.1,
-        **kwargs: object,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.agda_weight = agda_weight

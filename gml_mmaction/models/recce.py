@@ -13,6 +13,8 @@ Shapes: M = N*T frames of N clips, the frame index fastest; images are
 14 x 14 at 224. Class 0 is real, class 1 is fake.
 """
 
+from functools import reduce
+
 import torch
 from mmaction.registry import MODELS
 from mmaction.utils import SampleList
@@ -147,8 +149,8 @@ class GraphReasoning(nn.Module):
         nodes = [
             gather(coarse, centres, f) for gather, f in zip(self.gather, fine)
         ]
-        nodes = torch.cat([*nodes, centres], dim=1).sigmoid()
-        return self.dropout(self.project(nodes))
+        all_nodes = torch.cat([*nodes, centres], dim=1).sigmoid()
+        return self.dropout(self.project(all_nodes))
 
 
 class GuidedAttention(nn.Module):
@@ -359,12 +361,12 @@ class RECCEHead(FrameHead):
         **_: object,
     ) -> dict[str, Tensor]:
         """``loss_cls``, ``loss_rec`` and ``loss_metric``, which are summed."""
-        _, rebuilt, images, *embeddings = feats
+        rebuilt, images, *embeddings = feats[1:]
         loss_cls = super().loss(feats, data_samples, num_segs)['loss_cls']
         labels = frame_labels(data_samples, num_segs, images.device)
+        metrics = [metric_loss(e, labels) for e in embeddings]
         return dict(
             loss_cls=flooded(loss_cls, self.flood_level),
             loss_rec=self.weight_rec * real_l1(rebuilt - images, labels),
-            loss_metric=self.weight_metric
-            * sum(metric_loss(e, labels) for e in embeddings),
+            loss_metric=self.weight_metric * reduce(torch.add, metrics),
         )

@@ -20,6 +20,7 @@ fastest. Class 0 is real, class 1 is fake.
 
 import copy
 import math
+from typing import Any
 
 import mmengine.dist as dist
 import torch
@@ -64,6 +65,8 @@ class LoG(nn.Module):
     Args:
         sigmas: See :func:`log_kernels`.
     """
+
+    kernels: Tensor
 
     def __init__(self, sigmas: tuple[float, ...]) -> None:
         super().__init__()
@@ -137,7 +140,7 @@ class TwoBranch(DenseNet):
         log_channels: int = 16,
         sigmas: tuple[float, ...] = (0.7, 1.4, 2.8),
         fusion: str = 'concat',
-        **kwargs: object,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         num_blocks = len(self.block_channels)
@@ -151,8 +154,9 @@ class TwoBranch(DenseNet):
             raise ValueError(f"fusion={fusion!r}: use 'concat' or 'sum'")
         # A transition stands between two dense blocks.
         self.branch_end = self.STEM_LENGTH + 2 * branch_depth - 1
-        stem_channels = self.features.conv0.out_channels
-        self.log = LoGBottleneck(stem_channels, log_channels, sigmas)
+        stem = self.features.conv0
+        assert isinstance(stem, nn.Conv2d)
+        self.log = LoGBottleneck(stem.out_channels, log_channels, sigmas)
         self.log_branch = copy.deepcopy(self.branch)
         self.fuse = None
         if fusion == 'concat':
@@ -160,7 +164,7 @@ class TwoBranch(DenseNet):
             self.fuse = nn.Conv2d(2 * channels, channels, 1, bias=False)
 
     @property
-    def branch(self) -> nn.Sequential:
+    def branch(self) -> nn.Module:
         """The branch of the original signal, a part of ``features``."""
         return self.features[self.STEM_LENGTH : self.branch_end]
 
@@ -240,6 +244,10 @@ class TwoBranchHead(BaseHead):
     Raises:
         ValueError: Radii out of order, or another ``center``.
     """
+
+    center: Tensor
+    center_clips: Tensor
+    center_steps: Tensor
 
     def __init__(
         self,

@@ -48,7 +48,9 @@ class SeparableConv2d(nn.Module):
         self._register_load_state_dict_pre_hook(self._unsqueeze_pointwise)
 
     @staticmethod
-    def _unsqueeze_pointwise(state_dict: dict, prefix: str, *_) -> None:
+    def _unsqueeze_pointwise(
+        state_dict: dict, prefix: str, *_: object
+    ) -> None:
         # xception-b5690688.pth keeps point-wise weights as matrices.
         key = prefix + 'pointwise.weight'
         if key in state_dict and state_dict[key].dim() == 2:
@@ -271,10 +273,10 @@ class Xception(BaseModule):
                 f'none, 0 for the stem or up to {len(self.stages)} stages'
             )
 
-    def _repeat_conv1(self, state_dict: dict, prefix: str, *_) -> None:
+    def _repeat_conv1(self, state_dict: dict, prefix: str, *_: object) -> None:
         key = prefix + 'conv1.weight'
         times, rest = divmod(self.conv1.in_channels, 3)
-        shape = state_dict[key].shape if key in state_dict else ()
+        shape = list(state_dict[key].shape) if key in state_dict else []
         if len(shape) == 4 and shape[1] == 3 and not rest:
             state_dict[key] = state_dict[key].repeat(1, times, 1, 1) / times
 
@@ -332,7 +334,7 @@ class Xception(BaseModule):
             if not name.endswith('spatial.weight')
         )
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor] | Tensor:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...] | Tensor:
         """F_out and the last features, or the last alone; see the class."""
         self.check_length(x)
         num_frames = x.shape[2] if x.dim() == 5 else None

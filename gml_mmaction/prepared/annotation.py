@@ -11,132 +11,190 @@ link in a folder is its owner's will, and followed.
 import operator
 import os
 import re
-from typing import Any
+from typing import Annotated, TypeVar
+
+from msgspec import Meta
 
 from gml_mmaction.errors import GMLError
-from gml_mmaction.io.fields import (
-    LABEL,
-    LIST,
-    OBJECT,
-    PLACE,
-    RELATIVE,
-    TEXT,
-    Rule,
-    check_fields,
-    is_place,
-    line,
-    whole,
+from gml_mmaction.io.fields import Rule, is_place, line
+from gml_mmaction.io.records import (
+    UNSET,
+    Count,
+    Label,
+    Place,
+    Record,
+    Relative,
+    Text,
+    UnsetType,
+    read_record,
 )
-from gml_mmaction.io.files import read_json
 from gml_mmaction.video import Rates
 from gml_mmaction.video.distortions import parse_distortions
 
-__all__ = ['DataError', 'read_annotation']
+from .manifest import SquareRecord
+
+__all__ = [
+    'Annotation',
+    'BoxAnnotation',
+    'BoxEntry',
+    'CropAnnotation',
+    'CropEntry',
+    'DataError',
+    'Entry',
+    'Metainfo',
+    'read_annotation',
+]
+
+Words = Annotated[str, line(1000)]
+Template = Annotated[
+    str,
+    Rule(
+        "a name such as '{:06}.jpg'",
+        lambda v: bool(re.fullmatch(r'[\w-]*\{:(0?\d)?d?\}\.\w+', v)),
+    ),
+]
+Frames = Annotated[
+    list[Annotated[int, Meta(ge=0, le=2_000_000_000)]],
+    Rule(
+        'a list of frames, ascending',
+        lambda v: all(map(operator.lt, v, v[1:])),
+    ),
+]
+Member = Annotated[
+    str, Rule('a path in an archive', lambda v: v in ('', '.') or is_place(v))
+]
 
 
 class DataError(GMLError, ValueError):
     """Prepared data that cannot be used."""
 
 
-def read_annotation(path: str | os.PathLike) -> dict[str, Any]:
-    """Read an annotation in MMEngine's format, ``metainfo`` and ``data_list``.
+class Metainfo(Record, frozen=True, kw_only=True):
+    """What holds for all entries of an annotation.
+
+    Attributes:
+        origin: What the videos are, where they are made up.
+        rates: The spread of the frames a second of the crops.
+        source: Name of the data set.
+        store: ``'crops'``, images, or ``'boxes'``, places in the videos.
+        size: Side of a crop in pixels.
+        stride: Between saved frames, in source frames.
+        filename_tmpl: Name of the n-th crop of a track.
+        classes: Names of the labels.
+        manifest: SHA-256 of the manifest.
+        root: Folder of the videos, as seen from the annotation's.
+    """
+
+    origin: Words | UnsetType = UNSET
+    rates: Rates | UnsetType = UNSET
+    source: Words | UnsetType = UNSET
+    store: str | UnsetType = UNSET
+    size: int | UnsetType = UNSET
+    stride: Annotated[int, Meta(ge=1, le=1000)] | UnsetType = UNSET
+    filename_tmpl: Template | UnsetType = UNSET
+    classes: list[str] | UnsetType = UNSET
+    manifest: str | UnsetType = UNSET
+    root: Text | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.store == 'boxes' and self.root is UNSET:
+            raise ValueError("'root' is missing")
+
+
+class Entry(Record, frozen=True, kw_only=True):
+    """One track: one face, followed through a video or a part of it.
+
+    Attributes:
+        video_id: Of the video.
+        track: Its number in the video.
+        start: Its first frame in the video.
+        num_frames: How many frames there are.
+        label: 0 = real, 1 = fake.
+        method: How the video was made.
+        frames: Those in the video, where they go by time.
+    """
+
+    video_id: Text
+    track: Count | UnsetType = UNSET
+    start: Count | UnsetType = UNSET
+    num_frames: Annotated[int, Meta(ge=0, le=2_000_000)]
+    label: Label
+    method: Text
+    frames: Frames | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.frames and len(self.frames) != self.num_frames:
+            raise ValueError(
+                f"'frames' are not the {self.num_frames} of the track"
+            )
+
+
+class CropEntry(Entry, frozen=True, kw_only=True):
+    """A track whose crops are images in ``frame_dir``."""
+
+    frame_dir: Place
+
+
+class BoxEntry(Entry, frozen=True, kw_only=True):
+    """A track whose crops are cut out of the video.
+
+    Attributes:
+        video: The file, relative to the root.
+        member: Of an archive.
+        square: Left, top, side in pixels; None: the whole image.
+        distortions: Of the full frames, before the crop.
+    """
+
+    video: Relative
+    member: Member | UnsetType = UNSET
+    square: SquareRecord
+    distortions: Text | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        parse_distortions(self.distortions or '')
+
+
+class _Head(Record, frozen=True):
+    metainfo: Metainfo
+
+
+class CropAnnotation(_Head, frozen=True):
+    """An annotation file in MMEngine's format, of crops."""
+
+    data_list: list[CropEntry]
+
+
+class BoxAnnotation(_Head, frozen=True):
+    """An annotation file in MMEngine's format, of places in videos."""
+
+    data_list: list[BoxEntry]
+
+
+Annotation = CropAnnotation | BoxAnnotation
+T = TypeVar('T')
+
+
+def read_annotation(path: str | os.PathLike) -> Annotation:
+    """Read an annotation.
 
     Raises:
         DataError: It is none of ``tools/prepare_data.py``, or names what it
             must not; the message says which entry.
         OSError: It cannot be read.
     """
-    try:
-        content = read_json(path)
-        check_fields(content, dict(metainfo=OBJECT, data_list=LIST))
-        boxes = content['metainfo'].get('store') == 'boxes'
-        check_fields(
-            content['metainfo'],
-            dict(root=TEXT) if boxes else {},
-            _METAINFO,
+
+    def read(kind: type[T]) -> T:
+        return read_record(
+            path,
+            kind,
+            what='annotation of tools/prepare_data.py',
+            remedy='run it again',
+            error=DataError,
         )
-        needed, optional = _BOXES if boxes else _CROPS
-        for number, entry in enumerate(content['data_list']):
-            _check_entry(entry, number, needed, optional)
-    except ValueError as error:
-        raise DataError(
-            f'{path} is no annotation of tools/prepare_data.py ({error}); '
-            'run it again'
-        ) from None
-    return content
 
-
-def _check_entry(
-    entry: Any, number: int, needed: dict[str, Rule], optional: dict[str, Rule]
-) -> None:
-    try:
-        check_fields(entry, _TRACK | needed, optional)
-        count = entry['num_frames']
-        if len(entry.get('frames', range(count))) != count:
-            raise ValueError(f"'frames' are not the {count} of the track")
-        parse_distortions(entry.get('distortions', ''))
-    except ValueError as error:
-        raise ValueError(f'entry {number}: {error}') from None
-
-
-def _is_name(value: Any) -> bool:
-    pattern = r'[\w-]*\{:(0?\d)?d?\}\.\w+'
-    return isinstance(value, str) and bool(re.fullmatch(pattern, value))
-
-
-def _is_square(value: Any) -> bool:
-    if value is None:  # images that are crops already
-        return True
-    place = whole(-(2**15), 2**15)
-    return (
-        isinstance(value, list)
-        and len(value) == 3
-        and all(map(place.holds, value))
-        and value[2] > 0
-    )
-
-
-def _is_rates(value: Any) -> bool:
-    try:
-        Rates.from_record(value)
-    except ValueError:
-        return False
-    return True
-
-
-_METAINFO = dict(
-    **dict.fromkeys(('origin', 'source'), line(1000)),
-    rates=Rule('numbers low, median and high', _is_rates),
-    stride=whole(1, 1000),
-    filename_tmpl=Rule("a name such as '{:06}.jpg'", _is_name),
-)
-_TRACK = dict(
-    video_id=TEXT, num_frames=whole(0, 2_000_000), label=LABEL, method=TEXT
-)
-_FRAME = whole(0, 2_000_000_000)
-_COUNTS = dict(
-    track=whole(0),
-    start=whole(0),
-    frames=Rule(
-        'a list of frames, ascending',
-        lambda value: (
-            isinstance(value, list)
-            and all(map(_FRAME.holds, value))
-            and all(map(operator.lt, value, value[1:]))
-        ),
-    ),
-)
-_CROPS = dict(frame_dir=PLACE), _COUNTS
-_BOXES = (
-    dict(
-        video=RELATIVE,
-        square=Rule('a square [left, top, side], or null', _is_square),
-    ),
-    dict(
-        _COUNTS,
-        distortions=TEXT,
-        member=Rule(
-            'a path in an archive', lambda v: v in ('', '.') or is_place(v)
-        ),
-    ),
-)
+    if read(_Head).metainfo.store == 'boxes':
+        return read(BoxAnnotation)
+    return read(CropAnnotation)

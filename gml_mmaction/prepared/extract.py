@@ -7,12 +7,12 @@ import os
 import shutil
 import tempfile
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -49,6 +49,8 @@ from gml_mmaction.video.distortions import (
 )
 from gml_mmaction.video.limits import frames_ahead
 
+from .manifest import UNSET, Outcome, TrackRecord
+
 __all__ = ['CropOptions', 'extract_video']
 
 # Frames decoded ahead, so that the decoder goes on while a face is searched.
@@ -63,8 +65,8 @@ def extract_video(
     options: CropOptions,
     scratch: str | Path,
     max_frames: int | None = None,
-    tracks: Sequence[Mapping[str, Any]] | None = None,
-) -> dict:
+    tracks: Sequence[TrackRecord] | None = None,
+) -> Outcome:
     """Cut the faces of a video out of every ``options.stride``-th frame.
 
     Crop i of track t is ``frame_dir/t/00000i.jpg`` (or ``.png``) and source
@@ -87,20 +89,10 @@ def extract_video(
         options: How to crop.
         scratch: Folder for unfinished work, on ``frame_dir``'s file system.
         max_frames: Use only so many source frames from the start.
-        tracks: As in a record returned before: cut these, find nothing. They
-            have ``start``, ``stop`` and ``square`` at least.
+        tracks: Of an outcome before: cut these, find nothing.
 
     Returns:
-        What the manifest says of the video: ``fps``, ``width``, ``height``,
-        ``total_frames`` of the file; ``stride``; ``rate``, the frames saved
-        a second (None where unknown); ``notes``, a list of lines
-        on what was odd; ``tracks``, each with ``start``, ``stop`` (the first
-        source frame after it), ``num_frames`` saved and, with
-        ``options.rate``, their ``frames``, ``face_box`` (left,
-        top, width, height), ``face_score``, ``n_faces`` in frame ``start``,
-        ``square`` (left, top, side) and ``padding`` (left, top, right,
-        bottom), in source pixels, and ``seen`` (see
-        :class:`~gml_mmaction.faces.Track`).
+        What the manifest says of the video.
 
     Raises:
         VideoError: The video gives no crops; it tells why.
@@ -351,31 +343,35 @@ class _Source(ExitStack):
                 break
         return end
 
-    def record(self, tracks: Sequence[Track]) -> dict:
+    def record(self, tracks: Sequence[Track]) -> Outcome:
         """Return what the manifest says of the video."""
         reader = self._reader
-        size = {'width': reader.width, 'height': reader.height}
-        return {
-            'fps': round(reader.fps, 6),
-            **size,
-            'total_frames': reader.num_frames,
-            'stride': self.taken.stride,
-            'rate': self.taken.rate,
-            'notes': [*self.notes, *reader.notes, *self.taken.notes],
-            'tracks': [self._track_record(t, **size) for t in tracks],
-        }
+        return Outcome(
+            fps=round(reader.fps, 6),
+            width=reader.width,
+            height=reader.height,
+            total_frames=reader.num_frames,
+            stride=self.taken.stride,
+            rate=self.taken.rate,
+            notes=[*self.notes, *reader.notes, *self.taken.notes],
+            tracks=[self._track_record(track) for track in tracks],
+        )
 
-    def _track_record(self, track: Track, **size: int) -> dict:
+    def _track_record(self, track: Track) -> TrackRecord:
+        assert track.stop is not None  # it has ended
         taken = self.taken
-        record = track.record(stride=taken.stride, **size)
-        first, number = track.start // taken.stride, record['num_frames']
-        record |= {
-            'start': taken.source(track.start),
-            'stop': taken.source(track.stop),
-        }
-        if self._by_time:
-            record['frames'] = list(taken.indices[first : first + number])
-        return record
+        first = track.start // taken.stride
+        number = track.num_frames(taken.stride)
+        frames = list(taken.indices[first : first + number])
+        return TrackRecord.of(
+            track,
+            num_frames=number,
+            width=self._reader.width,
+            height=self._reader.height,
+            start=taken.source(track.start),
+            stop=taken.source(track.stop),
+            frames=frames if self._by_time else UNSET,
+        )
 
 
 def _open(path: Path, member: str = '', *, one_size: bool = True) -> Frames:
@@ -440,7 +436,7 @@ def _failure(
 
 
 def _known_tracks(
-    records: Sequence[Mapping[str, Any]] | None,
+    records: Sequence[TrackRecord] | None,
     taken: Taken,
     options: CropOptions,
 ) -> list[Track]:
@@ -451,26 +447,26 @@ def _known_tracks(
         raise VideoError('no face', 'no tracks were given')
     if options.rate is not None:
         return [_track_by_time(record, taken) for record in records]
-    for start in (record['start'] for record in records):
+    for start in (record.start for record in records):
         if start % options.stride:
             raise ValueError(
                 f'a track starts at frame {start}, which stride '
                 f"{options.stride} does not save; use its record's stride"
             )
-    return [Track.from_record(record) for record in records]
+    return [record.track for record in records]
 
 
-def _track_by_time(record: Mapping[str, Any], taken: Taken) -> Track:
+def _track_by_time(record: TrackRecord, taken: Taken) -> Track:
     """Return a track with its frames in positions."""
-    frames = list(record.get('frames', ()))
-    first = bisect_left(taken.indices, record['start'])
+    frames = record.frames or []
+    first = bisect_left(taken.indices, record.start)
     if frames != list(taken.indices[first : first + len(frames)]):
         raise VideoError(
             'error',
             'its tracks are of frames that this rate does not take; use '
             'those of a run with the same rate',
         )
-    track = Track.from_record(record)
+    track = record.track
     track.start = first * taken.stride
     track.stop = (first + len(frames)) * taken.stride
     return track

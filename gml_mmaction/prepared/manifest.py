@@ -1,86 +1,369 @@
-"""``manifest.json`` and ``report.json`` of prepared data, read with care.
+"""``manifest.json`` and ``report.json`` of prepared data, as records.
 
-They may have come from somebody else together with the crops. Nothing that
-they say is used before :mod:`gml_mmaction.io.fields` has looked at it.
+They may have come from somebody else together with the crops; reading checks
+them. Fields stand in the order in which they are written.
 """
 
-from collections.abc import Callable
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from gml_mmaction.io.fields import (
-    LABEL,
-    LIST,
-    NUMBER,
-    OBJECT,
-    PLACE,
-    RELATIVE,
-    TEXT,
-    Rule,
-    check_fields,
-    list_of,
-    one_of,
-    or_null,
-    whole,
+import msgspec
+
+from gml_mmaction.faces.options import CropOptions
+from gml_mmaction.faces.square import Square, padding
+from gml_mmaction.faces.track import Track
+from gml_mmaction.io.fields import Rule, one_of
+from gml_mmaction.io.records import (
+    UNSET,
+    Count,
+    Label,
+    Number,
+    Place,
+    Record,
+    Relative,
+    Share,
+    Text,
+    UnsetType,
+    as_json,
+    read_record,
 )
-from gml_mmaction.io.files import FileError, read_json
+from gml_mmaction.video import Rates
 from gml_mmaction.video.distortions import parse_distortions
 
-__all__ = ['read_manifest', 'read_report']
+__all__ = [
+    'Failure',
+    'Manifest',
+    'Outcome',
+    'Parameters',
+    'PreparedVideo',
+    'Report',
+    'Row',
+    'SquareRecord',
+    'TrackRecord',
+    'read_manifest',
+    'read_report',
+]
 
-_TRUTH = one_of(True, False)
-_LIMIT = or_null(whole(0))
-_LIMITS = Rule(
-    'an object of whole numbers',
-    lambda value: (
-        isinstance(value, dict) and all(map(_LIMIT.holds, value.values()))
+AGAIN = 'run it again'
+PIXELS = 2**15  # the most that is believed of a place in a frame
+
+Split = Annotated[str, one_of('train', 'val', 'test')]
+Rate = Annotated[
+    int | float | None,
+    Rule(
+        'a number, 0 or more, or null',
+        lambda v: v is None or 0 <= v <= 2**63,
     ),
-)
-_COUNTS = Rule(
-    'an object of whole numbers',
-    lambda value: (
-        isinstance(value, dict) and all(map(whole(0).holds, value.values()))
-    ),
-)
-_RATE = Rule(
-    'a number, 0 or more, or null',
-    lambda v: v is None or (NUMBER.holds(v) and v >= 0),
-)
-_MANIFEST = dict(
-    source=TEXT,
-    origin=Rule(
-        'an object of texts',
-        lambda value: (
-            isinstance(value, dict) and all(map(TEXT.holds, value.values()))
+]
+SquareRecord = Annotated[
+    list[int] | None,  # null: images that are crops already
+    Rule(
+        'a square [left, top, side], or null',
+        lambda v: (
+            v is None
+            or (
+                len(v) == 3
+                and all(-PIXELS <= one <= PIXELS for one in v)
+                and v[2] > 0
+            )
         ),
     ),
-    source_options=OBJECT,
-    root=TEXT,
-    max_frames=_LIMITS,
-    **dict.fromkeys(('store', 'image', 'tracks'), TEXT),
-    **dict.fromkeys(('size', 'stride', 'quality', 'min_frames'), whole(0)),
-    **dict.fromkeys(('upsample', 'search_stride'), whole(0)),
-    **dict.fromkeys(('check_stride', 'lost'), whole(0)),
-    rate=_RATE,
-)
-_SPLIT = one_of('train', 'val', 'test')
-_VIDEO = dict(video_id=PLACE, split=_SPLIT, label=LABEL, method=TEXT)
-_VIDEO_MAY_HAVE = dict(
-    path=RELATIVE,
-    people=list_of(TEXT),
-    reason=TEXT,
-    member=TEXT,
-    cropped=_TRUTH,
-    width=whole(0),
-    height=whole(0),
-    tracks=list_of(OBJECT),
-    rate=_RATE,
-    fps=_RATE,
-    distortions=TEXT,
-)
+]
 
 
-def read_manifest(folder: str | Path) -> dict[str, Any] | None:
+BoxRecord = Annotated[list[int], msgspec.Meta(min_length=4, max_length=4)]
+
+
+class TrackRecord(Record, frozen=True, kw_only=True):
+    """One face in one place of one shot.
+
+    Attributes:
+        start: The source frame where it begins.
+        stop: The first source frame after it.
+        num_frames: How many frames were saved.
+        face_box: The face in frame ``start``: left, top, width, height; None
+            where nothing was detected.
+        face_score: dlib's confidence, likewise.
+        n_faces: Number of faces in that frame, likewise.
+        square: What was cut out: left, top, side, in source pixels; None: the
+            whole image.
+        padding: What of it is outside of the frame: left, top, right, bottom.
+        seen: Share of the track in which the face was seen.
+        frames: Source frames that were saved, where they go by time.
+    """
+
+    start: Count
+    stop: Count
+    num_frames: Count
+    face_box: BoxRecord | UnsetType | None = UNSET
+    face_score: Number | UnsetType | None = UNSET
+    n_faces: Count | UnsetType | None = UNSET
+    square: SquareRecord
+    padding: list[int] | UnsetType = UNSET
+    seen: Share | UnsetType | None = UNSET
+    frames: list[Count] | UnsetType = UNSET
+
+    @classmethod
+    def of(
+        cls,
+        track: Track,
+        *,
+        num_frames: int,
+        width: int,
+        height: int,
+        start: int | None = None,
+        stop: int | None = None,
+        frames: list[int] | UnsetType = UNSET,
+    ) -> 'TrackRecord':
+        """Describe a track that has ended.
+
+        Args:
+            track: In positions of the frames that are taken.
+            num_frames: How many were saved.
+            width: Of the video's frames.
+            height: Likewise.
+            start: Its first frame in the video, if not its position.
+            stop: The first behind it, likewise.
+            frames: See :class:`TrackRecord`.
+        """
+        assert track.stop is not None  # it has ended
+        pad = (0, 0, 0, 0)
+        if track.square:
+            pad = padding(track.square, width=width, height=height)
+        return cls(
+            start=track.start if start is None else start,
+            stop=track.stop if stop is None else stop,
+            num_frames=num_frames,
+            face_box=track.box and list(track.box),
+            face_score=track.score and round(track.score, 6),
+            n_faces=track.n_faces,
+            square=track.square and list(track.square),
+            padding=list(pad),
+            seen=track.seen and round(track.seen, 4),
+            frames=frames,
+        )
+
+    @property
+    def track(self) -> Track:
+        """The same, to be cut out again."""
+        x, y, w, h = self.face_box or (0, 0, 0, 0)
+        return Track(
+            self.start,
+            Square(*self.square) if self.square else None,
+            stop=self.stop,
+            box=(x, y, w, h) if self.face_box else None,
+            score=None if self.face_score is UNSET else self.face_score,
+            n_faces=None if self.n_faces is UNSET else self.n_faces,
+            seen=None if self.seen is UNSET else self.seen,
+        )
+
+
+class Outcome(Record, frozen=True, kw_only=True):
+    """What became of a video: its tracks, or why there are none.
+
+    Attributes:
+        reason: Why there are no crops, see
+            :class:`~gml_mmaction.video.VideoError`; unset where there are.
+        detail: The particulars, likewise.
+        fps: Of the file, as ``width``, ``height`` and ``total_frames``.
+        width: In pixels.
+        height: In pixels.
+        total_frames: Of the file.
+        stride: Between the frames that were saved.
+        rate: Saved frames a second; None where unknown.
+        notes: What was odd, one line each.
+        tracks: The faces that were cut out.
+    """
+
+    reason: Text | UnsetType = UNSET
+    detail: str | UnsetType = UNSET
+    fps: Rate | UnsetType = UNSET
+    width: Count | UnsetType = UNSET
+    height: Count | UnsetType = UNSET
+    total_frames: Count | UnsetType = UNSET
+    stride: Count | UnsetType = UNSET
+    rate: Rate | UnsetType = UNSET
+    notes: list[str] | UnsetType = UNSET
+    tracks: list[TrackRecord] | UnsetType = UNSET
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the video was prepared."""
+        return not self.reason
+
+
+# Keyword-only fields come last: those of the outcome stand behind these.
+class PreparedVideo(Outcome, frozen=True):
+    """One video of a manifest.
+
+    Attributes:
+        video_id: Its id, a path below ``frames``.
+        path: Of the file, relative to the manifest's ``root``.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        method: How it was made; ``'real'``.
+        label: 0 = real, 1 = fake.
+        people: Who is seen, as far as it is known.
+        boxes_from: The file in which faces were looked for, likewise.
+        mask: That chose the face, likewise.
+        member: Of an archive.
+        cropped: Whether it came as face crops.
+        distortions: That were applied, as in ``'GB:3 JPEG:1'``.
+        tracks_given: SHA-256 of tracks that were not looked for.
+        bytes: Size of the file.
+    """
+
+    video_id: Place
+    path: Relative
+    split: Split
+    method: Text
+    label: Label
+    people: list[Text] | UnsetType = UNSET
+    boxes_from: str | UnsetType = UNSET
+    mask: str | UnsetType = UNSET
+    member: Text | UnsetType = UNSET
+    cropped: bool | UnsetType = UNSET
+    distortions: Text | UnsetType = UNSET
+    tracks_given: str | UnsetType = UNSET
+    bytes: int | UnsetType | None = UNSET
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        parse_distortions(self.distortions or '')
+
+
+class Parameters(
+    Record, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """What all videos of a prepared set have in common.
+
+    Attributes:
+        origin: By split, what the videos are, where they are made up.
+        source: Name of the data set.
+        source_options: With which its videos were listed.
+        max_frames: By split, the most source frames of a video.
+        rules: How faces were found, in words.
+        versions: Of packages, by name.
+
+    The others are those of :class:`~gml_mmaction.faces.options.CropOptions`.
+    """
+
+    origin: dict[str, Text] | UnsetType = UNSET
+    source: Text | UnsetType = UNSET
+    source_options: dict[str, Any] | UnsetType = UNSET
+    size: Count | UnsetType = UNSET
+    stride: Count | UnsetType = UNSET
+    rate: Rate | UnsetType = UNSET
+    store: Text | UnsetType = UNSET
+    image: Text | UnsetType = UNSET
+    quality: Count | UnsetType = UNSET
+    min_frames: Count | UnsetType = UNSET
+    tracks: Text | UnsetType = UNSET
+    upsample: Count | UnsetType = UNSET
+    search_stride: Count | UnsetType = UNSET
+    check_stride: Count | UnsetType = UNSET
+    lost: Count | UnsetType = UNSET
+    max_frames: dict[str, Count | None] | UnsetType = UNSET
+    rules: dict[str, Any] | UnsetType = UNSET
+    versions: dict[str, str] | UnsetType = UNSET
+
+    @property
+    def crop_options(self) -> CropOptions:
+        """How the videos became crops; what is unset is the default.
+
+        Raises:
+            ValueError: A value is out of its range.
+        """
+        names = [field.name for field in dataclasses.fields(CropOptions)]
+        known = {name: getattr(self, name) for name in names}
+        return CropOptions(
+            **{name: value for name, value in known.items() if value != UNSET}
+        )
+
+
+class Manifest(
+    Parameters, frozen=True, kw_only=True, forbid_unknown_fields=False
+):
+    """``manifest.json``: what was done to every video.
+
+    Attributes:
+        root: Folder of the videos, as seen from the manifest's.
+        videos: Those that were found, in the order of the source.
+    """
+
+    root: Text | UnsetType = UNSET
+    videos: list[PreparedVideo]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """All but the videos, fit for JSON."""
+        return as_json(msgspec.structs.replace(self, videos=UNSET))
+
+    def prepared(self, split: str) -> list[PreparedVideo]:
+        """The videos of a split that were prepared."""
+        return [v for v in self.videos if v.split == split and v.is_prepared]
+
+
+class Row(Record, frozen=True, kw_only=True):
+    """Numbers of videos of a split and a method, or of several.
+
+    Attributes:
+        split: As in a manifest.
+        method: Likewise.
+        expected: All that the source names.
+        missing: Those without a file.
+        found: The others.
+        prepared: Those that were prepared.
+        failed: The others that were found, by reason.
+        tracks: Of the prepared ones.
+        frames: Of these tracks.
+        rates: The spread of their frames a second; None where unknown.
+        notes: How many videos the manifest notes what of.
+    """
+
+    split: Text
+    method: Text = ''
+    expected: Count = 0
+    missing: Count
+    found: Count = 0
+    prepared: Count = 0
+    failed: dict[str, Count]
+    tracks: Count = 0
+    frames: Count = 0
+    rates: Rates | None = None
+    notes: dict[str, Count] = {}
+
+
+class Failure(Record, frozen=True, kw_only=True):
+    """A video without crops, and why; see :class:`Outcome`."""
+
+    video_id: str
+    split: str
+    reason: str
+    detail: str
+
+
+class Report(Record, frozen=True, kw_only=True):
+    """``report.json``: numbers that add up to the input.
+
+    Attributes:
+        rows: By split and method.
+        total: Their sum.
+        failures: Videos that were found and not prepared.
+        missing: Ids of those without a file.
+        notes: What the source said of the videos.
+    """
+
+    rows: list[Row]
+    total: Row = msgspec.field(
+        default_factory=lambda: Row(split='total', missing=0, failed={})
+    )
+    failures: list[Failure] = []
+    missing: list[str] = []
+    notes: list[str] = []
+
+
+def read_manifest(folder: str | Path) -> Manifest | None:
     """Read ``manifest.json`` of a prepared folder; None if there is none.
 
     Args:
@@ -91,43 +374,24 @@ def read_manifest(folder: str | Path) -> dict[str, Any] | None:
         FileError: It is none of ``tools/prepare_data.py``.
         OSError: It cannot be read.
     """
-    return _read(folder, 'manifest.json', _check_manifest)
+    path = Path(folder, 'manifest.json')
+    if folder == '' or not path.is_file():
+        return None
+    return read_record(
+        path, Manifest, what='manifest of tools/prepare_data.py', remedy=AGAIN
+    )
 
 
-def read_report(folder: str | Path) -> dict[str, Any] | None:
+def read_report(folder: str | Path) -> Report | None:
     """Read ``report.json`` likewise.
 
     Raises:
         FileError: It is none of ``tools/prepare_data.py``.
         OSError: It cannot be read.
     """
-    return _read(folder, 'report.json', _check_report)
-
-
-def _read(
-    folder: str | Path, name: str, check: Callable[[Any], None]
-) -> dict[str, Any] | None:
-    path = Path(folder, name)
+    path = Path(folder, 'report.json')
     if folder == '' or not path.is_file():
         return None
-    content = read_json(path)
-    try:
-        check(content)
-    except ValueError as error:
-        raise FileError(
-            f'{path}: none of tools/prepare_data.py ({error}); run it again'
-        ) from None
-    return content
-
-
-def _check_manifest(manifest: Any) -> None:
-    check_fields(manifest, dict(videos=LIST), _MANIFEST)
-    for video in manifest['videos']:
-        check_fields(video, _VIDEO, _VIDEO_MAY_HAVE)
-        parse_distortions(video.get('distortions', ''))
-
-
-def _check_report(report: Any) -> None:
-    check_fields(report, dict(rows=LIST))
-    for row in report['rows']:
-        check_fields(row, dict(split=TEXT, failed=_COUNTS, missing=whole(0)))
+    return read_record(
+        path, Report, what='report of tools/prepare_data.py', remedy=AGAIN
+    )

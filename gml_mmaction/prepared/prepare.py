@@ -29,22 +29,36 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from msgspec import structs
 
 from gml_mmaction.faces.options import CropOptions
 from gml_mmaction.io.fields import TEXT
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.pool import run_in_processes, run_on_cluster
+from gml_mmaction.io.records import UNSET, as_json
 from gml_mmaction.io.text import counted, printable
 from gml_mmaction.sources import LABELS, SPLITS, Video
 from gml_mmaction.sources.origin import read_origins
 from gml_mmaction.stack import require
 from gml_mmaction.version import __version__
-from gml_mmaction.video import Rates, rates_of
+from gml_mmaction.video import rates_of
 from gml_mmaction.video.distortions import format_distortions, is_framewise
 
+from .annotation import BoxEntry, CropEntry, Metainfo
+from .manifest import (
+    Failure,
+    Manifest,
+    Outcome,
+    Parameters,
+    PreparedVideo,
+    Report,
+    Row,
+    TrackRecord,
+)
 from .records import (
     Job,
+    VideoRecord,
     begin,
     prepare_video,
     record_crash,
@@ -83,9 +97,9 @@ def prepare_videos(
     max_frames: Mapping[str, int] | None = None,
     workers: int = 1,
     cluster: 'str | Client | None' = None,
-    tracks: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    tracks: Mapping[str, Sequence[TrackRecord]] | None = None,
     progress: Callable[..., Iterable] | None = None,
-) -> dict:
+) -> Report:
     """Crop the faces of all videos that are there, and write the lists.
 
     A video that gives no crops is listed with its reason; the others go on.
@@ -117,13 +131,8 @@ def prepare_videos(
             with ``total`` and ``initial``.
 
     Returns:
-        The report: ``rows`` per split and method with ``expected`` =
-        ``missing`` + ``found`` and ``found`` = ``prepared`` + the sum of
-        ``failed``, the number of ``tracks`` and of their ``frames``, and
-        ``rates``, the spread of their frames a second (None where unknown),
-        and ``notes``: of how many prepared videos the manifest notes what,
-        any number being N; their sum ``total``; ``failures`` with reason and
-        detail; ids of the ``missing``; ``notes`` as given.
+        The report: in each row ``expected`` = ``missing`` + ``found`` and
+        ``found`` = ``prepared`` + the sum of ``failed``.
 
     Raises:
         ValueError: ``out`` was begun with other parameters or another dlib
@@ -167,7 +176,7 @@ def prepare_videos(
             for video in found
         ]
         records = _run(run, jobs, progress)
-        report = _report(videos, records) | {'notes': list(notes)}
+        report = _report(videos, records, notes)
         _write_lists(
             out,
             root=root,
@@ -178,27 +187,26 @@ def prepare_videos(
             records=records,
             origins=origins,
         )
-        write_json(out / 'report.json', report, scratch=scratch)
+        write_json(out / 'report.json', as_json(report), scratch=scratch)
         shutil.rmtree(out / '.partial')
     return report
 
 
-def format_report(report: dict) -> str:
+def format_report(report: Report) -> str:
     """Lay the report out as a table, one line per split and method.
 
     Below it, a line per kind of note tells how many videos have it.
     """
-    rows = [*report['rows'], report['total']]
-    reasons = sorted(report['total']['failed'])
+    rows = [*report.rows, report.total]
+    reasons = sorted(report.total.failed)
     head = ['split', 'method', 'expected', 'missing', 'found', 'prepared']
     last = ['tracks', 'frames']
-    table = [[*head, *reasons, *last]]
+    cells: list[list[Any]] = [[*head, *reasons, *last]]
     for row in rows:
-        failed = [row['failed'].get(reason, 0) for reason in reasons]
-        table.append(
-            [*(row[k] for k in head), *failed, *(row[k] for k in last)]
-        )
-    table = [[printable(cell) for cell in line] for line in table]
+        own = functools.partial(getattr, row)
+        failed = [row.failed.get(reason, 0) for reason in reasons]
+        cells.append([*map(own, head), *failed, *map(own, last)])
+    table = [[printable(cell) for cell in line] for line in cells]
     columns = [
         _align(column, left=index < 2)
         for index, column in enumerate(zip(*table, strict=True))
@@ -206,20 +214,20 @@ def format_report(report: dict) -> str:
     lines = map('  '.join, zip(*columns, strict=True))
     notes = [
         f'note "{printable(note)}": {counted(count, "video")}'
-        for note, count in report['total']['notes'].items()
+        for note, count in report.total.notes.items()
     ]
-    return '\n'.join([*lines, *_rate_lines(report['rows']), *notes])
+    return '\n'.join([*lines, *_rate_lines(report.rows), *notes])
 
 
-def _rate_lines(rows: Sequence[dict]) -> list[str]:
+def _rate_lines(rows: Sequence[Row]) -> list[str]:
     """Say how many frames a second were saved, and where a label has others.
 
     A detector might learn the rate instead of the forgery.
     """
     lines = []
-    for split in dict.fromkeys(row['split'] for row in rows):
-        here = [r for r in rows if r['split'] == split and r.get('rates')]
-        rates = {r['method']: Rates.from_record(r['rates']) for r in here}
+    for split in dict.fromkeys(row.split for row in rows):
+        here = [row for row in rows if row.split == split]
+        rates = {row.method: row.rates for row in here if row.rates}
         if not rates:
             continue
         if len({str(spread) for spread in rates.values()}) == 1:
@@ -329,92 +337,96 @@ def _parameters(
     source_options: Mapping[str, Any],
     options: CropOptions,
     limits: Mapping[str, int],
-) -> dict:
-    return {
-        'source': source,
-        'source_options': {
+) -> Parameters:
+    return Parameters(
+        source=source,
+        source_options={
             name: list(value) if isinstance(value, tuple) else value
             for name, value in sorted(source_options.items())
             if not isinstance(value, PurePath)
         },
         **dataclasses.asdict(options),
-        'max_frames': {split: limits.get(split) for split in SPLITS},
-        'rules': RULES,
-        'versions': {
+        max_frames={split: limits.get(split) for split in SPLITS},
+        rules=RULES,
+        versions={
             'dlib': require('dlib').__version__,
             'av': require('av').__version__,
             'opencv': cv2.__version__,
             'numpy': np.__version__,
             'gml_mmaction': __version__,
         },
-    }
+    )
 
 
 def _run(
     run: Callable[..., Iterable],
     jobs: Sequence[Job],
     progress: Callable[..., Iterable] | None,
-) -> dict[str, dict]:
-    """Return facts and results by video id, in the order of the jobs."""
-    kept = {job.video.video_id: record_if_done(job) for job in jobs}
-    todo = [job for job in jobs if kept[job.video.video_id] is None]
+) -> dict[str, VideoRecord]:
+    """Return records by video id, in the order of the jobs."""
+    found = {job.video.video_id: record_if_done(job) for job in jobs}
+    todo = [job for job in jobs if found[job.video.video_id] is None]
     results = run(prepare_video, todo, on_crash=record_crash)
     if progress:
         initial = len(jobs) - len(todo)
         results = progress(results, total=len(jobs), initial=initial)
-    return kept | dict(results)
+    found |= dict(results)
+    return {name: record for name, record in found.items() if record}
 
 
-def _report(videos: Sequence[Video], records: Mapping[str, dict]) -> dict:
-    results = {key: record['result'] for key, record in records.items()}
-    rows = {}
-    for video in videos:
-        key = video.split, video.method
-        rows.setdefault(key, []).append(results.get(video.video_id))
-    failures = [
-        {
-            'video_id': video.video_id,
-            'split': video.split,
-            'reason': results[video.video_id]['reason'],
-            'detail': results[video.video_id]['detail'],
-        }
+def _report(
+    videos: Sequence[Video],
+    records: Mapping[str, VideoRecord],
+    notes: Sequence[str],
+) -> Report:
+    results = [
+        records[video.video_id].result if video.video_id in records else None
         for video in videos
-        if 'reason' in results.get(video.video_id, {})
     ]
-    everything = [results.get(video.video_id) for video in videos]
-    return {
-        'rows': [
-            {'split': split, 'method': method, **_count(rows[split, method])}
-            for split, method in rows
+    rows: dict[tuple[str, str], list[Outcome | None]] = {}
+    for video, result in zip(videos, results, strict=True):
+        rows.setdefault((video.split, video.method), []).append(result)
+    return Report(
+        rows=[_count(*place, found) for place, found in rows.items()],
+        total=_count('total', '', results),
+        failures=[
+            Failure(
+                video_id=video.video_id,
+                split=video.split,
+                reason=result.reason,
+                detail=result.detail or '',
+            )
+            for video, result in zip(videos, results, strict=True)
+            if result and result.reason
         ],
-        'total': {'split': 'total', 'method': '', **_count(everything)},
-        'failures': failures,
-        'missing': [v.video_id for v in videos if v.video_id not in results],
-    }
+        missing=[v.video_id for v in videos if v.video_id not in records],
+        notes=list(notes),
+    )
 
 
-def _count(results: Sequence[dict | None]) -> dict:
+def _count(split: str, method: str, results: Sequence[Outcome | None]) -> Row:
     found = [result for result in results if result is not None]
-    prepared = [result for result in found if 'reason' not in result]
-    reasons = Counter(r['reason'] for r in found if 'reason' in r)
+    prepared = [result for result in found if result.is_prepared]
+    reasons = Counter(result.reason for result in found if result.reason)
     notes = Counter(
         kind
         for result in prepared
-        for kind in {re.sub(r'\d+', 'N', note) for note in result['notes']}
+        for kind in {re.sub(r'\d+', 'N', note) for note in result.notes or ()}
     )
-    tracks = [track for result in prepared for track in result['tracks']]
-    rates = rates_of([r['rate'] for r in prepared if r.get('rate')])
-    return {
-        'expected': len(results),
-        'missing': len(results) - len(found),
-        'found': len(found),
-        'prepared': len(prepared),
-        'failed': dict(sorted(reasons.items())),
-        'tracks': len(tracks),
-        'frames': sum(track['num_frames'] for track in tracks),
-        'rates': rates and rates._asdict(),
-        'notes': dict(sorted(notes.items())),
-    }
+    tracks = [track for result in prepared for track in result.tracks or ()]
+    return Row(
+        split=split,
+        method=method,
+        expected=len(results),
+        missing=len(results) - len(found),
+        found=len(found),
+        prepared=len(prepared),
+        failed=dict(sorted(reasons.items())),
+        tracks=len(tracks),
+        frames=sum(track.num_frames for track in tracks),
+        rates=rates_of([result.rate for result in prepared if result.rate]),
+        notes=dict(sorted(notes.items())),
+    )
 
 
 def _write_lists(
@@ -422,91 +434,89 @@ def _write_lists(
     *,
     root: Path,
     scratch: Path,
-    parameters: dict,
+    parameters: Parameters,
     options: CropOptions,
     videos: Sequence[Video],
-    records: Mapping[str, dict],
+    records: Mapping[str, VideoRecord],
     origins: Mapping[str, str],
 ) -> None:
     """Write the manifest, then the annotations that carry its hash."""
     write = functools.partial(write_json, scratch=scratch)
     there = _seen_from(out, root)
-    manifest = {
-        **({'origin': origins} if origins else {}),
-        **parameters,
-        'root': there,
-        'videos': [_manifest_entry(v, records[v.video_id]) for v in videos],
-    }
-    data = write(out / 'manifest.json', manifest)
-    metainfo = {
-        'source': parameters['source'],
-        'store': options.store,
-        'size': options.size,
-        'stride': options.stride,
-        'filename_tmpl': options.filename_tmpl,
-        'classes': list(LABELS),
-        'manifest': hashlib.sha256(data).hexdigest(),
-        'root': there,
-    }
+    common = structs.asdict(parameters) | {'origin': origins or UNSET}
+    manifest = Manifest(
+        **common,
+        root=there,
+        videos=[_manifest_entry(v, records[v.video_id]) for v in videos],
+    )
+    data = write(out / 'manifest.json', as_json(manifest))
     for split in SPLITS:
-        data_list = [
-            entry
-            for video in videos
-            if video.split == split
-            for entry in _annotations(
-                video, records[video.video_id], options.store
-            )
+        own = [video for video in videos if video.split == split]
+        results = [records[video.video_id].result for video in own]
+        metainfo = Metainfo(
+            origin=origins.get(split, UNSET),
+            rates=rates_of([r.rate for r in results if r.rate]) or UNSET,
+            source=parameters.source,
+            store=options.store,
+            size=options.size,
+            stride=options.stride,
+            filename_tmpl=options.filename_tmpl,
+            classes=list(LABELS),
+            manifest=hashlib.sha256(data).hexdigest(),
+            root=there,
+        )
+        make = _crop_entry if options.store == 'crops' else _box_entry
+        entries = [
+            make(video, record, index)
+            for video in own
+            for record in [records[video.video_id]]
+            for index, _ in enumerate(record.result.tracks or ())
         ]
-        told = {'origin': origins[split]} if split in origins else {}
-        results = [
-            records[v.video_id]['result'] for v in videos if v.split == split
-        ]
-        rates = rates_of([r['rate'] for r in results if r.get('rate')])
-        if rates:
-            told['rates'] = rates._asdict()
-        annotation = {'metainfo': told | metainfo, 'data_list': data_list}
-        write(out / f'{split}.json', annotation)
+        content = {'metainfo': metainfo, 'data_list': entries}
+        write(out / f'{split}.json', as_json(content))
 
 
-def _annotations(video: Video, record: dict, store: str) -> list[dict]:
-    """One entry a track: what is seen, and where the pixels are."""
-    entries = []
-    for index, track in enumerate(record['result'].get('tracks', ())):
-        entry = {
-            'video_id': video.video_id,
-            'track': index,
-            'start': track['start'],
-            'num_frames': track['num_frames'],
-            'label': video.label,
-            'method': video.method,
-        }
-        if 'frames' in track:
-            entry['frames'] = track['frames']
-        if store == 'crops':
-            entry['frame_dir'] = f'frames/{video.video_id}/{index}'
-        else:
-            entry |= {
-                'video': record['facts']['path'],
-                'member': video.member,
-                'square': track['square'],
-            }
-            if video.distortions:
-                entry['distortions'] = format_distortions(video.distortions)
-        entries.append(entry)
-    return entries
+def _crop_entry(video: Video, record: VideoRecord, index: int) -> CropEntry:
+    """What is seen of a track, and where its crops are."""
+    folder = f'frames/{video.video_id}/{index}'
+    return CropEntry(**_seen(video, record, index), frame_dir=folder)
 
 
-def _manifest_entry(video: Video, record: dict) -> dict:
-    facts = dict(record['facts'])
+def _box_entry(video: Video, record: VideoRecord, index: int) -> BoxEntry:
+    """What is seen of a track, and where it is in the video."""
+    tracks = record.result.tracks or []
+    return BoxEntry(
+        **_seen(video, record, index),
+        video=record.facts.path,
+        member=video.member,
+        square=tracks[index].square,
+        distortions=format_distortions(video.distortions) or UNSET,
+    )
+
+
+def _seen(video: Video, record: VideoRecord, index: int) -> dict[str, Any]:
+    track = (record.result.tracks or [])[index]
+    return dict(
+        video_id=video.video_id,
+        track=index,
+        start=track.start,
+        num_frames=track.num_frames,
+        label=video.label,
+        method=video.method,
+        frames=track.frames,
+    )
+
+
+def _manifest_entry(video: Video, record: VideoRecord) -> PreparedVideo:
+    facts = structs.asdict(record.facts)
     stamp = facts.pop('stamps')['path']
-    return {
-        'video_id': video.video_id,
-        'path': facts.pop('path'),
-        'split': video.split,
-        'method': video.method,
-        'label': video.label,
-        'people': list(video.people),
+    return PreparedVideo(
+        video_id=video.video_id,
+        split=video.split,
+        method=video.method,
+        label=video.label,
+        people=list(video.people),
+        bytes=stamp and stamp[0],
         **facts,
-        'bytes': stamp and stamp[0],
-        **record['result'],
-    }
+        **structs.asdict(record.result),
+    )

@@ -19,16 +19,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from gml_mmaction.faces.options import CropOptions
-from gml_mmaction.io.files import read_json, write_json
+from gml_mmaction.io.files import write_json
+from gml_mmaction.io.records import (
+    UNSET,
+    Record,
+    UnsetType,
+    as_json,
+    read_record,
+)
 from gml_mmaction.sources import Video
 from gml_mmaction.video import VideoError
 from gml_mmaction.video.distortions import format_distortions
 
 from .extract import extract_video
+from .manifest import Outcome, Parameters, TrackRecord
 
 __all__ = [
+    'Facts',
     'Job',
+    'VideoRecord',
     'begin',
     'facts',
     'prepare_video',
@@ -43,12 +55,12 @@ _EXCHANGEABLE = ('opencv', 'numpy', 'gml_mmaction')
 _CIRCUMSTANTIAL = ('error', 'crashed', 'unreadable', 'no boxes')
 
 
-def begin(out: Path, parameters: dict) -> tuple[Path, dict]:
+def begin(out: Path, parameters: Parameters) -> tuple[Path, Parameters]:
     """Make ``out``, or make sure that it was begun with these parameters.
 
     Args:
         out: Folder to write.
-        parameters: Among them ``versions``, by name of a package.
+        parameters: Of this run.
 
     Returns:
         A folder for unfinished work, another one for each run, and the
@@ -60,14 +72,19 @@ def begin(out: Path, parameters: dict) -> tuple[Path, dict]:
     """
     path = out / 'parameters.json'
     if path.exists() and (out / 'records').is_dir():
-        before = read_json(path)
-        _check_same(out, _flat(before), _flat(parameters))
+        before = read_record(
+            path,
+            Parameters,
+            what='record of a preparation',
+            remedy='use another folder',
+        )
+        _check_same(out, _flat(as_json(before)), _flat(as_json(parameters)))
         parameters = _add_versions(before, parameters)
     partial = out / '.partial'
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=partial))
-    write_json(path, parameters, scratch=scratch)
+    write_json(path, as_json(parameters), scratch=scratch)
     return scratch, parameters
 
 
@@ -92,7 +109,7 @@ class Job(NamedTuple):
     scratch: Path
     options: CropOptions
     max_frames: int | None = None
-    tracks: Sequence[Mapping[str, Any]] | None = None
+    tracks: Sequence[TrackRecord] | None = None
 
     @property
     def frame_dir(self) -> Path:
@@ -105,13 +122,45 @@ class Job(NamedTuple):
         return self.out / 'records' / f'{self.video.video_id}.json'
 
 
-def prepare_video(job: Job) -> tuple[str, dict]:
+class Facts(Record, frozen=True, kw_only=True):
+    """What a record depends on, beside the parameters of all videos.
+
+    What a video has not is unset.
+
+    Attributes:
+        path: Of the file, relative to the root, as the two below.
+        boxes_from: The file in which faces were looked for.
+        mask: That chose the face.
+        member: Of an archive.
+        cropped: Whether it came as face crops.
+        distortions: To be applied.
+        tracks_given: SHA-256 of tracks that were not looked for.
+        stamps: Of these files, bytes and time of change in ns; None where
+            they cannot be had.
+    """
+
+    path: str
+    boxes_from: str | UnsetType = UNSET
+    mask: str | UnsetType = UNSET
+    member: str | UnsetType = UNSET
+    cropped: bool | UnsetType = UNSET
+    distortions: str | UnsetType = UNSET
+    tracks_given: str | UnsetType = UNSET
+    stamps: dict[str, list[int] | None]
+
+
+class VideoRecord(Record, frozen=True, kw_only=True):
+    """``records/<video_id>.json``: what became of one video."""
+
+    facts: Facts
+    result: Outcome
+
+
+def prepare_video(job: Job) -> tuple[str, VideoRecord]:
     """Prepare one video and write its record; runs in a worker process.
 
     Returns:
-        The video's id and its record: ``facts`` (see :func:`facts`) and
-        ``result``, which is what ``extract_video`` tells or, after a failure,
-        ``reason`` and ``detail``.
+        The video's id and its record.
 
     Raises:
         OSError: The disk is full, or the run that gave the job is over.
@@ -132,65 +181,58 @@ def prepare_video(job: Job) -> tuple[str, dict]:
             tracks=job.tracks,
         )
     except VideoError as error:
-        result = {'reason': error.reason, 'detail': error.detail}
+        result = Outcome(reason=error.reason, detail=error.detail)
     except OSError:
         raise  # of writing only; a full disk is no fault of the video
     except Exception as error:
         # a decoder may raise anything; one video must not end the run
         detail = f'{type(error).__name__}: {error}'.split('\n')[0]
-        result = {'reason': 'error', 'detail': detail}
+        result = Outcome(reason='error', detail=detail)
     return _write_record(job, known, result)
 
 
-def record_crash(job: Job) -> tuple[str, dict]:
+def record_crash(job: Job) -> tuple[str, VideoRecord]:
     """Return the same of a video that killed the process that read it."""
     shutil.rmtree(job.frame_dir, ignore_errors=True)
     detail = 'the process that read it died'
-    result = {'reason': 'crashed', 'detail': detail}
+    result = Outcome(reason='crashed', detail=detail)
     return _write_record(job, facts(job), result)
 
 
-def record_if_done(job: Job) -> dict | None:
+def record_if_done(job: Job) -> VideoRecord | None:
     """Return the record of an earlier run if it still holds."""
     try:
-        record = read_json(job.record_path)
+        record = read_record(
+            job.record_path, VideoRecord, what='record', remedy='remove it'
+        )
     except (OSError, ValueError):
         return None
-    if record['facts'] != facts(job):
+    if record.facts != facts(job):
         return None
-    reason = record['result'].get('reason')
-    holds = (
-        reason not in _CIRCUMSTANTIAL if reason else _has_crops(job, record)
-    )
-    return record if holds else None
+    result = record.result
+    if result.is_prepared:
+        return record if _has_crops(job, result.tracks or []) else None
+    return record if result.reason not in _CIRCUMSTANTIAL else None
 
 
-def facts(job: Job) -> dict:
-    """What a record depends on, beside the parameters of all videos.
-
-    Returns:
-        ``path``, ``boxes_from`` and ``mask``, relative to the root; ``stamps``
-        of these files, [bytes, time of change in ns] or None where they
-        cannot be had; ``member``, ``cropped``, ``distortions``;
-        ``tracks_given``, a hash. What a video has not is left out.
-    """
+def facts(job: Job) -> Facts:
+    """Look at what the record of a video depends on."""
     video = job.video
     files = {
         name: getattr(video, name) for name in ('path', 'boxes_from', 'mask')
     }
-    given = job.tracks and json.dumps(job.tracks).encode()
-    known = {
-        **{
-            name: path and relative(path, job.root)
-            for name, path in files.items()
-        },
-        'member': video.member,
-        'cropped': video.cropped,
-        'distortions': format_distortions(video.distortions),
-        'tracks_given': given and hashlib.sha256(given).hexdigest(),
-        'stamps': {name: _stamp(path) for name, path in files.items() if path},
+    places = {
+        name: relative(path, job.root) for name, path in files.items() if path
     }
-    return {name: value for name, value in known.items() if value}
+    given = job.tracks and json.dumps(as_json(job.tracks)).encode()
+    return Facts(
+        **places,
+        member=video.member or UNSET,
+        cropped=video.cropped or UNSET,
+        distortions=format_distortions(video.distortions) or UNSET,
+        tracks_given=hashlib.sha256(given).hexdigest() if given else UNSET,
+        stamps={name: _stamp(path) for name, path in files.items() if path},
+    )
 
 
 def relative(path: Path, root: Path) -> str:
@@ -198,24 +240,26 @@ def relative(path: Path, root: Path) -> str:
     if path.is_relative_to(root):
         return path.relative_to(root).as_posix()
     # '..' leads out of what a link points to, not out of the link
-    path, root = os.path.realpath(path), os.path.realpath(root)
-    return Path(os.path.relpath(path, root)).as_posix()
+    there = os.path.relpath(os.path.realpath(path), os.path.realpath(root))
+    return Path(there).as_posix()
 
 
-def _write_record(job: Job, known: dict, result: dict) -> tuple[str, dict]:
-    record = {'facts': known, 'result': result}
-    write_json(job.record_path, record, scratch=job.scratch)
+def _write_record(
+    job: Job, known: Facts, result: Outcome
+) -> tuple[str, VideoRecord]:
+    record = VideoRecord(facts=known, result=result)
+    write_json(job.record_path, as_json(record), scratch=job.scratch)
     return job.video.video_id, record
 
 
-def _has_crops(job: Job, record: dict) -> bool:
+def _has_crops(job: Job, tracks: Sequence[TrackRecord]) -> bool:
     if job.options.store == 'boxes':
         return True
     pattern = f'*.{job.options.image}'
-    for index, track in enumerate(record['result']['tracks']):
+    for index, track in enumerate(tracks):
         crops = (job.frame_dir / str(index)).glob(pattern)
         sizes = [crop.stat().st_size for crop in crops]
-        if len(sizes) != track['num_frames'] or 0 in sizes:
+        if len(sizes) != track.num_frames or 0 in sizes:
             return False
     return True
 
@@ -234,14 +278,15 @@ def _stamp(path: Path) -> list[int] | None:
     ]
 
 
-def _add_versions(before: dict, now: dict) -> dict:
-    versions = dict(now['versions'])
+def _add_versions(before: Parameters, now: Parameters) -> Parameters:
+    versions = dict(now.versions or {})
+    earlier = before.versions or {}
     for name in _EXCHANGEABLE:
-        used = before['versions'][name].split(', ')
+        used = earlier[name].split(', ') if name in earlier else []
         if versions[name] not in used:
             used.append(versions[name])
         versions[name] = ', '.join(used)
-    return {**now, 'versions': versions}
+    return msgspec.structs.replace(now, versions=versions)
 
 
 def _check_same(out: Path, before: dict, now: dict) -> None:
@@ -259,7 +304,7 @@ def _check_same(out: Path, before: dict, now: dict) -> None:
 
 
 def _flat(tree: Mapping, prefix: str = '') -> dict[str, Any]:
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
             flat |= _flat(value, f'{prefix}{key}.')

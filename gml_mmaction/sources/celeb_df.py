@@ -192,7 +192,7 @@ def _read_line(line: str) -> tuple[str, PurePosixPath]:
     match = _LINE.fullmatch(line.strip())
     path = PurePosixPath(match[2]) if match else PurePosixPath()
     name = _name(path)
-    if name is None or not is_place(str(path)):
+    if not match or name is None or not is_place(str(path)):
         raise ValueError(
             f'{line!r:.80}; expected "1 YouTube-real/00170.mp4", '
             f'with 0 for fakes and one of the folders {", ".join(_FOLDERS)}'
@@ -229,12 +229,13 @@ def _find_files(root: Path) -> dict[str, Path]:
     Raises:
         ValueError: A video is there twice, in two spellings.
     """
-    found = {}
+    found: dict[str, Path] = {}
     known = {folder.lower() for folder in _FOLDERS}
     for folder in root.iterdir():
         if folder.name.lower() in known and folder.is_dir():
             for path in video_files(folder):
                 name = _name(PurePosixPath(*path.relative_to(root).parts))
+                assert name is not None  # the folder is known
                 if found.setdefault(name, path) != path:
                     raise ValueError(
                         f'{path}: the tree has {found[name]} too; keep one'

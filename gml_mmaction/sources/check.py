@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from gml_mmaction.io.text import counted, printable
 
@@ -19,6 +19,7 @@ from .options import list_with_notes, source_counts
 
 __all__ = ['Against', 'check_source', 'format_check']
 
+Key = TypeVar('Key')
 _NAMED = 3  # examples in a line
 
 
@@ -124,7 +125,7 @@ def _count(
     states: Sequence[str],
     published: Mapping[tuple[str, str], int],
 ) -> list[dict]:
-    counts = defaultdict(Counter)
+    counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for video, state in zip(videos, states, strict=True):
         counts[video.split, video.method].update(['listed', state])
     methods = dict.fromkeys(method for _, method in [*counts, *published])
@@ -161,7 +162,7 @@ def _file_problems(
     for video, state in zip(videos, states, strict=True):
         by_state[state].append(_short(video.path, root))
     own = {video.path for video in videos}
-    borrowed = {video.boxes_from for video in videos} - {None} - own
+    borrowed = {v.boxes_from for v in videos if v.boxes_from} - own
     absent = sorted(str(path) for path in borrowed if not path.exists())
     return _named_lines(
         {
@@ -244,9 +245,9 @@ def _shared_people(
 
 
 def _splits_by(
-    videos: Sequence[Video], keys: Callable[[Video], Iterable]
-) -> dict[object, set[str]]:
-    splits = defaultdict(set)
+    videos: Sequence[Video], keys: Callable[[Video], Iterable[Key]]
+) -> dict[Key, set[str]]:
+    splits: dict[Key, set[str]] = defaultdict(set)
     for video in videos:
         for key in keys(video):
             splits[key].add(video.split)
@@ -259,7 +260,8 @@ def _decode(
     # slow to load, and needed here only
     from gml_mmaction.video import VideoError, open_video, rates_of
 
-    tried, problems = Counter(), []
+    tried: Counter[tuple[str, str]] = Counter()
+    problems = []
     rates = defaultdict(list)
     for video, state in zip(videos, states, strict=True):
         group = video.split, video.method

@@ -226,7 +226,7 @@ def _choose_variants(variant: str) -> tuple[str, ...]:
 
 def _read_splits(root: Path) -> dict[_Fake, str]:
     """Read the official lists: the split of each fake, in their order."""
-    splits = {}
+    splits: dict[_Fake, str] = {}
     for split in SPLITS:
         path = root / 'lists/splits' / f'{split}.txt'
         if not path.is_file():
@@ -280,7 +280,7 @@ def _distorted_reals(
     ffpp: str | Path,
 ) -> list[Video]:
     """Return each target once a variant, to be distorted as its fake."""
-    first = {}
+    first: dict[str, _Fake] = {}
     for fake in fakes:
         first.setdefault(fake.target, fake)
     videos = []
@@ -317,9 +317,9 @@ def _read_meta(path: Path, variant: str) -> dict[str, tuple]:
         )
     found = {}
     for name, distortions in read_meta(path).items():
-        name = PurePosixPath(name.replace('\\', '/'))
-        if name.parent.name == variant or name.stem not in found:
-            found[name.stem] = distortions
+        place = PurePosixPath(name.replace('\\', '/'))
+        if place.parent.name == variant or place.stem not in found:
+            found[place.stem] = distortions
     return found
 
 

@@ -160,7 +160,8 @@ def read_splits(
             pairs (training people in testing).
     """
     folder = _find_splits(Path(root), splits)
-    pairs, seen = {}, {}
+    pairs = {}
+    seen: dict[str, str] = {}
     for split in SPLITS:
         path = folder / f'{split}.json'
         pairs[split] = _read_pairs(path)

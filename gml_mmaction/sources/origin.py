@@ -9,9 +9,11 @@ import os
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
-from gml_mmaction.io.fields import OBJECT, check_fields, line
-from gml_mmaction.io.files import FileError, read_json, write_json
+from gml_mmaction.io.fields import line
+from gml_mmaction.io.files import write_json
+from gml_mmaction.io.records import Record, as_json, read_record
 
 from . import SPLITS, Video
 
@@ -26,6 +28,12 @@ __all__ = [
 ORIGIN = 'origin.json'
 
 
+class Origin(Record, frozen=True):
+    """``origin.json``: by split, what its videos are."""
+
+    origin: dict[str, Annotated[str, line(1000)]]
+
+
 def write_origin(root: str | Path, words: Mapping[str, str]) -> None:
     """Write into a tree what its videos are.
 
@@ -33,7 +41,7 @@ def write_origin(root: str | Path, words: Mapping[str, str]) -> None:
         root: The tree.
         words: By split, to follow 'trained on'.
     """
-    write_json(Path(root, ORIGIN), {'origin': dict(words)})
+    write_json(Path(root, ORIGIN), as_json(Origin(dict(words))))
 
 
 def copy_origins(trees: Iterable[str | Path], out: str | Path) -> None:
@@ -107,13 +115,9 @@ def _find(folder: Path) -> Path | None:
 
 
 def _read(path: Path) -> dict[str, str]:
-    try:
-        content = read_json(path)
-        check_fields(content, dict(origin=OBJECT))
-        check_fields(content['origin'], {}, dict.fromkeys(SPLITS, line(1000)))
-    except ValueError as error:
-        raise FileError(
-            f'{path}: does not say what the videos below it are ({error}); '
-            'make the tree again, or rename the file'
-        ) from None
-    return content['origin']
+    return read_record(
+        path,
+        Origin,
+        what='origin of the videos below it',
+        remedy='make the tree again, or rename the file',
+    ).origin

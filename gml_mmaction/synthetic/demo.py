@@ -320,10 +320,12 @@ def _filmed_scene(shot: Shot) -> Iterator[tuple[np.ndarray, FaceBox]]:
         faces = track_face(_film_frames(shot))
     except ValueError as error:
         raise ValueError(f'{shot.file}: {error}') from error
-    return zip(map(np.float32, _film_frames(shot)), faces, strict=True)
+    frames = (frame.astype(np.float32) for frame in _film_frames(shot))
+    return zip(frames, faces, strict=True)
 
 
 def _film_frames(shot: Shot) -> Iterator[np.ndarray]:
+    assert shot.file is not None  # it is no portrait
     with VideoReader(shot.file) as reader:
         stop = shot.start + shot.num_frames
         yield from reader.frames(start=shot.start, stop=stop)
@@ -346,7 +348,9 @@ def track_face(
     Raises:
         ValueError: dlib finds no face in any frame.
     """
-    found, boxes, num_frames = [], [], 0
+    found = []
+    boxes: list[tuple[float, float, float]] = []
+    num_frames = 0
     for index, frame in enumerate(frames):
         num_frames += 1
         # the search in the doubled frame costs four times as much
@@ -421,7 +425,7 @@ def _open_writer(path: Path, frame: np.ndarray, fps: float) -> cv2.VideoWriter:
         writer = cv2.VideoWriter(
             str(path),
             cv2.CAP_FFMPEG,
-            cv2.VideoWriter_fourcc(*'MJPG'),
+            cv2.VideoWriter.fourcc(*'MJPG'),
             fps,
             (width, height),
         )

@@ -89,7 +89,9 @@ def _grace_hopper() -> Portrait:
 
     path = cbook.get_sample_data('grace_hopper.jpg', asfileobj=False)
     data = np.frombuffer(Path(path).read_bytes(), np.uint8)
-    image = cv2.cvtColor(cv2.imdecode(data, 1), cv2.COLOR_BGR2RGB)
+    image = cv2.imdecode(data, 1)
+    assert image is not None  # matplotlib ships it
+    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return Portrait(image, FaceBox(268, 240, 190))
 
 
@@ -128,7 +130,7 @@ def _place(portrait: Portrait, rng: np.random.Generator) -> Scene:
     matrix = cv2.getRotationMatrix2D(
         (face.x, face.y), -np.degrees(roll), scale
     )
-    matrix[:, 2] += x - face.x, y - face.y
+    matrix[:, 2] = matrix[:, 2] + (x - face.x, y - face.y)
     frame = cv2.warpAffine(
         image,
         matrix,
@@ -248,7 +250,7 @@ def reenact(
     )
     if look.blur:
         inner = cv2.GaussianBlur(inner, (0, 0), look.blur * face.width)
-    inner = 128 + look.gain * (inner - 128) + np.float32(look.tint)
+    inner = 128 + look.gain * (inner - 128) + np.array(look.tint, np.float32)
     mask = _smoothstep((1 - radius) / look.soft)[..., None]
     frame = frame.copy()
     frame[top : top + len(patch), left : left + patch.shape[1]] = (

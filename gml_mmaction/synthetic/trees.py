@@ -123,7 +123,7 @@ def _target(video: Video) -> str:
 
 
 def _write_splits(folder: Path, names: dict[Video, str]) -> None:
-    lists = {split: [] for split in SPLITS}
+    lists: dict[str, list[str]] = {split: [] for split in SPLITS}
     for video, name in names.items():
         lists[video.split].append(f'{name}.mp4')
     lists['test'].append(lists['train'].pop())

@@ -3,14 +3,14 @@
 What happens to each frame is in :mod:`.distortions`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from gml_mmaction.io.pool import run_in_processes
 from gml_mmaction.stack import require
 
-from . import VideoError, VideoReader, open_video
+from . import Frames, VideoError, open_video
 from .distortions import (
     LEVELS,
     Distortion,
@@ -144,7 +144,7 @@ def find_videos(inputs: Sequence[Path], out: Path) -> dict[str, Path]:
         ValueError: An input is absent or holds no video, two videos have
             the same name, or one would be replaced by its distorted self.
     """
-    found = {}
+    found: dict[str, Path] = {}
     for path in inputs:
         for name, video in _videos_of(path, out):
             if name in found:
@@ -173,37 +173,39 @@ def find_in_meta(
     Raises:
         ValueError: There is no such path, or several that disagree.
     """
-    name = PurePosixPath(name)
+    wanted = PurePosixPath(name)
     paths = {
         _without_suffix(PurePosixPath(path.replace('\\', '/'))): distortions
         for path, distortions in meta.items()
         if distortions
     }
-    for same in (
-        lambda path: path.parts[-len(name.parts) :] == name.parts,
-        lambda path: path.name == name.name,
-        lambda path: path.name.partition('_')[0] == name.name,
-    ):
+    tries: tuple[Callable[[PurePosixPath], bool], ...] = (
+        lambda path: path.parts[-len(wanted.parts) :] == wanted.parts,
+        lambda path: path.name == wanted.name,
+        lambda path: path.name.partition('_')[0] == wanted.name,
+    )
+    for same in tries:
         found = {of for path, of in paths.items() if same(path)}
         if len(found) == 1:
             return found.pop()
         if found:
             raise ValueError(
-                f'the meta file has several lines for {name} that disagree; '
+                f'the meta file has several lines for {wanted} that disagree; '
                 "leave only the wanted variant's"
             )
     raise ValueError(
-        f'the meta file has no line for {name}; add one, or leave the video '
+        f'the meta file has no line for {wanted}; add one, or leave the video '
         'out'
     )
 
 
 def _distort_file(job: Job, part: Path, comment: str) -> int | None:
     """Write ``part``; return the index of the frame where the source broke."""
-    distortions, crf = job.distortions, job.crf
+    distortions: Sequence[Distortion] = job.distortions
+    crf = job.crf
     if distortions and distortions[-1][0] == 'VC':
         *distortions, (_, level) = distortions
-        crf = LEVELS['VC'][level - 1]
+        crf = int(LEVELS['VC'][level - 1])
     with _open(job.source) as video:
         frames = distort_frames(
             video.frames(),
@@ -215,7 +217,7 @@ def _distort_file(job: Job, part: Path, comment: str) -> int | None:
         return video.broken_at
 
 
-def _open(path: Path) -> VideoReader:
+def _open(path: Path) -> Frames:
     try:
         return open_video(path)
     except OSError as error:  # one that cannot be read must not end the run

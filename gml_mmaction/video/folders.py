@@ -59,10 +59,11 @@ def noted(root: str | Path) -> Iterator[list[str]]:
         A list; notes are in it when the block is left, a line a reason.
     """
     notes: list[str] = []
-    token = _LEFT_OUT.set({})
+    left_out: dict[tuple[str, str], set[Path]] = {}
+    token = _LEFT_OUT.set(left_out)
     try:
         yield notes
-        for (noun, reason), paths in sorted(_LEFT_OUT.get().items()):
+        for (noun, reason), paths in sorted(left_out.items()):
             some = _some(paths, Path(root))
             notes.append(f'{counted(len(paths), noun)} {reason}: {some}')
     finally:
@@ -241,7 +242,9 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
         place = Path(path)
         inside = place.relative_to(folder)
 
-        def reads(name: str, place: Path = place, inside: Path = inside):
+        def reads(
+            name: str, place: Path = place, inside: Path = inside
+        ) -> bool:
             return (
                 name.startswith('.') or is_well_named(inside / name, folder)
             ) and _stays(place / name, top)

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -102,9 +102,13 @@ class Frames:
         slack = end / count / 2
         if not -slack <= seconds <= end + slack:
             return -1 if seconds < 0 else count + 1
-        return min(
-            range(count), key=lambda i: abs(self.seconds_at(i) - seconds)
-        )
+
+        def distance(index: int) -> float:
+            at = self.seconds_at(index)
+            assert at is not None  # as that of the end is
+            return abs(at - seconds)
+
+        return min(range(count), key=distance)
 
     def _enter(self, index: int) -> np.ndarray | None:
         return self._read(index) if index < self.num_frames else None
@@ -142,7 +146,9 @@ class ArrayFrames(Frames):
         return self._array[index]
 
 
-def prefetch(iterator: Iterable[Item], depth: int = 4) -> Iterator[Item]:
+def prefetch(
+    iterator: Iterable[Item], depth: int = 4
+) -> Generator[Item, None, None]:
     """Yield what ``iterator`` yields; a thread works up to ``depth`` ahead.
 
     Of use where the iterator waits or releases Python's lock, as decord and

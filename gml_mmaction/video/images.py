@@ -9,6 +9,7 @@ import re
 import tarfile
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -64,6 +65,7 @@ class ImageSequence(Frames):
         self.path = Path(path)
         self.notes: list[str] = []
         self._one_size = False
+        images: Mapping[str, Path | bytes]
         if self.path.is_dir():
             images = _list_folder(self.path / member)
         else:
@@ -171,20 +173,21 @@ def _read_archive(path: Path, folder: PurePosixPath) -> dict[str, bytes]:
     images, budget = {}, Budget()
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                members = [m for m in archive.infolist() if wanted(m.filename)]
+            with zipfile.ZipFile(path) as zipped:
+                members = [m for m in zipped.infolist() if wanted(m.filename)]
                 # more than an entry says is never read of it
                 budget.take(sum(member.file_size for member in members))
                 for member in members:
                     name = PurePosixPath(member.filename).name
-                    images[name] = _read_member(archive, member)
+                    images[name] = _read_member(zipped, member)
             return images
         with tarfile.open(path) as archive:
             for entry in archive:
                 if entry.isfile() and wanted(entry.name):
                     budget.take(entry.size)
-                    image = archive.extractfile(entry).read()
-                    images[PurePosixPath(entry.name).name] = image
+                    file = archive.extractfile(entry)
+                    assert file is not None  # as for every regular file
+                    images[PurePosixPath(entry.name).name] = file.read()
     except (FileNotFoundError, VideoError):
         raise
     except Exception:  # of a damaged archive, also those of its compression

@@ -118,32 +118,34 @@ class VideoReader(Frames):
         self.num_frames = max(len(found), 1)
         if decoder.failed:  # they were counted by decoding
             self.broken_at = len(found)
-        stamps = [stamp for stamp, _ in found]
         self._times: list[float] | None = None
-        if not stamps or None in stamps or not decoder.base:
+        known = [(stamp, key) for stamp, key in found if stamp is not None]
+        if not found or len(known) < len(found) or not decoder.base:
             return
+        stamps = [stamp for stamp, _ in known]
         if decoder.counts and stamps != sorted(stamps):
             self.notes.append('its times go back; taken by its rate instead')
             return
         self._stamps = sorted(stamps)
-        self._keys = sorted(stamp for stamp, key in found if key)
+        self._keys = sorted(stamp for stamp, key in known if key)
         start = self._stamps[0]
         if decoder.start is not None:
             start = min(decoder.start, start)
-        self._times = [
+        times = [
             float((stamp - start) * decoder.base) for stamp in self._stamps
         ]
-        self._set_rate()
+        self._times = times
+        self._set_rate(times)
         self._step = 1 / self.fps if self.fps else 0.0
-        if len(self._times) > 1:  # gaps lower the mean, not the median
-            usual = float(np.median(np.diff(self._times)))
+        if len(times) > 1:  # gaps lower the mean, not the median
+            usual = float(np.median(np.diff(times)))
             if not usual / MAX_UNLIKE <= self._step <= usual * MAX_UNLIKE:
                 self._step = usual
 
-    def _set_rate(self) -> None:
+    def _set_rate(self, times: list[float]) -> None:
         """Take the mean rate where the container's is none, or absurd."""
-        span = self._times[-1] - self._times[0]
-        mean = (len(self._times) - 1) / span if span > 0 else 0.0
+        span = times[-1] - times[0]
+        mean = (len(times) - 1) / span if span > 0 else 0.0
         if mean and not 0.5 <= self.fps / mean <= MAX_RATIO:
             self.fps = mean
 

@@ -5,12 +5,12 @@ silent on other rates. A motion that is shown at half the rate looks twice as
 fast. So a detector takes frames by time, at the rate of its training.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
 
 import numpy as np
 
+from gml_mmaction.io.records import Record
 from gml_mmaction.io.text import nth
 
 from .frames import Frames
@@ -25,18 +25,29 @@ FEW = 0.1  # share of late steps that is worth a note
 MIN_RATE, MAX_RATE = 0.001, 1000.0  # frames a second that are believed
 
 
-class Rates(NamedTuple):
+class Rates(Record, frozen=True, forbid_unknown_fields=True):
     """The spread of the rates of a data set, in saved frames a second.
 
     Attributes:
         low: Of 5 per cent of the videos it is lower.
         median: Of half the videos.
         high: Of 5 per cent it is higher.
+
+    Raises:
+        ValueError: They do not ascend, or are rates that no video has.
     """
 
     low: float
     median: float
     high: float
+
+    def __post_init__(self) -> None:
+        low, median, high = self.low, self.median, self.high
+        if not MIN_RATE <= low <= median <= high <= MAX_RATE:
+            raise ValueError(
+                f'rates {low:g}, {median:g} and {high:g}, expected low, '
+                f'median and high from {MIN_RATE:g} to {MAX_RATE:g}'
+            )
 
     def __str__(self) -> str:
         if self.high < self.low * 1.01:
@@ -46,27 +57,6 @@ class Rates(NamedTuple):
     def near(self, rate: float) -> bool:
         """Whether a rate lies in the spread, or within a tenth of it."""
         return self.low / NEAR <= rate <= self.high * NEAR
-
-    @classmethod
-    def from_record(cls, record: Any) -> 'Rates':
-        """Make it of ``{'low': ..., 'median': ..., 'high': ...}``.
-
-        Raises:
-            ValueError: It is something else.
-        """
-        fields = cls._fields
-        if isinstance(record, Mapping) and set(record) == set(fields):
-            values = [record[name] for name in fields]
-            numbers = all(type(value) in (int, float) for value in values)
-            if (
-                numbers
-                and values == sorted(values)
-                and all(MIN_RATE <= value <= MAX_RATE for value in values)
-            ):
-                return cls(*map(float, values))
-        raise ValueError(
-            f'rates {record!r:.60}, no numbers low, median and high'
-        )
 
 
 def rates_of(values: Sequence[float]) -> Rates | None:
@@ -154,7 +144,7 @@ def at_rate(reader: Frames, rates: Rates, stride: int) -> Taken:
     indices: Sequence[int] = range(0, len(times), step or 1)
     if step is None:
         indices = _nearest(times, rates.median)
-    late = np.count_nonzero(np.diff(times) > LATE / rates.low)
+    late = int(np.count_nonzero(np.diff(times) > LATE / rates.low))
     times = times[np.asarray(indices, int)]
     gaps = _gaps(times)
     return Taken(

@@ -4,15 +4,17 @@ import os
 import tempfile
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from operator import itemgetter
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
+from gml_mmaction.evaluation.prediction import Prediction, known
 from gml_mmaction.explain.flow import draw_flow
-from gml_mmaction.video import ImageSequence, VideoReader
+from gml_mmaction.video import Frames
 from gml_mmaction.video.distortions import write_h264
 
 from .timeline import verdict_line
@@ -29,7 +31,8 @@ BAND = (32, 32, 32)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-class Moment(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Moment:
     """One frame of a video and what was found there.
 
     Attributes:
@@ -72,8 +75,8 @@ class Found(NamedTuple):
 class _Finder:
     """Says which faces are in a frame, of an analysed video."""
 
-    def __init__(self, prediction: Mapping, heat: Heat) -> None:
-        self._tracks = prediction['tracks']
+    def __init__(self, prediction: Prediction, heat: Heat) -> None:
+        self._tracks = prediction.tracks
         self._heat = heat
         # the middle 98 per cent, as a few clips are enough for an outlier
         ends = [np.quantile(maps, (0.01, 0.99)) for maps in heat.values()]
@@ -85,17 +88,15 @@ class _Finder:
         """Faces in a frame, the most suspicious first."""
         found = []
         for track in self._tracks:
-            clips = track['clips']
-            place = bisect_right(clips, index, key=itemgetter('start')) - 1
-            if place >= 0 and index < clips[place]['stop']:
+            clips = track.clips
+            place = bisect_right(clips, index, key=attrgetter('start')) - 1
+            if place >= 0 and index < clips[place].stop:
                 clip = clips[place]
-                span = clip['stop'] - clip['start']
-                part = (index - clip['start']) / span
-                heat = self._map(track['track'], place, part)
-                score = clip['score']
-                found.append(
-                    Found(track['track'], track['square'], score, heat)
-                )
+                span = clip.stop - clip.start
+                part = (index - clip.start) / span
+                heat = self._map(track.track, place, part)
+                score = clip.score
+                found.append(Found(track.track, track.square, score, heat))
         return sorted(found, key=lambda face: -face.score)
 
     def _map(self, track: int, clip: int, part: float) -> np.ndarray | None:
@@ -107,8 +108,8 @@ class _Finder:
 
 
 def write_overlay(
-    reader: VideoReader | ImageSequence,
-    prediction: Mapping[str, Any],
+    reader: Frames,
+    prediction: Prediction,
     heat: Heat,
     out: str | Path,
     progress: Callable[[int, int], Any] | None = None,
@@ -120,7 +121,7 @@ def write_overlay(
 
     Args:
         reader: The video, open.
-        prediction: See :func:`gml_mmaction.apis.analyse`.
+        prediction: Of the video.
         heat: Maps of the tracks' clips, ``(clips, T, h, w)``.
         out: File to write, ``.mp4``.
         progress: Called with the number of frames that are done and that
@@ -144,6 +145,11 @@ def write_overlay(
             if progress:
                 progress(index + 1, reader.num_frames)
 
+    def shown_at(index: int) -> float:
+        seconds = reader.seconds_at(index)
+        assert seconds is not None  # the rate is known
+        return seconds
+
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         partial = Path(folder, out.name)
@@ -153,7 +159,7 @@ def write_overlay(
             fps=reader.fps,
             crf=CRF,
             preset='veryfast',
-            seconds_at=reader.seconds_at if reader.fps else None,
+            seconds_at=shown_at if reader.fps else None,
             comment=verdict_line(prediction).replace('≥', '>='),
         )
         os.replace(partial, out)
@@ -161,8 +167,8 @@ def write_overlay(
 
 
 def moment_at(
-    reader: VideoReader | ImageSequence,
-    prediction: Mapping[str, Any],
+    reader: Frames,
+    prediction: Prediction,
     heat: Heat,
     seconds: float,
 ) -> Moment | None:
@@ -170,7 +176,7 @@ def moment_at(
 
     Args:
         reader: The video, open.
-        prediction: See :func:`gml_mmaction.apis.analyse`.
+        prediction: Of the video.
         heat: As in :func:`write_overlay`.
         seconds: Where; a number of a frame where the rate is not known.
 
@@ -182,10 +188,10 @@ def moment_at(
     if not 0 <= index <= reader.num_frames:
         return None
     index = min(index, end - 1)
-    rate = prediction['video'].get('rate')
+    rate = prediction.video and prediction.video.rate
     after = index + 2
     if rate:
-        after = reader.index_at(reader.seconds_at(index) + 1 / rate)
+        after = reader.index_at(known(reader.seconds_at(index)) + 1 / rate)
     after = min(max(after, index + 1), end - 1)
     frame, later = reader.frames_at([index, max(after, index)])
     if later.shape != frame.shape:  # of images
@@ -203,7 +209,7 @@ def moment_at(
 
 
 def draw_overlay(
-    frame: np.ndarray, faces: Sequence[Found], prediction: Mapping[str, Any]
+    frame: np.ndarray, faces: Sequence[Found], prediction: Prediction
 ) -> np.ndarray:
     """Draw faces into a frame, and the verdict below it.
 
@@ -221,9 +227,9 @@ def draw_overlay(
     picture = cv2.resize(frame, (width, height), interpolation=fit)
     for face in faces:
         if face.heat is not None:
-            _blend(picture, face, scale)
+            _blend(picture, face.heat, face.square, scale)
     for face in reversed(faces):
-        _draw_box(picture, face, scale, prediction['threshold'])
+        _draw_box(picture, face, scale, prediction.threshold)
     lines = [
         verdict_line(prediction).replace('≥', '>='),
         'a score is not a proof'
@@ -238,11 +244,13 @@ def _scale(frame: np.ndarray) -> float:
     return min(max(longer, NARROWEST), WIDEST) / longer
 
 
-def _blend(picture: np.ndarray, face: Found, scale: float) -> None:
+def _blend(
+    picture: np.ndarray, heat: np.ndarray, square: Sequence[int], scale: float
+) -> None:
     """Lay the heat map over the face, the more the hotter, in place."""
-    x0, y0, side = (round(value * scale) for value in face.square)
+    x0, y0, side = (round(value * scale) for value in square)
     side = max(1, side)
-    heat = cv2.resize(face.heat, (side, side), interpolation=cv2.INTER_LINEAR)
+    heat = cv2.resize(heat, (side, side), interpolation=cv2.INTER_LINEAR)
     height, width = picture.shape[:2]
     left, top = max(0, x0), max(0, y0)
     right, bottom = min(width, x0 + side), min(height, y0 + side)

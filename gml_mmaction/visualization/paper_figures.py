@@ -8,7 +8,7 @@ Images are RGB, uint8, ``(H, W, 3)``; maps are ``(h, w)``, 0 or above.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,14 +22,15 @@ from gml_mmaction.faces import crop, detect_faces, square_around
 from gml_mmaction.io.text import counted, figure_text
 from gml_mmaction.video import Frames, Taken, VideoError, open_video
 
+from .palette import FAKE, REAL
+
 __all__ = ['FaceClip', 'draw_cam', 'draw_fig1', 'draw_fig3', 'face_clip']
 
 SEARCH_STRIDE = 10  # frames; as in preparing data
 ZOOM = 3  # of arrows' pictures
-# Okabe and Ito's blue and vermilion.
 LABELS = {
-    0: ('real\n', '#0072B2'),
-    1: ('fake\n', '#D55E00'),
+    0: ('real\n', REAL),
+    1: ('fake\n', FAKE),
     None: ('', 'black'),
 }
 TITLES = {
@@ -136,7 +137,7 @@ def draw_fig1(
     Paper: the first and third column are the flow of a fake and a real face;
     the second and fourth show "motion inconsistency", with no word on how.
     We show how far the flow of a pixel differs from the one before it,
-    |w_t - w_{t-1}|, which is what Eq. 2 does to features.
+    ``|w_t - w_{t-1}|``, which is what Eq. 2 does to features.
 
     Args:
         clips: Of consecutive frames, above all moments by one or more.
@@ -194,8 +195,8 @@ def draw_fig3(
 def draw_cam(
     clips: Sequence[FaceClip],
     scores: Sequence[float],
-    blended: Sequence[np.ndarray],
-    maps: Sequence[np.ndarray],
+    blended: Iterable[np.ndarray],
+    maps: Iterable[np.ndarray],
     out: str | Path,
     *,
     moments: Sequence[int],
@@ -225,7 +226,7 @@ def draw_cam(
 
 
 def _at(
-    moments: Sequence[int], clips: Sequence[Sequence[np.ndarray]]
+    moments: Sequence[int], clips: Iterable[Sequence[np.ndarray] | np.ndarray]
 ) -> list[np.ndarray]:
     return [clip[t] for clip in clips for t in moments]
 

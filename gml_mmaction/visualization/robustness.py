@@ -8,6 +8,8 @@ import numpy as np
 
 from gml_mmaction.io.text import figure_text, markdown_table, printable
 
+from . import palette
+
 __all__ = ['Style', 'mean_scores', 'plot_robustness', 'robustness_table']
 
 
@@ -19,17 +21,16 @@ class Style(NamedTuple):
     marker: str
 
 
-# Okabe and Ito's colours, which colour-blind people tell apart
-# (https://jfly.uni-koeln.de/color), without the yellow, pale on white.
 STYLES = {
-    'CS': Style('saturation', '#E69F00', 'o'),
-    'CC': Style('contrast', '#56B4E9', 's'),
-    'BW': Style('blocks', '#009E73', '^'),
-    'GNC': Style('noise', '#0072B2', 'D'),
-    'GB': Style('blur', '#D55E00', 'v'),
-    'JPEG': Style('pixelation', '#CC79A7', 'P'),
-    'VC': Style('compression', '#000000', 'X'),
+    'CS': Style('saturation', palette.ORANGE, 'o'),
+    'CC': Style('contrast', palette.SKY, 's'),
+    'BW': Style('blocks', palette.GREEN, '^'),
+    'GNC': Style('noise', palette.BLUE, 'D'),
+    'GB': Style('blur', palette.VERMILION, 'v'),
+    'JPEG': Style('pixelation', palette.PURPLE, 'P'),
+    'VC': Style('compression', palette.BLACK, 'X'),
 }
+OTHER = Style('', palette.GREY, 'd')  # of types that others have added
 
 
 def scores_of(cells: Sequence[Mapping]) -> dict[tuple[str, int], float | None]:
@@ -86,7 +87,7 @@ def robustness_table(
     rows = [['video AUC', *(f'level {level}' for level in levels), 'mean']]
     for kind in types:
         row = [scores.get((kind, level)) for level in levels]
-        name = f'{kind} {STYLES[kind].name}'
+        name = _name(kind)
         rows.append([name, *map(_text, [*row, means['by_type'][kind]])])
     by_level = [means['by_level'][level] for level in levels]
     rows.append(['mean', *map(_text, [*by_level, means['all']])])
@@ -119,15 +120,15 @@ def plot_robustness(
     figure = Figure(figsize=(7, 4), layout='constrained')
     axis = figure.subplots()
     for kind in types:
-        style = STYLES[kind]
-        points = [
+        style = STYLES.get(kind, OTHER)
+        points: list[tuple[int, float | None]] = [
             (level, scores[kind, level])
             for level in levels
             if scores.get((kind, level)) is not None
         ]
-        label = f'{kind} {style.name}' + ('' if points else ' (none)')
+        label = _name(kind) + ('' if points else ' (none)')
         axis.plot(
-            *np.reshape(points, (-1, 2)).T,
+            *np.array(points, float).reshape(-1, 2).T,
             color=style.colour,
             marker=style.marker,
             label=label,
@@ -136,7 +137,7 @@ def plot_robustness(
     if clean['metrics']['video/auc'] is not None:
         axis.axhline(
             clean['metrics']['video/auc'],
-            color='#666666',
+            color=palette.GREY,
             linestyle='--',
             label='clean',
         )
@@ -146,7 +147,9 @@ def plot_robustness(
     axis.set_ylim(top=min(axis.get_ylim()[1], 1.005))
     axis.grid(alpha=0.3)
     figure.suptitle(figure_text(title), fontsize='medium')
-    figure.legend(*axis.get_legend_handles_labels(), loc='outside right')
+    figure.legend(
+        *axis.get_legend_handles_labels(), loc='outside right center'
+    )
     figure.savefig(out, dpi=150)
     return Path(out)
 
@@ -154,7 +157,12 @@ def plot_robustness(
 def _axes(cells: Sequence[Mapping]) -> tuple[list[str], list[int]]:
     found = {cell['type'] for cell in cells}
     types = [kind for kind in STYLES if kind in found]
+    types += sorted(found.difference(types))
     return types, sorted({cell['level'] for cell in cells})
+
+
+def _name(kind: str) -> str:
+    return f'{kind} {STYLES.get(kind, OTHER).name}'.strip()
 
 
 def _text(score: float | None) -> str:

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
@@ -14,10 +16,13 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from gml_mmaction.evaluation.bootstrap import (
     GRID,
     Assessment,
+    Bootstrap,
     Estimate,
     Scores,
 )
 from gml_mmaction.io.text import figure_text
+
+from .palette import COLOURS, FAKE, GREY, REAL
 
 __all__ = [
     'draw_histograms',
@@ -27,24 +32,20 @@ __all__ = [
     'save_figures',
 ]
 
-# Okabe and Ito's colours, which colour-blind people tell apart
-# (https://jfly.uni-koeln.de/color), without the yellow, pale on white.
-COLOURS = (
-    '#0072B2',
-    '#D55E00',
-    '#009E73',
-    '#CC79A7',
-    '#E69F00',
-    '#56B4E9',
-    '#000000',
-)
 # For each round of the colours, of lines and of bars.
 DASHES = ('-', '--', '-.')
 HATCHES = ('', '///', '...')
-GREY = '#666666'
-CLASSES = (('real', '#0072B2'), ('fake', '#D55E00'))
-BINS = np.linspace(0, 1, 26)
+CLASSES = (('real', REAL), ('fake', FAKE))
+BINS = np.linspace(0, 1, 26).tolist()
 MOST_BANDS = 3  # more of them hide each other
+
+
+class _Drawn(NamedTuple):
+    """A file with both classes, its intervals and its looks."""
+
+    assessment: Assessment
+    overall: Bootstrap
+    style: dict[str, Any]
 
 
 def draw_roc(
@@ -58,21 +59,21 @@ def draw_roc(
             the smallest rate above 0 on.
     """
     figure, axis, drawn = _square(assessments)
-    level = drawn[0][0].scores.level
-    for assessment, style in drawn:
+    level = drawn[0].assessment.scores.level
+    for assessment, overall, style in drawn:
         scores = assessment.scores
         alarms, hits, _ = roc_curve(scores.labels, scores.scores)
-        label = _legend_line(assessment, 'auc')
+        label = _legend_line(scores, overall, 'auc')
         axis.plot(alarms, hits, label=label, **style)
         if len(drawn) <= MOST_BANDS:
-            _band(axis, assessment.overall.hits, style['color'])
+            _band(axis, overall.hits, style['color'])
     axis.plot(GRID, GRID, color=GREY, linestyle=(0, (1, 2)), label='chance')
     axis.set(
         xlabel=f'false alarms: share of real {level}s called fake',
         ylabel=f'hits: share of fake {level}s called fake',
     )
     if log_false_alarms:
-        most = max(np.sum(a.scores.labels == 0) for a, _ in drawn)
+        most = max(np.sum(d.assessment.scores.labels == 0) for d in drawn)
         axis.set_xscale('log', nonpositive='clip')
         axis.set(xlim=(0.5 / most, 1.05), aspect='auto')
     _legend_below(figure, axis, _brackets(drawn))
@@ -88,9 +89,9 @@ def draw_precision_recall(assessments: Sequence[Assessment]) -> Figure:
         assessments: Some have both classes; the others are left out.
     """
     figure, axis, drawn = _square(assessments)
-    level = drawn[0][0].scores.level
-    shares = {}
-    for assessment, style in drawn:
+    level = drawn[0].assessment.scores.level
+    shares: dict[float, str] = {}
+    for assessment, overall, style in drawn:
         scores = assessment.scores
         precision, recall, _ = precision_recall_curve(
             scores.labels, scores.scores
@@ -99,11 +100,11 @@ def draw_precision_recall(assessments: Sequence[Assessment]) -> Figure:
             recall,
             precision,
             where='post',
-            label=_legend_line(assessment, 'ap'),
+            label=_legend_line(scores, overall, 'ap'),
             **style,
         )
         if len(drawn) <= MOST_BANDS:
-            _band(axis, assessment.overall.precision, style['color'])
+            _band(axis, overall.precision, style['color'])
         shares.setdefault(float(scores.labels.mean()), style['color'])
     for share, colour in shares.items():
         axis.axhline(
@@ -140,7 +141,7 @@ def draw_histograms(assessments: Sequence[Assessment]) -> Figure:
     level = assessments[0].scores.level
     figure.supxlabel(f'score of a {level}, P(fake)', fontsize='medium')
     figure.supylabel(f'share of the {level}s of a class', fontsize='medium')
-    handles = {}
+    handles: dict[str, Artist] = {}
     for axis in axes.flat:
         for handle, label in zip(*axis.get_legend_handles_labels()):
             handles.setdefault(label, handle)
@@ -164,30 +165,29 @@ def draw_methods(assessments: Sequence[Assessment]) -> Figure:
         assessments: Some have both classes; the others are left out.
     """
     drawn = _styled(assessments)
-    groups = [None, *sorted({name for a, _ in drawn for name in a.methods})]
+    methods = sorted({m for d in drawn for m in d.assessment.methods})
+    groups = ['all fakes', *map(figure_text, methods)]
     height = len(groups) * max(0.4, 0.16 * len(drawn))
     figure = Figure(figsize=(7, 0.8 + height), layout='constrained')
     axis = figure.subplots()
     thickness = 0.8 / len(drawn)
-    for i, (assessment, style) in enumerate(drawn):
-        results = {None: assessment.overall, **assessment.methods}
+    for i, (assessment, overall, style) in enumerate(drawn):
+        results = [overall, *map(assessment.methods.get, methods)]
         places = {
-            y + (i + 0.5) * thickness - 0.4: results[group].estimates['auc']
-            for y, group in enumerate(groups)
-            if group in results
+            y + (i + 0.5) * thickness - 0.4: result.estimates['auc']
+            for y, result in enumerate(results)
+            if result is not None
         }
         bars = _bars(axis, places, thickness, style)
         bars.set_label(figure_text(assessment.scores.name))
-    level = drawn[0][0].scores.level
-    confidence = _percent(drawn[0][0])
+    level = drawn[0].assessment.scores.level
+    confidence = _percent(drawn[0].assessment)
     axis.axvline(0.5, color=GREY, linewidth=1)
     axis.set(
         xlabel=f'{level} AUC, bars from chance on; {confidence} intervals'
     )
     axis.set_xlim(min(0.48, axis.get_xlim()[0]), 1)
-    axis.set_yticks(
-        range(len(groups)), ['all fakes', *map(figure_text, groups[1:])]
-    )
+    axis.set_yticks(range(len(groups)), groups)
     axis.set_ylim(len(groups) - 0.5, -0.5)
     axis.grid(axis='x', alpha=0.3)
     axis.set_axisbelow(True)
@@ -219,13 +219,12 @@ def save_figures(
     return files
 
 
-def _styled(
-    assessments: Sequence[Assessment],
-) -> list[tuple[Assessment, dict]]:
+def _styled(assessments: Sequence[Assessment]) -> list[_Drawn]:
     """Those with both classes; a file has one colour in every figure."""
     return [
-        (
+        _Drawn(
             assessment,
+            assessment.overall,
             dict(
                 color=COLOURS[i % len(COLOURS)],
                 linestyle=DASHES[i // len(COLOURS) % len(DASHES)],
@@ -238,7 +237,7 @@ def _styled(
 
 def _square(
     assessments: Sequence[Assessment],
-) -> tuple[Figure, Axes, list[tuple[Assessment, dict]]]:
+) -> tuple[Figure, Axes, list[_Drawn]]:
     drawn = _styled(assessments)
     figure = Figure(figsize=(5, 4.9), layout='constrained')
     axis = figure.subplots()
@@ -257,15 +256,16 @@ def _percent(assessment: Assessment) -> str:
     return f'{100 * assessment.resampling.confidence:g} %'
 
 
-def _legend_line(assessment: Assessment, number: str) -> str:
-    text = f'{number.upper()} {assessment.overall.estimates[number].text(3)}'
+def _legend_line(scores: Scores, overall: Bootstrap, number: str) -> str:
+    text = f'{number.upper()} {overall.estimates[number].text(3)}'
     unbroken = text.replace(' ', '\N{NO-BREAK SPACE}')
-    return f'{figure_text(assessment.scores.name)}: {unbroken}'
+    return f'{figure_text(scores.name)}: {unbroken}'
 
 
-def _brackets(drawn: Sequence[tuple[Assessment, dict]]) -> str:
+def _brackets(drawn: Sequence[_Drawn]) -> str:
     where = 'shaded and in' if len(drawn) <= MOST_BANDS else 'in'
-    return f'{where} brackets: {_percent(drawn[0][0])} intervals over videos'
+    percent = _percent(drawn[0].assessment)
+    return f'{where} brackets: {percent} intervals over videos'
 
 
 def _legend_below(figure: Figure, axis: Axes, title: str = '') -> None:

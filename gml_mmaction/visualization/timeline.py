@@ -4,7 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gml_mmaction.evaluation.prediction import (
+    Clip,
+    Prediction,
+    ScoredTrack,
+    known,
+)
 from gml_mmaction.io.text import figure_text
+
+from .palette import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 
 __all__ = [
     'TRACK_COLOURS',
@@ -14,28 +22,25 @@ __all__ = [
     'verdict_line',
 ]
 
-# Okabe and Ito's, which colour-blind people tell apart, without yellow; the
-# most suspicious face has the first.
-TRACK_COLOURS = (
-    *('#D55E00', '#0072B2', '#009E73', '#CC79A7', '#E69F00', '#56B4E9'),
-)
+# The most suspicious face has the first.
+TRACK_COLOURS = (VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = 'osD^vP'
 OTHERS = '#999999'
 
 
-def verdict_line(prediction: Mapping[str, Any]) -> str:
+def verdict_line(prediction: Prediction) -> str:
     """Verdict, score and threshold in a line; or why there is none."""
-    score = prediction['score']
+    score = prediction.score
     if score is None:
-        detail = prediction['detail']
-        return prediction['status'] + (f': {detail}' if detail else '')
-    side = '<' if score < prediction['threshold'] else '≥'
+        detail = prediction.detail
+        return prediction.status + (f': {detail}' if detail else '')
+    side = '<' if score < prediction.threshold else '≥'
     text = (
-        f'{prediction["verdict"]}: video score {score:.3f} {side} '
-        f'threshold {prediction["threshold"]:.3f}'
+        f'{prediction.verdict}: video score {score:.3f} {side} '
+        f'threshold {prediction.threshold:.3f}'
     )
-    if prediction['probability'] is not None:
-        shown = probability_text(prediction['probability'])
+    if prediction.probability is not None:
+        shown = probability_text(prediction.probability)
         text += f', calibrated probability {shown}'
     return text
 
@@ -48,12 +53,12 @@ def probability_text(probability: float) -> str:
 
 
 def draw_timeline(
-    prediction: Mapping[str, Any], detector: Mapping[str, Any], out: str | Path
+    prediction: Prediction, detector: Mapping[str, Any], out: str | Path
 ) -> Path:
     """Draw each track's clips over time, and where no face is.
 
     Args:
-        prediction: See :func:`gml_mmaction.apis.analyse`.
+        prediction: Of the video.
         detector: Its ``facts``.
         out: The image to write.
     """
@@ -62,7 +67,7 @@ def draw_timeline(
     figure = Figure(figsize=(9, 4), layout='constrained')
     axis = figure.subplots()
     length, unit = _length(prediction)
-    tracks = sorted(prediction['tracks'], key=lambda row: -row['score'])
+    tracks = sorted(prediction.tracks, key=lambda row: -row.score)
     for start, stop in faceless(
         (_span(track, unit) for track in tracks), length
     ):
@@ -71,16 +76,16 @@ def draw_timeline(
         _draw_track(axis, track, place, len(tracks), unit)
     if tracks:
         axis.axhline(
-            prediction['threshold'],
+            prediction.threshold,
             color='#333333',
             linestyle='--',
             linewidth=1,
-            label=f'threshold {prediction["threshold"]:.3f}',
+            label=f'threshold {prediction.threshold:.3f}',
         )
         figure.legend(loc='outside right upper', fontsize='small')
     else:
         axis.text(
-            *(0.5, 0.5, prediction['status']),
+            *(0.5, 0.5, prediction.status),
             transform=axis.transAxes,
             ha='center',
             va='center',
@@ -94,7 +99,7 @@ def draw_timeline(
     )
     axis.grid(alpha=0.3)
     figure.suptitle(
-        f'{figure_text(_short(prediction["input"]))}\n'
+        f'{figure_text(_short(prediction.input))}\n'
         f'{figure_text(verdict_line(prediction))}',
         fontsize='medium',
     )
@@ -106,17 +111,17 @@ def draw_timeline(
 
 
 def _draw_track(
-    axis: Any, track: Mapping, place: int, count: int, unit: str
+    axis: Any, track: ScoredTrack, place: int, count: int, unit: str
 ) -> None:
     named = place < len(TRACK_COLOURS)
-    label = f'face {track["track"]}: {track["score"]:.3f}' if named else None
+    label = f'face {track.track}: {track.score:.3f}' if named else None
     if place == len(TRACK_COLOURS):
         label = f'{count - place} other faces'
     centres, scores = [], []
-    for clip in track['clips']:
+    for clip in track.clips:
         start, stop = _span(clip, unit)
         centres.append((start + stop) / 2)
-        scores.append(clip['score'])
+        scores.append(clip.score)
     many = len(scores) > 150
     axis.plot(
         centres,
@@ -131,15 +136,15 @@ def _draw_track(
     )
 
 
-def _length(prediction: Mapping) -> tuple[float, str]:
-    video = prediction['video'] or {}
-    if video.get('seconds'):
-        return video['seconds'], 'seconds'
-    return video.get('num_frames', 0), 'frames'
+def _length(prediction: Prediction) -> tuple[float, str]:
+    video = prediction.video
+    if video and video.seconds:
+        return video.seconds, 'seconds'
+    return video.num_frames if video else 0, 'frames'
 
 
-def _span(row: Mapping, unit: str) -> Sequence[float]:
-    return row['seconds'] if unit == 'seconds' else (row['start'], row['stop'])
+def _span(row: ScoredTrack | Clip, unit: str) -> Sequence[float]:
+    return known(row.seconds) if unit == 'seconds' else (row.start, row.stop)
 
 
 def faceless(

@@ -1,26 +1,28 @@
 """The timeline that can be clicked, as options of Apache ECharts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from gml_mmaction.evaluation.prediction import Prediction, ScoredTrack, known
+from gml_mmaction.visualization import palette
 from gml_mmaction.visualization.timeline import faceless
 
 __all__ = ['describe', 'timeline_options']
 
-# Okabe and Ito's colours, as in the robustness plot, that are dark enough on
-# white; each with a dash and a symbol, so that colour is not the only sign.
+# Colours that are dark enough on white, each with a dash and a symbol, so that
+# colour is not the only sign.
 STYLES = (
-    ('#0072B2', 'solid', 'circle'),
-    ('#D55E00', 'dashed', 'triangle'),
-    ('#009E73', 'dotted', 'rect'),
-    ('#CC79A7', 'solid', 'diamond'),
-    ('#000000', 'dashed', 'pin'),
+    (palette.BLUE, 'solid', 'circle'),
+    (palette.VERMILION, 'dashed', 'triangle'),
+    (palette.GREEN, 'dotted', 'rect'),
+    (palette.PURPLE, 'solid', 'diamond'),
+    (palette.BLACK, 'dashed', 'pin'),
 )
 TEXT = '#333333'
 
 
 def timeline_options(
-    prediction: Mapping[str, Any], moment: float | None = None
+    prediction: Prediction, moment: float | None = None
 ) -> dict[str, Any]:
     """Return the chart: scores over seconds, threshold, where no face is.
 
@@ -28,11 +30,11 @@ def timeline_options(
         prediction: Of a video with tracks and a known frame rate.
         moment: Time in seconds that is marked.
     """
-    seconds = prediction['video']['seconds']
-    series = [_track(track) for track in prediction['tracks']]
-    spans = [track['seconds'] for track in prediction['tracks']]
+    seconds = known(known(prediction.video).seconds)
+    series = [_track(track) for track in prediction.tracks]
+    spans = [known(track.seconds) for track in prediction.tracks]
     series[0]['markArea'] = _areas(faceless(spans, seconds))
-    series.append(_lines(prediction['threshold'], moment))
+    series.append(_lines(prediction.threshold, moment))
     return dict(
         animation=False,
         textStyle=dict(color=TEXT, fontSize=13),
@@ -51,30 +53,31 @@ def timeline_options(
     )
 
 
-def describe(prediction: Mapping[str, Any]) -> str:
+def describe(prediction: Prediction) -> str:
     """Say what the chart shows, for those who do not see it."""
     tracks = '; '.join(
-        f'face {track["track"]}: score {track["score"]:.2f}, '
-        f'{track["seconds"][0]:.1f} to {track["seconds"][1]:.1f} seconds'
-        for track in prediction['tracks']
+        f'face {track.track}: score {track.score:.2f}, '
+        '{:.1f} to {:.1f} seconds'.format(*known(track.seconds))
+        for track in prediction.tracks
     )
+    seconds = known(known(prediction.video).seconds)
     return (
-        f'Timeline of the scores of {prediction["video"]["seconds"]:.1f} '
-        f'seconds, threshold {prediction["threshold"]:.2f}. {tracks}.'
+        f'Timeline of the scores of {seconds:.1f} '
+        f'seconds, threshold {prediction.threshold:.2f}. {tracks}.'
     )
 
 
-def _track(track: Mapping[str, Any]) -> dict[str, Any]:
-    colour, dash, symbol = STYLES[track['track'] % len(STYLES)]
+def _track(track: ScoredTrack) -> dict[str, Any]:
+    colour, dash, symbol = STYLES[track.track % len(STYLES)]
     points: list[Sequence] = []
-    for clip in track['clips']:
-        start, stop = clip['seconds']
-        score = round(clip['score'], 4)
+    for clip in track.clips:
+        start, stop = known(clip.seconds)
+        score = round(clip.score, 4)
         middle = round((start + stop) / 2, 3)
         points += [[start, score], [middle, score], [stop, score]]
     return dict(
         type='line',
-        name=f'face {track["track"]}',
+        name=f'face {track.track}',
         data=[
             dict(value=point, symbolSize=8 if i % 3 == 1 else 0)
             for i, point in enumerate(points)
@@ -107,11 +110,11 @@ def _lines(threshold: float, moment: float | None) -> dict[str, Any]:
     lines = [
         dict(
             yAxis=threshold,
-            lineStyle=dict(color='#000000', type='dashed', width=1.5),
+            lineStyle=dict(color=palette.BLACK, type='dashed', width=1.5),
             label=dict(
                 formatter=f'threshold {threshold:.2f}',
                 position='insideEndTop',
-                color='#000000',
+                color=palette.BLACK,
                 fontSize=12,
             ),
         )
@@ -120,9 +123,11 @@ def _lines(threshold: float, moment: float | None) -> dict[str, Any]:
         lines.append(
             dict(
                 xAxis=moment,
-                lineStyle=dict(color='#000000', type='solid', width=2),
+                lineStyle=dict(color=palette.BLACK, type='solid', width=2),
                 label=dict(
-                    formatter=f'{moment:.1f} s', color='#000000', fontSize=12
+                    formatter=f'{moment:.1f} s',
+                    color=palette.BLACK,
+                    fontSize=12,
                 ),
             )
         )

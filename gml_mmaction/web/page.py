@@ -11,6 +11,7 @@ from nicegui import context, ui
 
 from gml_mmaction.io.text import counted, printable
 from gml_mmaction.video.files import VIDEO_SUFFIXES
+from gml_mmaction.visualization import palette
 
 from .parts import STYLE, ProgressBar, alert, text
 from .result import Result
@@ -22,7 +23,7 @@ TITLE = 'Face forgery detection'
 LOOK_EVERY = 0.3  # seconds
 RECONNECT = 5.0  # seconds; a visitor who is away for longer has left
 ACCEPTED = ','.join(['video/*', *sorted(VIDEO_SUFFIXES)])
-PRIMARY = '#0072B2'  # dark enough for text on white
+PRIMARY = palette.BLUE  # dark enough for text on white
 # The body is the file itself, so that the server can count what comes in.
 SEND = """(event) => {
   const file = event.target.files[0];
@@ -115,7 +116,7 @@ class Page:
         """Draw the body; returns what keeps it up to date."""
         if case is None:
             return _nothing
-        if stage == 'failed':
+        if stage == 'failed' and case.analysis is not None:
             alert(f'{case.name}: the analysis failed ({case.analysis.error})')
             return _nothing
         if stage == 'done':

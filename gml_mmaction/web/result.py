@@ -7,6 +7,7 @@ from typing import Any
 
 from nicegui import ui
 
+from gml_mmaction.evaluation.prediction import Prediction
 from gml_mmaction.video import VideoError
 from gml_mmaction.visualization.timeline import probability_text
 
@@ -48,14 +49,14 @@ class Result:
         self._visit = visit
         self._case = case
         detector = visits.inferencer.detector
-        prediction = case.analysis.result.prediction
+        prediction = case.result.prediction
         section = ui.element('section').classes('verdict')
         with section.props('aria-label=Verdict'):
             _draw_verdict(prediction, detector)
-        if prediction['tracks'] and prediction['video']['fps']:
+        if prediction.tracks and prediction.video.fps:
             Timeline(visit, case, HEAT[detector['heat']])
         with ui.element('section').props('aria-label=Downloads'):
-            self._draw_downloads(overlay=bool(prediction['tracks']))
+            self._draw_downloads(overlay=bool(prediction.tracks))
 
     def _draw_downloads(self, overlay: bool) -> None:
         text('h2', 'Downloads')
@@ -91,7 +92,7 @@ class Result:
             self._overlay.clear()
             with self._overlay:
                 self._draw_overlay(state, job.error)
-        if state == 'writing':
+        if state == 'writing' and self._bar is not None:
             self._bar.show_job(self._visits.line, job, 'Writing the overlay')
 
     def _draw_overlay(self, state: str, error: Exception | None) -> None:
@@ -113,15 +114,15 @@ class Timeline:
         self._visit = visit
         self._case = case
         self._heat = heat
-        self._prediction = case.analysis.result.prediction
-        self._seconds = self._prediction['video']['seconds']
+        self._prediction = case.result.prediction
+        self._seconds = self._prediction.video.seconds
         self._clicks = 0
         with ui.element('section').props('aria-label=Timeline'):
             text('h2', 'Scores over time')
             text('div', HINT)
             self._draw_chart()
             self._moment = ui.element('div').props('aria-live=polite')
-        start, stop = self._prediction['most_suspicious']['seconds']
+        start, stop = self._prediction.most_suspicious.seconds
         ui.timer(0, lambda: self.show((start + stop) / 2), once=True)
 
     def _draw_chart(self) -> None:
@@ -133,7 +134,7 @@ class Timeline:
             lambda event: self.show(event.args),
             js_handler=CLICKED % self._chart.id,
         )
-        step = 1 / self._prediction['video']['fps']
+        step = 1 / self._prediction.video.fps
         self._slider = (
             ui.element('input')
             .classes('slider')
@@ -192,43 +193,41 @@ class Timeline:
             text('figcaption', caption)
 
 
-def _draw_verdict(
-    prediction: Mapping[str, Any], detector: Mapping[str, Any]
-) -> None:
-    word, meaning = VERDICTS[prediction['verdict']]
-    text('h2', prediction['input'])
+def _draw_verdict(prediction: Prediction, detector: Mapping[str, Any]) -> None:
+    word, meaning = VERDICTS[prediction.verdict]
+    text('h2', prediction.input)
     if detector['origin']:
         text('div', f'Trained on {detector["origin"]}.')
     text('div', word).classes('word').props('role=status')
     for line in (meaning, *verdict_lines(prediction)):
         text('div', line)
-    if prediction['tracks']:
+    if prediction.tracks:
         with ui.element('ul'):
             for line in detector['words']:
                 text('li', line)
 
 
-def verdict_lines(prediction: Mapping[str, Any]) -> list[str]:
+def verdict_lines(prediction: Prediction) -> list[str]:
     """Say what a verdict rests on, in lines."""
     lines = []
-    if prediction['status'] != 'ok':
-        lines.append(f'{prediction["status"]}: {prediction["detail"]}')
-    if prediction['score'] is not None:
+    if prediction.status != 'ok':
+        lines.append(f'{prediction.status}: {prediction.detail}')
+    if prediction.score is not None:
         lines.append(
-            f'Score of the video: {prediction["score"]:.2f} of 1, '
-            f'threshold {prediction["threshold"]:.2f}.'
+            f'Score of the video: {prediction.score:.2f} of 1, '
+            f'threshold {prediction.threshold:.2f}.'
         )
-    if prediction['probability'] is not None:
-        shown = probability_text(prediction['probability'])
+    if prediction.probability is not None:
+        shown = probability_text(prediction.probability)
         lines.append(f'Calibrated probability: {shown}.')
-    worst = prediction['most_suspicious']
-    if worst is not None and worst['seconds']:
-        start, stop = worst['seconds']
+    worst = prediction.most_suspicious
+    if worst is not None and worst.seconds:
+        start, stop = worst.seconds
         lines.append(
-            f'Most suspicious: face {worst["track"]}, {start:.1f} to '
-            f'{stop:.1f} s, score {worst["score"]:.2f}.'
+            f'Most suspicious: face {worst.track}, {start:.1f} to '
+            f'{stop:.1f} s, score {worst.score:.2f}.'
         )
-    return [*lines, *(f'Note: {note}.' for note in prediction['notes'])]
+    return [*lines, *(f'Note: {note}.' for note in prediction.notes)]
 
 
 def moment_line(moment: Any) -> str:

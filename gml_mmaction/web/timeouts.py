@@ -28,7 +28,8 @@ def timed_protocol(seconds: float) -> type:
     return type('TimedProtocol', (_TimedProtocol,), {'seconds': seconds})
 
 
-class _TimedProtocol(AutoHTTPProtocol):
+# the base is one of two classes, by what is installed
+class _TimedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     """Looks every ``seconds`` whether the other side has done its part."""
 
     seconds: float

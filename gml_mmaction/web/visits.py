@@ -108,13 +108,19 @@ class Case:
         self._drawing = threading.Lock()
         self._removed = False
 
+    @property
+    def result(self) -> Any:
+        """What the analysis found, which is done."""
+        assert self.analysis is not None
+        return self.analysis.result
+
     def analyse(self, inferencer: Any, progress: Progress) -> Any:
         """Analyse the video; write the files of tools/predict.py."""
         with self._writing():
             result = inferencer.analyse(self.video, progress, name=self.name)
             report = inferencer.report(result)
             write_json(self._add('prediction.json'), report)
-            if result.prediction['video']:
+            if result.prediction.video:
                 result.draw_timeline(self._add('timeline.png'))
             return result
 
@@ -122,7 +128,7 @@ class Case:
         """Write the video with box, score and heat map."""
         with self._writing():
             path = self.folder / 'overlay.mp4'
-            self.analysis.result.write_overlay(path, progress=progress)
+            self.result.write_overlay(path, progress=progress)
             self.files['overlay.mp4'] = path
 
     def draw_moment(
@@ -146,7 +152,7 @@ class Case:
         with self._drawing, self._writing():
             if self._removed or not wanted():
                 return None
-            moment = self.analysis.result.moment(seconds)
+            moment = self.result.moment(seconds)
             if moment is None:
                 return None
             for name in [name for name in self.files if '.jpg' in name]:

@@ -13,6 +13,7 @@ from tiny import CONFIG, write_checkpoint, write_detector
 from gml_mmaction.apis import DetectorError, load_detector
 from gml_mmaction.errors import GMLError
 from gml_mmaction.evaluation.calibration import calibrate, write_calibration
+from gml_mmaction.evaluation.scores import ScoresFile, VideoScore
 
 
 @pytest.fixture(scope='module')
@@ -107,12 +108,18 @@ def test_a_calibration_beside_the_checkpoint_gives_threshold_and_words(
     path = write_detector(tmp_path / 'best.pth')
     plain = load_detector(path)
     assert 'not calibrated' in ' '.join(plain.words)
+    facts = dict(method='x', tracks=[])
     rows = [
-        dict(label=k, score=0.1 + 0.7 * k + i / 100)
+        VideoScore(
+            video_id=f'{k}/{i}',
+            label=k,
+            score=0.1 + 0.7 * k + i / 100,
+            **facts,
+        )
         for k in (0, 1)
         for i in range(10)
     ]
-    scores = dict(source='mine', videos=rows)
+    scores = ScoresFile(source='mine', videos=rows, clips=[])
     write_calibration(path, calibrate(scores, plain.sha256))
     detector = load_detector(path)
     # half way between the highest real, 0.19, and the lowest fake, 0.8
@@ -163,6 +170,12 @@ def another_pipeline(loaded):
     loaded['meta']['cfg'] = cfg.pretty_text
 
 
+def trained_on_whole_frames(loaded):
+    cfg = Config.fromfile(CONFIG)
+    cfg.train_dataloader.dataset.pipeline = [dict(type='DecordInit')]
+    loaded['meta']['cfg'] = cfg.pretty_text
+
+
 def unknown_network(loaded):
     cfg = Config.fromfile(CONFIG)
     cfg.model.backbone = dict(type='Unheard')
@@ -183,6 +196,7 @@ def impossible_crops(loaded):
         (no_config, 'carries no config'),
         (code_in_config, 'is no plain value: import os'),
         (another_pipeline, 'no detector of face forgeries'),
+        (trained_on_whole_frames, r'its training pipeline \(DecordInit\)'),
         (unknown_network, 'Unheard'),
         (missing_weight, 'do not fit the network: 1 missing'),
         (impossible_crops, 'stride is 0'),

@@ -89,11 +89,11 @@ def test_clips_are_eight_frames_each_every_second_of_the_video(
     inferencer, talking
 ):
     prediction = inferencer.analyse(talking).prediction
-    (track,) = prediction['tracks']
-    assert [clip['start'] for clip in track['clips']] == [0, 16, 32, 48]
-    assert [clip['stop'] for clip in track['clips']] == [16, 32, 48, 64]
-    assert track['clips'][1]['seconds'] == [0.64, 1.28]
-    assert (track['start'], track['stop']) == (0, 70)
+    (track,) = prediction.tracks
+    assert [clip.start for clip in track.clips] == [0, 16, 32, 48]
+    assert [clip.stop for clip in track.clips] == [16, 32, 48, 64]
+    assert track.clips[1].seconds == [0.64, 1.28]
+    assert (track.start, track.stop) == (0, 70)
 
 
 @pytest.fixture(scope='module')
@@ -115,16 +115,14 @@ def test_frames_are_taken_by_time_at_the_rate_of_the_training(
     doubled = [frame for frame in portraits for _ in range(2)]
     fast = lossless(tmp_path / 'b.mkv', doubled, fps=50)
     one, two = (inferencer.analyse(p).prediction for p in (usual, fast))
-    (track,), (same) = one['tracks'], two['tracks'][0]
-    assert [clip['score'] for clip in same['clips']] == pytest.approx(
-        [clip['score'] for clip in track['clips']]
+    (track,), (same) = one.tracks, two.tracks[0]
+    assert [clip.score for clip in same.clips] == pytest.approx(
+        [clip.score for clip in track.clips]
     )
-    assert [c['start'] for c in same['clips']] == [0, 32, 64]
-    assert [c['seconds'] for c in same['clips']] == [
-        c['seconds'] for c in track['clips']
-    ]
-    assert one['video']['rate'] == two['video']['rate'] == 12.5
-    assert two['notes'] == []
+    assert [c.start for c in same.clips] == [0, 32, 64]
+    assert [c.seconds for c in same.clips] == [c.seconds for c in track.clips]
+    assert one.video.rate == two.video.rate == 12.5
+    assert two.notes == []
 
 
 def test_a_video_with_too_few_frames_is_taken_whole_and_says_so(
@@ -132,22 +130,22 @@ def test_a_video_with_too_few_frames_is_taken_whole_and_says_so(
 ):
     path = lossless(tmp_path / 'a.mkv', portraits[:24], fps=10)
     prediction = inferencer.analyse(path).prediction
-    (note,) = prediction['notes']
+    (note,) = prediction.notes
     assert note.startswith('10 frames a second, fewer than the 12.5 wanted')
-    assert prediction['video']['rate'] == 10
-    clips = prediction['tracks'][0]['clips']
-    assert [clip['start'] for clip in clips] == [0, 8, 16]
-    assert clips[-1]['seconds'] == [1.6, 2.4]
+    assert prediction.video.rate == 10
+    clips = prediction.tracks[0].clips
+    assert [clip.start for clip in clips] == [0, 8, 16]
+    assert clips[-1].seconds == [1.6, 2.4]
 
 
 def test_no_clip_reaches_over_a_gap_in_time(inferencer, portraits, tmp_path):
     times = [40 * i + 4000 * (i >= 20) for i in range(48)]
     path = lossless(tmp_path / 'a.mkv', portraits, times=times)
     prediction = inferencer.analyse(path).prediction
-    assert [track['start'] for track in prediction['tracks']] == [0, 20]
-    spans = [c['seconds'] for t in prediction['tracks'] for c in t['clips']]
+    assert [track.start for track in prediction.tracks] == [0, 20]
+    spans = [c.seconds for t in prediction.tracks for c in t.clips]
     assert spans == [[0.0, 0.64], [4.8, 5.44]]
-    assert prediction['notes'][0].startswith('no frames for up to 4.')
+    assert prediction.notes[0].startswith('no frames for up to 4.')
 
 
 def test_the_overlay_and_the_moment_show_the_clip_of_each_frame(
@@ -156,11 +154,11 @@ def test_the_overlay_and_the_moment_show_the_clip_of_each_frame(
     doubled = [frame for frame in portraits for _ in range(2)]
     path = lossless(tmp_path / 'b.mkv', doubled, fps=50)
     analysis = inferencer.analyse(path)
-    (track,) = analysis.prediction['tracks']
-    for clip in track['clips']:
-        for index in (clip['start'], clip['stop'] - 1):
+    (track,) = analysis.prediction.tracks
+    for clip in track.clips:
+        for index in (clip.start, clip.stop - 1):
             moment = analysis.moment(index / 50)
-            assert (moment.index, moment.score) == (index, clip['score'])
+            assert (moment.index, moment.score) == (index, clip.score)
 
 
 def test_a_checkpoint_without_its_rate_says_so(tmp_path, portraits):
@@ -173,7 +171,7 @@ def test_a_checkpoint_without_its_rate_says_so(tmp_path, portraits):
     )
     video = lossless(tmp_path / 'a.mkv', portraits[:24], fps=10)
     prediction = analyse(detector, video).prediction
-    assert prediction['tracks'][0]['clips'][0]['stop'] == 16
+    assert prediction.tracks[0].clips[0].stop == 16
 
 
 @pytest.mark.parametrize('rates', [{'low': 1}, [1, 2, 3], 'fast', -1])
@@ -195,14 +193,14 @@ def test_a_track_is_the_mean_of_its_clips_and_a_video_its_highest_track(
         )
     path = write_video(tmp_path / 'two.mp4', frames)
     prediction = inferencer.analyse(path).prediction
-    assert len(prediction['tracks']) == 2
+    assert len(prediction.tracks) == 2
     means = [
-        sum(clip['score'] for clip in track['clips']) / len(track['clips'])
-        for track in prediction['tracks']
+        sum(clip.score for clip in track.clips) / len(track.clips)
+        for track in prediction.tracks
     ]
-    scores = [track['score'] for track in prediction['tracks']]
+    scores = [track.score for track in prediction.tracks]
     assert scores == pytest.approx(means)
-    assert prediction['score'] == max(scores)
+    assert prediction.score == max(scores)
     assert len(set(scores)) == 2
 
 
@@ -232,7 +230,7 @@ def test_scores_are_those_of_tools_test_on_prepared_data(
         clip['score'] for clip in scores['clips'] if clip['label'] == 0
     ]
     prediction = analyse(load_detector(checkpoint), talking).prediction
-    found = [clip['score'] for clip in prediction['tracks'][0]['clips']]
+    found = [clip.score for clip in prediction.tracks[0].clips]
     assert len(expected) == 4
     assert found == pytest.approx(expected, abs=1e-6)
     assert np.ptp(expected) > 1e-4
@@ -240,20 +238,20 @@ def test_scores_are_those_of_tools_test_on_prepared_data(
 
 def test_the_number_of_clips_at_once_changes_no_score(inferencer, talking):
     one, many = (
-        inferencer.analyse(talking, batch_size=size).prediction['tracks']
+        inferencer.analyse(talking, batch_size=size).prediction.tracks
         for size in (1, 16)
     )
-    for a, b in zip(one[0]['clips'], many[0]['clips'], strict=True):
-        assert a['score'] == pytest.approx(b['score'], abs=1e-6)
+    for a, b in zip(one[0].clips, many[0].clips, strict=True):
+        assert a.score == pytest.approx(b.score, abs=1e-6)
 
 
 def test_the_verdict_is_by_the_threshold(checkpoint, talking):
-    score = ForgeryInferencer(checkpoint).analyse(talking).prediction['score']
+    score = ForgeryInferencer(checkpoint).analyse(talking).prediction.score
     for threshold, verdict in ((score, 'suspicious'), (1, 'not suspicious')):
         found = ForgeryInferencer(checkpoint, threshold=threshold)
         prediction = found.analyse(talking).prediction
-        assert prediction['verdict'] == verdict
-        assert prediction['threshold'] == threshold
+        assert prediction.verdict == verdict
+        assert prediction.threshold == threshold
 
 
 def test_no_verdict_is_ever_real_or_genuine():
@@ -262,9 +260,9 @@ def test_no_verdict_is_ever_real_or_genuine():
 
 def test_a_video_without_a_face_says_no_face(inferencer, empty_room):
     prediction = inferencer.analyse(empty_room).prediction
-    assert prediction['status'] == prediction['verdict'] == 'no face'
-    assert prediction['score'] is None
-    assert prediction['video']['num_frames'] == 40
+    assert prediction.status == prediction.verdict == 'no face'
+    assert prediction.score is None
+    assert prediction.video.num_frames == 40
 
 
 def test_bad_inputs_are_results_with_a_reason(
@@ -280,15 +278,15 @@ def test_bad_inputs_are_results_with_a_reason(
         (short.name, 'too short'),
     ):
         prediction = inferencer.analyse(tmp_path / name).prediction
-        assert prediction['status'] == status, name
-        assert prediction['verdict'] == 'no verdict'
-        assert prediction['detail']
+        assert prediction.status == status, name
+        assert prediction.verdict == 'no verdict'
+        assert prediction.detail
 
 
 def test_a_tiny_video_has_no_face(inferencer, write_video, tmp_path):
     frames = [np.full((8, 8, 3), 90, np.uint8)] * 40
     path = write_video(tmp_path / 'tiny.mp4', frames)
-    assert inferencer.analyse(path).prediction['status'] == 'no face'
+    assert inferencer.analyse(path).prediction.status == 'no face'
 
 
 def test_a_huge_frame_is_not_doubled_and_a_note_says_so(
@@ -297,8 +295,8 @@ def test_a_huge_frame_is_not_doubled_and_a_note_says_so(
     frame = draw_faces((300, 200, 400), width=3860, height=2180)
     frames = np.broadcast_to(frame, (16, *frame.shape))
     prediction = inferencer.analyse(frames).prediction
-    assert prediction['status'] == 'ok'
-    assert prediction['notes'] == [
+    assert prediction.status == 'ok'
+    assert prediction.notes == [
         'its frame rate is not known; every 2nd frame taken',
         '3860x2180: faces below 80 pixels are not looked for',
     ]
@@ -309,7 +307,7 @@ def test_a_frame_is_doubled_as_often_as_memory_allows(draw_faces, checkpoint):
     detector.crop_options = replace(detector.crop_options, upsample=4)
     frame = draw_faces((300, 200, 400), width=1920, height=1088)
     frames = np.broadcast_to(frame, (16, *frame.shape))
-    notes = analyse(detector, frames).prediction['notes']
+    notes = analyse(detector, frames).prediction.notes
     assert '1920x1088: faces below 40 pixels are not looked for' in notes
 
 
@@ -335,10 +333,10 @@ def test_a_cut_file_is_used_up_to_where_it_breaks(
     data = front.read_bytes()
     cut.write_bytes(data[: len(data) * 3 // 4])
     prediction = inferencer.analyse(cut).prediction
-    assert prediction['status'] == 'ok'
-    (note,) = prediction['notes']
+    assert prediction.status == 'ok'
+    (note,) = prediction.notes
     assert note.startswith('broken tail at frame')
-    assert prediction['tracks'][-1]['stop'] <= int(note.split()[-1]) < 120
+    assert prediction.tracks[-1].stop <= int(note.split()[-1]) < 120
 
 
 def test_frames_in_an_array_give_the_scores_of_the_file(inferencer, talking):
@@ -346,15 +344,15 @@ def test_frames_in_an_array_give_the_scores_of_the_file(inferencer, talking):
         frames = np.stack(list(reader.frames()))
     in_memory = inferencer.analyse(frames).prediction
     on_disk = inferencer.analyse(talking).prediction
-    assert in_memory['score'] == on_disk['score']
-    assert in_memory['tracks'][0]['seconds'] is None
-    assert in_memory['input'] == 'array'
+    assert in_memory.score == on_disk.score
+    assert in_memory.tracks[0].seconds is None
+    assert in_memory.input == 'array'
 
 
 def test_an_array_of_another_kind_is_a_result_with_a_reason(inferencer):
     prediction = inferencer.analyse(np.zeros((3, 40, 40))).prediction
-    assert prediction['status'] == 'unreadable'
-    assert '(T, H, W, 3)' in prediction['detail']
+    assert prediction.status == 'unreadable'
+    assert '(T, H, W, 3)' in prediction.detail
 
 
 def test_reports_of_all_inputs_are_written_and_the_bad_do_not_stop_the_rest(
@@ -433,7 +431,7 @@ def test_clips_from_when_a_face_was_gone_are_in_no_score(
     face, wall = draw_faces((30, 20, 120)), draw_faces()
     path = write_video(tmp_path / 'leaves.mp4', [face] * 60 + [wall] * 200)
     prediction = inferencer.analyse(path).prediction
-    stops = [c['stop'] for t in prediction['tracks'] for c in t['clips']]
+    stops = [c.stop for t in prediction.tracks for c in t.clips]
     assert max(stops) <= 60
 
 

@@ -308,7 +308,8 @@ def test_an_entry_whose_frames_are_not_all_there_is_named_by_its_number(
     number = content['data_list'][1]['num_frames']
     assert number != 1
     with pytest.raises(
-        GMLError, match=f"entry 1: 'frames' are not the {number} of the track"
+        GMLError,
+        match=rf"list\[1\]: 'frames' are not the {number} of the track",
     ):
         FaceClipDataset(ann_file='bad.json', data_root=str(crops))
 

@@ -21,8 +21,10 @@ import time
 from pathlib import Path
 
 import torch
+from mmaction.datasets import transforms  # noqa: F401, before any fork
 from tiny import REPO, TINY, write_prepared
 
+from gml_mmaction.cli import train  # noqa: F401, likewise
 from gml_mmaction.host.safe_checkpoints import safe_loading
 
 ITERATIONS = 40
@@ -102,7 +104,8 @@ def train_in_fork(arguments, log, before=lambda: None):
         try:
             before()
             runpy.run_path(sys.argv[0], run_name='__main__')
-            code = 0
+        except SystemExit as end:
+            code = end.code
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -29,7 +29,9 @@ from gml_mmaction.engine.cross_data import (
     leaked_videos,
     score_target,
 )
+from gml_mmaction.io.records import UNSET
 from gml_mmaction.io.text import markdown_table
+from gml_mmaction.prepared.manifest import Manifest, PreparedVideo
 
 
 def videos(split, real, fakes, tracks=1):
@@ -321,20 +323,25 @@ def test_a_name_that_cannot_name_a_file_is_refused(name, tmp_path):
         find_target(f'{name}={tmp_path}', tmp_path)
 
 
-def test_a_leak_is_a_person_of_any_training_video():
-    def manifest(split, *people, **more):
-        return dict(
-            videos=[dict(split=split, people=p, **more) for p in people]
-        )
+def manifest(split, *people, **more):
+    facts = dict(video_id='a', path='a.mp4', method='real', label=0)
+    return Manifest(
+        videos=[
+            PreparedVideo(**facts, split=split, people=p, **more)
+            for p in people
+        ]
+    )
 
+
+def test_a_leak_is_a_person_of_any_training_video():
     train = manifest('train', ['x/1', 'x/2'], ['x/3'])
-    train['videos'].append(dict(split='val', people=['x/4']))
+    train.videos.extend(manifest('val', ['x/4']).videos)
     test = manifest('test', ['x/2'], ['x/3', 'x/9'], ['x/4'], [])
     assert leaked_videos(test, train) == 2
     assert (
         leaked_videos(manifest('test', ['x/1'], reason='no face'), train) == 0
     )
-    nobody = dict(videos=[dict(split='test')])
+    nobody = manifest('test', UNSET)
     assert leaked_videos(nobody, train) is None
 
 
@@ -381,9 +388,11 @@ def test_videos_without_crops_are_counted_below_the_table(
 
 
 def test_where_nobody_is_named_no_leak_is_claimed_absent():
-    entry = {'split': 'test', 'video_id': 'a'}
-    unnamed = {'videos': [entry, {**entry, 'split': 'train'}]}
-    named = {'videos': [{**v, 'people': ['a/1']} for v in unnamed['videos']]}
+    def both_splits(people):
+        parts = manifest('test', people), manifest('train', people)
+        return Manifest(videos=[part.videos[0] for part in parts])
+
+    unnamed, named = both_splits(UNSET), both_splits(['a/1'])
     assert leaked_videos(named, named) == 1
     assert leaked_videos(unnamed, named) is None
     assert leaked_videos(named, unnamed) is None

@@ -8,6 +8,7 @@ from tiny import REPO, TINY, write_prepared
 from gml_mmaction.apis import load_detector
 from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.host.safe_checkpoints import safe_loading
+from gml_mmaction.video import Rates
 
 
 @pytest.fixture(scope='module')
@@ -63,7 +64,7 @@ def test_a_run_and_its_words_know_the_rate_of_the_crops(run):
     best = next(run.glob('best_*.pth'))
     rates = {'low': 12.5, 'median': 12.5, 'high': 15.0}
     assert records(best)['training']['rates'] == rates
-    assert load_detector(best).rates == (12.5, 12.5, 15.0)
+    assert load_detector(best).rates == Rates(12.5, 12.5, 15.0)
     log = next(run.glob('*/*.log')).read_text()
     assert 'Training crops: 12.5 (12.5 to 15) frames a second' in log
 

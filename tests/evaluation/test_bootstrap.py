@@ -407,10 +407,10 @@ def break_file(path, samples, kind):
         (dict(score='high'), 'no file of scores'),
         ('empty', 'no score of a video'),
         ('both', 'both real and fake'),
-        (dict(score=float('nan')), '1 of 30 videos have no finite score'),
-        (dict(score=None), '1 of 30 videos have no finite score'),
-        (dict(score=1.5), 'outside of [0, 1]'),
-        (dict(label=2), 'labels must be 0'),
+        (dict(score=float('nan')), 'not JSON'),
+        (dict(score=None), "videos[0]: 'score' is null, expected a number"),
+        (dict(score=1.5), "'score' is out of bounds, expected a number <= 1"),
+        (dict(label=2), "'label' is 2, expected 0 (real) or 1 (fake)"),
     ],
 )
 def test_a_useless_file_is_named_in_one_line(tmp_path, samples, kind, words):

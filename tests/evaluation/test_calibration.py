@@ -15,6 +15,8 @@ from gml_mmaction.evaluation.calibration import (
     read_calibration,
     write_calibration,
 )
+from gml_mmaction.evaluation.scores import ScoresFile, VideoScore
+from gml_mmaction.io.records import decode
 
 
 def scores_of(count, seed=0):
@@ -23,11 +25,21 @@ def scores_of(count, seed=0):
     logits = rng.normal(0, 3, count)
     labels = rng.random(count) < 1 / (1 + np.exp(-(0.5 * logits + 1)))
     values = 1 / (1 + np.exp(-logits))
+    return scores_file(labels, values)
+
+
+def scores_file(labels, values):
     rows = [
-        dict(video_id=str(i), label=int(k), score=float(s))
-        for i, (k, s) in enumerate(zip(labels, values))
+        VideoScore(
+            video_id=str(i),
+            method='x',
+            label=int(label),
+            score=float(value),
+            tracks=[],
+        )
+        for i, (label, value) in enumerate(zip(labels, values))
     ]
-    return dict(source='made up', manifest='ab', videos=rows)
+    return ScoresFile(source='made up', manifest='ab', videos=rows, clips=[])
 
 
 def test_the_sigmoid_finds_the_slope_and_shift_that_the_scores_have():
@@ -39,9 +51,9 @@ def test_the_sigmoid_finds_the_slope_and_shift_that_the_scores_have():
 @pytest.mark.parametrize('method', METHODS)
 def test_new_videos_of_the_same_kind_are_fakes_as_often_as_is_said(method):
     calibration = calibrate(scores_of(5000), 'x', method)
-    rows = scores_of(20000, seed=1)['videos']
-    labels = np.array([row['label'] for row in rows])
-    said = calibration([row['score'] for row in rows])
+    rows = scores_of(20000, seed=1).videos
+    labels = np.array([row.label for row in rows])
+    said = calibration([row.score for row in rows])
     share, mean = calibration_curve(labels, said, n_bins=5)
     assert np.abs(share - mean).max() < 0.06
     assert expected_error(labels, said) < 0.03
@@ -65,12 +77,8 @@ def test_the_expected_error_of_three_videos_by_hand():
 def test_the_error_after_is_of_videos_that_were_not_fitted_on():
     """Steps fit any labels; on labels by chance they must not look good."""
     rng = np.random.default_rng(0)
-    rows = [
-        dict(label=int(k), score=float(s))
-        for k, s in zip(rng.integers(0, 2, 200), rng.random(200))
-    ]
-    brier = calibrate(dict(videos=rows), 'x', 'isotonic').brier
-    assert brier['after'] > 0.24
+    scores = scores_file(rng.integers(0, 2, 200), rng.random(200))
+    assert calibrate(scores, 'x', 'isotonic').brier.after > 0.24
 
 
 def test_a_side_file_gives_the_same_probabilities_again(tmp_path):
@@ -110,10 +118,11 @@ def test_a_side_file_that_does_not_fit_is_refused(tmp_path, change, why):
 def test_too_few_videos_and_turned_round_scores_are_refused():
     with pytest.raises(CalibrationError, match='at least 10 of each'):
         calibrate(scores_of(15), 'x')
-    turned = scores_of(500)
-    for row in turned['videos']:
-        row['score'] = 1 - row['score']
+    found = scores_of(500).videos
+    turned = scores_file(
+        [row.label for row in found], [1 - row.score for row in found]
+    )
     with pytest.raises(CalibrationError, match='do not score higher'):
         calibrate(turned, 'x')
-    with pytest.raises(CalibrationError, match='scores file'):
-        calibrate(dict(clips=[]), 'x')
+    with pytest.raises(ValueError, match="'videos' is missing"):
+        decode('{"clips": []}', ScoresFile)

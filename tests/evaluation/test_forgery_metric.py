@@ -19,6 +19,7 @@ from gml_mmaction.evaluation import (
     forgery_scores,
     merge_clips,
 )
+from gml_mmaction.evaluation.scores import ClipScore, TrackScore, VideoScore
 
 
 def sample(video, clip, label, score, method=None, **more):
@@ -158,21 +159,22 @@ def test_samples_without_a_track_are_of_track_0():
 
 
 def test_merging_leaves_the_clips_as_they_are():
-    clip = dict(video_id='a', track=2, method='real', label=0, score=0.25)
-    before = dict(clip)
-    assert merge_clips([clip, dict(clip, track=1, score=0.5)], 'mean') == [
-        dict(
+    facts = dict(video_id='a', clip_index=0, method='real', label=0)
+    clip = ClipScore(**facts, track=2, score=0.25)
+    other = ClipScore(**facts, track=1, score=0.5)
+    assert merge_clips([clip, other], 'mean') == [
+        VideoScore(
             video_id='a',
             method='real',
             label=0,
             score=0.5,
             tracks=[
-                dict(track=1, score=0.5, clips=1),
-                dict(track=2, score=0.25, clips=1),
+                TrackScore(track=1, score=0.5, clips=1),
+                TrackScore(track=2, score=0.25, clips=1),
             ],
         )
     ]
-    assert clip == before
+    assert clip == ClipScore(**facts, track=2, score=0.25)
 
 
 def test_thresholds_count_on_their_own_level():
@@ -182,18 +184,19 @@ def test_thresholds_count_on_their_own_level():
     assert result['clip/acc_val'] == accuracy_score(labels, scores >= 0.4)
     videos = merge_clips(
         [
-            dict(
+            ClipScore(
                 video_id=c['video_id'],
                 track=0,
+                clip_index=k,
                 method='',
                 label=c['gt_label'].item(),
                 score=c['pred_score'][1].item(),
             )
-            for c in clips
+            for k, c in enumerate(clips)
         ],
         'mean',
     )
-    hits = [(v['score'] >= 0.55) == v['label'] for v in videos]
+    hits = [(v.score >= 0.55) == v.label for v in videos]
     assert result['video/acc_val'] == pytest.approx(np.mean(hits))
     assert 'video/bacc_val/FaceSwap' in result
     alone = evaluate(clips, thresholds=dict(clip=0.4))

@@ -9,6 +9,7 @@ import videos
 
 from gml_mmaction.faces import CropOptions
 from gml_mmaction.prepared.extract import extract_video
+from gml_mmaction.prepared.manifest import TrackRecord
 from gml_mmaction.sources import Video
 from gml_mmaction.video import VideoError
 from gml_mmaction.video.distortions import (
@@ -20,6 +21,12 @@ from gml_mmaction.video.distortions import (
 
 def make_video(path, **fields):
     return Video('set/a', Path(path), 1, 'Deepfakes', 'test', **fields)
+
+
+def known(start, stop, square, **facts):
+    return TrackRecord(
+        start=start, stop=stop, num_frames=0, square=square, **facts
+    )
 
 
 @pytest.fixture
@@ -53,7 +60,7 @@ def extract_one(extract):
 
     def run(*args, **options):
         record, crops = extract(*args, **options)
-        (track,) = record['tracks']
+        (track,) = record.tracks
         return record, track, crops[0] if crops else None
 
     return run
@@ -115,9 +122,9 @@ def test_crops_equal_those_cut_by_hand_from_opencvs_frames(
     _, track, crops = extract_one(path)
     frames = decode(path)
     square = square_by_hand(frames[0])
-    assert track['square'] == square
-    assert (track['start'], track['stop']) == (0, 21)
-    assert len(crops) == track['num_frames'] == 11
+    assert track.square == square
+    assert (track.start, track.stop) == (0, 21)
+    assert len(crops) == track.num_frames == 11
     for image, frame in zip(crops, frames[::2], strict=True):
         assert image.shape == (224, 224, 3)
         assert difference(image, crop_by_hand(frame, square)) < 2
@@ -129,19 +136,19 @@ def test_crops_of_real_people_equal_those_cut_by_hand(
     for path in real_people[:3]:
         record, track, crops = extract_one(path)
         frames = decode(path)
-        assert record['total_frames'] == len(frames)
-        assert record['notes'] == []
-        assert track['square'] == square_by_hand(frames[0])
-        assert track['seen'] > 0.9
+        assert record.total_frames == len(frames)
+        assert record.notes == []
+        assert track.square == square_by_hand(frames[0])
+        assert track.seen > 0.9
         for image, frame in zip(crops, frames[::2], strict=True):
-            assert difference(image, crop_by_hand(frame, track['square'])) < 2
+            assert difference(image, crop_by_hand(frame, track.square)) < 2
 
 
 def test_png_is_exact(talking_head, extract_one, tmp_path):
     path = talking_head(tmp_path / 'a.mp4', 21)
     _, track, crops = extract_one(path, image='png')
     for image, frame in zip(crops, decode(path)[::2], strict=True):
-        expected = crop_by_hand(frame, track['square'])
+        expected = crop_by_hand(frame, track.square)
         np.testing.assert_array_equal(image, expected)
 
 
@@ -152,7 +159,7 @@ def test_a_higher_quality_is_nearer_to_the_video(
     errors = []
     for quality in (100, 95, 60, 10):
         _, track, crops = extract_one(path, quality=quality)
-        expected = crop_by_hand(decode(path)[0], track['square'])
+        expected = crop_by_hand(decode(path)[0], track.square)
         errors.append(difference(crops[0], expected))
     assert errors == sorted(errors)
     assert len(set(errors)) == 4
@@ -179,7 +186,7 @@ def test_crop_k_is_source_frame_k_times_the_stride(
     path = write_video(tmp_path / 'a.mp4', map(frame, range(25)))
     record, _, crops = extract_one(path, stride=stride)
     shades = [image[40:180, 15:25].mean() for image in crops]
-    assert record['stride'] == stride
+    assert record.stride == stride
     np.testing.assert_allclose(shades, range(0, 250, 10 * stride), atol=4)
 
 
@@ -194,13 +201,13 @@ def test_a_late_face_is_cut_from_where_it_was_found(
 
     path = write_video(tmp_path / 'a.mp4', map(frame, range(90)))
     _, track, crops = extract_one(path)
-    start = track['start']
+    start = track.start
     frames = decode(path)
     assert 20 < start <= 60
-    assert (start % 10, track['stop']) == (0, 90)
-    assert track['square'] == square_by_hand(frames[start])
+    assert (start % 10, track.stop) == (0, 90)
+    assert track.square == square_by_hand(frames[start])
     for image, frame in zip(crops, frames[start::2], strict=True):
-        assert difference(image, crop_by_hand(frame, track['square'])) < 2
+        assert difference(image, crop_by_hand(frame, track.square)) < 2
 
 
 def test_no_face_anywhere_is_a_reason(
@@ -217,10 +224,10 @@ def test_a_face_at_the_border_is_padded_and_it_says_so(
 ):
     path = write_video(tmp_path / 'a.mp4', [draw_faces((-34, -30, 120))] * 16)
     _, track, crops = extract_one(path)
-    x0, y0, side = track['square']
+    x0, y0, side = track.square
     assert x0 < 0
     assert y0 < 0
-    assert track['padding'] == [-x0, -y0, 0, 0]
+    assert track.padding == [-x0, -y0, 0, 0]
     black = int(-x0 * 224 / side) - 2
     assert crops[0][:, :black].mean() < 3
     assert crops[0][30:, black + 6 :].mean() > 30
@@ -232,7 +239,7 @@ def test_a_video_needs_frames_for_one_clip(
 ):
     path = talking_head(tmp_path / 'a.mp4', num_frames)
     if fits:
-        assert extract_one(path)[1]['num_frames'] == 8
+        assert extract_one(path)[1].num_frames == 8
     else:
         with pytest.raises(VideoError, match='short: 7 to save of 14 frames'):
             extract_one(path)
@@ -246,15 +253,15 @@ def test_a_late_face_with_too_few_frames_is_too_short(
     with pytest.raises(VideoError, match='longest track has 5 frames to save'):
         extract(path)
     record, _ = extract(path, min_frames=5)
-    assert record['tracks'][0]['start'] == 20
+    assert record.tracks[0].start == 20
 
 
 def test_max_frames_uses_the_first_ones(talking_head, extract_one, tmp_path):
     path = talking_head(tmp_path / 'a.mp4', 40)
     _, _, everything = extract_one(path)
     record, track, crops = extract_one(path, max_frames=19)
-    assert record['total_frames'] == 40
-    assert track['stop'] == 19
+    assert record.total_frames == 40
+    assert track.stop == 19
     np.testing.assert_array_equal(crops, everything[:10])
 
 
@@ -264,13 +271,13 @@ def test_the_record_tells_what_the_file_holds(
     frame = draw_faces((60, 20, 120), width=260, height=180)
     path = write_video(tmp_path / 'a.mp4', [frame] * 18, fps=30)
     record, track, _ = extract_one(path)
-    assert record['fps'] == 30
-    assert (record['width'], record['height']) == (260, 180)
-    assert record['total_frames'] == 18
-    assert record['notes'] == []
-    assert track['n_faces'] == 1
-    assert track['face_score'] > 0
-    assert track['seen'] == 1
+    assert record.fps == 30
+    assert (record.width, record.height) == (260, 180)
+    assert record.total_frames == 18
+    assert record.notes == []
+    assert track.n_faces == 1
+    assert track.face_score > 0
+    assert track.seen == 1
 
 
 def test_all_faces_are_tracks_of_their_own(
@@ -279,13 +286,13 @@ def test_all_faces_are_tracks_of_their_own(
     frame = draw_faces((5, 30, 90), (120, 20, 180), width=340, height=220)
     path = write_video(tmp_path / 'a.mp4', [frame] * 16)
     record, (large, small) = extract(path, tracks='all')
-    assert [t['n_faces'] for t in record['tracks']] == [2, 2]
-    first, second = (t['square'] for t in record['tracks'])
+    assert [t.n_faces for t in record.tracks] == [2, 2]
+    first, second = (t.square for t in record.tracks)
     assert first[2] > second[2]
     assert difference(large[7], crop_by_hand(frame, first)) < 4
     assert difference(small[7], crop_by_hand(frame, second)) < 4
     record, crops = extract(path)
-    assert [t['square'] for t in record['tracks']] == [first]
+    assert [t.square for t in record.tracks] == [first]
     assert len(crops) == 1
 
 
@@ -298,9 +305,9 @@ def test_crops_behind_the_end_of_a_track_are_not_kept(
     path = write_video(tmp_path / 'a.mp4', map(frame, range(90)))
     options = dict(check_stride=10, search_stride=4, lost=20)
     record, (crops,) = extract(path, **options)
-    (track,) = record['tracks']
-    assert 20 < track['stop'] < 34
-    assert len(crops) == track['num_frames'] == -(-track['stop'] // 2)
+    (track,) = record.tracks
+    assert 20 < track.stop < 34
+    assert len(crops) == track.num_frames == -(-track.stop // 2)
 
 
 @pytest.fixture
@@ -326,27 +333,27 @@ def test_the_square_of_the_real_video_is_cut_from_the_fake(
     with pytest.raises(VideoError, match='no face'):
         extract(make_video(video.path))
     record, track, crops = extract_one(video)
-    assert record['notes'] == []
-    assert track['square'] == square_by_hand(decode(video.boxes_from)[0])
+    assert record.notes == []
+    assert track.square == square_by_hand(decode(video.boxes_from)[0])
     frame = decode(video.path)[18]
-    assert difference(crops[9], crop_by_hand(frame, track['square'])) < 6
+    assert difference(crops[9], crop_by_hand(frame, track.square)) < 6
 
 
 def test_a_fake_of_another_size_gets_the_square_scaled(pair, extract_one):
     video = pair(width=400, height=320)
     record, track, _ = extract_one(video)
     x0, y0, side = square_by_hand(decode(video.boxes_from)[0])
-    assert track['square'] == [2 * x0, 2 * y0, 2 * side]
-    assert record['width'] == 400
-    assert record['notes'] == ['boxes of 200x160 scaled to 400x320']
+    assert track.square == [2 * x0, 2 * y0, 2 * side]
+    assert record.width == 400
+    assert record.notes == ['boxes of 200x160 scaled to 400x320']
 
 
 @pytest.mark.parametrize('num_fake', [16, 25])
 def test_the_shorter_of_the_two_ends_the_track(pair, extract_one, num_fake):
     record, track, _ = extract_one(pair(num_fake=num_fake))
-    assert track['stop'] == min(num_fake, 20)
-    assert record['total_frames'] == num_fake
-    assert record['notes'] == [f'{num_fake} frames, 20 with boxes']
+    assert track.stop == min(num_fake, 20)
+    assert record.total_frames == num_fake
+    assert record.notes == [f'{num_fake} frames, 20 with boxes']
 
 
 def test_a_missing_file_with_boxes_is_named(pair, extract):
@@ -378,9 +385,9 @@ def test_the_face_under_the_mask_is_followed_though_it_is_smaller(
 ):
     """DeepFakeDetection swaps one of the faces in a video only."""
     video = masked(slice(50, 90), slice(30, 70), scale)
-    assert extract_one(video)[1]['face_box'][0] < 100
+    assert extract_one(video)[1].face_box[0] < 100
     video = masked(slice(50, 190), slice(60, 300), scale)
-    assert extract_one(video)[1]['face_box'][0] > 120
+    assert extract_one(video)[1].face_box[0] > 120
 
 
 def test_a_mask_on_no_face_that_was_found_is_no_face(masked, extract):
@@ -395,8 +402,8 @@ def test_a_broken_mask_leaves_the_largest_face_and_a_note(
     video = masked(slice(50, 90), slice(30, 70))
     videos.truncate(video.mask, keep)
     record, track, _ = extract_one(video)
-    assert track['face_box'][0] > 120
-    assert record['notes'] == ['mask unreadable: largest face followed']
+    assert track.face_box[0] > 120
+    assert record.notes == ['mask unreadable: largest face followed']
 
 
 def test_a_mask_that_breaks_later_leaves_the_largest_face_and_a_note(
@@ -409,25 +416,25 @@ def test_a_mask_that_breaks_later_leaves_the_largest_face_and_a_note(
         (folder / f'{k:02}.png').write_bytes(b'no image')
     cv2.imwrite(str(folder / '00.png'), np.zeros((220, 340, 3), np.uint8))
     video = make_video(video.path, mask=folder)
-    assert extract_one(video)[0]['notes'] == []
+    assert extract_one(video)[0].notes == []
     frames = decode(video.path)
     frames[0][:] = 90  # the face comes later
     late = videos.write(tmp_path / 'late.mp4', [frames[0]] * 10 + frames)
     video = make_video(late, mask=folder)
     record, track, _ = extract_one(video, min_frames=2)
-    assert track['face_box'][0] > 120
-    assert record['notes'] == ['mask unreadable: largest face followed']
+    assert track.face_box[0] > 120
+    assert record.notes == ['mask unreadable: largest face followed']
 
 
 def test_a_black_or_missing_mask_leaves_the_largest_face(masked, extract_one):
     video = masked(slice(0, 0), slice(0, 0))
     record, track, _ = extract_one(video)
-    assert track['face_box'][0] > 120
-    assert record['notes'] == []
+    assert track.face_box[0] > 120
+    assert record.notes == []
     video.mask.unlink()
     record, track, _ = extract_one(video)
-    assert track['face_box'][0] > 120
-    assert record['notes'] == ['no mask: largest face followed']
+    assert track.face_box[0] > 120
+    assert record.notes == ['no mask: largest face followed']
 
 
 def test_known_tracks_are_cut_without_a_search(
@@ -436,15 +443,15 @@ def test_known_tracks_are_cut_without_a_search(
     frames = [draw_faces(shade=8 * k) for k in range(30)]  # no face at all
     path = write_video(tmp_path / 'a.mp4', frames)
     tracks = [
-        {'start': 4, 'stop': 20, 'square': [10, 20, 100]},
-        {'start': 8, 'stop': 99, 'square': [-50, -10, 60], 'seen': 0.5},
+        known(4, 20, [10, 20, 100]),
+        known(8, 99, [-50, -10, 60], seen=0.5),
     ]
     record, (first, second) = extract(path, known=tracks)
-    for given, track in zip(tracks, record['tracks'], strict=True):
-        stop = min(given['stop'], 30)
-        assert track['square'] == given['square']
-        assert (track['start'], track['stop']) == (given['start'], stop)
-        assert track['seen'] == given.get('seen')
+    for given, track in zip(tracks, record.tracks, strict=True):
+        stop = min(given.stop, 30)
+        assert track.square == given.square
+        assert (track.start, track.stop) == (given.start, stop)
+        assert track.seen == (given.seen or None)
     assert [round(image.mean() / 8) for image in first] == [*range(4, 20, 2)]
     frames = decode(path)[8::2]
     for image, frame in zip(second, frames, strict=True):
@@ -456,7 +463,7 @@ def test_the_tracks_of_a_record_give_the_same_crops_again(
 ):
     path = talking_head(tmp_path / 'a.mp4', 21)
     record, crops = extract(path)
-    again = extract(path, known=record['tracks'])
+    again = extract(path, known=record.tracks)
     assert again[0] == record
     np.testing.assert_array_equal(again[1], crops)
 
@@ -465,7 +472,7 @@ def test_a_track_off_the_grid_of_saved_frames_is_refused(
     talking_head, extract, tmp_path
 ):
     path = talking_head(tmp_path / 'a.mp4', 21)
-    tracks = [{'start': 3, 'stop': 20, 'square': [0, 0, 50]}]
+    tracks = [known(3, 20, [0, 0, 50])]
     with pytest.raises(ValueError, match='starts at frame 3, which stride 2'):
         extract(path, known=tracks)
 
@@ -479,7 +486,7 @@ def test_a_video_that_breaks_before_a_known_track_is_too_short(
     for k in range(30):
         cv2.imwrite(str(folder / f'{k:02}.png'), draw_faces())
     (folder / '20.png').write_bytes(b'no image')
-    tracks = [{'start': 20, 'stop': 30, 'square': [0, 0, 50]}]
+    tracks = [known(20, 30, [0, 0, 50])]
     with pytest.raises(VideoError, match='too short: ends before frame 20'):
         extract(make_video(folder), known=tracks, store=store, min_frames=1)
 
@@ -503,12 +510,12 @@ def test_frames_are_distorted_before_they_are_cropped(
     )
     video = make_video(large_head, distortions=distortions)
     _, track, crops = extract_one(video, image='png')
-    assert track['square'] == square_by_hand(decode(large_head)[0])
+    assert track.square == square_by_hand(decode(large_head)[0])
     for k, frame in enumerate(decode(large_head)[::2]):
         frame = distort_frame(
             frame, distortions, seed=seed_of('set/a'), index=2 * k
         )
-        expected = crop_by_hand(frame, track['square'])
+        expected = crop_by_hand(frame, track.square)
         np.testing.assert_array_equal(crops[k], expected)
 
 
@@ -520,12 +527,12 @@ def test_all_frames_go_through_the_codec_before_they_are_cropped(
     video = make_video(large_head, distortions=distortions)
     _, track, crops = extract_one(video, image='png')
     frames = decode(large_head)
-    assert track['square'] == square_by_hand(frames[0])  # found before
+    assert track.square == square_by_hand(frames[0])  # found before
     coded = list(
         distort_frames(frames, distortions, seed=seed_of('set/a'), fps=25)
     )
     for image, frame in zip(crops, coded[::2], strict=True):
-        expected = crop_by_hand(frame, track['square'])
+        expected = crop_by_hand(frame, track.square)
         np.testing.assert_array_equal(image, expected)
     known = extract_one(video, image='png', known=[track])
     np.testing.assert_array_equal(known[2], crops)
@@ -538,7 +545,7 @@ def test_max_frames_give_the_first_frames_of_the_whole_file_coded(
     video = make_video(large_head, distortions=(('VC', 5),))
     _, _, whole = extract_one(video, image='png')
     _, track, crops = extract_one(video, image='png', max_frames=16)
-    assert track['stop'] == 16
+    assert track.stop == 16
     np.testing.assert_array_equal(crops, whole[:8])
 
 
@@ -569,9 +576,9 @@ def test_images_that_are_faces_already_are_resized_as_a_whole(
                 archive.write(image, f'12/{image.name}')
         video = make_video(path, member='12', cropped=True)
     _, track, crops = extract_one(video, size=64, image='png')
-    assert track['square'] is None
-    assert track['face_box'] is None
-    assert (track['start'], track['stop']) == (0, 20)
+    assert track.square is None
+    assert track.face_box is None
+    assert (track.start, track.stop) == (0, 20)
     for image, crop in zip(images[::2], crops, strict=True):
         expected = cv2.resize(image, (64, 64))
         np.testing.assert_array_equal(crop, expected)
@@ -589,13 +596,13 @@ def test_what_there_is_of_a_broken_video_is_cut(
     whole = videos.decode(path)
     videos.truncate(path)
     record, track, crops = extract_one(path)
-    (note,) = record['notes']
+    (note,) = record.notes
     broken_at = int(note.removeprefix('broken tail at frame '))
     assert 20 < broken_at < 70
-    assert track['stop'] - broken_at in (0, 1)
+    assert track.stop - broken_at in (0, 1)
     assert len(crops) == -(-broken_at // 2)
     for image, frame in zip(crops, whole[:broken_at:2], strict=True):
-        assert difference(image, crop_by_hand(frame, track['square'])) < 4
+        assert difference(image, crop_by_hand(frame, track.square)) < 4
 
 
 def test_a_break_behind_the_frames_in_use_is_not_told(
@@ -607,7 +614,7 @@ def test_a_break_behind_the_frames_in_use_is_not_told(
         container_options={'movflags': 'faststart'},
     )
     videos.truncate(path)
-    assert extract_one(path, max_frames=20)[0]['notes'] == []
+    assert extract_one(path, max_frames=20)[0].notes == []
 
 
 def noisy(frames):
@@ -681,16 +688,16 @@ def test_with_a_rate_crops_are_of_the_frames_nearest_to_its_moments(
 ):
     path, times = uneven
     record, track, crops = extract_one(path, rate=12.5, image='png')
-    moments = np.arange(len(track['frames'])) / 12.5
-    assert track['frames'] == [
+    moments = np.arange(len(track.frames)) / 12.5
+    assert track.frames == [
         int(np.argmin(np.abs(np.array(times) - moment))) for moment in moments
     ]
-    assert (track['start'], track['stop']) == (0, 76)
-    assert track['num_frames'] == len(track['frames']) == len(crops) == 34
-    assert record['rate'] == pytest.approx(12.5, rel=0.01)
+    assert (track.start, track.stop) == (0, 76)
+    assert track.num_frames == len(track.frames) == len(crops) == 34
+    assert record.rate == pytest.approx(12.5, rel=0.01)
     frames = decode(path)
-    for index, saved in zip(track['frames'], crops, strict=True):
-        assert (crop_by_hand(frames[index], track['square']) == saved).all()
+    for index, saved in zip(track.frames, crops, strict=True):
+        assert (crop_by_hand(frames[index], track.square) == saved).all()
 
 
 def test_the_tracks_of_a_rate_give_the_same_crops_again(
@@ -698,12 +705,12 @@ def test_the_tracks_of_a_rate_give_the_same_crops_again(
 ):
     record, crops = extract(uneven[0], rate=12.5, image='png')
     again, same = extract(
-        uneven[0], known=record['tracks'], rate=12.5, image='png'
+        uneven[0], known=record.tracks, rate=12.5, image='png'
     )
-    assert again['tracks'] == record['tracks']
+    assert again.tracks == record.tracks
     assert np.array_equal(crops, same)
     with pytest.raises(VideoError, match='frames that this rate'):
-        extract(uneven[0], known=record['tracks'], rate=10.0)
+        extract(uneven[0], known=record.tracks, rate=10.0)
 
 
 def test_frames_by_time_go_through_the_codec_as_all_frames_do(
@@ -712,12 +719,12 @@ def test_frames_by_time_go_through_the_codec_as_all_frames_do(
     path, _ = uneven
     video = make_video(path, distortions=(('VC', 3),))
     record, (saved,) = extract(video, rate=12.5, image='png')
-    seed, fps = seed_of('set/a'), record['fps']
+    seed, fps = seed_of('set/a'), record.fps
     frames = decode(path)
     coded = list(distort_frames(frames, (('VC', 3),), seed=seed, fps=fps))
-    (track,) = record['tracks']
-    for index, image in zip(track['frames'], saved, strict=True):
-        assert (crop_by_hand(coded[index], track['square']) == image).all()
+    (track,) = record.tracks
+    for index, image in zip(track.frames, saved, strict=True):
+        assert (crop_by_hand(coded[index], track.square) == image).all()
 
 
 @pytest.mark.parametrize('fps', [10, 25])
@@ -728,8 +735,8 @@ def test_the_record_tells_the_rate_of_the_crops(
         tmp_path / 'a.mp4', [draw_faces((30, 20, 120))] * 24, fps=fps
     )
     record, track, _ = extract_one(path)
-    assert record['rate'] == fps / 2
-    assert 'frames' not in track
+    assert record.rate == fps / 2
+    assert not track.frames
 
 
 def test_with_a_rate_a_video_that_has_fewer_frames_is_saved_whole(
@@ -739,5 +746,5 @@ def test_with_a_rate_a_video_that_has_fewer_frames_is_saved_whole(
         tmp_path / 'a.mp4', [draw_faces((30, 20, 120))] * 24, fps=10
     )
     record, track, _ = extract_one(path, rate=12.5)
-    assert track['frames'] == list(range(24))
-    assert record['notes'][-1].startswith('10 frames a second, fewer than')
+    assert track.frames == list(range(24))
+    assert record.notes[-1].startswith('10 frames a second, fewer than')

@@ -12,10 +12,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from msgspec import structs
 
 from gml_mmaction.engine.settings import METAINFO
 from gml_mmaction.faces import CropOptions
+from gml_mmaction.io.records import as_json, to_record
 from gml_mmaction.prepared import records
+from gml_mmaction.prepared.manifest import Report, TrackRecord
 from gml_mmaction.prepared.prepare import format_report, prepare_videos
 from gml_mmaction.prepared.records import Job, prepare_video, record_if_done
 from gml_mmaction.sources import SPLITS, Video
@@ -96,13 +99,13 @@ def test_a_video_that_kills_its_process_is_counted_and_tried_again(
     videos, prepare, tmp_path, crops
 ):
     report = prepare(sicken(videos, tmp_path), workers=2)
-    (failure,) = report['failures']
-    assert failure['video_id'] == videos[4].video_id
-    assert failure['reason'] == 'crashed'
-    assert report['total']['prepared'] == 11
+    (failure,) = report.failures
+    assert failure.video_id == videos[4].video_id
+    assert failure.reason == 'crashed'
+    assert report.total.prepared == 11
     report = prepare(videos)
-    assert report['failures'] == []
-    assert report['total']['prepared'] == 12
+    assert report.failures == []
+    assert report.total.prepared == 12
     assert contents(tmp_path / 'out') == contents(crops)
 
 
@@ -120,22 +123,22 @@ def test_a_worker_of_a_cluster_that_dies_is_counted_and_ends_nothing(
     report = prepare(
         sicken(videos, tmp_path), cluster=cluster.scheduler_address
     )
-    (failure,) = report['failures']
-    assert failure['video_id'] == videos[4].video_id
-    assert failure['reason'] == 'crashed'
-    assert report['total']['failed'] == {'crashed': 1}
-    assert report['total']['prepared'] == 11
+    (failure,) = report.failures
+    assert failure.video_id == videos[4].video_id
+    assert failure.reason == 'crashed'
+    assert report.total.failed == {'crashed': 1}
+    assert report.total.prepared == 11
 
 
 def test_an_error_nobody_foresaw_is_counted_and_the_run_goes_on(
     videos, prepare
 ):
     report = prepare(videos, max_frames={'val': 'ten'})
-    assert {f['split'] for f in report['failures']} == {'val'}
-    assert {f['reason'] for f in report['failures']} == {'error'}
-    assert 'TypeError' in report['failures'][0]['detail']
-    assert report['total']['failed'] == {'error': 4}
-    assert report['total']['prepared'] == 8
+    assert {f.split for f in report.failures} == {'val'}
+    assert {f.reason for f in report.failures} == {'error'}
+    assert 'TypeError' in report.failures[0].detail
+    assert report.total.failed == {'error': 4}
+    assert report.total.prepared == 8
 
 
 def test_two_videos_with_one_id_are_refused(videos, prepare):
@@ -207,14 +210,14 @@ def test_an_error_of_reading_is_counted_and_the_run_goes_on(
     make_unreadable, prepare, tmp_path
 ):
     report = prepare(make_unreadable)
-    assert report['total']['failed'] == {'unreadable': 2}
-    assert report['total']['prepared'] == 1
-    for failure in report['failures']:
-        assert failure['detail'].startswith('12.png: ')
+    assert report.total.failed == {'unreadable': 2}
+    assert report.total.prepared == 1
+    for failure in report.failures:
+        assert failure.detail.startswith('12.png: ')
     for video in make_unreadable[:2]:
         path = video.path / '12.png'
         path.unlink() if path.is_symlink() else path.rmdir()
-    assert prepare(make_unreadable)['total']['prepared'] == 3
+    assert prepare(make_unreadable).total.prepared == 3
 
 
 def test_what_could_not_be_read_is_tried_again(videos, prepare, tmp_path):
@@ -241,10 +244,8 @@ def test_a_video_that_vanishes_during_the_run_is_counted(
 
     vanishing = dataclasses.replace(videos[0], path=path)
     report = prepare([vanishing, videos[1]], progress=vanish)
-    assert report['total']['failed'] == {'unreadable': 1}
-    assert (
-        report['failures'][0]['detail'] == 'a.mp4: No such file or directory'
-    )
+    assert report.total.failed == {'unreadable': 1}
+    assert report.failures[0].detail == 'a.mp4: No such file or directory'
     first, second = read(tmp_path / 'out/manifest.json')['videos']
     assert first['bytes'] is None
     assert second['bytes'] > 0
@@ -272,7 +273,7 @@ def test_a_restart_with_other_options_of_the_source_is_refused(
 def test_lists_of_both_stores_tell_where_a_track_starts(
     videos, prepare, tmp_path
 ):
-    given = {'start': 4, 'stop': 20, 'square': [3, 5, 80]}
+    given = TrackRecord(start=4, stop=20, num_frames=8, square=[3, 5, 80])
     for store in ('crops', 'boxes'):
         prepare(
             videos[:1],
@@ -288,7 +289,7 @@ def test_boxes_tell_where_the_saved_crops_were_cut(
     videos, prepare, crops, tmp_path
 ):
     report = prepare(videos, options=CropOptions(store='boxes'))
-    assert report['total']['tracks'] == report['total']['prepared'] == 12
+    assert report.total.tracks == report.total.prepared == 12
     assert not (tmp_path / 'out/frames').exists()
     metainfo = read(tmp_path / 'out/test.json')['metainfo']
     assert (metainfo['store'], metainfo['stride']) == ('boxes', 2)
@@ -310,7 +311,7 @@ def test_boxes_once_found_are_not_looked_for_again(videos, prepare, tmp_path):
     options = CropOptions(store='boxes')
     prepare(videos[:2], options=options)
     before = stamps(tmp_path / 'out')
-    assert prepare(videos[:3], options=options)['total']['prepared'] == 3
+    assert prepare(videos[:3], options=options).total.prepared == 3
     after = stamps(tmp_path / 'out')
     assert len(after) == 3
     assert before.items() < after.items()
@@ -355,11 +356,11 @@ def test_boxes_that_cannot_be_found_are_a_reason_until_they_can(
     target = tmp_path / 'target.mp4'
     fake = dataclasses.replace(videos[2], boxes_from=target)
     report = prepare([fake, videos[0]])
-    assert report['total']['failed'] == {'no boxes': 1}
-    assert report['total']['prepared'] == 1
+    assert report.total.failed == {'no boxes': 1}
+    assert report.total.prepared == 1
     shutil.copy(videos[0].path, target)
     report = prepare([fake, videos[0]])
-    assert report['total']['prepared'] == 2
+    assert report.total.prepared == 2
     video, real = read(tmp_path / 'out/manifest.json')['videos']
     assert video['tracks'][0]['square'] == real['tracks'][0]['square']
     there = os.path.relpath(target, ffpp_tree)
@@ -374,19 +375,18 @@ def test_boxes_that_cannot_be_found_are_a_reason_until_they_can(
 def test_tracks_of_another_run_are_cut_out_as_they_are(
     videos, prepare, tmp_path
 ):
-    given = {'start': 4, 'stop': 20, 'square': [3, 5, 80]}
+    given = TrackRecord(start=4, stop=20, num_frames=8, square=[3, 5, 80])
     tracks = {videos[0].video_id: [given]}
     prepare(videos[:2], tracks=tracks)
     first, second = read(tmp_path / 'out/manifest.json')['videos']
     (track,) = first['tracks']
-    assert given.items() <= track.items()
-    assert track['num_frames'] == 8
-    assert second['tracks'][0]['square'] != given['square']
+    assert as_json(given).items() <= track.items()
+    assert second['tracks'][0]['square'] != given.square
     before = stamps(tmp_path / 'out')
     prepare(videos[:2], tracks=tracks)
     assert stamps(tmp_path / 'out') == before
-    given['square'] = [3, 5, 90]
-    prepare(videos[:2], tracks=tracks)
+    given = structs.replace(given, square=[3, 5, 90])
+    prepare(videos[:2], tracks={videos[0].video_id: [given]})
     after = stamps(tmp_path / 'out')
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {videos[0].video_id}
@@ -426,8 +426,8 @@ def test_folders_and_archives_of_face_images_are_prepared(
         )
 
     report = prepare()
-    assert report['missing'] == ['gone']
-    assert report['total']['frames'] == 2 * 9
+    assert report.missing == ['gone']
+    assert report.total.frames == 2 * 9
     assert read(out / 'test.json')['metainfo']['filename_tmpl'] == '{:06}.png'
     shown = [
         [path.read_bytes() for path in sorted(out.glob(f'frames/{name}/0/*'))]
@@ -496,9 +496,9 @@ def test_notes_are_counted_by_kind(videos, prepare, ffpp_tree, tmp_path):
         broken.append(dataclasses.replace(video, path=path))
     options = CropOptions(min_frames=2)
     report = prepare([*broken, videos[2]], options=options)
-    assert report['total']['prepared'] == 3
-    assert report['total']['notes'] == {'broken tail at frame N': 2}
-    assert report['total']['frames'] < 3 * 10
+    assert report.total.prepared == 3
+    assert report.total.notes == {'broken tail at frame N': 2}
+    assert report.total.frames < 3 * 10
     assert format_report(report).endswith(
         'note "broken tail at frame N": 2 videos'
     )
@@ -532,7 +532,7 @@ def test_a_restart_with_another_numpy_goes_on_and_says_so(
 ):
     begin_with_version('numpy', '0.1')
     for _ in range(2):
-        assert prepare(videos[:2])['total']['prepared'] == 2
+        assert prepare(videos[:2]).total.prepared == 2
         manifest = json.loads((tmp_path / 'out/manifest.json').read_text())
         assert manifest['versions']['numpy'] == f'0.1, {np.__version__}'
         assert manifest['versions']['opencv'] == cv2.__version__
@@ -546,7 +546,7 @@ def test_another_selection_in_the_same_folder_reuses_the_crops(
     before = crop.stat().st_mtime_ns
     report = prepare(list_videos(ffpp_tree, methods=['Deepfakes']))
     assert crop.stat().st_mtime_ns == before
-    assert {row['method'] for row in report['rows']} == {'real', 'Deepfakes'}
+    assert {row.method for row in report.rows} == {'real', 'Deepfakes'}
     entries = json.loads((tmp_path / 'out/val.json').read_text())['data_list']
     assert {entry['method'] for entry in entries} == {'real', 'Deepfakes'}
 
@@ -611,7 +611,8 @@ def test_the_table_shows_each_reason_in_a_column():
         'notes': {'broken tail at frame N': 1},
     }
     total = {**row, 'split': 'total', 'method': ''}
-    lines = format_report({'rows': [row], 'total': total}).splitlines()
+    report = to_record({'rows': [row], 'total': total}, Report)
+    lines = format_report(report).splitlines()
     assert len({len(line) for line in lines[:3]}) == 1
     assert [' '.join(line.split()) for line in lines] == [
         'split method expected missing found prepared no face tracks frames',
@@ -635,4 +636,4 @@ def test_a_folder_in_which_nothing_was_done_takes_other_parameters(
     with pytest.raises(ValueError, match='workers is 0'):
         prepare(videos, workers=0)
     report = prepare(videos, options=CropOptions(store='boxes'))
-    assert report['total']['prepared'] == 12
+    assert report.total.prepared == 12

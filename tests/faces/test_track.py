@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from gml_mmaction.faces import CropOptions, Track, detect_faces
+from gml_mmaction.faces import CropOptions, detect_faces
 from gml_mmaction.faces.detect import has_face
 from gml_mmaction.faces.shots import mark_cuts
 from gml_mmaction.faces.track import Follower, all_faces, largest, most_covered
+from gml_mmaction.prepared.manifest import TrackRecord
 from gml_mmaction.video import VideoReader
 
 NEAR = dict(check_stride=10, search_stride=4, lost=20)
@@ -248,7 +249,8 @@ def test_the_mask_of_the_frame_chooses_the_face(draw, mask):
 
 def test_a_record_makes_its_track_again(draw):
     (track,) = follow([draw(LEFT)] * 20)
-    record = track.record(stride=3, width=400, height=160)
-    assert record['num_frames'] == 7  # 0, 3, ..., 18
-    again = Track.from_record(record)
-    assert again.record(stride=3, width=400, height=160) == record
+    count = track.num_frames(3)
+    assert count == 7  # 0, 3, ..., 18
+    facts = dict(num_frames=count, width=400, height=160)
+    record = TrackRecord.of(track, **facts)
+    assert TrackRecord.of(record.track, **facts) == record

@@ -415,7 +415,7 @@ def run(tool, root, work_dir, *arguments, **settings):
     (root / 'out').mkdir(exist_ok=True)
     tempfile.tempdir = str(root / 'out')
     try:
-        importlib.import_module(tool).main(
+        importlib.import_module(f'gml_mmaction.cli.{tool}').main(
             [
                 *(str(CONFIG), *map(str, arguments)),
                 *('--data', str(root / 'data/prepared')),

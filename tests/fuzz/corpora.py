@@ -6,7 +6,6 @@ the damaged files, and raises no other errors than ``errors``.
 """
 
 import contextlib
-import importlib
 import io
 import json
 from collections.abc import Callable
@@ -276,12 +275,12 @@ def make_origin(root):
 def read_origin(root):
     """As preparation reads it and a tree that is made of this one takes it."""
     from gml_mmaction.sources import get_source
-    from gml_mmaction.sources.origin import copy_origin, read_origins
+    from gml_mmaction.sources.origin import copy_origins, read_origins
 
     found = read_origins(get_source('ffpp')(root / 'data'))
     json.dumps(found, allow_nan=False)
     assert all(words.isprintable() for words in found.values()), found
-    copy_origin(root / 'data', root / 'out')
+    copy_origins([root / 'data'], root / 'out')
 
 
 # --- scores, calibration -------------------------------------------------
@@ -318,6 +317,7 @@ def make_scores(root):
 
 
 def read_scores(root):
+    from gml_mmaction.cli import calibrate
     from gml_mmaction.evaluation.bootstrap import ScoreFileError, read_scores
 
     path = root / 'data/scores.json'
@@ -325,16 +325,16 @@ def read_scores(root):
         with contextlib.suppress(ScoreFileError):  # the last one's is judged
             read_scores(path, level)
     read_scores(path, 'video')
-    calibrate = importlib.import_module('calibrate')
     with contextlib.redirect_stdout(io.StringIO()):
         calibrate.main([str(root / 'data/best.pth'), str(path)])
 
 
 def make_calibration(root):
     from gml_mmaction.evaluation.calibration import calibrate
+    from gml_mmaction.evaluation.scores import read_scores_file
 
     make_scores(root)
-    scores = json.loads((root / 'data/scores.json').read_text())
+    scores = read_scores_file(root / 'data/scores.json')
     for name, method in (('a', 'sigmoid'), ('b', 'isotonic')):
         facts = calibrate(scores, '01', method).facts
         write_files(root / 'data', **{f'{name}.calibration.json': facts})

@@ -93,3 +93,15 @@ def test_a_path_that_is_not_there_comes_with_the_remedy(tmp_path):
         f'{tmp_path}/nowhere: no such file or folder. Remedy: a path that is '
         'there'
     )
+
+
+def test_a_path_in_the_way_comes_with_the_remedy(tmp_path):
+    file = tmp_path / 'file'
+    file.touch()
+    for use in (file.mkdir, (file / 'below').mkdir, tmp_path.read_text):
+        with pytest.raises(OSError, match='Errno') as error:
+            use()
+        text = one_line(error.value)
+        assert text.startswith(f'{error.value.filename}: ')
+        assert 'Remedy: ' in text
+        assert 'Errno' not in text

@@ -7,11 +7,13 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from msgspec import structs
 from tiny import CONFIG, TINY, tiny_config, write_checkpoint
 
 from gml_mmaction.engine.cross_data import Target, score_target
 from gml_mmaction.engine.robustness import crops_note
 from gml_mmaction.faces import CropOptions
+from gml_mmaction.prepared.manifest import Manifest, PreparedVideo
 from gml_mmaction.prepared.prepare import prepare_videos
 from gml_mmaction.sources import Video
 
@@ -280,8 +282,12 @@ def test_crops_begun_otherwise_end_the_sweep_in_one_line(
 
 
 def test_sets_of_face_crops_are_named_as_such():
-    assert crops_note(dict(videos=[dict(cropped=True), {}, {}])) == [
+    video = PreparedVideo(
+        video_id='a', path='a.mp4', split='test', method='real', label=0
+    )
+    crops = structs.replace(video, cropped=True)
+    assert crops_note(Manifest(videos=[crops, video, video])) == [
         '1 of 3 test videos come as face crops: these were distorted, not '
         'full frames'
     ]
-    assert crops_note(dict(videos=[{}])) == []
+    assert crops_note(Manifest(videos=[video])) == []

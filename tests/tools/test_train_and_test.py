@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -519,6 +520,26 @@ def trained_on_videos(videos, tmp_path_factory):
         'train_dataloader.batch_size=2',
     )
     return work_dir
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_broken_plain_video_is_named(videos, tmp_path, workers):
+    for path in videos.glob('*.txt'):
+        (tmp_path / path.name).write_text('talks/0.mp4 0\nbroken.mp4 1\n')
+    (tmp_path / 'talks').symlink_to(videos / 'talks')
+    (tmp_path / 'broken.mp4').write_bytes(b'no video' * 200)
+    done = run(
+        *(sys.executable, 'tools/train.py', PLAIN_VIDEOS),
+        *('--data', tmp_path, '--work-dir', tmp_path / 'run'),
+        *('--cfg-options', *TINY, 'train_dataloader.batch_size=2'),
+        f'train_dataloader.num_workers={workers}',
+        f'train_dataloader.persistent_workers={workers > 0}',
+        check=False,
+    )
+    assert done.returncode == 1
+    assert 'Traceback' not in done.stderr
+    line = r'train\.py: .*/broken\.mp4 cannot be read by DecordInit .*ffmpeg.*'
+    assert re.search(f'^{line}$', done.stderr, re.MULTILINE)
 
 
 def test_plain_videos_are_trained_on_and_tested_by_mmaction2_s_decord(

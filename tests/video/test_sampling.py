@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from videos import numbered, read_number, write
 
+from gml_mmaction.io.records import to_record
 from gml_mmaction.video import (
     ArrayFrames,
     Rates,
@@ -148,7 +149,7 @@ def test_a_file_is_read_at_the_frames_that_are_taken(tmp_path):
 
 def test_a_spread_is_that_of_all_but_the_outermost_twentieths():
     rates = rates_of([12.5] * 60 + [15.0] * 30 + [1.0] * 3 + [60.0] * 3)
-    assert rates == (12.5, 12.5, 15.0)
+    assert rates == Rates(12.5, 12.5, 15.0)
     assert rates_of([]) is None
 
 
@@ -167,5 +168,5 @@ def test_a_spread_is_that_of_all_but_the_outermost_twentieths():
     ],
 )
 def test_a_record_that_is_no_spread_is_refused(record):
-    with pytest.raises(ValueError, match='no numbers low, median and high'):
-        Rates.from_record(record)
+    with pytest.raises(ValueError, match=r'expected|is missing'):
+        to_record(record, Rates)

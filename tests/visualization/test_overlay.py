@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from gml_mmaction.evaluation.prediction import Prediction
+from gml_mmaction.io.records import to_record
 from gml_mmaction.video import ArrayFrames, VideoError, open_video
 from gml_mmaction.visualization.overlay import (
     OTHER,
@@ -37,12 +39,13 @@ def prediction_of(*tracks, threshold=0.5, frames=64):
                 stop=stop,
                 seconds=[0.0, stop / 25],
                 square=list(square),
+                seen=1.0,
                 score=float(np.mean(scores)),
                 clips=clips,
             )
         )
     score = max((row['score'] for row in rows), default=None)
-    return dict(
+    content = dict(
         input='a.mp4',
         status='ok' if rows else 'no face',
         detail='',
@@ -56,6 +59,7 @@ def prediction_of(*tracks, threshold=0.5, frames=64):
         notes=[],
         tracks=rows,
     )
+    return to_record(content, Prediction)
 
 
 def grey_video(count=64, height=480, width=640):

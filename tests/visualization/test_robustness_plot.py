@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from gml_mmaction.video.distortions import LEVELS
+from gml_mmaction.video.distortions import DEEPER_FORENSICS, LEVELS
 from gml_mmaction.visualization.robustness import (
     STYLES,
     mean_scores,
@@ -58,8 +58,8 @@ def test_the_table_has_a_row_a_type_and_says_why_a_number_is_missing():
     ]
 
 
-def test_every_type_of_distortion_has_a_colour_and_a_marker_of_its_own():
-    assert set(STYLES) == set(LEVELS)
+def test_every_type_of_the_data_set_has_a_colour_and_a_marker_of_its_own():
+    assert set(STYLES) == set(DEEPER_FORENSICS)
     assert len({style.colour for style in STYLES.values()}) == len(STYLES)
     assert len({style.marker for style in STYLES.values()}) == len(STYLES)
 
@@ -99,3 +99,15 @@ def test_the_plot_shows_all_lines_and_cuts_nothing(tmp_path):
         assert np.all(image == rgb, axis=-1).sum() > 50, colour
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     assert border.min() == 255
+
+
+def test_a_type_that_others_added_is_in_the_table_and_the_plot(tmp_path):
+    cells = [cell('FL', 1, 0.5), cell('GB', 1, 0.75)]
+    rows = robustness_table(CLEAN, cells).splitlines()
+    names = [row.split('|')[1].strip() for row in rows[2:4]]
+    assert names == ['GB blur', 'FL']
+    both, one = (
+        cv2.imread(str(plot_robustness(CLEAN, some, tmp_path / 'a.png')))
+        for some in (cells, cells[1:])
+    )
+    assert not np.array_equal(both, one)

@@ -8,8 +8,8 @@ from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_curve
 
 from gml_mmaction.evaluation.bootstrap import GRID, Resampling, Scores, assess
+from gml_mmaction.visualization.palette import COLOURS
 from gml_mmaction.visualization.score_plots import (
-    COLOURS,
     draw_histograms,
     draw_methods,
     draw_precision_recall,

@@ -3,6 +3,7 @@
 import cv2
 import matplotlib
 import pytest
+from msgspec import structs
 from test_overlay import prediction_of
 
 from gml_mmaction.visualization.timeline import (
@@ -36,9 +37,13 @@ def test_a_timeline_is_drawn_for_one_face_many_and_none(tmp_path):
 
 def test_a_video_without_a_frame_rate_is_drawn_over_its_frames(tmp_path):
     prediction = prediction_of(((0, 0, 50), [0.1, 0.9]))
-    prediction['video'].update(fps=None, seconds=None)
-    for row in prediction['tracks']:
-        row['seconds'] = None
+    prediction = structs.replace(
+        prediction,
+        video=structs.replace(prediction.video, fps=None, seconds=None),
+        tracks=[
+            structs.replace(track, seconds=None) for track in prediction.tracks
+        ],
+    )
     assert draw_timeline(prediction, DETECTOR, tmp_path / 'a.png').exists()
 
 
@@ -70,8 +75,8 @@ def test_stretches_without_a_face_are_those_that_no_track_covers():
     ids=str,
 )
 def test_the_verdict_is_one_line_with_score_and_threshold(change, line):
-    prediction = prediction_of(((0, 0, 50), [0.9])) | change
-    assert verdict_line(prediction) == line
+    prediction = prediction_of(((0, 0, 50), [0.9]))
+    assert verdict_line(structs.replace(prediction, **change)) == line
 
 
 def test_a_probability_is_never_shown_as_none_or_certain():

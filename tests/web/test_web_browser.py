@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from gml_mmaction.io.records import as_json
 from gml_mmaction.video import open_video
 
 av = pytest.importorskip('av')
@@ -124,7 +125,7 @@ def test_a_verdict_names_score_threshold_training_and_no_proof(
     page = visit()
     upload(page, talking)
     text = verdict(page).inner_text()
-    expected = inferencer.analyse(talking).prediction
+    expected = as_json(inferencer.analyse(talking).prediction)
     assert 'head.mp4' in text
     assert f'Score of the video: {expected["score"]:.2f} of 1' in text
     assert f'threshold {expected["threshold"]:.2f}' in text
@@ -139,8 +140,8 @@ def test_a_verdict_names_score_threshold_training_and_no_proof(
 def test_the_most_suspicious_moment_is_shown_first(visit, talking, inferencer):
     page = visit()
     upload(page, talking)
-    worst = inferencer.analyse(talking).prediction['most_suspicious']
-    middle = int(sum(worst['seconds']) / 2 * 25 + 0.5)
+    worst = inferencer.analyse(talking).prediction.most_suspicious
+    middle = int(sum(worst.seconds) / 2 * 25 + 0.5)
     frame = picture(page, re.compile(f'frame {middle}: face 0'))
     flow = picture(page, re.compile('Optical flow'))
     assert frame.shape[1] >= 200
@@ -198,7 +199,7 @@ def test_downloads_are_what_the_detector_says(
         return tmp_path / name
 
     told = json.loads(download('prediction.json').read_text())
-    expected = inferencer.analyse(talking).prediction
+    expected = as_json(inferencer.analyse(talking).prediction)
     assert told['tracks'] == expected['tracks']
     assert cv2.imread(str(download('timeline.png'))).shape[1] > 400
     page.get_by_role('button', name='Make the overlay video').click()
@@ -267,7 +268,8 @@ def check_at_once(pages, paths, inferencer):
     for page, path, one in zip(pages, paths, found):
         assert path.name in verdict(page).inner_text()
         assert one['input'] == path.name
-        assert one['tracks'] == inferencer.analyse(path).prediction['tracks']
+        expected = as_json(inferencer.analyse(path).prediction)
+        assert one['tracks'] == expected['tracks']
     assert found[0]['score'] != found[1]['score']
 
 

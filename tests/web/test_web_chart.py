@@ -3,6 +3,12 @@
 import numpy as np
 import pytest
 
+from gml_mmaction.evaluation.prediction import (
+    Clip,
+    Prediction,
+    ScoredTrack,
+    VideoFacts,
+)
 from gml_mmaction.visualization.timeline import faceless
 from gml_mmaction.web.chart import describe, timeline_options
 
@@ -11,17 +17,27 @@ def track(index, start, stop, *scores):
     edges = np.linspace(start, stop, len(scores) + 1)
     spans = zip(edges[:-1].tolist(), edges[1:].tolist())
     clips = [
-        dict(seconds=list(span), score=score)
+        Clip(start=0, stop=1, seconds=list(span), score=score)
         for span, score in zip(spans, scores)
     ]
-    return dict(
-        track=index, seconds=[start, stop], score=max(scores), clips=clips
+    return ScoredTrack(
+        track=index,
+        start=0,
+        stop=1,
+        seconds=[start, stop],
+        square=[0, 0, 9],
+        seen=1.0,
+        score=max(scores),
+        clips=clips,
     )
 
 
 def prediction(*tracks, seconds=10.0):
-    return dict(
-        video=dict(seconds=seconds, fps=25),
+    return Prediction(
+        input='a.mp4',
+        video=VideoFacts(
+            fps=25.0, width=64, height=48, num_frames=250, seconds=seconds
+        ),
         threshold=0.4,
         tracks=[track(i, *one) for i, one in enumerate(tracks)],
     )

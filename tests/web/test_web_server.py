@@ -22,6 +22,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from gml_mmaction.io.records import as_json
 from gml_mmaction.video.files import VIDEO_SUFFIXES
 from gml_mmaction.web.guard import Guard
 from gml_mmaction.web.server import ServerError, build_app, listen
@@ -70,7 +71,7 @@ def test_a_video_gets_the_scores_that_the_inferencer_gives(
     )
     wait_for(lambda: visit.stage == 'done')
     told = site.client.get(visit.address('prediction.json')).json()
-    expected = inferencer.analyse(talking).prediction
+    expected = as_json(inferencer.analyse(talking).prediction)
     assert len(expected['tracks'][0]['clips']) == 3
     assert told['tracks'] == expected['tracks']
     assert told['score'] == expected['score']

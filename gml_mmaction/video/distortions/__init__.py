@@ -1,4 +1,4 @@
-"""DeeperForensics-1.0's seven distortions at five levels, seeded.
+"""DeeperForensics-1.0's seven distortions at five levels, seeded; and others.
 
 A distortion is a pair (type, level). The parameters of :data:`LEVELS` and
 what is done with them follow the data set's own program
@@ -12,14 +12,19 @@ take it from (seed, index of the frame, position in the list), so that one
 frame alone comes out as it does in the whole video. Apply them to whole
 frames, before faces are cut out: their scale is that of the video.
 
+A further type is one module in this folder, with one function under
+:func:`register_distortion`.
+
 Frames are RGB, uint8, (H, W, 3), and are never changed in place.
 """
 
 import hashlib
+import importlib
 import itertools
+import pkgutil
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -32,6 +37,7 @@ from gml_mmaction.stack import require
 
 __all__ = [
     'BLOCKS_FROM',
+    'DEEPER_FORENSICS',
     'LEVELS',
     'VARIANTS',
     'Distortion',
@@ -49,6 +55,7 @@ __all__ = [
     'pixelate',
     'random_distortions',
     'read_meta',
+    'register_distortion',
     'saturation',
     'seed_of',
     'write_h264',
@@ -58,7 +65,7 @@ __all__ = [
 Distortion = tuple[str, int]
 
 # By type, the parameter at levels 1 to 5.
-LEVELS = {
+LEVELS: dict[str, tuple[float, ...]] = {
     'CS': (0.4, 0.3, 0.2, 0.1, 0.0),
     'CC': (0.85, 0.725, 0.6, 0.475, 0.35),
     'BW': (16, 32, 48, 64, 80),
@@ -67,6 +74,7 @@ LEVELS = {
     'JPEG': (2, 3, 4, 5, 6),
     'VC': (30, 32, 35, 38, 40),
 }
+DEEPER_FORENSICS = tuple(LEVELS)  # before others are registered
 # The data set's distorted variants, without 'end_to_end_' before the name
 # and '_distortions' behind it.
 VARIANTS = (
@@ -235,7 +243,7 @@ def compress(
                 yield _rgb(frame.reformat(format='yuv444p').to_ndarray())
 
 
-_FRAMEWISE = {
+_FRAMEWISE: dict[str, Callable[..., np.ndarray]] = {
     'CS': saturation,
     'CC': contrast,
     'BW': blocks,
@@ -243,7 +251,46 @@ _FRAMEWISE = {
     'GB': blur,
     'JPEG': pixelate,
 }
-_SEEDED = ('BW', 'GNC')
+_SEEDED = {'BW', 'GNC'}
+
+
+def register_distortion(
+    kind: str, levels: Sequence[float], *, seeded: bool = False
+) -> Callable[[Callable[..., np.ndarray]], Callable[..., np.ndarray]]:
+    """Make the decorated function a type of distortion that works on frames.
+
+    The function gets a frame, (H, W, 3), and the parameter of the level, and
+    returns a frame of the same shape.
+
+    Args:
+        kind: Letters and digits, as in meta files: ``'GB'``.
+        levels: The parameter at levels 1 to 5.
+        seeded: Whether the function draws: its third argument is then a
+            NumPy generator, another for each frame.
+
+    Raises:
+        ValueError: The type exists, its name has other characters, or there
+            are not five levels.
+    """
+    if kind in LEVELS or not re.fullmatch(r'[A-Za-z0-9]+', kind):
+        raise ValueError(
+            f'distortion {kind!r}: the name is taken, or not of letters and '
+            'digits alone; choose another'
+        )
+    if len(levels) != 5:
+        raise ValueError(
+            f'distortion {kind}: {len(levels)} levels; give the parameters '
+            'of levels 1 to 5'
+        )
+
+    def add(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+        LEVELS[kind] = tuple(levels)
+        _FRAMEWISE[kind] = function
+        if seeded:
+            _SEEDED.add(kind)
+        return function
+
+    return add
 
 
 def distort_frame(
@@ -305,7 +352,7 @@ def distort_frames(
     frames = iter(frames)
     for position, (kind, level) in enumerate(distortions):
         if kind == 'VC':
-            frames = compress(frames, LEVELS[kind][level - 1], fps=fps)
+            frames = compress(frames, int(LEVELS[kind][level - 1]), fps=fps)
         else:
             frames = _apply_to_all(frames, (kind, level), seed, position)
     return frames
@@ -356,7 +403,7 @@ def random_distortions(
         )
     word, _, number = variant.partition('_')
     count = int(number) if word == 'mix' else 1
-    kinds = rng.choice(list(LEVELS), count, replace=False)
+    kinds = rng.choice(DEEPER_FORENSICS, count, replace=False)
     if word == 'level':
         return ((str(kinds[0]), int(number)),)
     return tuple((str(kind), int(rng.integers(1, 6))) for kind in kinds)
@@ -392,12 +439,14 @@ def parse_distortions(text: str) -> tuple[Distortion, ...]:
     Raises:
         ValueError: The text is not of this form.
     """
-    pairs = [re.fullmatch(r'(\w+):(\d)', word) for word in text.split()]
-    if None in pairs:
+    words = text.split()
+    found = [re.fullmatch(r'(\w+):(\d)', word) for word in words]
+    pairs = [(pair[1], int(pair[2])) for pair in found if pair]
+    if len(pairs) < len(words):
         raise ValueError(
             f'{text!r:.80} is no list of distortions; write it as in CS:3 GB:1'
         )
-    return check_distortions((pair[1], int(pair[2])) for pair in pairs)
+    return check_distortions(pairs)
 
 
 def format_distortions(distortions: Iterable[Distortion]) -> str:
@@ -422,7 +471,9 @@ def read_meta(path: str | Path) -> dict[str, tuple[Distortion, ...]]:
     lines = read_text(path).splitlines()
     for number, line in enumerate(lines, 1):
         # from the right: a path may have blanks
-        name, words = re.fullmatch(r'(.*?)((?:\s+\S+:\S+)*)\s*', line).groups()
+        match = re.fullmatch(r'(.*?)((?:\s+\S+:\S+)*)\s*', line)
+        assert match  # every line does
+        name, words = match.groups()
         try:
             if name:
                 distortions[name] = parse_distortions(words)
@@ -432,7 +483,7 @@ def read_meta(path: str | Path) -> dict[str, tuple[Distortion, ...]]:
 
 
 def write_meta(
-    path: str | Path, distortions: dict[str, Iterable[Distortion]]
+    path: str | Path, distortions: Mapping[str, Iterable[Distortion]]
 ) -> None:
     """Write what :func:`read_meta` reads, whole or not at all."""
     lines = [
@@ -548,3 +599,7 @@ def _rgb(planes: np.ndarray) -> np.ndarray:
 def _truncated(frame: np.ndarray) -> np.ndarray:
     """Cut off the digits of float values, as the data set's program does."""
     return frame.astype(np.uint8)
+
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f'{__name__}.{_module.name}')

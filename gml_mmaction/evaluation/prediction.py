@@ -1,0 +1,117 @@
+"""What a detector says of one video, as records.
+
+Made by :func:`gml_mmaction.apis.analyse`, written as ``prediction.json`` and
+drawn. Fields stand in the order in which they are written. Spans of time are
+``[start, stop]``, frames as well as seconds.
+"""
+
+from typing import TypeVar
+
+from gml_mmaction.io.records import UNSET, Record, UnsetType
+
+__all__ = ['Clip', 'Prediction', 'ScoredTrack', 'VideoFacts', 'known']
+
+T = TypeVar('T')
+
+
+def known(value: T | None) -> T:
+    """A fact that is known, as a time in a video whose frame rate is."""
+    assert value is not None
+    return value
+
+
+class Clip(Record, frozen=True, kw_only=True):
+    """A scored clip.
+
+    Attributes:
+        start: Its first frame in the video.
+        stop: The first behind it.
+        seconds: The same in time; None where the frame rate is not known.
+        score: P(fake).
+        track: Whose it is, where that is not clear.
+    """
+
+    start: int
+    stop: int
+    seconds: list[float] | None
+    score: float
+    track: int | UnsetType = UNSET
+
+
+class ScoredTrack(Record, frozen=True, kw_only=True):
+    """A face that was followed.
+
+    Attributes:
+        track: Its number.
+        start: Its first frame in the video.
+        stop: The first behind it.
+        seconds: The same in time; None where the frame rate is not known.
+        square: What was cut out: left, top, side, in pixels of the video.
+        seen: Share of the track in which the face was seen.
+        score: P(fake), of its clips.
+        clips: In order of time.
+    """
+
+    track: int
+    start: int
+    stop: int
+    seconds: list[float] | None
+    square: list[int]
+    seen: float | None
+    score: float
+    clips: list[Clip]
+
+
+class VideoFacts(Record, frozen=True, kw_only=True):
+    """A video as it was read.
+
+    Attributes:
+        fps: Frames a second; None where it is not known.
+        width: In pixels.
+        height: In pixels.
+        num_frames: How many there are.
+        seconds: Its length; None where it is not known.
+        rate: Frames a second that were taken.
+    """
+
+    fps: float | None
+    width: int
+    height: int
+    num_frames: int
+    seconds: float | None
+    rate: float | UnsetType | None = UNSET
+
+
+class Prediction(Record, frozen=True, kw_only=True):
+    """What was found in one video.
+
+    Attributes:
+        input: Its name.
+        status: ``'ok'`` or why there is no score: ``'no face'``,
+            ``'too short'``, ``'empty'``, ``'unreadable'``, ``'missing'``,
+            ``'error'``.
+        detail: Particulars of the status, in a line.
+        verdict: ``'suspicious'``, ``'not suspicious'``, ``'no face'`` or
+            ``'no verdict'``.
+        score: P(fake), the highest of the tracks'.
+        probability: Of a forgery, where there is a calibration.
+        threshold: From which score on a video is suspicious.
+        most_suspicious: The clip with the highest score.
+        video: None where it cannot be opened.
+        notes: What was odd, one line each.
+        tracks: Those with a scored clip, in order of time.
+        timing: In seconds; decoding runs beside the rest.
+    """
+
+    input: str
+    status: str = 'ok'
+    detail: str = ''
+    verdict: str = 'no verdict'
+    score: float | None = None
+    probability: float | None = None
+    threshold: float
+    most_suspicious: Clip | None = None
+    video: VideoFacts | None = None
+    notes: list[str] = []
+    tracks: list[ScoredTrack] = []
+    timing: dict[str, float] = {}

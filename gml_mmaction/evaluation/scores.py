@@ -1,0 +1,128 @@
+"""Scores files: what a detector gave each video and clip of a test set.
+
+``ForgeryMetric`` writes them; intervals, plots, calibration and tables of
+several targets read them. Fields stand in the order in which they are written.
+A score is P(fake) in [0, 1]; label 0 is real, 1 is fake.
+"""
+
+import os
+from collections.abc import Iterable
+
+from gml_mmaction.errors import GMLError
+from gml_mmaction.io.records import (
+    UNSET,
+    Label,
+    Record,
+    Share,
+    Text,
+    UnsetType,
+    read_record,
+)
+
+__all__ = [
+    'ClipScore',
+    'FrameScore',
+    'ScoreFileError',
+    'Scored',
+    'ScoresFile',
+    'TrackScore',
+    'VideoScore',
+    'read_scores_file',
+    'split_frames',
+]
+
+
+class ScoreFileError(GMLError, ValueError):
+    """A file that does not hold the scores asked for."""
+
+
+class TrackScore(Record, frozen=True, kw_only=True):
+    """A track's number, its score and how many clips it has."""
+
+    track: int
+    score: Share
+    clips: int
+
+
+class VideoScore(Record, frozen=True, kw_only=True):
+    """A video's score, the largest of its tracks'."""
+
+    video_id: str
+    method: str
+    label: Label
+    score: Share
+    tracks: list[TrackScore]
+
+
+class ClipScore(Record, frozen=True, kw_only=True):
+    """A clip's score and, of a frame-wise detector, that of each frame."""
+
+    video_id: str
+    track: int
+    clip_index: int
+    method: str
+    label: Label
+    score: Share
+    frame_scores: list[Share] | UnsetType = UNSET
+
+
+class FrameScore(Record, frozen=True, kw_only=True):
+    """A frame's score."""
+
+    video_id: str
+    method: str
+    label: Label
+    score: Share
+
+
+Scored = VideoScore | ClipScore | FrameScore
+
+
+class ScoresFile(Record, frozen=True, kw_only=True):
+    """All scores of a detector on a test set.
+
+    Attributes:
+        source: Name of the data set; None if unknown.
+        manifest: SHA-256 of the prepared set's manifest; None if unknown.
+        video_rule: How clips make a track's score.
+        thresholds: By level, from the source's validation set.
+        videos: In order of their ids.
+        clips: Likewise, and of track and number.
+    """
+
+    source: Text | None = None
+    manifest: Text | None = None
+    video_rule: str = 'mean'
+    thresholds: dict[str, Share] = {}
+    videos: list[VideoScore]
+    clips: list[ClipScore]
+
+
+def read_scores_file(path: str | os.PathLike) -> ScoresFile:
+    """Read a file that ``tools/test.py`` wrote.
+
+    Raises:
+        OSError: The file cannot be read.
+        ScoreFileError: It is none of these files.
+    """
+    return read_record(
+        path,
+        ScoresFile,
+        what='file of scores',
+        remedy='give the scores.json or scores_<target>.json of tools/test.py',
+        error=ScoreFileError,
+    )
+
+
+def split_frames(clips: Iterable[ClipScore]) -> list[FrameScore]:
+    """A row for each frame of the clips whose frames have scores."""
+    return [
+        FrameScore(
+            video_id=clip.video_id,
+            method=clip.method,
+            label=clip.label,
+            score=score,
+        )
+        for clip in clips
+        for score in clip.frame_scores or ()
+    ]
