@@ -86,7 +86,7 @@ def ranges() -> dict[str, Range]:
     """The versions that work, by the name to import."""
     limits = {}
     for line in declared():
-        name, text = re.match(r'([\w.-]+)([^;]*)', line).groups()
+        name, text = re.findall(r'^([\w.-]+)([^;]*)', line)[0]
         limits[name] = dict(re.findall(r'(>=|<)\s*([\w.]+)', text))
     return {
         name: Range(
@@ -131,7 +131,7 @@ def remedy(name: str, error: str) -> str:
 def advice(name: str) -> str:
     """What to install for ``import name``."""
     part = ranges().get(name)
-    if name == 'mmcv':
+    if part and name == 'mmcv':
         return (
             f'pip install "{DISTRIBUTION}[lite]", or a full mmcv{part.limits}'
         )
