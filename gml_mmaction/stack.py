@@ -3,21 +3,25 @@
 Importing this module needs nothing but the standard library.
 """
 
+import functools
 import importlib
 import re
+from importlib import metadata
 from types import ModuleType
 from typing import NamedTuple
 
 from gml_mmaction.errors import GMLError
 from gml_mmaction.io.text import one_line
 
+DISTRIBUTION = 'gml-mmaction'
+
 
 class Range(NamedTuple):
-    """The versions of a part of the stack that work; setup.py has the same.
+    """The versions of a part of the stack that work, as pyproject.toml says.
 
     Attributes:
         distribution: What to install.
-        lowest: The first version that works.
+        lowest: The first version that works, '' if it is not known.
         beyond: The first that does not, '' if none is known.
         why: What is wrong with the others.
     """
@@ -30,34 +34,20 @@ class Range(NamedTuple):
     @property
     def limits(self) -> str:
         """As pip reads them: '>=2.1.0,<2.2.0'."""
-        return f'>={self.lowest}' + (f',<{self.beyond}' if self.beyond else '')
+        pairs = (('>=', self.lowest), ('<', self.beyond))
+        return ','.join(sign + version for sign, version in pairs if version)
 
 
-# By the name to import.
-RANGES = {
-    'torch': Range(
-        'torch', '2.6', '', 'its safe loader has no allow-list of stand-ins'
-    ),
-    'numpy': Range('numpy', '1.24', '', 'it was not tried'),
-    'setuptools': Range(
-        'setuptools', '77.0.3', '82', 'MMEngine needs its pkg_resources'
-    ),
-    'mmengine': Range(
-        'mmengine', '0.10.4', '1.0', 'MMAction2 and we were not tried with it'
-    ),
-    'mmcv': Range('mmcv-lite', '2.1.0', '2.2.0', 'MMAction2 refuses it'),
-    'mmaction': Range(
-        'mmaction2', '1.2.0', '1.3', 'the plugin was not tried with it'
-    ),
+# By the name to import: what to install, and why not any version.
+STACK = {
+    'torch': ('torch', 'its safe loader has no allow-list of stand-ins'),
+    'numpy': ('numpy', 'it was not tried'),
+    'setuptools': ('setuptools', 'MMEngine needs its pkg_resources'),
+    'mmengine': ('mmengine', 'MMAction2 and we were not tried with it'),
+    'mmcv': ('mmcv-lite', 'MMAction2 refuses it'),
+    'mmaction': ('mmaction2', 'the plugin was not tried with it'),
 }
-
-REMEDIES = {
-    **{
-        name: f'pip install "{part.distribution}{part.limits}"'
-        for name, part in RANGES.items()
-    },
-    'mmcv': 'pip install "gml-mmaction[lite]", or a full '
-    f'mmcv{RANGES["mmcv"].limits}',
+ADVICE = {
     'dlib': 'pip install "gml-mmaction[lite]", or compile it: '
     'pip install dlib',
     'cv2': 'pip install opencv-python-headless',
@@ -79,12 +69,41 @@ class StackError(GMLError, ImportError):
     """The installed stack cannot be used."""
 
 
+@functools.cache
+def declared() -> list[str]:
+    """What the installed package requires, as pip reads it.
+
+    A source tree that is not installed requires nothing: no version is then
+    refused, and the doctor says that it is not installed.
+    """
+    try:
+        return metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        return []
+
+
+def ranges() -> dict[str, Range]:
+    """The versions that work, by the name to import."""
+    limits = {}
+    for line in declared():
+        name, text = re.findall(r'^([\w.-]+)([^;]*)', line)[0]
+        limits[name] = dict(re.findall(r'(>=|<)\s*([\w.]+)', text))
+    return {
+        name: Range(
+            distribution,
+            limits.get(distribution, {}).get('>=', ''),
+            limits.get(distribution, {}).get('<', ''),
+            why,
+        )
+        for name, (distribution, why) in STACK.items()
+    }
+
+
 def require(name: str) -> ModuleType:
     """Import ``name``, or say in one line what to install.
 
     Args:
-        name: Name as in ``import name``; those in ``REMEDIES`` have an
-            advice of their own.
+        name: Name as in ``import name``; see :func:`advice`.
 
     Raises:
         StackError: The module, or something that it needs, cannot be
@@ -106,4 +125,16 @@ def remedy(name: str, error: str) -> str:
     missing = re.search(r"No module named '(\w+)|^(MM\w+)==", error)
     if missing:
         name = missing[1] or missing[2].lower()
-    return REMEDIES.get(name, f'pip install {name}')
+    return advice(name)
+
+
+def advice(name: str) -> str:
+    """What to install for ``import name``."""
+    part = ranges().get(name)
+    if part and name == 'mmcv':
+        return (
+            f'pip install "{DISTRIBUTION}[lite]", or a full mmcv{part.limits}'
+        )
+    if part:
+        return f'pip install "{part.distribution}{part.limits}"'
+    return ADVICE.get(name, f'pip install {name}')

@@ -1,4 +1,10 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+from tiny import REPO
 
 from gml_mmaction.cli import doctor
 
@@ -24,6 +30,16 @@ def install(folder, name, version, top_level, requires=()):
     (info / 'METADATA').write_text('\n'.join(lines) + '\n')
     (info / 'RECORD').write_text(f'{top_level}/__init__.py,,\n')
     (info / 'top_level.txt').write_text(f'_{top_level}\n')
+
+
+def install_good(folder, **others):
+    """Write the metadata of a good environment.
+
+    ``others`` are the distributions of some import names instead.
+    """
+    for top_level, owners in (GOOD | others).items():
+        for name, version in owners.items():
+            install(folder, name, version, top_level)
 
 
 def problems(**changes):
@@ -88,6 +104,65 @@ def test_two_mmcv_over_each_other_are_found_in_installed_wheels(tmp_path):
 def test_two_owners_of_one_folder_are_a_problem(name, owners):
     problem = only_problem(**{name: owners})
     assert f'own {name}/' in problem.what
+
+
+OTHERS = {
+    'mmcv': {'mmcv': '2.1.0'},
+    'dlib': {'dlib': '19.24.6'},
+    'cv2': {
+        'opencv-contrib-python': '4.11.0.86',
+        'opencv-python': '4.11.0.86',
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ('name', 'added', 'remedy'),
+    [
+        ('mmcv', {'mmcv-lite': '2.1.0'}, 'pip uninstall -y mmcv mmcv-lite'),
+        ('dlib', {'dlib-bin': '20.0.1'}, 'pip uninstall -y dlib dlib-bin'),
+        ('cv2', {'opencv-python-headless': '4.11.0.86'}, 'pip uninstall -y'),
+        ('cv2', {'opencv-contrib-python': '5.0.0.93'}, 'pip uninstall -y'),
+    ],
+)
+def test_what_a_stand_in_was_installed_over_is_a_problem(
+    name, added, remedy, tmp_path
+):
+    """The full mmcv, a compiled dlib and both OpenCV wheels are fine alone."""
+    install_good(tmp_path / 'good', **OTHERS)
+    facts = doctor.read_metadata([str(tmp_path / 'good')])
+    assert doctor.diagnose(facts) == []
+    both = OTHERS | {name: OTHERS[name] | added}
+    install_good(tmp_path / 'bad', **both)
+    (problem,) = doctor.diagnose(doctor.read_metadata([str(tmp_path / 'bad')]))
+    assert problem.remedy.startswith(remedy)
+    assert all(one in problem.remedy for one in both[name])
+
+
+@pytest.mark.slow
+def test_full_mmcv_compiled_dlib_and_both_opencv_wheels_are_fine(tmp_path):
+    """The packages of this environment, under the names of those."""
+    replaced = ('mmcv', 'dlib', 'opencv')
+    for path in map(Path, sys.path):
+        for item in path.glob('*') if path.name == 'site-packages' else ():
+            named = item.name.startswith(replaced)
+            if not (named and item.suffix == '.dist-info'):
+                (tmp_path / item.name).symlink_to(item)
+    for top_level, owners in OTHERS.items():
+        for name, version in owners.items():
+            install(tmp_path, name, version, top_level)
+    done = subprocess.run(
+        [sys.executable, '-S', '-m', 'gml_mmaction', 'doctor'],
+        capture_output=True,
+        text=True,
+        cwd=REPO,
+        env=os.environ | {'PYTHONPATH': str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'Problems: none' in done.stdout
+    for owners in OTHERS.values():
+        said = ' and '.join(f'{name} {owners[name]}' for name in owners)
+        assert f' {said}\n' in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,8 @@ for module in pkgutil.walk_packages(gml_mmaction.__path__, 'gml_mmaction.'):
     importlib.import_module(module.name)
 
 folder, config, repo, *options = sys.argv[1:]
-sys.path.insert(0, repo + '/tools')
-import predict, test, train
+
+from gml_mmaction.cli import predict, test, train
 
 common = ['--cfg-options', *options]
 data = ['--data', folder + '/data']

@@ -5,9 +5,17 @@ python tools/train.py ...  is the same, where MMAction2's users look
 """
 
 import importlib
+import os
+import select
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from gml_mmaction.io.text import say, widen_streams
+import gml_mmaction
+from gml_mmaction.errors import GMLError, SettingError
+from gml_mmaction.io.text import one_line, say, widen_streams
+from gml_mmaction.version import __version__
 
 __all__ = ['COMMANDS', 'main', 'run']
 
@@ -40,28 +48,76 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> None:
     """Run ``gml COMMAND ...``; ends the process with its exit code."""
     command, *rest = (sys.argv[1:] if argv is None else argv) or ['--help']
-    widen_streams()
-    if command in ('-h', '--help'):
-        width = max(map(len, COMMANDS))
-        say('usage: gml COMMAND ...', '')
-        say(*(f'  {name:<{width}}  {what}' for name, what in COMMANDS.items()))
-        say('', 'gml COMMAND --help tells the options of each.')
-        return
-    if command == '--version':
-        from gml_mmaction.version import __version__
+    if command in COMMANDS:
+        sys.argv = [f'gml {command}', *rest]
+        run(command)
+    with one_line_ends('gml'):
+        if command in ('-h', '--help'):
+            show_help()
+        elif command == '--version':
+            say(__version__)
+        else:
+            raise SettingError(f'no command {command!r}. Remedy: gml --help')
 
-        say(__version__)
-        return
-    if command not in COMMANDS:
-        raise SystemExit(f'gml: no command {command!r}. Remedy: gml --help')
-    sys.argv = [f'gml {command}', *rest]
-    run(command)
+
+def show_help() -> None:
+    """Print the commands with a line each."""
+    width = max(map(len, COMMANDS))
+    say('usage: gml COMMAND ...', '')
+    say(*(f'  {name:<{width}}  {what}' for name, what in COMMANDS.items()))
+    say('', 'gml COMMAND --help tells the options of each.')
 
 
 def run(command: str) -> None:
     """Run a command by the words in ``sys.argv``; ends the process."""
-    widen_streams()
-    name = command.replace('-', '_')
-    module = importlib.import_module(f'gml_mmaction.cli.{name}')
-    code = module.main()
+    with one_line_ends(Path(sys.argv[0]).name):
+        if command != 'doctor':  # it runs where nothing else does
+            gml_mmaction.register()
+        name = command.replace('-', '_')
+        module = importlib.import_module(f'gml_mmaction.cli.{name}')
+        code = module.main()
     raise SystemExit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def one_line_ends(program: str) -> Iterator[None]:
+    """End a program in one line, or in none, where no fault is ours.
+
+    An error that a user can mend is its message and exit code 1; Ctrl+C is
+    one line and exit code 130. Where nobody reads the output any more, as in
+    ``gml --help | head -1``, the end is quiet, with the exit code of a
+    program that the system stops for it.
+    """
+    widen_streams()
+    try:
+        try:
+            yield
+        finally:
+            flush_output()
+    except GMLError as error:
+        raise SystemExit(f'{program}: {one_line(error)}') from None
+    except KeyboardInterrupt:
+        say(f'{program}: stopped', file=sys.stderr)
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        if not is_output_unread():
+            raise
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # Python writes once more
+        raise SystemExit(141) from None  # 128 and the number of SIGPIPE
+
+
+def is_output_unread() -> bool:
+    """Whether the standard output is a pipe whose reader has gone."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+    except (AttributeError, OSError):  # no such call, or no such stream
+        return False
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def flush_output() -> None:
+    """Write what is held back; without a standard output that is nothing."""
+    if sys.stdout is not None:
+        sys.stdout.flush()

@@ -12,18 +12,17 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-import gml_mmaction
 from gml_mmaction.engine.config_check import change_settings, read_settings
 from gml_mmaction.engine.settings import LOADERS, inner_datasets
 from gml_mmaction.errors import GMLError, SettingError
+from gml_mmaction.host.configs import configs_folder, own_config
 from gml_mmaction.host.processes import lost_processes
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import one_line
 
-HOME = Path(gml_mmaction.__file__).parent
-# Of an installed wheel, as OpenMMLab's packages have them; else the clone's.
-MIM = HOME / '.mim'
-CONFIGS = (MIM if MIM.is_dir() else HOME.parent) / 'configs'
+from . import is_output_unread
+
+CONFIGS = configs_folder()
 # Where launchers say which process this is.
 RANKS = {
     'pytorch': 'RANK',
@@ -60,7 +59,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 def read_config(args: argparse.Namespace) -> Config:
     """Read the config; apply launcher, data, work dir and overrides."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = read_settings(args.config)
+    path = own_config(args.config)
+    cfg = read_settings(path)
     cfg.launcher = args.launcher
     if args.data is not None:
         for name in filter(cfg.get, LOADERS):
@@ -70,7 +70,7 @@ def read_config(args: argparse.Namespace) -> Config:
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
+        cfg.work_dir = str(Path('work_dirs', Path(path).stem))
     return cfg
 
 
@@ -102,5 +102,7 @@ def one_line_errors() -> Iterator[None]:
         with lost_processes():
             yield
     except (OSError, GMLError, json.JSONDecodeError) as error:
+        if isinstance(error, BrokenPipeError) and is_output_unread():
+            raise  # nobody reads what it would say
         line = re.sub(r'^[\w.]+Error: ', '', one_line(error))
         raise SystemExit(f'{Path(sys.argv[0]).name}: {line}') from None

@@ -8,11 +8,13 @@ It has to run where nothing else does: it reads the metadata of installed
 distributions, and tries each import in a process of its own.
 """
 
+import argparse
 import platform
 import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -20,8 +22,9 @@ from os import environ, pathsep
 from typing import Any
 
 from gml_mmaction import host
+from gml_mmaction.host.workaround import HOME
 from gml_mmaction.io.text import say
-from gml_mmaction.stack import RANGES, REMEDIES, remedy
+from gml_mmaction.stack import DISTRIBUTION, advice, declared, ranges, remedy
 
 IMPORTS = (
     'torch',
@@ -31,6 +34,7 @@ IMPORTS = (
     'mmaction',
     'sklearn',
     'matplotlib',
+    'av',
     'decord',
     'dlib',
 )
@@ -45,6 +49,7 @@ LISTED = (
     'mmaction',
     'cv2',
     'dlib',
+    'av',
     'decord',
     'sklearn',
     'matplotlib',
@@ -150,7 +155,7 @@ def mixed_opencv(facts: Facts) -> list[Problem]:
         Problem(
             f'{_listing(wheels)} own cv2/ together and do not match',
             f'pip uninstall -y {" ".join(sorted(wheels))}, then '
-            f'{REMEDIES["cv2"]}',
+            f'{advice("cv2")}',
         )
     ]
 
@@ -158,7 +163,7 @@ def mixed_opencv(facts: Facts) -> list[Problem]:
 def out_of_range(facts: Facts) -> list[Problem]:
     """Versions that the plugin, MMAction2 or MMEngine cannot work with."""
     problems = []
-    for name, good in RANGES.items():
+    for name, good in ranges().items():
         for dist, version in facts.owners.get(name, {}).items():
             number = _numbers(version)
             too_new = good.beyond and number >= _numbers(good.beyond)
@@ -174,7 +179,7 @@ def missing_setuptools(facts: Facts) -> list[Problem]:
     if facts.owners.get('setuptools'):
         return []
     what = "setuptools is missing, MMEngine reads MMAction2's configs by it"
-    return [Problem(what, REMEDIES['setuptools'])]
+    return [Problem(what, advice('setuptools'))]
 
 
 def foreign_torchvision(facts: Facts) -> list[Problem]:
@@ -210,6 +215,14 @@ def failed_imports(facts: Facts) -> list[Problem]:
     ]
 
 
+def not_installed() -> list[Problem]:
+    """No metadata of this package, as in a clone that is only run."""
+    if declared():
+        return []
+    what = f'{DISTRIBUTION} is not installed: no version can be checked'
+    return [Problem(what, f'pip install -e {shlex.quote(str(HOME.parent))}')]
+
+
 CHECKS: tuple[Callable[[Facts], list[Problem]], ...] = (
     shared_folders,
     mixed_opencv,
@@ -220,18 +233,21 @@ CHECKS: tuple[Callable[[Facts], list[Problem]], ...] = (
 )
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Print the report.
 
     Returns:
         The exit code: 1 if something is wrong, else 0.
     """
+    argparse.ArgumentParser(
+        description='Say what is installed, and what is wrong with it.',
+    ).parse_args(argv)
     facts = read_metadata()
     names = [*IMPORTS]
     if 'torchvision' in facts.owners:
         names.append('torchvision')
     facts = Facts(facts.owners, facts.torchvision_needs, try_imports(names))
-    problems = diagnose(facts)
+    problems = diagnose(facts) + not_installed()
     if not problems:
         facts.import_errors.update(try_imports(['gml_mmaction']))
         problems = diagnose(facts)
@@ -239,8 +255,7 @@ def main() -> int:
     for name in LISTED:
         say(f'  {name:<12} {_listing(facts.owners.get(name, {}))}')
     say('Workarounds')
-    for item, reason in host.status():
-        state = f'active: {reason}' if reason else 'not needed'
+    for item, state in _workarounds(problems):
         say(f'  {item.name} ({item.upstream})', f'    {state}')
     if not problems:
         say('CPU kernel of the motion blocks', f'  {_kernel()}')
@@ -248,6 +263,19 @@ def main() -> int:
     for problem in problems:
         say(f'  {problem.what}', f'    remedy: {problem.remedy}')
     return int(bool(problems))
+
+
+def _workarounds(
+    problems: Sequence[Problem],
+) -> Iterator[tuple[host.Workaround, str]]:
+    """What :mod:`gml_mmaction.host` repairs; nothing is tried that breaks."""
+    if problems:
+        for item in host.WORKAROUNDS:
+            yield item, 'not tried, the problems come first'
+        return
+    host.prepare()
+    for item, reason in host.status():
+        yield item, f'active: {reason}' if reason else 'not needed'
 
 
 def _kernel() -> str:

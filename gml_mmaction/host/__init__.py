@@ -1,12 +1,13 @@
 """Every workaround for MMAction2, MMEngine and MMCV on today's PyTorch.
 
 Small functions, each with its upstream report, in one module a subject:
-:mod:`.imports`, :mod:`.safe_checkpoints`, :mod:`.runs`,
-:mod:`.mixed_precision` and :mod:`.processes`. A workaround looks whether it
-is needed, may be applied twice, and leaves a stack that has been repaired
-upstream as it is. :func:`prepare` applies what the host's own tools need,
-when the package is imported; :func:`prepare_run` the rest, where a runner is
-built. :func:`status` lists them all for ``gml doctor``.
+:mod:`.imports`, :mod:`.configs`, :mod:`.safe_checkpoints`,
+:mod:`.processes`, :mod:`.runs` and :mod:`.mixed_precision`. A workaround
+tells by a version or by trying whether it is needed, may be applied twice,
+and leaves a stack that has been repaired upstream as it is. :func:`prepare`
+applies what the host's own tools need, when the package is imported;
+:func:`prepare_run` the rest, where a runner is built. :func:`status` lists
+them all for ``gml doctor``.
 
 Importing this package needs nothing but the standard library.
 """
@@ -14,22 +15,35 @@ Importing this package needs nothing but the standard library.
 from gml_mmaction.io.text import one_line
 from gml_mmaction.stack import require
 
-from . import imports, mixed_precision, processes, runs, safe_checkpoints
-from .imports import diagnosing, give_home
+from . import (
+    configs,
+    imports,
+    mixed_precision,
+    processes,
+    runs,
+    safe_checkpoints,
+)
+from .imports import give_home, starts_a_command
 from .workaround import Workaround
 
 __all__ = [
-    'diagnosing',
+    'WORKAROUNDS',
+    'Workaround',
     'give_home',
     'prepare',
     'prepare_run',
+    'starts_a_command',
     'status',
 ]
 
-AT_IMPORT = imports.WORKAROUNDS + safe_checkpoints.WORKAROUNDS
-AT_A_RUN = (
-    runs.WORKAROUNDS + mixed_precision.WORKAROUNDS + processes.WORKAROUNDS
+AT_IMPORT = (
+    imports.WORKAROUNDS
+    + configs.WORKAROUNDS
+    + safe_checkpoints.WORKAROUNDS
+    + processes.WORKAROUNDS
 )
+AT_A_RUN = runs.WORKAROUNDS + mixed_precision.WORKAROUNDS
+WORKAROUNDS = AT_IMPORT + AT_A_RUN
 
 
 def prepare() -> None:
@@ -51,7 +65,7 @@ def prepare_run() -> None:
 
 def status() -> list[tuple[Workaround, str]]:
     """Every workaround with the reason why it is active ('' where not)."""
-    return [(item, _reason_or_error(item)) for item in AT_IMPORT + AT_A_RUN]
+    return [(item, _reason_or_error(item)) for item in WORKAROUNDS]
 
 
 def _apply(workarounds: tuple[Workaround, ...]) -> None:

@@ -11,21 +11,23 @@ from typing import Any
 
 from gml_mmaction.stack import StackError, require
 
-from .workaround import Workaround, folder_of
+from .workaround import HOME, Workaround, folder_of
 
 NOWHERE = '/nonexistent'
 
 
-def diagnosing() -> bool:
-    """True in ``gml doctor`` and ``python -m gml_mmaction doctor``.
+def starts_a_command() -> bool:
+    """True while ``gml``, ``python -m gml_mmaction`` or a script starts.
 
-    The doctor has to run where nothing else does, so the package then imports
-    nothing of the stack.
+    The scripts are those of the folder tools, of a clone or of a wheel.
     """
-    words = zip(sys.orig_argv, sys.orig_argv[1:])
-    return any(
-        Path(program).stem in ('gml', 'gml_mmaction') and command == 'doctor'
-        for program, command in words
+    if sys.argv[0] == '-m':  # what runs is being looked for
+        words = zip(sys.orig_argv, sys.orig_argv[1:])
+        return ('-m', 'gml_mmaction') in words
+    program = Path(sys.argv[0])
+    tools = (HOME.parent / 'tools', HOME / '.mim' / 'tools')
+    return program.name in ('gml', 'gml.exe') or (
+        program.suffix == '.py' and program.resolve().parent in tools
     )
 
 

@@ -2,10 +2,12 @@
 
 import contextlib
 import functools
+import inspect
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
-from .workaround import Workaround, folder_of, mark, why_cpu
+from .workaround import Workaround, mark, why_cpu
 
 
 @contextlib.contextmanager
@@ -87,10 +89,23 @@ def with_float32_scores(given: Callable) -> Callable:
 
 
 def _why_bfloat16() -> str:
-    head = folder_of('mmaction') / 'models' / 'heads' / 'base.py'
-    numpy = 'cls_scores.detach().cpu().numpy()'
-    found = numpy in head.read_text(encoding='utf-8')
-    return 'the heads of the installed MMAction2 call NumPy' if found else ''
+    import torch
+    from mmaction.models.heads import BaseHead
+    from mmaction.structures import ActionDataSample
+
+    head = SimpleNamespace(
+        num_classes=2,
+        topk=(1,),
+        label_smooth_eps=0,
+        loss_cls=torch.nn.functional.cross_entropy,
+    )
+    scores = torch.zeros(1, 2, dtype=torch.bfloat16)
+    sample = ActionDataSample().set_gt_label(0)
+    try:
+        inspect.unwrap(BaseHead.loss_by_feat)(head, scores, [sample])
+    except TypeError:
+        return 'the heads of the installed MMAction2 call NumPy'
+    return ''
 
 
 WORKAROUNDS = (

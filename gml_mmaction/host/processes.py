@@ -14,7 +14,7 @@ from typing import Any
 from gml_mmaction.errors import GMLError
 from gml_mmaction.io.text import one_line
 
-from .workaround import Workaround, why_cpu
+from .workaround import Workaround, mark, why_cpu
 
 LAUNCHER_VARIABLES = (
     'RANK',
@@ -86,6 +86,27 @@ def start_gloo(cfg: Any) -> None:
             dist.init_process_group('gloo', timeout=timeout)
         atexit.register(leave_gloo)
     synchronise_norms()
+
+
+def join_on_a_cpu() -> None:
+    """Let the host's own tools start processes where there is no accelerator.
+
+    They call ``Runner.from_cfg``, which fails as :func:`start_gloo` says.
+    """
+    from mmengine.runner import Runner
+
+    given = Runner.from_cfg.__func__
+    if hasattr(given, 'repaired_by'):
+        return
+
+    @functools.wraps(given)
+    def from_cfg(cls: type, cfg: Any) -> Any:
+        if cfg.get('launcher', 'none') != 'none':
+            start_gloo(cfg)
+        return given(cls, cfg)
+
+    mark(from_cfg, __name__)
+    Runner.from_cfg = classmethod(from_cfg)
 
 
 def read_slurm() -> None:
@@ -233,5 +254,6 @@ WORKAROUNDS = (
         'several processes on a CPU (gloo)',
         'mmengine/dist/utils.py, Runner.wrap_model',
         why_cpu,
+        join_on_a_cpu,
     ),
 )

@@ -1,17 +1,20 @@
 """What a run of MMEngine's lacks: exact resuming, whole files, plain logs."""
 
 import functools
+import inspect
 import itertools
 import logging
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from gml_mmaction.errors import GMLError
 from gml_mmaction.io.text import one_line, printable, printable_lines
 
-from .workaround import Workaround, folder_of, mark
+from .workaround import Workaround, mark
 
 # The host's steps that open and decode videos.
 READERS = (
@@ -248,31 +251,101 @@ def make_printable(record: logging.LogRecord) -> bool:
 
 
 def _why_reading() -> str:
-    loops = folder_of('mmengine') / 'runner' / 'loops.py'
-    reads = 'Advance dataloader' in loops.read_text(encoding='utf-8')
-    return 'the installed MMEngine reads all that it skips' if reads else ''
+    """Let a finished run go on, and see whether a batch is read."""
+    from mmengine.logging import MMLogger
+    from mmengine.runner import IterBasedTrainLoop
+
+    batches = iter(['a batch that has been trained on'])
+    loop = IterBasedTrainLoop.__new__(IterBasedTrainLoop)
+    vars(loop).update(
+        _iter=1,
+        _max_iters=1,
+        stop_training=True,
+        dataloader_iterator=batches,
+        _runner=SimpleNamespace(call_hook=lambda *_: None, model=None),
+    )
+    logger = MMLogger.get_current_instance()
+    logger.disabled, disabled = True, logger.disabled  # it says that it reads
+    try:
+        inspect.unwrap(IterBasedTrainLoop.run)(loop)
+    finally:
+        logger.disabled = disabled
+    read = next(batches, None) is None
+    return 'the installed MMEngine reads all that it skips' if read else ''
 
 
 def _why_draws() -> str:
-    return 'MMEngine does not seed what a data set draws'
+    """Draw twice under one number."""
+    import torch
+    from mmengine.dataset import BaseDataset
+
+    from gml_mmaction.datasets.samplers import Draw
+
+    class Drawn(BaseDataset):
+        def load_data_list(self) -> list[dict]:
+            return [{}]
+
+        def prepare_data(self, idx: int) -> int:
+            return int(torch.randint(2**62, ()))
+
+    data = Drawn(serialize_data=False)
+    given = inspect.unwrap(BaseDataset.__getitem__)
+    state = torch.get_rng_state()
+    try:
+        drawn = {given(data, Draw(0, 0, 0)) for _ in range(2)}
+    finally:
+        torch.set_rng_state(state)
+    seeded = len(drawn) == 1
+    return '' if seeded else 'MMEngine does not seed what a data set draws'
 
 
 def _why_whole_files() -> str:
-    backend = folder_of('mmengine') / 'fileio/backends/local_backend.py'
-    in_place = "open(filepath, 'wb')" in backend.read_text(encoding='utf-8')
+    """Write a file twice: what is written in place stays the same file."""
+    from mmengine.fileio import LocalBackend
+
+    put = inspect.unwrap(LocalBackend.put)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'file')
+        files = set()
+        for _ in range(2):
+            put(LocalBackend(), b'', path)
+            files.add(path.stat().st_ino)
+    in_place = len(files) == 1
     return 'the installed MMEngine writes files in place' if in_place else ''
 
 
 def _why_layout() -> str:
-    return 'MMEngine has yapf lay out the whole config for each checkpoint'
+    """Look whether there is a function that lays out, and remembers."""
+    from mmengine.config import config
+
+    given = getattr(config, 'FormatCode', None)
+    if given is None or hasattr(inspect.unwrap(given), 'cache_info'):
+        return ''
+    return 'MMEngine lays out the config anew for each checkpoint'
 
 
 def _why_names() -> str:
+    """Let a reader fail, and see whether it names the video."""
+    from mmaction.datasets.transforms import OpenCVDecode
+
+    read = inspect.unwrap(OpenCVDecode.transform)
+    try:
+        read(OpenCVDecode(), {'filename': 'a video'})
+    except Exception as error:
+        if 'a video' in str(error):
+            return ''
     return "MMAction2's readers do not name the video"
 
 
 def _why_logs() -> str:
-    return 'MMEngine logs names and texts of files as they are'
+    """Hand a logger what a terminal would obey."""
+    from mmengine.logging import MMLogger
+
+    logger = MMLogger.__new__(MMLogger)
+    inspect.unwrap(MMLogger.__init__)(logger, 'probe')
+    record = logger.makeRecord('probe', 40, '', 0, '\x1b', (), None)
+    kept = logger.filter(record) and '\x1b' in record.getMessage()
+    return 'MMEngine logs names and texts of files as they are' if kept else ''
 
 
 WORKAROUNDS = (

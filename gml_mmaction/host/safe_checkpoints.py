@@ -6,6 +6,7 @@ What MMEngine reads out of a file, wherever it does so, is checked here.
 import contextlib
 import functools
 import importlib.metadata
+import inspect
 import os
 import pickle
 import re
@@ -16,9 +17,9 @@ from typing import Any
 
 from gml_mmaction.errors import CheckpointError, GMLError
 from gml_mmaction.io.text import one_line, printable
-from gml_mmaction.stack import REMEDIES, StackError
+from gml_mmaction.stack import StackError, advice
 
-from .workaround import Workaround, folder_of, mark
+from .workaround import Workaround, mark
 
 
 class BrokenCheckpointError(CheckpointError):
@@ -456,22 +457,47 @@ def _why_safe_loading() -> str:
     if [int(part) for part in re.findall(r'\d+', version)[:2]] < [2, 6]:
         raise StackError(
             f'torch {version} has no allow-list for its safe loader. '
-            f'Remedy: {REMEDIES["torch"]}'
+            f'Remedy: {advice("torch")}'
         )
     return 'no MMEngine both loads its own checkpoints and refuses code'
 
 
 def _why_config_texts() -> str:
-    config = folder_of('mmengine') / 'config' / 'config.py'
-    runs = 'Config.fromfile(temp_file.name)' in config.read_text('utf-8')
-    return 'the installed MMEngine runs the text of a config' if runs else ''
+    """Read a text whose value comes of running it alone."""
+    from mmengine.config import Config
+
+    with contextlib.suppress(OSError):  # nowhere to write the text to
+        try:
+            read = inspect.unwrap(Config.fromstring)('x = 1 + 1', '.py')
+        except ValueError:
+            return ''
+        if read.get('x') != 2:
+            return ''
+    return 'the installed MMEngine runs the text of a config'
 
 
 def _why_whole_weights() -> str:
+    """Load nothing into a network."""
+    import torch
+    from mmengine.runner.checkpoint import load_state_dict
+
+    try:
+        load_state_dict(torch.nn.Linear(1, 1), {}, logger='silent')
+    except RuntimeError:
+        return ''
     return 'MMEngine only logs what of a checkpoint does not fit'
 
 
 def _why_sound_records() -> str:
+    """Hand a schedule what is no record of one."""
+    from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+
+    schedule = _ParamScheduler.__new__(_ParamScheduler)
+    load = inspect.unwrap(_ParamScheduler.load_state_dict)
+    try:
+        load(schedule, {'no such setting': 1})
+    except (KeyError, TypeError, ValueError):
+        return ''
     return 'MMEngine takes over whatever a checkpoint records'
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from gml_mmaction.stack import StackError
 
+HOME = Path(__file__).resolve().parents[1]  # of this package
+
 
 @dataclass(frozen=True)
 class Workaround:
@@ -17,7 +19,9 @@ class Workaround:
         name: What is repaired, in a few words.
         upstream: The report or the source line it answers to.
         reason: Says why the repair is needed here, '' where it is not. It
-            changes nothing and may raise ImportError in a broken stack.
+            tells by a version, or by trying the host's own function
+            (:func:`inspect.unwrap` finds it below a repair); it changes
+            nothing and may raise ImportError in a broken stack.
         apply: Does it; None for those that :func:`prepare_runner_cfg` does.
     """
 
