@@ -1,7 +1,9 @@
 """What tests share: the host's scope, and videos with a face."""
 
+import contextlib
 import importlib
 import json
+import logging
 import os
 import re
 import subprocess
@@ -15,6 +17,8 @@ import pytest
 from mmengine.registry import init_default_scope
 
 import gml_mmaction  # noqa: F401
+from gml_mmaction.io.pool import run_in_processes
+from gml_mmaction.video.distortions import format_distortions
 
 # Numbers must not depend on a kernel that someone has built here.
 os.environ['GML_NATIVE'] = '0'
@@ -157,3 +161,43 @@ def run_python():
         )
 
     return run
+
+
+@pytest.fixture(scope='session')
+def start_cluster():
+    """Start a Dask cluster of processes.
+
+    Its workers are forked from a process that has imported the package, which
+    takes seconds; and the first death of a worker is held against the jobs
+    that it had, not the fourth.
+    """
+    distributed = pytest.importorskip('distributed')
+    import dask
+
+    made = run_in_processes(
+        format_distortions, [[]], workers=1, on_crash=print
+    )
+    assert list(made) == ['']  # the server of processes has the package now
+    settings = {
+        'distributed.worker.multiprocessing-method': 'forkserver',
+        'distributed.scheduler.allowed-failures': 0,
+    }
+    with contextlib.ExitStack() as stack:
+
+        def start(workers=2, threads=1):
+            cluster = distributed.LocalCluster(
+                n_workers=workers,
+                threads_per_worker=threads,
+                dashboard_address=':0',
+                silence_logs=logging.CRITICAL,
+            )
+            return stack.enter_context(cluster)
+
+        with dask.config.set(settings):
+            yield start
+
+
+@pytest.fixture(scope='session')
+def cluster(start_cluster):
+    """Return a Dask cluster of two worker processes."""
+    return start_cluster()

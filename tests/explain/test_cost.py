@@ -12,7 +12,7 @@ from gml_mmaction.explain import cost
 from gml_mmaction.explain.cost import LiveTensors, Setting
 from gml_mmaction.models import MCB
 
-CONFIGS = Path(__file__).parents[1] / 'configs'
+CONFIGS = Path(__file__).parents[2] / 'configs'
 SMALL = CONFIGS / 'baselines/xception-small_demo.py'
 MOVING = CONFIGS / 'gml_xception-small_demo.py'
 TINY = Setting(batch=2, frames=4, size=64)

@@ -43,7 +43,7 @@ from gml_mmaction.stack import (
     require,
 )
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
