@@ -46,7 +46,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['gml_mmaction', 'gml_mmaction.*']),
-    package_data={'gml_mmaction.kernels': ['*.c']},
+    package_data={'gml_mmaction.kernels': ['csrc/*']},
     entry_points={'console_scripts': ['gml = gml_mmaction.cli:main']},
     python_requires='>=3.10',
     install_requires=[

@@ -31,6 +31,7 @@ from gml_mmaction.host.weights import check_weights
 from gml_mmaction.io.config_text import ConfigTextError, parse_config
 from gml_mmaction.io.files import file_sha256
 from gml_mmaction.io.text import nth, one_line, printable
+from gml_mmaction.kernels import accelerate
 from gml_mmaction.video import Frames, Rates, Taken, at_rate, every
 
 from .allowed import (
@@ -376,7 +377,7 @@ def _make(
     sha256 = file_sha256(path)
     calibration = read_calibration(path, sha256) if calibrated else None
     return Detector(
-        model=_build(path, cfg, loaded).to(_device(device)).eval(),
+        model=accelerate(_build(path, cfg, loaded)).to(_device(device)).eval(),
         cfg=cfg,
         checkpoint=path,
         sha256=sha256,
