@@ -16,7 +16,8 @@ from mmengine.registry import init_default_scope
 
 import gml_mmaction  # noqa: F401
 
-# Numbers must not depend on a kernel that someone has built here.
+# Numbers must not depend on a kernel that someone has built; tests/kernels
+# builds one, to train, test and predict with it and without.
 os.environ['GML_NATIVE'] = '0'
 
 REPO = Path(__file__).parents[1]

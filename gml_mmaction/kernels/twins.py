@@ -46,7 +46,8 @@ def accelerate(model: Model) -> Model:
 def plain(model: Model) -> Model:
     """Undo :func:`accelerate`, in place; return ``model``."""
     for module in model.modules():
-        module.__class__ = DEFINITIONS.get(type(module), type(module))
+        if type(module) in DEFINITIONS:
+            module.__class__ = DEFINITIONS[type(module)]
     return model
 
 
