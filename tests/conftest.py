@@ -20,7 +20,8 @@ import gml_mmaction  # noqa: F401
 from gml_mmaction.io.pool import run_in_processes
 from gml_mmaction.video.distortions import format_distortions
 
-# Numbers must not depend on a kernel that someone has built here.
+# Numbers must not depend on a kernel that someone has built; tests/kernels
+# builds one, to train, test and predict with it and without.
 os.environ['GML_NATIVE'] = '0'
 
 REPO = Path(__file__).parents[1]

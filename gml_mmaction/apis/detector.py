@@ -37,6 +37,7 @@ from gml_mmaction.io.config_text import ConfigTextError, parse_config
 from gml_mmaction.io.files import file_sha256
 from gml_mmaction.io.records import as_json, to_record
 from gml_mmaction.io.text import nth, one_line, printable
+from gml_mmaction.kernels import accelerate
 from gml_mmaction.video import Frames, Rates, Taken, at_rate, every
 
 from .allowed import (
@@ -391,7 +392,7 @@ def _make(
     assert sha256 is not None  # the file was read
     calibration = read_calibration(path, sha256) if calibrated else None
     return Detector(
-        model=_build(path, cfg, loaded).to(_device(device)).eval(),
+        model=accelerate(_build(path, cfg, loaded)).to(_device(device)).eval(),
         cfg=cfg,
         checkpoint=path,
         sha256=sha256,

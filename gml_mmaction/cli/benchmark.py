@@ -34,7 +34,7 @@ from gml_mmaction.explain.cost import (
 )
 from gml_mmaction.io.files import write_json, write_text
 from gml_mmaction.io.text import markdown_table, say
-from gml_mmaction.kernels import cpu as native
+from gml_mmaction.kernels import library
 
 from .common import CONFIGS, one_line_errors
 
@@ -134,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             'torch': torch.__version__,
             'reference': str(args.reference),
             'ways': args.ways,
-            'native': native.ready(),
+            'native': library.ready(),
             'rows': summarise(fastest(rows), str(args.reference)),
             'all_rows': rows,
         }

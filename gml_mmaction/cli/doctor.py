@@ -281,8 +281,8 @@ def _workarounds(
 def _kernel() -> str:
     """Whether the optional kernel is there, and how to have it."""
     code = (
-        'from gml_mmaction.kernels import cpu as native; '
-        'print(native.library_path() if native.ready() else "")'
+        'from gml_mmaction.kernels import library; '
+        'print(library.library_path() if library.ready() else "")'
     )
     done = subprocess.run(
         [sys.executable, '-W', 'ignore', '-c', code],

@@ -8,6 +8,7 @@ each, as the pipelines pack them.
 """
 
 import contextlib
+import copy
 import dataclasses
 import itertools
 import statistics
@@ -29,7 +30,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from gml_mmaction import host
+from gml_mmaction import host, kernels
 from gml_mmaction.errors import GMLError
 
 __all__ = [
@@ -82,11 +83,13 @@ class Setting:
 
 
 def as_is(model: nn.Module) -> None:
-    """Leave the model as its config builds it."""
+    """Run the model as runners and detectors run it."""
+    kernels.accelerate(model)
 
 
 def channels_last(model: nn.Module) -> None:
-    """Lay weights out with the channels last; features follow them."""
+    """Lay weights out with the channels last, too; features follow them."""
+    kernels.accelerate(model)
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     for p in model.parameters():
         if p.dim() in formats:
@@ -94,15 +97,14 @@ def channels_last(model: nn.Module) -> None:
 
 
 def compiled(model: BaseModel) -> None:
-    """Let torch.compile have the backbone; it needs a C++ compiler."""
+    """Let torch.compile have the backbone, too; it needs a C++ compiler."""
+    kernels.accelerate(model)
     model.backbone.compile()
 
 
 def definition(model: nn.Module) -> None:
-    """Take motion blocks by their definition, without the fast path."""
-    for module in model.modules():
-        if hasattr(module, 'fast'):
-            module.fast = False
+    """Take motion blocks by their definition."""
+    kernels.plain(model)
 
 
 # Ways to run the same model.
@@ -318,8 +320,8 @@ def count_macs(model: BaseModel, setting: Setting) -> int:
     whole detector as they are run, in float32 on the CPU, where the model
     must be. MMEngine's ``get_model_complexity_info`` traces the backbone
     alone and adds one operation for each output of a batch norm, half a
-    percent of Xception. Motion blocks are counted by their definition,
-    whatever faster way there is to compute it.
+    percent of Xception. Motion blocks are counted by their definition: a
+    faster way to compute it hides work.
     """
     setting = Setting(1, setting.frames, setting.size)
     counter = FlopCounterMode(
@@ -328,20 +330,10 @@ def count_macs(model: BaseModel, setting: Setting) -> int:
             torch.ops.aten.mkldnn_rnn_layer: rnn_flops,
         },
     )
-    with counter, by_definition(model):
-        predict(model, setting.clips(), setting)
+    defined = kernels.plain(copy.deepcopy(model))
+    with counter:
+        predict(defined, setting.clips(), setting)
     return counter.get_total_flops() // 2
-
-
-@contextlib.contextmanager
-def by_definition(model: nn.Module) -> Iterator[None]:
-    """Let motion blocks leave their fast path, whose kernels hide work."""
-    blocks = [m for m in model.modules() if getattr(m, 'fast', False)]
-    for block in blocks:
-        block.fast = False
-    yield
-    for block in blocks:
-        block.fast = True
 
 
 def rnn_flops(

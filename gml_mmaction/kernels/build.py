@@ -1,10 +1,10 @@
-"""Compile the fast path of the motion blocks for this machine's CPU.
+"""Compile the kernel of the motion blocks for this machine's CPU.
 
 Usage::
 
     python -m gml_mmaction.kernels.build
 
-takes a second and a C compiler (``CC``, or ``cc``); nothing is downloaded.
+takes seconds and a C compiler (``CC``, or ``cc``); nothing is downloaded.
 The library goes to the user's cache and is used from then on.
 """
 
@@ -14,13 +14,13 @@ import sys
 
 from gml_mmaction.io.text import say, widen_streams
 
-from . import cpu as native
+from . import library
 
 
 def main() -> None:
     """Build the library and say where it is."""
     try:
-        say(native.build())
+        say(library.build())
     except subprocess.CalledProcessError as error:
         sys.exit(f'{error.cmd[0]} failed:\n{error.stderr}')
     except OSError as error:

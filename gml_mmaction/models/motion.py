@@ -14,8 +14,6 @@ import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
-from gml_mmaction.kernels import motion as fast_motion
-
 
 def _pixels(x: Tensor) -> Tensor:
     """``(M, C, H, W)`` seen as ``(M*H*W, C)``."""
@@ -41,8 +39,7 @@ class CSTM(nn.Module):
     frames at both ends, as is usual for a convolution.
 
     The weight of a plain depth-wise convolution, ``weight``, loads as the
-    spatial convolution's, so that ImageNet checkpoints fit. What is said of
-    ``fast`` and of a ReLU at :class:`MotionBlock` holds for a CSTM alone, too.
+    spatial convolution's, so that ImageNet checkpoints fit.
 
     Paper: silent on the initial temporal kernel. ``'stm'``, the default,
     follows the STM paper (1908.02486): the first quarter of the channels
@@ -60,7 +57,6 @@ class CSTM(nn.Module):
     """
 
     SHIFTED = {'stm': 4, 'tsm': 8, 'identity': None}
-    fast = True
 
     def __init__(
         self,
@@ -105,11 +101,7 @@ class CSTM(nn.Module):
         images = images.unflatten(2, (-1, channels)).permute(0, 3, 1, 2)
         return _like(self.temporal(images).permute(0, 2, 3, 1), x)
 
-    def forward(self, x: Tensor, relu: nn.Module | None = None) -> Tensor:
-        if self.fast and fast_motion.cstm_applies(self, x):
-            return fast_motion.cstm_forward(self, x, relu)
-        if relu is not None:
-            x = relu(x)
+    def forward(self, x: Tensor) -> Tensor:
         return self.spatial(self.fuse_frames(x))
 
 
@@ -242,16 +234,9 @@ class MotionBlock(nn.Module):
     expansion without bias or normalisation. ``expand='shared'``, the default,
     uses one for both orders, which is E(F^M + F^MM); ``'separate'`` gives
     each order its own. It starts at random, as STM's does, in PyTorch's way.
-
-    What ``forward`` says is the definition. Where nothing can tell the
-    difference it is computed by :mod:`.fast_motion`, which needs less time
-    and memory; ``fast = False``, on a block or on the class, forbids it. A
-    ReLU before the block may be handed over with the input: the fast path
-    applies it in reading.
     """
 
     Motion: type[CMM]
-    fast = True
 
     def __init__(
         self,
@@ -268,7 +253,6 @@ class MotionBlock(nn.Module):
             raise ValueError(f"expand={expand!r}: use 'shared' or 'separate'")
         self.shared = expand == 'shared'
         self.cstm = CSTM(channels, num_segments, temporal_init)
-        self.cstm.fast = False  # the block has a path of its own
         self.motion = self.Motion(
             channels, num_segments, reduction, boundary, motion_init
         )
@@ -278,11 +262,7 @@ class MotionBlock(nn.Module):
         )
         _load_renamed(self, 'weight', 'cstm.weight')
 
-    def forward(self, x: Tensor, relu: nn.Module | None = None) -> Tensor:
-        if self.fast and fast_motion.applies(self, x):
-            return fast_motion.forward(self, x, relu)
-        if relu is not None:
-            x = relu(x)
+    def forward(self, x: Tensor) -> Tensor:
         f_s = self.cstm(x)
         motion = self.together(self.motion(x))
         # F^S + E(motion) in one pass over the C channels.

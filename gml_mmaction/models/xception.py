@@ -11,7 +11,6 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from gml_mmaction.errors import SettingError
-from gml_mmaction.kernels.motion import has_hooks
 
 from .motion import CSTM, MotionBlock
 
@@ -56,40 +55,8 @@ class SeparableConv2d(nn.Module):
         if key in state_dict and state_dict[key].dim() == 2:
             state_dict[key] = state_dict[key][:, :, None, None]
 
-    def takes_relu(self) -> bool:
-        """Whether ``forward`` takes a ReLU that comes before it.
-
-        It does where a motion block stands, unless something wants to see
-        what goes into it.
-        """
-        return (
-            isinstance(self.conv1, CSTM | MotionBlock)
-            and not has_hooks(self.conv1)
-            and not has_hooks(self)
-        )
-
-    def forward(self, x: Tensor, *relu: nn.Module) -> Tensor:
-        return self.pointwise(self.conv1(x, *relu))
-
-
-class Layers(nn.Sequential):
-    """``nn.Sequential``, which hands a ReLU over to a motion block behind it.
-
-    A map less is then read and written; see :class:`.motion.MotionBlock`.
-    """
-
     def forward(self, x: Tensor) -> Tensor:
-        relu = None
-        for layer in self:
-            if isinstance(layer, nn.ReLU):
-                relu = layer
-            elif relu is None:
-                x = layer(x)
-            elif isinstance(layer, SeparableConv2d) and layer.takes_relu():
-                x, relu = layer(x, relu), None
-            else:
-                x, relu = layer(relu(x)), None
-        return x if relu is None else relu(x)
+        return self.pointwise(self.conv1(x))
 
 
 class Block(nn.Module):
@@ -120,7 +87,7 @@ class Block(nn.Module):
             ]
         if stride > 1:
             layers.append(nn.MaxPool2d(3, stride, padding=1))
-        self.rep = Layers(*layers[0 if leading_relu else 1 :])
+        self.rep = nn.Sequential(*layers[0 if leading_relu else 1 :])
         self.out_channels = widths[-1]
         self.skip = None
         if stride > 1 or widths[0] != widths[-1]:

@@ -1,52 +1,32 @@
-"""The fast path of the motion blocks against their definition."""
+"""The twins of the motion blocks against their definition."""
 
 import copy
-import ctypes
+import shutil
 
 import pytest
 import torch
 import torch.nn.utils.prune
 from torch import nn
 
-from gml_mmaction.kernels import build as build_native
-from gml_mmaction.kernels import cpu as native
-from gml_mmaction.kernels import motion as fast_motion
+from gml_mmaction.kernels import accelerate, cpu, library, plain
+from gml_mmaction.kernels import build as build_command
 from gml_mmaction.models import CSTM, MCB, STMBlock
 
 N, T = 2, 4
 
 
-@pytest.fixture(scope='module')
-def library(tmp_path_factory):
-    """The compiled kernel, built anew; None without a compiler."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('XDG_CACHE_HOME', str(tmp_path_factory.mktemp('cache')))
-        patch.delenv('GML_NATIVE', raising=False)
-        try:
-            return ctypes.CDLL(str(native.build()))
-        except OSError:
-            return None
-
-
-@pytest.fixture(autouse=True, params=['operators', 'kernel'])
-def _seed(request, library, monkeypatch):
-    """Each test runs by PyTorch's operators and by the compiled kernel."""
+@pytest.fixture(autouse=True)
+def _seed(way):
     torch.manual_seed(0)
-    if request.param == 'operators':
-        monkeypatch.setattr(native, '_library', lambda: None)
-    elif library is None:
-        pytest.skip('no C compiler')
-    else:
-        monkeypatch.setattr(native, '_library', lambda: library)
 
 
 def build(block=MCB, channels=32, **kwargs):
-    """A block with random weights, in channels-last as in the backbone."""
+    """The twin of a block with random weights, in channels-last."""
     module = block(channels, num_segments=T, **kwargs)
     with torch.no_grad():
         for p in module.parameters():
             p.add_(0.2 * torch.randn_like(p))
-    return module.to(memory_format=torch.channels_last)
+    return accelerate(module.to(memory_format=torch.channels_last))
 
 
 def frames(channels=32, height=6, width=5):
@@ -55,11 +35,10 @@ def frames(channels=32, height=6, width=5):
 
 
 def run(block, x, fast, *relu):
-    """Output, buffers and all gradients of a copy of the block."""
+    """Output, buffers and all gradients of a copy, or of its definition."""
     block = copy.deepcopy(block)
-    block.fast = fast
     x = x.clone().requires_grad_()
-    y = block(x, *relu)
+    y = block(x, *relu) if fast else plain(block)(nn.Sequential(*relu)(x))
     weight = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)
     (y * weight).sum().backward()
     found = dict(output=y.detach(), x=x.grad)
@@ -71,15 +50,15 @@ def run(block, x, fast, *relu):
 def assert_same(block, x, tolerance=1e-5, relu=()):
     """To 1e-5 of the largest number of each tensor; of a mean, which may be
     a small rest of large ones, to 1e-5 of what is averaged."""
-    fast, plain = run(block, x, True, *relu), run(block, x, False, *relu)
-    assert list(fast) == list(plain)
-    for name, expected in plain.items():
+    fast, defined = run(block, x, True, *relu), run(block, x, False, *relu)
+    assert list(fast) == list(defined)
+    for name, expected in defined.items():
         if expected is None or not expected.is_floating_point():
             assert (fast[name] is None) == (expected is None), name
             continue
         unit = expected
         if name.endswith('running_mean'):
-            unit = plain[name.replace('mean', 'var')].sqrt()
+            unit = defined[name.replace('mean', 'var')].sqrt()
         limit = tolerance * unit.abs().max().item()
         torch.testing.assert_close(
             fast[name], expected, rtol=0, atol=limit, msg=name
@@ -166,19 +145,19 @@ def test_of_cstm_alone_what_is_frozen_gets_no_gradient(frozen):
 
 
 def test_cstm_alone_is_fast_where_there_is_a_kernel(monkeypatch):
-    calls, forward = [], fast_motion.cstm_forward
+    calls, forward = [], cpu.cstm_forward
     monkeypatch.setattr(
-        fast_motion,
+        cpu,
         'cstm_forward',
         lambda *args: calls.append(1) or forward(*args),
     )
     block, x = build(CSTM), frames()
     block(x)
-    assert len(calls) == native.ready()
+    assert len(calls) == library.ready()
     block.spatial.register_forward_hook(lambda *_: None)
     block(x)
     build()(x)  # as a part of a block it has nothing of its own to do
-    assert len(calls) == native.ready()
+    assert len(calls) == library.ready()
 
 
 def test_float64_equals_its_definition_to_its_own_precision():
@@ -189,13 +168,13 @@ def test_on_the_largest_maps_it_is_as_near_to_float64_as_the_definition():
     """There batch normalisation of the definition is off by 1e-5 itself."""
     block, x = build(channels=64), frames(64, 109, 109)
     exact = run(copy.deepcopy(block).double(), x.double(), False)
-    fast, plain = run(block, x, True), run(block, x, False)
+    fast, defined = run(block, x, True), run(block, x, False)
     for name, expected in exact.items():
         if expected.is_floating_point():
             unit = expected.abs().max()
             off, allowed = (
                 ((found[name] - expected).abs().max() / unit).item()
-                for found in (fast, plain)
+                for found in (fast, defined)
             )
             assert off <= max(1.1 * allowed, 1e-5), name
 
@@ -219,8 +198,7 @@ def test_what_is_frozen_gets_no_gradient_and_the_rest_its_own(frozen):
     y.sum().backward()
     fast = [p.grad for p in block.parameters()]
     block.zero_grad()
-    block.fast = False
-    block(x).sum().backward()
+    plain(block)(x).sum().backward()
     for mine, p in zip(fast, block.parameters()):
         torch.testing.assert_close(mine, p.grad, rtol=1e-4, atol=1e-4)
 
@@ -228,8 +206,8 @@ def test_what_is_frozen_gets_no_gradient_and_the_rest_its_own(frozen):
 def test_the_mode_that_counts_is_that_of_the_forward_pass():
     block, x = build(), frames()
     grads = []
-    for fast in (True, False):
-        block.fast = fast
+    for way in (accelerate, plain):
+        way(block)
         own = x.clone().requires_grad_()
         y = block.train()(own)
         block.eval()
@@ -255,12 +233,12 @@ def test_the_input_is_left_as_it_was():
 
 
 def is_fast(block, x, monkeypatch):
-    """Whether the fast path ran in a forward pass."""
+    """Whether something faster than the definition ran."""
     calls = []
-    forward = fast_motion.forward
+    forward = cpu.forward
     with monkeypatch.context() as patch:
         patch.setattr(
-            fast_motion, 'forward', lambda *a: calls.append(1) or forward(*a)
+            cpu, 'forward', lambda *a: calls.append(1) or forward(*a)
         )
         block(x)
     return bool(calls)
@@ -302,7 +280,6 @@ def test_autocast_and_other_layers_take_the_definition(monkeypatch):
     with torch.autocast('cpu', dtype=torch.bfloat16):
         assert not is_fast(block, x, monkeypatch)
     block.motion.reduce = nn.Sequential(block.motion.reduce)
-    block.fast = True
     assert not is_fast(block, x, monkeypatch)
 
 
@@ -323,17 +300,16 @@ def test_frames_that_make_no_whole_clips_are_refused(block):
 
 
 def test_the_checkpoint_knows_nothing_of_it():
-    fast, plain = build(), build()
-    plain.fast = False
-    assert list(fast.state_dict()) == list(plain.state_dict())
+    fast, defined = build(), plain(build())
+    assert list(fast.state_dict()) == list(defined.state_dict())
     assert not any('fast' in name for name in fast.state_dict())
 
 
 def test_it_keeps_fewer_numbers_for_the_backward_pass():
     block, x = build(channels=64), frames(64, 16, 16)
 
-    def kept(fast):
-        block.fast, sizes = fast, {}
+    def kept(way):
+        sizes = {}
 
         def keep(tensor):
             storage = tensor.untyped_storage()
@@ -342,12 +318,12 @@ def test_it_keeps_fewer_numbers_for_the_backward_pass():
 
         hooks = torch.autograd.graph.saved_tensors_hooks
         with hooks(keep, lambda tensor: tensor):
-            y = block(x.clone().requires_grad_())
+            y = way(block)(x.clone().requires_grad_())
         del y
         return sum(sizes.values())
 
     # The map between CSTM's two convolutions, of all channels.
-    assert kept(False) - kept(True) >= x.nbytes
+    assert kept(plain) - kept(accelerate) >= x.nbytes
 
 
 def test_momentum_none_averages_over_all_batches():
@@ -388,22 +364,23 @@ def test_gradients_equal_numerical_ones():
 def test_the_kernel_is_not_loaded_where_it_is_switched_off(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setenv('GML_NATIVE', '0')
-    native._library.cache_clear()
-    assert not native.ready()
-    native._library.cache_clear()
+    library._library.cache_clear()
+    assert not library.ready()
+    library._library.cache_clear()
 
 
 def test_another_source_has_another_library(monkeypatch, tmp_path):
-    before = native.library_path()
-    changed = tmp_path / 'motion.c'
-    changed.write_text(native.SOURCE.read_text() + '\n')
-    monkeypatch.setattr(native, 'SOURCE', changed)
-    assert native.library_path() != before
+    before = library.library_path()
+    changed = shutil.copytree(library.SOURCE, tmp_path / 'csrc')
+    with (changed / 'block.h').open('a') as file:
+        file.write('\n')
+    monkeypatch.setattr(library, 'SOURCE', changed)
+    assert library.library_path() != before
 
 
 def test_without_a_compiler_the_command_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv('CC', str(tmp_path / 'none'))
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     with pytest.raises(SystemExit, match='no C compiler'):
-        build_native.main()
-    assert not native.library_path().exists()
+        build_command.main()
+    assert not library.library_path().exists()
