@@ -17,6 +17,7 @@ Shapes: as in models/motion.py. Maps are channels-last and x is
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +48,7 @@ def applies(block: nn.Module, x: Tensor) -> bool:
     return _is_free(x, parts[:4], parts[4:])
 
 
-def cstm_applies(cstm: nn.Module, x: Tensor) -> bool:
+def cstm_applies(cstm: Any, x: Tensor) -> bool:
     """The same of a CSTM alone, for which there is the kernel only."""
     return (
         x.dtype == torch.float32
@@ -79,7 +80,7 @@ def _is_free(
     )
 
 
-def _parts(block: nn.Module) -> tuple[nn.Module, ...]:
+def _parts(block: Any) -> tuple[Any, ...]:
     """The layers, CSTM's two, the reduction and E, and their surroundings.
 
     From the tables of the modules: ``nn.Module.__getattr__`` is written in
@@ -92,11 +93,11 @@ def _parts(block: nn.Module) -> tuple[nn.Module, ...]:
     return *_layers(cstm), inner['reduce'], own['expand'], *around
 
 
-def _layers(cstm: nn.Module) -> tuple[nn.Module, nn.Module]:
+def _layers(cstm: Any) -> tuple[Any, Any]:
     return cstm._modules['temporal'], cstm._modules['spatial']
 
 
-def _weight(layer: nn.Module) -> Tensor | None:
+def _weight(layer: Any) -> Any:
     return layer._parameters.get('weight')
 
 
@@ -117,9 +118,7 @@ def has_hooks(module: nn.Module) -> bool:
 
 
 @torch.compiler.disable  # the compiler keeps out, and takes the rest
-def forward(
-    block: nn.Module, x: Tensor, relu: nn.Module | None = None
-) -> Tensor:
+def forward(block: Any, x: Tensor, relu: nn.Module | None = None) -> Tensor:
     """What ``block`` computes of ``relu(x)``, where :func:`applies` holds."""
     parts = _parts(block)
     temporal, spatial, reduce, expand, cstm, motion, norm, k_pm = parts
@@ -196,8 +195,8 @@ def _convolve_back(
     weight: Tensor,
     padding: tuple[int, int],
     needs: tuple[bool, bool],
-) -> tuple[Tensor | None, Tensor | None]:
-    """Gradients of a channel-wise convolution's input and weight."""
+) -> tuple[Any, Any]:
+    """Gradients of a channel-wise convolution's input and weight, or None."""
     ones = (1, 1)
     return torch.ops.aten.convolution_backward(
         *(grad, x, weight, None, ones, padding, ones, False, (0, 0)),
@@ -250,13 +249,13 @@ class _Reduce(Function):
     """
 
     @staticmethod
-    def forward(ctx, x, weight):
+    def forward(ctx: Any, x: Any, weight: Any) -> Any:
         ctx.save_for_backward(x, weight)
         return x.view_as(x), _narrow(_rows(x), weight)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, g_x, g_reduced):
+    def backward(ctx: Any, g_x: Any, g_reduced: Any) -> Any:
         x, weight = ctx.saved_tensors
         for_x, for_weight = ctx.needs_input_grad
         if for_x:
@@ -272,7 +271,15 @@ class _Sum(Function):
     """
 
     @staticmethod
-    def forward(ctx, x, temporal, spatial, motion, expand, length):
+    def forward(
+        ctx: Any,
+        x: Any,
+        temporal: Any,
+        spatial: Any,
+        motion: Any,
+        expand: Any,
+        length: Any,
+    ) -> Any:
         motion = motion.contiguous()
         ctx.save_for_backward(x, temporal, spatial, motion, expand)
         ctx.length = length
@@ -284,12 +291,12 @@ class _Sum(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Any) -> Any:
         x, temporal, spatial, motion, expand = ctx.saved_tensors
         needs = ctx.needs_input_grad
         grad = grad.contiguous(memory_format=torch.channels_last)
         rows = _rows(grad)
-        grads = [None] * 3
+        grads: Any = [None] * 3
         if any(needs[:3]):
             grads = _cstm_back(
                 grad, x, (temporal, spatial), ctx.length, needs[:3]
@@ -300,11 +307,7 @@ class _Sum(Function):
 
 
 def _kernel_applies(
-    block: nn.Module,
-    x: Tensor,
-    motion: nn.Module,
-    norm: nn.Module,
-    k_pm: nn.Module,
+    block: Any, x: Tensor, motion: Any, norm: Any, k_pm: Any
 ) -> bool:
     """Whether the kernel knows the block: the defaults, in float32."""
     return (
@@ -333,7 +336,7 @@ class _Kernel(Function):
     """
 
     @staticmethod
-    def forward(ctx, x, *args):
+    def forward(ctx: Any, x: Any, *args: Any) -> Any:
         weights, how = args[:7], args[7:]
         y, *inner = _run_kernel(x, weights, *how)
         ctx.save_for_backward(x, *weights, *inner)
@@ -342,13 +345,14 @@ class _Kernel(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Any) -> Any:
         x, *weights = ctx.saved_tensors[:8]
         inner = ctx.saved_tensors[8:]
         needs = ctx.needs_input_grad
         grad = grad.contiguous(memory_format=torch.channels_last)
         weights = [weight.contiguous() for weight in weights]
-        g_x, *grads = [torch.empty_like(each) for each in (x, *weights)]
+        g_x = torch.empty_like(x)
+        grads: list[Any] = [torch.empty_like(each) for each in weights]
         for i in (2, 3):  # the reduction and E, which cost a product each
             grads[i] = grads[i] if needs[1 + i] else None
         g_inner = [torch.empty_like(each) for each in inner[:2]]
@@ -365,7 +369,14 @@ class _CSTM(Function):
     """CSTM by the kernel; x, both kernels, T, and whether x meets a ReLU."""
 
     @staticmethod
-    def forward(ctx, x, temporal, spatial, length, rectify):
+    def forward(
+        ctx: Any,
+        x: Any,
+        temporal: Any,
+        spatial: Any,
+        length: Any,
+        rectify: Any,
+    ) -> Any:
         weights = temporal.contiguous(), spatial.contiguous()
         y = torch.empty_like(x)
         ctx.options = _options(x, length, rectify)
@@ -377,7 +388,7 @@ class _CSTM(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Any) -> Any:
         x, *weights = ctx.saved_tensors
         grad = grad.contiguous(memory_format=torch.channels_last)
         g_x, *grads = [torch.empty_like(each) for each in (x, *weights)]
@@ -392,16 +403,16 @@ class _CSTM(Function):
 def _run_kernel(
     x: Tensor,
     weights: Sequence[Tensor],
-    norm: nn.BatchNorm1d,
+    norm: Any,
     length: int,
     orders: int,
     rectify: bool,
 ) -> tuple[Tensor, ...]:
     """The block's output; reduced input, motion, mean and variance."""
     weights = [weight.contiguous() for weight in weights]
-    moments = [norm._buffers[f'running_{name}'] for name in ('mean', 'var')]
+    mean, variance = (norm._buffers[f'running_{n}'] for n in ('mean', 'var'))
     if norm.training:
-        moments = [torch.empty_like(each) for each in moments]
+        mean, variance = torch.empty_like(mean), torch.empty_like(variance)
     pixels = x.numel() // x.shape[1]
     rows = [x.new_empty(pixels, norm.num_features) for _ in range(2)]
     y = torch.empty_like(x)
@@ -409,11 +420,11 @@ def _run_kernel(
         'block_forward',
         _block_options(x, norm, length, orders, rectify),
         *(library.Weights(*weights), x),
-        *(library.Inner(*rows, *moments), y),
+        *(library.Inner(*rows, mean, variance), y),
     )
     if norm.training:
-        _track(norm, *moments, pixels)
-    return y, *rows, *moments
+        _track(norm, mean, variance, pixels)
+    return y, *rows, mean, variance
 
 
 def _options(
@@ -443,9 +454,7 @@ def _block_options(
 
 
 @torch.no_grad()
-def _track(
-    norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int
-) -> None:
+def _track(norm: Any, mean: Tensor, variance: Tensor, count: int) -> None:
     """Update the norm's running mean and variance from those of a batch."""
     norm.num_batches_tracked.add_(1)
     share = norm.momentum

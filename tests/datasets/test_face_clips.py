@@ -16,6 +16,7 @@ from mmengine.dataset import (
 )
 from torch.utils.data import DataLoader
 
+from gml_mmaction import host
 from gml_mmaction.datasets import BalancedSampler, ClipAugment, FaceClipDataset
 from gml_mmaction.datasets.samplers import Draw
 from gml_mmaction.errors import GMLError
@@ -331,6 +332,7 @@ def test_a_video_that_is_none_is_named_by_a_loaders_process_too(boxes):
     ids=['plain', 'concat', 'repeat', 'balanced'],
 )
 def test_a_numbered_draw_is_the_same_within_every_wrapper(crops, wrap, index):
+    host.prepare_run()  # MMEngine's wrappers seed
     inner = build(crops, test_mode=False)  # item 3 has 43 starts
     expected = [frame_numbers(inner[Draw(3, 5, n)])[0] for n in range(9)]
     assert len(set(expected)) > 4
