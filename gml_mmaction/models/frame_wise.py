@@ -10,13 +10,12 @@ from typing import Any, TypeAlias
 
 import torch
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
-from mmaction.models.heads import BaseHead
 from mmaction.registry import MODELS
 from mmaction.utils import SampleList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .gml_head import NUM_CLASSES, check_smoothing, clip_labels, smooth
+from .forgery_head import NUM_CLASSES, ForgeryHead, clip_labels, smooth
 
 # What a backbone gives its head: one map, or as many as the two agree on.
 Features: TypeAlias = Any
@@ -68,7 +67,7 @@ def stretch(maps: Tensor, size: Sequence[int]) -> Tensor:
 
 
 @MODELS.register_module()
-class FrameHead(BaseHead):
+class FrameHead(ForgeryHead):
     """A linear classifier of frames: per-frame loss, per-frame scores.
 
     Features are averaged over space. A frame has its clip's label; a clip's
@@ -95,13 +94,11 @@ class FrameHead(BaseHead):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(
-            NUM_CLASSES,
             in_channels,
-            loss_cls=loss_cls or dict(type='CrossEntropyLoss'),
-            topk=(1,),
+            loss_cls,
+            label_smooth_eps,
+            init_cfg,
             average_clips='prob',
-            label_smooth_eps=check_smoothing(label_smooth_eps),
-            init_cfg=init_cfg,
         )
         self.dropout = nn.Dropout(dropout_ratio)
         self.fc_cls = nn.Linear(in_channels, NUM_CLASSES)

@@ -4,15 +4,14 @@ Shapes: N clips of T frames; features are ``(N*T, C, H, W)``, the frame index
 fastest, as MMAction2's ``Recognizer2D`` hands them over.
 """
 
-from mmaction.models.heads import BaseHead
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
-from .gml_head import NUM_CLASSES, check_smoothing
+from .forgery_head import NUM_CLASSES, ForgeryHead
 
 
 @MODELS.register_module()
-class LSTMHead(BaseHead):
+class LSTMHead(ForgeryHead):
     """Frames averaged over space, an LSTM over time, a linear classifier.
 
     The classifier reads the LSTM's state after the last frame, so a clip has
@@ -43,13 +42,11 @@ class LSTMHead(BaseHead):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(
-            NUM_CLASSES,
             in_channels,
-            loss_cls=loss_cls or dict(type='CrossEntropyLoss'),
-            topk=(1,),
+            loss_cls,
+            label_smooth_eps,
+            init_cfg,
             average_clips='prob',
-            label_smooth_eps=check_smoothing(label_smooth_eps),
-            init_cfg=init_cfg,
         )
         self.lstm = nn.LSTM(in_channels, hidden, batch_first=True)
         self.dropout = nn.Dropout(dropout_ratio)

@@ -32,8 +32,8 @@ from mmaction.utils import SampleList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .forgery_head import REAL
 from .frame_wise import FrameHead, frame_labels, stretch
-from .gml_head import REAL
 
 Triple = tuple[Tensor, Tensor, Tensor]  # shallow, middle and last features
 

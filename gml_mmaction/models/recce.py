@@ -21,8 +21,9 @@ from mmaction.utils import SampleList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .forgery_head import REAL
 from .frame_wise import FrameHead, frame_labels, stretch
-from .gml_head import REAL, real_l1
+from .gml_head import real_l1
 from .xception import Block, SeparableConv2d, Xception
 
 

@@ -24,14 +24,13 @@ from typing import Any
 
 import mmengine.dist as dist
 import torch
-from mmaction.models.heads import BaseHead
 from mmaction.registry import MODELS
 from mmaction.utils import SampleList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .densenet import DenseNet
-from .gml_head import NUM_CLASSES, REAL, clip_labels, count_members
+from .forgery_head import REAL, ForgeryHead, clip_labels, count_members
 
 
 def log_kernels(sigmas: tuple[float, ...]) -> Tensor:
@@ -209,7 +208,7 @@ def isolating_loss(
 
 
 @MODELS.register_module()
-class TwoBranchHead(BaseHead):
+class TwoBranchHead(ForgeryHead):
     """Bidirectional LSTM over a clip's frames and the isolating loss.
 
     Features are averaged over space and read in the order of the frames; both
@@ -260,11 +259,9 @@ class TwoBranchHead(BaseHead):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(
-            NUM_CLASSES,
             in_channels,
-            topk=(1,),
-            average_clips='score',  # of probabilities
             init_cfg=init_cfg,
+            average_clips='score',  # of probabilities
         )
         if not 0 <= r_real < r_fake:
             raise ValueError(
