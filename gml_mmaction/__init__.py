@@ -1,8 +1,8 @@
 """GML for MMAction2: motion features for face forgery detection.
 
 Importing the package prepares the host (:mod:`gml_mmaction.host`) and
-registers models, datasets, metrics and hooks in MMAction2's registries; it
-does nothing more. Configs name it in ``custom_imports``.
+registers models, datasets, metrics and hooks in MMAction2's registries.
+Configs name it in ``custom_imports``.
 """
 
 from . import host
@@ -12,10 +12,10 @@ __all__ = ['__version__', 'register']
 
 
 def register() -> None:
-    """Prepare the host and register what configs name; once is enough.
+    """Prepare the host and register what configs name. One call is enough.
 
     Raises:
-        StackError: A part of the stack is missing or of a wrong version.
+        StackError: A required package is missing or has a wrong version.
     """
     host.prepare()
 
@@ -23,7 +23,7 @@ def register() -> None:
 
 
 host.give_home()
-# A command registers when it begins: what is wrong with the stack is then one
-# line, the doctor runs where nothing else does, and --help is quick.
+# A command registers when it begins. So a broken stack gives one line of
+# error, `gml doctor` runs even then, and --help is quick.
 if not host.starts_a_command():
     register()

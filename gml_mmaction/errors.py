@@ -1,8 +1,8 @@
-"""What a tool prints as one line: an error of the input, not of ours.
+"""Errors that a user can mend; a command prints them as one line.
 
 Every error that a user can mend is a :class:`GMLError`. Its message names the
-file or the setting and ends in the remedy. All else is a fault of this
-project and gets its traceback.
+file or the setting and ends in the remedy. Any other exception is a bug of
+this project and keeps its traceback.
 
 Importing this module needs nothing but the standard library.
 """
@@ -18,7 +18,7 @@ __all__ = [
 
 
 class GMLError(Exception):
-    """What a tool prints as one line; the message ends in the remedy."""
+    """An error that a user can mend; its message ends in the remedy."""
 
 
 class CheckpointError(GMLError, ValueError):
@@ -26,22 +26,22 @@ class CheckpointError(GMLError, ValueError):
 
 
 class SettingError(GMLError, ValueError):
-    """A setting of a config or a command line that cannot be."""
+    """A setting of a config or a command line that is not valid."""
 
 
 class VideoError(GMLError, ValueError):
-    """A video that gives no crops.
+    """A video from which no crops can be made.
 
     Attributes:
         reason: One of ``'empty'``, ``'unreadable'``, ``'too short'``,
             ``'missing'``, ``'no face'``, ``'no boxes'``, ``'error'`` and
             ``'crashed'``.
-        detail: The particulars, one line; a name of a file in it may hold
-            anything.
+        detail: More about it, in one line. File names in it may hold any
+            characters.
     """
 
     def __init__(self, reason: str, detail: str = '') -> None:
-        detail = printable(detail)  # which may name files of an archive
+        detail = printable(detail)  # may hold names from an archive
         # a loader's process is rebuilt with its message alone
         super().__init__(f'{reason}: {detail}' if detail else reason)
         self.reason = reason

@@ -1,4 +1,4 @@
-"""The packages that this one needs: their versions, and what to install.
+"""The packages that this one needs: versions that work, what to install.
 
 Importing this module needs nothing but the standard library.
 """
@@ -17,13 +17,13 @@ DISTRIBUTION = 'gml-mmaction'
 
 
 class Range(NamedTuple):
-    """The versions of a part of the stack that work, as pyproject.toml says.
+    """The versions of a required package that work, from pyproject.toml.
 
     Attributes:
-        distribution: What to install.
-        lowest: The first version that works, '' if it is not known.
-        beyond: The first that does not, '' if none is known.
-        why: What is wrong with the others.
+        distribution: Name to install it by.
+        lowest: The first version that works, '' if unknown.
+        beyond: The first later version that does not, '' if unknown.
+        why: What is wrong with the other versions.
     """
 
     distribution: str
@@ -33,12 +33,12 @@ class Range(NamedTuple):
 
     @property
     def limits(self) -> str:
-        """As pip reads them: '>=2.1.0,<2.2.0'."""
+        """The versions in pip's form: '>=2.1.0,<2.2.0'."""
         pairs = (('>=', self.lowest), ('<', self.beyond))
         return ','.join(sign + version for sign, version in pairs if version)
 
 
-# By the name to import: what to install, and why not any version.
+# By import name: the distribution, and what is wrong with other versions.
 STACK = {
     'torch': ('torch', 'its safe loader has no allow-list of stand-ins'),
     'numpy': ('numpy', 'it was not tried'),
@@ -71,10 +71,10 @@ class StackError(GMLError, ImportError):
 
 @functools.cache
 def declared() -> list[str]:
-    """What the installed package requires, as pip reads it.
+    """The requirements of the installed package, in pip's form.
 
-    A source tree that is not installed requires nothing: no version is then
-    refused, and the doctor says that it is not installed.
+    A source tree that is not installed has no requirements: no version is
+    refused then, and `gml doctor` says that it is not installed.
     """
     try:
         return metadata.requires(DISTRIBUTION) or []
@@ -83,7 +83,7 @@ def declared() -> list[str]:
 
 
 def ranges() -> dict[str, Range]:
-    """The versions that work, by the name to import."""
+    """The versions that work, by import name."""
     limits = {}
     for line in declared():
         name, text = re.findall(r'^([\w.-]+)([^;]*)', line)[0]
@@ -106,8 +106,8 @@ def require(name: str) -> ModuleType:
         name: Name as in ``import name``; see :func:`advice`.
 
     Raises:
-        StackError: The module, or something that it needs, cannot be
-            imported, or is of a version that the host rejects.
+        StackError: The module, or one that it needs, cannot be imported or
+            has a version that the host rejects.
     """
     try:
         return importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""What the heads of all detectors share: two classes, labels, their number.
+"""What all detectors' heads share: two classes, labels, numbers of clips.
 
 Class 0 is real, class 1 is fake.
 """
@@ -16,12 +16,12 @@ NUM_CLASSES = 2
 
 
 class ForgeryHead(BaseHead):
-    """The host's head for real and fake; frames' and clips' scores average.
+    """The host's head with two classes; it averages frames' and clips' scores.
 
     Args:
         in_channels: Channels of the features.
         loss_cls: Config of the classification loss, cross-entropy by default.
-        label_smooth_eps: Of the labels, in [0, 1).
+        label_smooth_eps: Label smoothing, in [0, 1).
         init_cfg: MMEngine's initialisation config.
         average_clips: How the host averages the scores of clips.
 
@@ -51,17 +51,17 @@ class ForgeryHead(BaseHead):
 def clip_labels(
     data_samples: SampleList, device: torch.device, shares: bool = False
 ) -> Tensor:
-    """The label of each clip, ``(N,)``; of a blended one, its shares.
+    """The label of each clip, ``(N,)``; for blended clips, their shares.
 
     Args:
         data_samples: N of them.
         device: Where the labels are needed.
         shares: Whether the loss can read ``(N, 2)`` shares, such as Mixup
-            leaves.
+            makes.
 
     Raises:
-        SettingError: The clips are blended, and it cannot, or of another
-            number of classes.
+        SettingError: The clips are blended and the loss cannot read shares,
+            or the shares are of another number of classes.
     """
     labels = [sample.gt_label for sample in data_samples]
     if all(len(label) == 1 for label in labels):
@@ -81,7 +81,7 @@ def clip_labels(
 
 
 def smooth(labels: Tensor, eps: float) -> Tensor:
-    """Labels moved towards one half each: ``(N, 2)``; unchanged for 0.
+    """Smooth labels towards one half each, ``(N, 2)``; 0 changes nothing.
 
     Args:
         labels: ``(N,)`` or shares, ``(N, 2)``.
@@ -95,10 +95,10 @@ def smooth(labels: Tensor, eps: float) -> Tensor:
 
 
 def check_smoothing(eps: float) -> float:
-    """``eps`` itself.
+    """Return ``eps`` if it is valid.
 
     Raises:
-        SettingError: It is no number in [0, 1).
+        SettingError: It is not a number in [0, 1).
     """
     if not isinstance(eps, int | float) or not 0 <= eps < 1:
         raise SettingError(
@@ -109,9 +109,9 @@ def check_smoothing(eps: float) -> float:
 
 
 def count_members(members: Tensor) -> Tensor:
-    """Number of a class's clips, at least 1: what its loss is divided by.
+    """Number of clips of a class, at least 1; its loss is divided by it.
 
-    Over several processes it is the mean of theirs, so that averaged
+    With several processes it is the mean of their numbers, so that averaged
     gradients are those of the whole batch.
 
     Args:

@@ -1,4 +1,4 @@
-"""Frame by frame: clips as images, and a head that scores every image.
+"""Frame-wise detectors: clips as images, and a head that scores each image.
 
 Shapes: N clips of T frames. Image networks see ``(N*T, C, H, W)``, the frame
 index fastest, as MMAction2's ``Recognizer2D`` folds them. Class 0 is real,
@@ -17,22 +17,23 @@ from torch.nn import functional as F
 
 from .forgery_head import NUM_CLASSES, ForgeryHead, clip_labels, smooth
 
-# What a backbone gives its head: one map, or as many as the two agree on.
+# What a backbone gives its head: one map, or several for the heads that
+# read several.
 Features: TypeAlias = Any
 
 
 @MODELS.register_module()
 class FramePreprocessor(ActionDataPreprocessor):
-    """Clips of the common pipeline, as the frames ``Recognizer2D`` reads.
+    """Turn clips of the common pipeline into frames for ``Recognizer2D``.
 
     The pipeline packs ``(1, C, T, H, W)`` a sample ('NCTHW') for every
-    detector; the batch becomes ``(N, T, C, H, W)`` here, so that frame-wise
-    ones need no pipeline of their own.
+    detector; here the batch becomes ``(N, T, C, H, W)``, so that frame-wise
+    detectors need no pipeline of their own.
 
     Args:
         mean: Of each channel, in grey levels, 0 to 255.
         std: Of each channel, in grey levels.
-        **kwargs: Those of the host's ``ActionDataPreprocessor``.
+        **kwargs: Arguments of the host's ``ActionDataPreprocessor``.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class FramePreprocessor(ActionDataPreprocessor):
     def forward(self, data: dict, training: bool = False) -> dict:
         data = super().forward(data, training)
         frames = data['inputs'].transpose(2, 3).flatten(1, 2)
-        data['inputs'] = frames.contiguous()  # Recognizer2D takes a view
+        data['inputs'] = frames.contiguous()  # Recognizer2D uses .view
         return data
 
 
@@ -53,16 +54,16 @@ def frame_labels(
     device: torch.device,
     shares: bool = False,
 ) -> Tensor:
-    """Each clip's label for each of its frames, ``(N * num_segs,)``.
+    """The label of each frame, which is its clip's, ``(N * num_segs,)``.
 
-    With ``shares`` those of blended clips: see :func:`.clip_labels`.
+    For ``shares`` of blended clips see :func:`.clip_labels`.
     """
     labels = clip_labels(data_samples, device, shares)
     return labels.repeat_interleave(num_segs, dim=0)
 
 
 def stretch(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Maps of another size, bilinear, corner pixels onto corner pixels."""
+    """Resize maps, bilinear, with corner pixels aligned."""
     return F.interpolate(maps, size, mode='bilinear', align_corners=True)
 
 
@@ -74,14 +75,14 @@ class FrameHead(ForgeryHead):
     score is the mean of its frames' P(fake), and the frames' own are kept in
     the sample as ``frame_scores``, ``(T,)``.
 
-    Paper: "frame-based" Xception is compared with clips of eight frames, and
-    it is not said how frames' scores become one; we average probabilities.
+    Paper: "frame-based" Xception is compared with clips of eight frames; how
+    frames' scores become one is not said. We average probabilities.
 
     Args:
         in_channels: Channels of the features.
-        dropout_ratio: Of the dropout before the classifier.
+        dropout_ratio: Dropout before the classifier.
         loss_cls: Config of the classification loss, cross-entropy by default.
-        label_smooth_eps: Of the labels, in [0, 1).
+        label_smooth_eps: Label smoothing, in [0, 1).
         init_cfg: MMEngine's initialisation config.
     """
 

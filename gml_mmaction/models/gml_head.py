@@ -61,7 +61,7 @@ class ADBlock(nn.Sequential):
         hidden: Channels inside a bottleneck, C/4 by default.
 
     Raises:
-        SettingError: F_out of another number of channels.
+        SettingError: F_out has another number of channels.
     """
 
     NUM_BLOCKS = 9  # Sec. 2.3
@@ -172,10 +172,10 @@ class GMLHead(ForgeryHead):
     """Classifier of the backbone and AD branch: Loss = cls1 + L1 + cls2.
 
     The backbone's last features are averaged over space and time before the
-    linear classifier. A backbone of the host's, whose features are one map
-    ``(N, C, T, H, W)``, will do where there is no AD branch. The prediction
-    of a clip is the average of both
-    classifiers' probabilities; several clips of one sample are averaged too.
+    linear classifier. Without an AD branch, one of the host's backbones may
+    be used, whose features are one map ``(N, C, T, H, W)``. The prediction of
+    a clip is the average of both classifiers' probabilities; several clips of
+    one sample are averaged too.
 
     Paper: does not say how frames become a clip for the classifier, nor
     whether the "average" of the two predictions is one of probabilities
@@ -186,11 +186,12 @@ class GMLHead(ForgeryHead):
         ad_head: Arguments of :class:`ADHead`; None leaves the branch out.
         fuse: ``'prob'`` or ``'logit'``.
         loss_cls: Config of the cross-entropy of both classifiers.
-        label_smooth_eps: Of the labels of both, in [0, 1); L1 has none.
+        label_smooth_eps: Label smoothing of both classifiers, in [0, 1); the
+            L1 loss has none.
         init_cfg: MMEngine's initialisation config.
 
     Raises:
-        ValueError: Another ``fuse``.
+        ValueError: Unknown ``fuse``.
     """
 
     def __init__(
@@ -215,8 +216,8 @@ class GMLHead(ForgeryHead):
         """F_out, if there is one, and the last features.
 
         Raises:
-            SettingError: The AD branch lacks F_out, or the features are no
-                clips.
+            SettingError: The AD branch lacks F_out, or the features are not
+                those of clips.
         """
         if not isinstance(feats, Tensor):
             return feats
@@ -238,8 +239,8 @@ class GMLHead(ForgeryHead):
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Logits of both classifiers, ``(N, 2)``, and F*.
 
-        What is switched off is None. Logits are float32 whatever the
-        autocast type, since the host's losses and scores leave PyTorch.
+        What is switched off is None. Logits are float32 under any autocast
+        type, since the host's losses and scores leave PyTorch.
         """
         f_out, f_last = self.split(feats)
         logits1 = self.fc_cls1(f_last.mean(dim=(1, 3, 4))).float()

@@ -3,9 +3,9 @@
 Shapes: N clips of T frames are folded into the batch, the frame index
 fastest. Every input and output is ``(N*T, C, H, W)`` unless said otherwise.
 
-Nothing here is 5-D. In channels-last memory a frame is one contiguous row of
-``H*W*C`` numbers, so time becomes a dimension of its own by a view: no copy
-is made, and a copy is all that other memory formats cost.
+No tensor here is 5-D. In channels-last memory a frame is one contiguous row
+of ``H*W*C`` numbers, so a view is enough to give time its own dimension.
+Other memory formats work, at the cost of a copy.
 """
 
 import functools
@@ -38,8 +38,8 @@ class CSTM(nn.Module):
     convolution over space, neither with a bias. The clip is padded with zero
     frames at both ends, as is usual for a convolution.
 
-    The weight of a plain depth-wise convolution, ``weight``, loads as the
-    spatial convolution's, so that ImageNet checkpoints fit.
+    The ``weight`` of a plain depth-wise convolution loads into the spatial
+    convolution, so that ImageNet checkpoints fit.
 
     Paper: silent on the initial temporal kernel. ``'stm'``, the default,
     follows the STM paper (1908.02486): the first quarter of the channels
@@ -53,7 +53,7 @@ class CSTM(nn.Module):
         temporal_init: ``'stm'``, ``'tsm'`` or ``'identity'``.
 
     Raises:
-        ValueError: Another ``temporal_init``.
+        ValueError: Unknown ``temporal_init``.
     """
 
     SHIFTED = {'stm': 4, 'tsm': 8, 'identity': None}
@@ -114,32 +114,32 @@ class CMM(nn.Module):
 
     Paper: silent on normalisation; we put batch normalisation behind the
     reduction and nowhere else, as the STM authors do. 728 channels do not
-    divide by 16; we round down, to 45, and keep at least one.
+    divide by 16; we round down to 45, and to no less than one.
 
     Paper: silent on t = 0, where Eq. 1 asks for a frame before the first.
-    Four readings are offered, of which we take the first, since it invents no
-    motion and leaves F^MM as much as can be known:
+    There are four readings. We take the first: it invents no motion, and F^MM
+    keeps all that can be known:
 
     - ``'zero'``: no motion at t = 0, so that F^MM_1 = F^M_1;
-    - ``'strict'``: as before, and F^MM is zero at t = 1 too, where it would
-      need the motion at t = 0;
+    - ``'strict'``: the same, and F^MM is zero at t = 1 too, because it needs
+      the motion at t = 0;
     - ``'replicate'``: the frame before the first is the first;
     - ``'feature'``: F^PM is zero before the first frame, F^M_0 = F^D_0.
 
-    Paper: silent on the initial K^PM. ``'random'``, the default, is the
-    usual one of a convolution, as the STM authors have it; F^M then starts
-    as little else than F^D. With ``'identity'`` it starts as the difference
-    of two frames and F^MM as the difference of two motions.
+    Paper: silent on the initial K^PM. ``'random'``, the default, is PyTorch's
+    usual start of a convolution, as in the STM authors' code; F^M then starts
+    close to F^D. With ``'identity'``, F^M starts as the difference of two
+    frames and F^MM as the difference of two motions.
 
     Args:
         channels: C.
         num_segments: T, the frames of a clip.
         reduction: Ratio of C to the channels of F^D.
-        boundary: The reading of t = 0.
+        boundary: How t = 0 is read, see above.
         motion_init: Initial K^PM, ``'random'`` or ``'identity'``.
 
     Raises:
-        ValueError: Another ``boundary`` or ``motion_init``.
+        ValueError: Unknown ``boundary`` or ``motion_init``.
     """
 
     BOUNDARIES = ('zero', 'strict', 'replicate', 'feature')
@@ -165,7 +165,7 @@ class CMM(nn.Module):
         self.num_segments = num_segments
         self.boundary = boundary
         self.out_channels = max(1, channels // reduction)
-        # The 1x1x1 convolution, as the matrix product over pixels that it is.
+        # The 1x1x1 convolution, computed as a matrix product over pixels.
         self.reduce = nn.Linear(channels, self.out_channels, bias=False)
         self.norm = nn.BatchNorm1d(self.out_channels)
         self.k_pm = nn.Conv2d(
@@ -186,8 +186,8 @@ class CMM(nn.Module):
     def difference(self, f: Tensor, order: int) -> Tensor:
         """f_t - (K^PM * f)_{t-1}: Eq. 1 with f = F^D, Eq. 2 with f = F^M.
 
-        ``order`` (1 or 2) is the number of frames that ``'strict'`` leaves
-        empty.
+        ``order`` (1 or 2) is the number of first frames that ``'strict'``
+        sets to zero.
         """
         now = _clips(f, self.num_segments)
         f_pm = _clips(self.k_pm(f), self.num_segments)
@@ -203,7 +203,7 @@ class CMM(nn.Module):
         return _like(torch.cat([first, rest], dim=1), f)
 
     def orders(self, f_d: Tensor) -> tuple[Tensor, ...]:
-        """F^M, and F^MM where there is a second order, from F^D."""
+        """F^M from F^D, and F^MM if the module has a second order."""
         return (self.difference(f_d, order=1),)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -213,9 +213,9 @@ class CMM(nn.Module):
 class MCM(CMM):
     """Motion Consistency Module: F^M (Eq. 1) and F^MM (Eq. 2).
 
-    Motion is differenced once more, by the same K^PM ("MCM uses K^PM
+    Motion is differenced once more, with the same K^PM ("MCM uses K^PM
     again"): F^MM_t = F^M_t - (K^PM * F^M)_{t-1}. Both orders have C/16
-    channels. What the paper leaves open is told at :class:`CMM`.
+    channels. For what the paper leaves open see :class:`CMM`.
     """
 
     num_orders = 2
@@ -232,8 +232,8 @@ class MotionBlock(nn.Module):
 
     Paper: states the sum but no way from C/16 to C. STM has a 1x1x1
     expansion without bias or normalisation. ``expand='shared'``, the default,
-    uses one for both orders, which is E(F^M + F^MM); ``'separate'`` gives
-    each order its own. It starts at random, as STM's does, in PyTorch's way.
+    uses one for both orders, E(F^M + F^MM); ``'separate'`` gives each order
+    its own. It starts from PyTorch's random weights, as STM's does.
     """
 
     Motion: type[CMM]
@@ -272,7 +272,7 @@ class MotionBlock(nn.Module):
         return _like(summed, x)
 
     def together(self, orders: tuple[Tensor, ...]) -> Tensor:
-        """What E expands: the sum, or both orders for an E of its own."""
+        """What E expands: the sum, or each order for its own E."""
         first, *more = orders
         return sum(more, first) if self.shared else torch.cat(orders, dim=1)
 
@@ -283,9 +283,9 @@ class STMBlock(MotionBlock):
 
     The motion features are C/16 wide and expanded to C for the sum.
 
-    Paper: Eq. 1 takes the transformed earlier frame from the current one,
-    which leaves t = 0 open; STM (1908.02486) takes the earlier frame from the
-    transformed later one, which leaves the last open. We follow Eq. 1.
+    Paper: Eq. 1 subtracts the transformed earlier frame from the current one,
+    so t = 0 is undefined. STM (1908.02486) subtracts the earlier frame from
+    the transformed later one, so the last frame is. We follow Eq. 1.
 
     Args:
         channels: C.
@@ -294,11 +294,11 @@ class STMBlock(MotionBlock):
         reduction: See :class:`CMM`.
         boundary: See :class:`CMM`.
         motion_init: See :class:`CMM`.
-        expand: ``'shared'`` or ``'separate'``; the same thing here, where
-            there is one order only.
+        expand: ``'shared'`` or ``'separate'``; no difference here, as there
+            is only one order.
 
     Raises:
-        ValueError: An option of another value.
+        ValueError: An option has an unknown value.
     """
 
     Motion = CMM

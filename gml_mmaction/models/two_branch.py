@@ -11,8 +11,8 @@ feature space and pushes fake ones away. From public code of others that cites
 the paper (the isolating losses of audio anti-spoofing projects and of
 HiFi-Net, CVPR 2023): the loss's form, both radii, the centre from real
 features. From memory: DenseNet blocks in each branch, a fusion, shared dense
-blocks, a bidirectional LSTM. Ours: everything else, told in the docstring of
-its class.
+blocks, a bidirectional LSTM. Ours: everything else; see the docstring of each
+class.
 
 Shapes: N clips of T frames; frames are ``(N*T, C, H, W)``, the frame index
 fastest. Class 0 is real, class 1 is fake.
@@ -34,11 +34,11 @@ from .forgery_head import REAL, ForgeryHead, clip_labels, count_members
 
 
 def log_kernels(sigmas: tuple[float, ...]) -> Tensor:
-    """LoG kernels, ``(bands, 1, K, K)``, K reaching four largest sigmas.
+    """LoG kernels, ``(bands, 1, K, K)``, out to four times the largest sigma.
 
     They are scale-normalised, sigma^2 times the Laplacian of a Gaussian of
-    unit sum, so that bands compare. The sampled second moment stands where
-    the continuous kernel has 2, hence constants and ramps give zero exactly.
+    unit sum, so that bands can be compared. The sampled second moment replaces
+    the 2 of the continuous kernel, so constants and ramps give exactly zero.
 
     Args:
         sigmas: Standard deviations, in pixels, above 0.
@@ -58,8 +58,8 @@ def log_kernels(sigmas: tuple[float, ...]) -> Tensor:
 class LoG(nn.Module):
     """Fixed depth-wise LoG: ``(M, C, H, W)`` -> ``(M, C * bands, H, W)``.
 
-    The border is replicated. Half precision would let the mean of the input
-    through, so it is computed in float32 under autocast.
+    The border is replicated. In half precision the mean of the input would
+    leak through, so it is computed in float32 under autocast.
 
     Args:
         sigmas: See :func:`log_kernels`.
@@ -114,11 +114,11 @@ class TwoBranch(DenseNet):
     The stem is shared; then ``features`` continues as the branch of the
     original signal, and ``log_branch`` has dense blocks of the same size
     behind the LoG; both are fused, and the rest of ``features`` is shared.
-    ``features`` bears DenseNet's names, so that ImageNet weights load; both
+    ``features`` has DenseNet's names, so that ImageNet weights load; both
     branches start from the same weights.
 
-    Two-branch's paper: how many blocks each branch has, where the LoG stands,
-    its sigmas, the fusion and the start are not known to us. We take one
+    Two-branch's paper: how many blocks each branch has, where the LoG is, its
+    sigmas, the fusion and the initial weights are unknown to us. We take one
     block a branch, the LoG behind the stem, three octaves, and a 1x1
     convolution on both branches' channels.
 
@@ -127,7 +127,7 @@ class TwoBranch(DenseNet):
         log_channels: Channels that the LoG filters.
         sigmas: Of the LoG, in pixels of the stem's output (4 of the image).
         fusion: ``'concat'``, a 1x1 convolution on both, or ``'sum'``.
-        **kwargs: Those of :class:`DenseNet`.
+        **kwargs: Arguments of :class:`DenseNet`.
 
     Raises:
         ValueError: A ``branch_depth``, sigma or ``fusion`` out of range.
@@ -151,7 +151,7 @@ class TwoBranch(DenseNet):
             raise ValueError(f'sigmas={sigmas}: use numbers above 0')
         if fusion not in ('concat', 'sum'):
             raise ValueError(f"fusion={fusion!r}: use 'concat' or 'sum'")
-        # A transition stands between two dense blocks.
+        # A transition comes between two dense blocks.
         self.branch_end = self.STEM_LENGTH + 2 * branch_depth - 1
         stem = self.features.conv0
         assert isinstance(stem, nn.Conv2d)
@@ -231,17 +231,17 @@ class TwoBranchHead(ForgeryHead):
 
     Args:
         in_channels: Channels of the features.
-        hidden: Of each direction of the LSTM; f has twice as many.
+        hidden: Units of each direction of the LSTM; f has twice as many.
         r_real: Radius in which real clips are compressed, 0 or above.
         r_fake: Radius beyond which fake clips are pushed, above ``r_real``.
         center: ``'fixed'`` or ``'learnable'``, a parameter that starts at the
             origin, where an LSTM's states start too.
         center_iters: Training iterations whose real clips make the fixed
-            centre. 0 keeps that of the loaded checkpoint.
+            centre. 0 keeps the centre of the loaded checkpoint.
         init_cfg: MMEngine's initialisation config.
 
     Raises:
-        ValueError: Radii out of order, or another ``center``.
+        ValueError: Radii out of order, or unknown ``center``.
     """
 
     center: Tensor

@@ -1,8 +1,7 @@
-"""Xception, whose depth-wise convolutions take a motion block (Sec. 2, 3.3).
+"""Xception, with motion blocks as depth-wise convolutions (Sec. 2, 3.3).
 
-Shapes: ``(N, C, T, H, W)`` comes in; inside, frames are folded into the
-batch, ``(N*T, C, H, W)``, channels-last. Images, ``(M, C, H, W)``, may come
-in instead.
+Shapes: the input is ``(N, C, T, H, W)``, or images ``(M, C, H, W)``. Inside,
+frames are folded into the batch, ``(N*T, C, H, W)``, channels-last.
 """
 
 import torch
@@ -18,8 +17,8 @@ from .motion import CSTM, MotionBlock
 class SeparableConv2d(nn.Module):
     """Depth-wise ``conv1``, then ``pointwise``.
 
-    Paper: silent on normalisation between the two where a motion block
-    stands. Nothing is there, as in Xception.
+    Paper: silent on normalisation between a motion block and ``pointwise``.
+    We put none there, as in Xception.
 
     Args:
         in_channels: Channels of the input and of the depth-wise step.
@@ -79,7 +78,7 @@ class Block(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for i, (before, after) in enumerate(zip(widths, widths[1:])):
-            # The first ReLU reads the tensor that the skip needs too.
+            # Not in place: the skip connection needs the same tensor.
             layers += [
                 nn.ReLU(inplace=i > 0),
                 SeparableConv2d(before, after, motion_block),
@@ -105,53 +104,55 @@ class Block(nn.Module):
 class Xception(BaseModule):
     """Xception (1610.02357) in the form that face forgery detection uses.
 
-    Modules bear the names of the public ImageNet checkpoints
+    Modules have the names of the public ImageNet checkpoints
     (``xception-b5690688.pth``, ``xception-43020ad28.pth``), so that
-    ``init_cfg=dict(type='Pretrained', checkpoint=FILE_OR_URL)`` loads them,
-    the depth-wise weights into CSTM's spatial convolution where a motion
-    block stands; temporal and motion weights keep their initial values.
+    ``init_cfg=dict(type='Pretrained', checkpoint=FILE_OR_URL)`` loads them.
+    In a motion block the depth-wise weights load into CSTM's spatial
+    convolution; temporal and motion weights keep their initial values.
 
     Paper: "we replace the depth-wise convolution of Xception backbone", which
     we read as all 34 of them; ``motion_stages`` restricts it. AD is added
     "into the 5th block", which we read as the output of ``block5``; counting
     as Keras does, or the stem too, would mean ``block4``, of the same shape.
-    Whether the backbone starts from ImageNet is not said; it starts from
-    random weights unless ``init_cfg`` names a checkpoint, so that nothing
-    is downloaded unasked.
+    The paper does not say whether the backbone starts from ImageNet. Here it
+    starts from random weights unless ``init_cfg`` names a checkpoint, so
+    that nothing is downloaded without being asked for.
 
     Args:
-        motion_block: Config of the block in the depth-wise slots, such as
-            ``dict(type='MCB')``; None gives the plain, frame-wise Xception.
+        motion_block: Config of the block that replaces the depth-wise
+            convolutions, such as ``dict(type='MCB')``; None gives the plain,
+            frame-wise Xception.
         num_segments: T, the frames of a clip, which motion blocks must know.
         motion_stages: Names of the stages (``'block1'`` ... ``'block12'``,
             ``'conv3'``, ``'conv4'``) with motion blocks; None means all.
-        tap: Stage whose output F_out feeds the AD head, whose
-            ``in_channels`` must be those of the stage; None for a head of
-            the host's, which reads the last features alone.
+        tap: Stage whose output F_out feeds the AD head; the AD head's
+            ``in_channels`` must be those of the stage. None for one of the
+            host's heads, which read only the last features.
         width: Factor on all channels, above 0; 1 is the published network.
             The heads' ``in_channels`` must follow it.
         middle_blocks: Number of middle blocks, 0 to 8, 8 in the published
             network.
         norm_eval: Keep batch normalisation in evaluation mode in training.
-        frozen_stages: As in the host's backbones: -1 trains all, 0 keeps the
-            two plain convolutions as they are, k the first k stages as well.
-        in_channels: Channels of the input. For k * 3 of them the public
-            checkpoints' first kernel, of three, is repeated k times and
-            divided by k.
-        stem_stride: Of the first convolution, 2 in the published network.
+        frozen_stages: As in the host's backbones: -1 trains all, 0 freezes
+            the two plain convolutions, k the first k stages as well.
+        in_channels: Channels of the input. For 3 * k channels the first
+            kernel of the public checkpoints, which has three, is repeated k
+            times and divided by k.
+        stem_stride: Stride of the first convolution, 2 in the published
+            network.
         init_cfg: MMEngine's initialisation config.
 
     Returns:
         F_out and the last features, ``(N, T, C, H, W)`` each: at 224 x 224,
-        C is 728 at 14 x 14 and 2048 at 7 x 7. With ``tap=None`` the last
-        features alone in the layout of the host's backbones,
-        ``(N, C, T, H, W)``. For images, as the host's ``Recognizer2D`` hands
-        them over, the last features alone, ``(M, C, H, W)``.
+        C is 728 at 14 x 14 and 2048 at 7 x 7. With ``tap=None`` only the
+        last features, in the layout of the host's backbones,
+        ``(N, C, T, H, W)``. For images, as the host's ``Recognizer2D`` passes
+        them, only the last features, ``(M, C, H, W)``.
 
     Raises:
         ValueError: If a stage does not exist, if there are more than 8
-            middle blocks, or if a clip of other than ``num_segments`` frames
-            reaches a motion block.
+            middle blocks, or if a clip that does not have ``num_segments``
+            frames reaches a motion block.
     """
 
     def __init__(
@@ -218,7 +219,7 @@ class Xception(BaseModule):
         self.bn3 = nn.BatchNorm2d(c1536)
         self.conv4 = SeparableConv2d(c1536, c2048, motion('conv4'))
         self.bn4 = nn.BatchNorm2d(c2048)
-        # Features take the layout of the weights too: frames stay rows.
+        # Features take the layout of the weights: frames stay contiguous.
         self.to(memory_format=torch.channels_last)
         self._register_load_state_dict_pre_hook(self._repeat_conv1)
         for module in self.frozen():
@@ -230,7 +231,7 @@ class Xception(BaseModule):
         motion_stages: tuple[str, ...] | None,
         frozen_stages: int,
     ) -> None:
-        """Refuse what is no stage, and a wrong number of them."""
+        """Refuse names that are not stages, and a wrong number of stages."""
         for name in (tap or 'conv4', *(motion_stages or ())):
             if name not in self.stages:
                 raise ValueError(f'no stage {name!r}: use {self.stages}')
@@ -248,7 +249,7 @@ class Xception(BaseModule):
             state_dict[key] = state_dict[key].repeat(1, times, 1, 1) / times
 
     def frozen(self) -> list[nn.Module]:
-        """The modules that ``frozen_stages`` keeps as they are."""
+        """The modules that ``frozen_stages`` freezes."""
         if self.frozen_stages < 0:
             return []
         names = ['conv1', 'bn1', 'conv2', 'bn2']
@@ -259,7 +260,7 @@ class Xception(BaseModule):
     def train(self, mode: bool = True) -> 'Xception':
         """Set the mode; ``norm_eval`` keeps batch norms in evaluation.
 
-        What is frozen stays in evaluation, too.
+        Frozen stages stay in evaluation mode too.
         """
         super().train(mode)
         for module in self.frozen():
@@ -277,7 +278,7 @@ class Xception(BaseModule):
         return x.contiguous(memory_format=torch.channels_last)
 
     def check_length(self, x: Tensor) -> None:
-        """Refuse clips of a length that the motion blocks do not know."""
+        """Refuse clips of another length than the motion blocks have."""
         frames = x.shape[2] if x.dim() == 5 else 1
         if self.motion_block is not None and frames != self.num_segments:
             raise SettingError(

@@ -1,9 +1,9 @@
-"""Where videos and labels come from: one registry, one small file a set.
+"""Where videos and labels come from: one registry, one module per data set.
 
-A source is a function ``(root, **options) -> list[Video]`` that lists every
-video which the data set's own lists name, whether or not its file is there;
-what is absent is counted by the caller. A new data set is one module here
-that registers such a function.
+A source is a function ``(root, **options) -> list[Video]``. It lists every
+video that the data set's own lists name, even if its file is missing; the
+caller counts what is missing. A new data set is one module here that
+registers such a function.
 """
 
 import importlib
@@ -43,19 +43,19 @@ class Video:
         method: ``'real'`` or the forgery method (``'Deepfakes'``).
         split: ``'train'``, ``'val'`` or ``'test'``.
         people: Who or what is seen, with the name of the data set that
-            counts them, so that leaks show across splits and data sets:
+            numbers them, so that leaks between splits and data sets show:
             ``('ffpp/071', 'ffpp/054')``, target first.
         member: Folder inside ``path`` where that is an archive.
         cropped: The images are face crops already; nothing is detected.
-        boxes_from: Find the face in this file instead, which has the same
-            frames (DeeperForensics: in the real target).
-        mask: Video of masks, frame by frame, white where the forged face
-            is; of several faces the one it covers most is followed.
+        boxes_from: File in which the face is found instead; it has the same
+            frames (DeeperForensics: the real target).
+        mask: Video of masks, frame by frame, white where the forged face is.
+            If there are several faces, the one it covers most is followed.
         distortions: Types and levels of :mod:`gml_mmaction.video.distortions`
-            that the full frames undergo before the crop, in order.
+            that are applied to the full frames before the crop, in order.
 
     Raises:
-        ValueError: The id or the member leads out of its folder.
+        ValueError: The id or the member points outside its folder.
     """
 
     video_id: str
@@ -86,7 +86,7 @@ class Video:
 
 
 Source = Callable[..., list[Video]]
-# What a source has to say about its videos, one line each.
+# Remarks of a source on its videos, one line each.
 Notes = Callable[..., list[str]]
 Counts = Mapping[tuple[str, str], int]
 
@@ -97,11 +97,11 @@ class Entry(NamedTuple):
     Attributes:
         list_videos: ``(root, **options) -> list[Video]``.
         counts: Published numbers of videos by (split, method), for
-            ``tools/check_data.py``; those absent are unknown. A function of
-            the source's options where they change the numbers.
-        notes: Remarks on a list of this source's videos that a user must
-            know before a result is believed, one line each. It may take
-            those of the source's options that it names.
+            ``gml check``; missing ones are unknown. A function of the
+            source's options if they change the numbers.
+        notes: Function of a list of this source's videos. It returns remarks
+            that a user must know before trusting a result, one line each. It
+            may take those of the source's options that it names.
     """
 
     list_videos: Source
@@ -118,7 +118,7 @@ def register_source(
     counts: Counts | Callable[..., Counts] | None = None,
     notes: Notes = lambda videos: [],
 ) -> Callable[[Source], Source]:
-    """Make the decorated function the source called ``name``.
+    """Register the decorated function as the source ``name``.
 
     Args:
         name: As on the command line.
@@ -145,7 +145,7 @@ def known_sources() -> list[str]:
 
 
 def get_entry(name: str) -> Entry:
-    """Return all that is registered under ``name``.
+    """Return what is registered under ``name``.
 
     Raises:
         ValueError: No such source; the message names those that exist.

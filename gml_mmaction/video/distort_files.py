@@ -1,4 +1,4 @@
-"""Whole video files distorted into new ones, many at a time.
+"""Distort whole video files into new ones, many at a time.
 
 What happens to each frame is in :mod:`.distortions`.
 """
@@ -45,11 +45,11 @@ class Job(NamedTuple):
     Attributes:
         source: The file to read.
         target: The mp4 file to write.
-        name: Relative POSIX path without suffix; with the seed it decides
-            what chance does.
+        name: Relative POSIX path without suffix; together with the seed it
+            fixes all random draws.
         distortions: Applied in this order.
         seed: The experiment's.
-        crf: Of the new file; 0 (lossless) to 51.
+        crf: x264's constant rate factor of the new file, 0 (lossless) to 51.
     """
 
     source: Path
@@ -69,7 +69,7 @@ class Outcome(NamedTuple):
             could be read is written), or why there is no new file: a reason
             of :class:`~gml_mmaction.video.VideoError`, or
             ``'not distorted'``.
-        detail: The particulars, '' where there are none.
+        detail: More about the reason, '' if there is nothing.
     """
 
     job: Job
@@ -78,12 +78,12 @@ class Outcome(NamedTuple):
 
     @property
     def has_file(self) -> bool:
-        """Whether the new file is there."""
+        """Whether the new file exists."""
         return self.reason in ('written', 'there already', 'broken tail')
 
 
 def distort_videos(jobs: Iterable[Job], *, workers: int) -> Iterator[Outcome]:
-    """Distort videos in processes of their own, as each is ready.
+    """Distort videos in worker processes; yield each as it is finished.
 
     Raises:
         ValueError: ``workers`` is below 1.
@@ -161,10 +161,10 @@ def find_in_meta(
 ) -> tuple[Distortion, ...]:
     """Return what a meta file says about a video.
 
-    Looked for are, in this order, a path that ends in ``name``, one of the
-    same file name, and one whose target it is: a real ``000`` is distorted
-    as the fake ``000_M101``, as DeeperForensics' README advises. Paths
-    without distortions, which are former stages there, do not count.
+    It looks, in this order, for a path that ends in ``name``, one with the
+    same file name, and one whose target is the video: a real ``000`` is
+    distorted as the fake ``000_M101``, as DeeperForensics' README advises.
+    Paths without distortions, which are earlier stages there, do not count.
 
     Args:
         meta: As :func:`~gml_mmaction.video.distortions.read_meta` returns it.
@@ -220,7 +220,7 @@ def _distort_file(job: Job, part: Path, comment: str) -> int | None:
 def _open(path: Path) -> Frames:
     try:
         return open_video(path)
-    except OSError as error:  # one that cannot be read must not end the run
+    except OSError as error:  # an unreadable video must not end the run
         raise VideoError('unreadable', error.strerror or 'no file') from error
 
 
@@ -239,7 +239,7 @@ def _crashed(job: Job) -> Outcome:
 
 
 def _videos_of(path: Path, out: Path) -> Iterator[tuple[str, Path]]:
-    """Yield (name, file) of an input, in order of the names."""
+    """Yield (name, file) of an input, in the order of names."""
     if path.is_file():
         root = path.parent
         files = [path] if is_well_named(Path(path.name), root) else []

@@ -25,13 +25,13 @@ ARCHIVES = ('.zip', '.tar', '.tgz', '.tar.gz', '.tar.bz2', '.tar.xz')
 
 
 def is_image(name: str) -> bool:
-    """Tell by its name, as a sequence's reader does, whether it is one."""
+    """Whether a file name is that of an image, as sequences read them."""
     suffix = PurePath(name).suffix.lower()
     return suffix in IMAGE_SUFFIXES and not name.startswith('.')
 
 
 def is_video(path: str | Path) -> bool:
-    """Tell by its suffix whether a file is a video or an archive.
+    """Whether a file is a video or an archive, by its suffix.
 
     A folder may be one of images. What is not there is none.
     """

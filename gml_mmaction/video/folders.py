@@ -1,8 +1,8 @@
-"""Which files of a data set's folder are its videos.
+"""Which files in a data set's folder are its videos.
 
-Official trees and their users' differ in one thing above all: DeepfakeBench
-and SelfBlendedImages put a folder ``videos`` around the files. What is here
-reads both, and names a video the same in both.
+Official trees and those of other projects differ mainly in one thing:
+DeepfakeBench and SelfBlendedImages put the files in a folder ``videos``. This
+module reads both, and a video has the same name in both.
 """
 
 import os
@@ -50,13 +50,13 @@ _LINK = (
 
 @contextmanager
 def noted(root: str | Path) -> Iterator[list[str]]:
-    """Collect what the sources that are asked meanwhile leave out.
+    """Collect notes on what sources leave out within the block.
 
     Args:
         root: Where names in a note start.
 
     Yields:
-        A list; notes are in it when the block is left, a line a reason.
+        A list; when the block ends it holds the notes, one line per reason.
     """
     notes: list[str] = []
     left_out: dict[tuple[str, str], set[Path]] = {}
@@ -71,12 +71,12 @@ def noted(root: str | Path) -> Iterator[list[str]]:
 
 
 def leave_out(path: Path, noun: str, reason: str) -> None:
-    """Note that a source does not read what lies at a path.
+    """Note that a source does not read a path.
 
     Args:
         path: The file, folder or link.
-        noun: What it is, to be counted: 'file'.
-        reason: To follow one or many of them: 'not in the list'.
+        noun: What it is, as a noun to be counted: 'file'.
+        reason: Why, to be written after one or many: 'not in the list'.
     """
     left_out = _LEFT_OUT.get()
     if left_out is not None:
@@ -84,18 +84,18 @@ def leave_out(path: Path, noun: str, reason: str) -> None:
 
 
 def is_well_named(name: PurePath, where: Path) -> bool:
-    """Whether crops may have a name; notes those that are not.
+    """Whether crops may have this name; notes names that they may not have.
 
-    File systems know names of any bytes; lists, records and reports are text.
+    File names may be any bytes; lists, records and reports are text.
 
     Args:
-        name: Of a file or folder, relative to ``where``. A suffix of a video
-            does not count, as it falls off the crops.
+        name: Of a file or folder, relative to ``where``. The suffix of a
+            video does not count, as crops do not have it.
         where: The folder.
     """
     video = name.suffix.lower() in VIDEO_SUFFIXES
     text = str(name.with_suffix('') if video else name)
-    # an id has more: the set's own folders before it, a suffix behind it
+    # an id is longer: folders of the data set before it, a suffix behind it
     if is_place(text + 10 * '_') and len(text.encode()) <= 1800:
         return True
     leave_out(where / name, 'name', _NAME)
@@ -125,14 +125,15 @@ def check_folder(root: str | Path) -> Path:
 
 
 def check_listed(name: str, where: Path) -> bool:
-    """Whether a file that a list names can be read; notes it if it cannot.
+    """Whether a file named in a list can be read; notes it if it cannot.
 
     Args:
         name: What the list says.
         where: The list.
 
     Raises:
-        ValueError: It leads out of the data set's folder, or is no path.
+        ValueError: It points outside the data set's folder, or is not a
+            path.
     """
     path = PurePosixPath(name if isinstance(name, str) else '/')
     if path.is_absolute() or '..' in path.parts or not path.parts:
@@ -146,17 +147,17 @@ def check_listed(name: str, where: Path) -> bool:
 def read_lines(
     path: Path, read: Callable[[str], T]
 ) -> tuple[list[T], list[str]]:
-    """Read a list line by line; one that cannot be read is noted.
+    """Read a list line by line; a line that cannot be read is noted.
 
     Args:
         path: The list; blank lines in it do not count.
-        read: Gives what a line says, or raises ValueError.
+        read: Returns the value of a line, or raises ValueError.
 
     Returns:
-        What the lines say, and the lines that are left out.
+        The values of the lines, and the lines that are left out.
 
     Raises:
-        ValueError: No line can be read; why the first cannot.
+        ValueError: No line can be read; the message says why for the first.
     """
     found: list[T] = []
     odd: dict[str, ValueError] = {}
@@ -175,9 +176,9 @@ def read_lines(
 def video_files(folder: Path) -> list[Path]:
     """List the video files below ``folder``, sorted.
 
-    Links that lead out of ``folder`` and names that are no text are left out,
-    and noted. Left out, too, are names that begin with a dot: on some disks
-    each ``x.mp4`` has a ``._x.mp4`` that is none.
+    Links that point outside ``folder`` and names that are not text are left
+    out and noted. Names that begin with a dot are left out too: on some disks
+    each ``x.mp4`` has a ``._x.mp4`` that is not a video.
     """
     return sorted(
         path / name
@@ -191,7 +192,7 @@ def video_files(folder: Path) -> list[Path]:
 def note_unread(folder: Path, read: Collection[Path], reason: str) -> None:
     """Note the files below a folder that are not among those read.
 
-    Names that begin with a dot are no user's.
+    Names that begin with a dot do not count.
     """
     for path, names in _walk(folder):
         for name in names:
@@ -200,9 +201,9 @@ def note_unread(folder: Path, read: Collection[Path], reason: str) -> None:
 
 
 def image_folders(folder: Path) -> list[Path]:
-    """List the folders, ``folder`` or below, with an image in them, sorted.
+    """List the folders with an image in them, from ``folder`` down, sorted.
 
-    Folders of ``masks`` are left out.
+    Folders named ``masks`` are left out.
     """
     return sorted(
         path for path, names in _walk(folder) if any(map(is_image, names))
@@ -210,7 +211,7 @@ def image_folders(folder: Path) -> list[Path]:
 
 
 def video_id(path: PurePath, *, root: PurePath) -> str:
-    """Name a file by its place below ``root``.
+    """Name a file by its path below ``root``.
 
     Returns:
         POSIX path without suffix of a video file, and without the levels
@@ -261,7 +262,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _stays(path: Path, top: str) -> bool:
-    """Whether a path is no link out of ``top``; notes those that are."""
+    """Whether a path stays in ``top``; notes links that lead out of it."""
     if not path.is_symlink():
         return True
     if Path(os.path.realpath(path)).is_relative_to(top):
@@ -271,7 +272,7 @@ def _stays(path: Path, top: str) -> bool:
 
 
 def _leads_above(path: Path) -> bool:
-    """Whether a folder is a link to one that it lies in."""
+    """Whether a folder is a link to a folder that contains it."""
     if not path.is_symlink():
         return False
     place = Path(os.path.realpath(path.parent))

@@ -1,4 +1,4 @@
-"""What a video file and a sequence of images have in common: their frames."""
+"""The interface that video files and sequences of images share: frames."""
 
 import queue
 import threading
@@ -16,10 +16,10 @@ SIZES_DIFFER = 'the size of frames changes; all brought to the first'
 
 
 class Frames:
-    """What a video and a sequence of images have in common.
+    """The common base of video files and sequences of images.
 
-    A subclass gives ``_read(index)``, which is ``None`` from where the
-    decoder gives no more, and has then set ``broken_at``.
+    A subclass defines ``_read(index)``. It returns ``None`` where the decoder
+    has no more frames, and has set ``broken_at`` by then.
     """
 
     num_frames: int
@@ -40,7 +40,7 @@ class Frames:
     ) -> Iterator[np.ndarray]:
         """Yield frames start, start + stride, ... below ``stop``.
 
-        Ends early where the file is broken; ``broken_at`` says so then.
+        Ends early if the file is broken; ``broken_at`` is then set.
 
         Yields:
             (H, W, 3), RGB, uint8.
@@ -63,7 +63,7 @@ class Frames:
             indices: Ascending; an index may be repeated.
 
         Raises:
-            VideoError: There is no such frame, or the file is broken before
+            VideoError: A frame does not exist, or the file is broken before
                 it (``'unreadable'``).
             ValueError: The indices do not ascend.
         """
@@ -83,15 +83,15 @@ class Frames:
         return found
 
     def seconds_at(self, index: int) -> float | None:
-        """When frame ``index`` is shown; None where that is not known.
+        """When frame ``index`` is shown, in seconds; None if unknown.
 
         Args:
-            index: Of a frame, or ``num_frames`` for the end of the last.
+            index: Of a frame, or ``num_frames`` for the end of the last one.
         """
         return index / self.fps if self.fps else None
 
     def index_at(self, seconds: float) -> int:
-        """The frame nearest to a time; a number of a frame without a rate.
+        """The frame nearest to a time; without a rate, the time is an index.
 
         Returns:
             -1 and ``num_frames + 1`` beyond the first and the last frame.
@@ -105,7 +105,7 @@ class Frames:
 
         def distance(index: int) -> float:
             at = self.seconds_at(index)
-            assert at is not None  # as that of the end is
+            assert at is not None  # since the end's time is known
             return abs(at - seconds)
 
         return min(range(count), key=distance)
@@ -118,15 +118,15 @@ class Frames:
 
 
 class ArrayFrames(Frames):
-    """Frames in memory, read as those of a video.
+    """Frames in memory, read like those of a video.
 
     Args:
         frames: (T, H, W, 3), uint8, RGB.
-        fps: Frames per second; 0 where unknown.
+        fps: Frames per second; 0 if unknown.
 
     Raises:
-        VideoError: There are no frames (``'empty'``), or it is another array
-            (``'unreadable'``).
+        VideoError: There are no frames (``'empty'``), or the array has
+            another shape or type (``'unreadable'``).
     """
 
     def __init__(self, frames: np.ndarray, fps: float = 0.0) -> None:
@@ -151,11 +151,11 @@ def prefetch(
 ) -> Generator[Item, None, None]:
     """Yield what ``iterator`` yields; a thread works up to ``depth`` ahead.
 
-    Of use where the iterator waits or releases Python's lock, as decord and
-    OpenCV do. An exception of the iterator is raised where it occurred in
-    the order of items. The thread starts with the first item asked for; it
+    This helps if the iterator waits or releases Python's lock, as decord and
+    OpenCV do. An exception of the iterator is raised at its place in the
+    order of items. The thread starts when the first item is asked for. It
     ends, and a generator is closed, when the items are used up or the
-    consumer stops, by ``close()``, an exception or garbage collection.
+    consumer stops: by ``close()``, an exception or garbage collection.
     """
     items: queue.SimpleQueue = queue.SimpleQueue()
     slots = threading.Semaphore(depth)

@@ -1,7 +1,7 @@
 """Images in a folder or archive, read as the frames of a video.
 
-An archive's images are held in memory; how many of them, and how large they
-may be, says :mod:`~gml_mmaction.video.limits`.
+An archive's images are held in memory; :mod:`~gml_mmaction.video.limits` sets
+how many, and how large.
 """
 
 import io
@@ -31,21 +31,20 @@ class ImageSequence(Frames):
     """Images in a folder or archive, read as the frames of a video.
 
     Frame i is the i-th image by the numbers in the file names (``2.png``
-    before ``10.png``); they may have gaps, see ``names``. An archive is read
-    once, from front to back, and the images asked for are held as the bytes
-    they are stored as.
+    before ``10.png``); the numbers may have gaps, see ``names``. An archive
+    is read once, from front to back; its images are held still encoded.
 
     Args:
         path: A folder, or an archive (zip, tar, tar.gz, ...).
         member: Folder inside ``path``; ``''`` for the images at its top.
-        one_size: Bring images of another size to that of the first, as those
-            of a video are; without, each frame has the size of its image, as
-            crops of a face may have.
+        one_size: Resize all images to the size of the first, as in a video;
+            if False, each frame keeps the size of its image, which differs
+            in some sets of face crops.
 
     Attributes:
         names: File names, in the order of the frames.
         num_frames: Number of images.
-        fps: 0, since it is not known.
+        fps: 0, for unknown.
         width: Of the first image in pixels.
         height: Of the first image in pixels.
         broken_at: The first image that could not be decoded.
@@ -54,7 +53,7 @@ class ImageSequence(Frames):
     Raises:
         VideoError: There are no images (``'empty'``), or the archive or the
             first image cannot be read (``'unreadable'``).
-        FileNotFoundError: There is no such file or folder.
+        FileNotFoundError: The file or folder does not exist.
     """
 
     fps = 0.0
@@ -141,9 +140,9 @@ def _is_image(name: str, image: bytes) -> bool:
 
 
 def _chunks_fit(png: bytes) -> bool:
-    """Whether no part of a PNG says that it is larger than the file.
+    """Whether each chunk of a PNG has a length that the file can hold.
 
-    OpenCV would believe it, and take 2 GB for a file of a hundred bytes.
+    OpenCV trusts the length, and may take 2 GB for a file of 100 bytes.
     """
     place = len(PNG)
     while place < len(png) and png[place + 4 : place + 8] != b'IEND':
@@ -152,9 +151,9 @@ def _chunks_fit(png: bytes) -> bool:
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """Read a file of an archive, as much as it says."""
+    """Read a file of an archive, up to the size that its entry states."""
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        # a few bytes of bzip2 or LZMA are unpacked whole, to any size
+        # a few bytes of bzip2 or LZMA may unpack to any size
         raise VideoError(
             'unreadable',
             'no archive of images that are stored or deflated; pack it anew',
@@ -164,7 +163,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 
 def _read_archive(path: Path, folder: PurePosixPath) -> dict[str, bytes]:
-    """Return the bytes of the images right in a folder of an archive."""
+    """Return the bytes of the images directly in a folder of an archive."""
 
     def wanted(name: str) -> bool:
         inner = PurePosixPath(name)
@@ -175,7 +174,7 @@ def _read_archive(path: Path, folder: PurePosixPath) -> dict[str, bytes]:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as zipped:
                 members = [m for m in zipped.infolist() if wanted(m.filename)]
-                # more than an entry says is never read of it
+                # never read more than the size in the entry
                 budget.take(sum(member.file_size for member in members))
                 for member in members:
                     name = PurePosixPath(member.filename).name
@@ -190,6 +189,6 @@ def _read_archive(path: Path, folder: PurePosixPath) -> dict[str, bytes]:
                     images[PurePosixPath(entry.name).name] = file.read()
     except (FileNotFoundError, VideoError):
         raise
-    except Exception:  # of a damaged archive, also those of its compression
+    except Exception:  # damaged archives, and their compression, raise many
         raise VideoError('unreadable', 'no archive, or a broken one') from None
     return images

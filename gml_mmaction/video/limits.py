@@ -1,9 +1,8 @@
-"""How much of a file of a stranger may be held in memory.
+"""Limits on the memory that an untrusted file may take.
 
-Of a frame 36 million pixels (8K), of an archive 1 GB of images, and of the
-frames that are decoded ahead 64 MB. ``GML_MAX_MEGAPIXELS``,
-``GML_MAX_UNPACKED_MB`` and ``GML_MAX_AHEAD_MB`` in the environment say
-otherwise.
+A frame: 36 million pixels (8K). The images of an archive: 1 GB. Frames
+decoded ahead: 64 MB. The environment variables ``GML_MAX_MEGAPIXELS``,
+``GML_MAX_UNPACKED_MB`` and ``GML_MAX_AHEAD_MB`` change these.
 """
 
 import os
@@ -26,10 +25,10 @@ DEFAULTS = {
 
 
 def check_limits() -> None:
-    """Refuse an environment that sets no number.
+    """Refuse environment variables that are not numbers.
 
     Raises:
-        SettingError: It does.
+        SettingError: One is not.
     """
     for name in DEFAULTS:
         _setting(name)
@@ -67,7 +66,7 @@ def check_pixels(name: str, width: int, height: int) -> None:
 
 
 def frames_ahead(width: int, height: int, most: int) -> int:
-    """How many frames of a size may be decoded ahead, ``most`` at most."""
+    """How many frames of a size may be decoded ahead, up to ``most``."""
     depth = _setting('GML_MAX_AHEAD_MB') // (3 * width * height)
     return min(max(depth, 1), most)
 
@@ -79,10 +78,10 @@ class Budget:
         self.left = self.limit = _setting('GML_MAX_UNPACKED_MB')
 
     def take(self, num_bytes: int) -> None:
-        """Note what an image takes, before it is read.
+        """Count the bytes of an image, before it is read.
 
         Raises:
-            VideoError: It is more than is left.
+            VideoError: They are more than are left.
         """
         self.left -= num_bytes
         if self.left < 0:

@@ -1,10 +1,10 @@
 """MP4 files: are they whole, and may decoding start at each key frame?
 
-A file may be entered at a key frame only if nothing that is decoded after it
-is shown before it or needs what came before it. For H.264 that is what
-an IDR picture promises (ITU-T H.264, 7.4.1.2.4); without reordering (no
-``ctts`` box) it holds for the key frames of any codec here. The file's index
-is read, not its frames (ISO/IEC 14496-12, box names as there).
+Decoding may start at a key frame only if no frame that is decoded after it
+is shown before it or needs a frame before it. In H.264 an IDR picture ensures
+this (ITU-T H.264, 7.4.1.2.4). Without reordering (no ``ctts`` box) it holds
+for the key frames of every codec here. Only the file's index is read, not
+its frames (ISO/IEC 14496-12, box names as there).
 """
 
 import struct
@@ -23,8 +23,8 @@ IDR, LAST_SLICE = 5, 5  # NAL unit types 1 to 5 are slices
 def starts_clean(path: str | Path) -> bool:
     """Whether every key frame of a file is a clean start.
 
-    ``False`` too where that is not known: no MP4 or MOV, fragments, more than
-    one video track, an edit list that trims, or a damaged index.
+    ``False`` also if unknown: not an MP4 or MOV, fragments, more than one
+    video track, an edit list that trims, or a damaged index.
     """
     try:
         with Path(path).open('rb') as file:
@@ -45,14 +45,14 @@ def codec(path: str | Path) -> str:
 
 
 def is_cut(path: str | Path) -> bool:
-    """Whether an MP4 or MOV file ends before its last box does."""
+    """Whether an MP4 or MOV file ends within its last box."""
     with Path(path).open('rb') as file:
         size = file.seek(0, 2)
         return any(stop > size for _, _, stop in _outer_boxes(file))
 
 
 def _outer_boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Yield name, start and stop of what each outermost box holds."""
+    """Yield name of each outermost box, start and stop of its contents."""
     size = file.seek(0, 2)
     start = 0
     while start + 16 <= size:
@@ -88,7 +88,7 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _video_tracks(movie: bytes) -> list[dict[bytes, bytes]]:
-    """Return the boxes that matter of each video track, by name."""
+    """Return the boxes needed here, by name, for each video track."""
     tracks = []
     for kind, data in _boxes(movie):
         if kind == b'trak':
@@ -137,7 +137,7 @@ def _table(box: bytes, columns: int = 1, kind: str = '>u4') -> np.ndarray:
 
 
 def _key_samples(track: dict[bytes, bytes]) -> list[tuple[int, int]]:
-    """Return (place in the file, bytes) of each key frame."""
+    """Return (offset in the file, number of bytes) of each key frame."""
     keys = _table(track[b'stss'])[:, 0].astype(int) - 1
     if keys[0] != 0:
         raise ValueError('the first frame is no key frame')
@@ -160,9 +160,9 @@ def _key_samples(track: dict[bytes, bytes]) -> list[tuple[int, int]]:
 
 
 def _is_idr(file: BinaryIO, place: int, size: int, prefix: int) -> bool:
-    """Whether the first slice of a sample is one of an IDR picture.
+    """Whether the first slice of a sample is that of an IDR picture.
 
-    ``prefix`` bytes before each NAL unit tell its length.
+    ``prefix`` bytes before each NAL unit hold its length.
     """
     end = place + size
     while place + prefix < end:

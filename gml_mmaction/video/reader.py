@@ -1,10 +1,10 @@
-"""Frames of a video file, in order or by index, each as it was decoded.
+"""Frames of a video file, in order or by index.
 
-PyAV (FFmpeg) decodes. Frame i is the i-th that the decoder shows. A file is
-entered in its middle only where every key frame is a clean start (see
-:mod:`~gml_mmaction.video.mp4`); what cannot be entered safely is read from
-its first frame. FFmpeg opens the one file and nothing else: the name is never
-taken for an address, and formats that send it elsewhere are not on the list.
+PyAV (FFmpeg) decodes. Frame i is the i-th that the decoder shows. The reader
+seeks only in files whose key frames are all clean starts (see
+:mod:`~gml_mmaction.video.mp4`); other files are read from the first frame.
+FFmpeg opens this one file and nothing else: the name is never taken for an
+address, and formats that point to other files are not allowed.
 """
 
 import bisect
@@ -29,47 +29,47 @@ from .limits import check_pixels, most_pixels
 __all__ = ['VideoReader', 'open_video']
 
 NOTHING = 'no frame can be decoded'
-WORTH_A_SEEK = 8  # frames; fewer are decoded sooner than the file is entered
-# Demuxers that read one file of video: no playlists, lists, devices, scripts.
+WORTH_A_SEEK = 8  # frames; to decode fewer is faster than to seek
+# Demuxers that read one video file: no playlists, lists, devices, scripts.
 FORMATS = (
     *('3g2', '3gp', 'asf', 'av1', 'avi', 'dv', 'flv', 'gif', 'h263', 'h264'),
     *('hevc', 'ivf', 'live_flv', 'm4v', 'matroska', 'mjpeg', 'mov', 'mp4'),
     *('mpeg', 'mpegts', 'mpegvideo', 'mxf', 'nut', 'obu', 'ogg', 'rm'),
     *('webm', 'wtv', 'yuv4mpegpipe'),
 )
-# Of these a packet may be half a frame: frames are counted by decoding.
+# In these a packet may be half a frame: frames are counted by decoding.
 COUNTED = ('h263', 'h264', 'hevc', 'm4v', 'mpeg', 'mpegts', 'mpegvideo')
 OPTIONS = {'format_whitelist': ','.join(FORMATS), 'protocol_whitelist': 'file'}
 COVER = 0x400  # AV_DISPOSITION_ATTACHED_PIC
-MAX_RATIO = 100  # of a rate to the mean: a screen stands still, too
+MAX_RATIO = 100  # of a rate to the mean; screen recordings have long pauses
 MAX_UNLIKE = 1.1  # of a mean step to the median one
-MAX_STRETCH = 4  # width to height of a pixel; what is beyond is not believed
+MAX_STRETCH = 4  # width to height of a pixel; larger ratios are ignored
 
 
 class VideoReader(Frames):
     """A video file, open for reading; use it in a ``with`` statement.
 
-    Frames come in the order of presentation, upright where the file has a
-    rotation, and with square pixels: where the file's are not, the shorter
-    side is stretched. A variable frame rate gives the frames that are stored,
-    and their times. Of several video streams FFmpeg's best is read.
+    Frames come in the order of presentation. A rotation in the file is
+    applied, and pixels are made square by stretching the shorter side. With a
+    variable frame rate the frames are those stored, with their times. Of
+    several video streams, the one that FFmpeg rates best is read.
 
     Attributes:
-        num_frames: Number of frames that the file promises; once it was read
-            to its end, the number that there are.
-        fps: Frames per second as the file says, else their mean; 0 where
+        num_frames: Number of frames that the file states; once it was read
+            to its end, the true number.
+        fps: Frames per second that the file states, else the mean; 0 if
             unknown.
         width: Of the upright frame in pixels.
         height: Of the upright frame in pixels.
         broken_at: The first frame that could not be decoded although the
-            file promises it; ``None`` as long as none was met. An MP4 file
-            that ends too soon is known for it at once.
+            file states it; ``None`` until one is met. An MP4 file that ends
+            too soon is recognised when it is opened.
         notes: What was changed, one line each.
 
     Raises:
         VideoError: The file has no bytes (``'empty'``), or no frame can be
             decoded (``'unreadable'``).
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: The file does not exist.
         ImportError: PyAV is missing.
     """
 
@@ -111,7 +111,7 @@ class VideoReader(Frames):
         return self._times[-1] + (index - len(self._times) + 1) * self._step
 
     def _scan(self) -> None:
-        """Count the frames and note their times."""
+        """Count the frames and record their times."""
         decoder = self._decoder
         found = decoder.promised()
         decoder.close()
@@ -143,7 +143,7 @@ class VideoReader(Frames):
                 self._step = usual
 
     def _set_rate(self, times: list[float]) -> None:
-        """Take the mean rate where the container's is none, or absurd."""
+        """Take the mean rate if the container's is missing or absurd."""
         span = times[-1] - times[0]
         mean = (len(times) - 1) / span if span > 0 else 0.0
         if mean and not 0.5 <= self.fps / mean <= MAX_RATIO:
@@ -183,7 +183,7 @@ class VideoReader(Frames):
         return cv2.resize(image, self._size, interpolation=cv2.INTER_LINEAR)
 
     def _read(self, index: int) -> np.ndarray | None:
-        """Read on to frame ``index``; start anew if it is behind."""
+        """Read on to frame ``index``; if it was passed, start anew."""
         if self.broken_at is not None and index >= self.broken_at:
             return None
         if index == 0:
@@ -198,7 +198,7 @@ class VideoReader(Frames):
         return self._convert(frame)
 
     def _end(self) -> None:
-        """Say where the frames end: as the file wants it, or too soon."""
+        """Record where the frames end: as the file states, or too soon."""
         reached = self._decoder.position
         if self._decoder.failed or self.broken_at is not None:
             self.broken_at = reached
@@ -245,7 +245,7 @@ class VideoReader(Frames):
 
 
 class _DecoderError(Exception):
-    """A file cannot be entered there."""
+    """Decoding cannot start there."""
 
 
 class _Decoder:
@@ -253,17 +253,17 @@ class _Decoder:
 
     Args:
         path: The file.
-        counting: Nobody looks at the frames.
+        counting: Frames are only counted; their pixels are not used.
 
     Attributes:
         position: Index of the frame that is read next.
         failed: Whether it met an error, so that frames are missing.
         counts: Whether frames are counted by decoding.
-        sought: Whether it was entered elsewhere than at the start.
+        sought: Whether decoding started elsewhere than at the first frame.
         size: Width and height of the first frame as stored.
-        base: Seconds of a tick of its times.
-        start: Of the file in ticks; None where unknown.
-        fps: Mean frames per second as the container says; 0 where unknown.
+        base: Seconds per tick of its times.
+        start: Start of the file in ticks; None if unknown.
+        fps: Mean frames per second that the container states; 0 if unknown.
         pixel_ratio: Width to height of a pixel.
         refused: Whether it met a frame that may be too large.
     """
@@ -277,10 +277,10 @@ class _Decoder:
         self.position = 0
         self.failed = self.sought = False
         self.size: tuple[int, int] | None = None
-        # FFmpeg, too, decodes a frame to learn of its format
+        # FFmpeg too decodes a frame, to learn its format
         self._limit = {'max_pixels': str(most_pixels())}
         try:
-            # no name is an address: absolute, and said to be a file
+            # absolute and marked as a file: no name is an address
             self._container = av.open(
                 f'file:{path.absolute()}', options={**OPTIONS, **self._limit}
             )
@@ -350,7 +350,7 @@ class _Decoder:
             return [(f.pts, bool(f.key_frame)) for f in self._frames]
 
     def next(self) -> Any:
-        """Decode one frame; None where there is no more."""
+        """Decode one frame; None at the end."""
         frame = next(self._frames, None)
         if frame is not None:
             self.position += 1
@@ -358,7 +358,7 @@ class _Decoder:
         return frame
 
     def seek(self, key: int, place: int) -> None:
-        """Go to the key frame with time stamp ``key``, frame ``place``."""
+        """Seek to the key frame with time stamp ``key``, frame ``place``."""
         try:
             self._container.seek(key, stream=self._stream, backward=True)
         except self._av.FFmpegError as error:
@@ -400,9 +400,9 @@ class _Decoder:
 
 
 def _codec(path: Path) -> str:
-    """' NAME', as the file calls a codec that FFmpeg does not know; or ''.
+    """' NAME', the file's name of a codec that FFmpeg does not know; or ''.
 
-    An MP4 has it in its index; Matroska and AVI have it at their start.
+    MP4 has it in the index; Matroska and AVI have it at the start.
     """
     name = mp4.codec(path)
     if not name:
@@ -418,10 +418,10 @@ LISTS = (b'#EXTM3U', b'ffconcat', b'<')
 
 
 def _is_text(path: Path) -> bool:
-    """Whether a file is a text, as lists that send FFmpeg elsewhere are.
+    """Whether a file is text, as lists are that point FFmpeg to other files.
 
-    A playlist (m3u8), a list of files to be joined or a DASH manifest would
-    make it open whatever it names. No video begins with two hundred letters.
+    A playlist (m3u8), a list of files to join or a DASH manifest would make
+    it open whatever it names. No video begins with two hundred letters.
     """
     with path.open('rb') as file:
         head = file.read(200)
@@ -438,10 +438,10 @@ def open_video(
     """Open a video file, a folder of images or an archive of images.
 
     Args:
-        path: A folder or an archive, by its suffix, is an
-            :class:`ImageSequence`; all else is a :class:`VideoReader`.
+        path: A folder or an archive (by its suffix) gives an
+            :class:`ImageSequence`; anything else a :class:`VideoReader`.
         member: Folder inside an archive or folder.
-        one_size: See :class:`ImageSequence`; videos have one in any case.
+        one_size: See :class:`ImageSequence`; a video has one size anyway.
 
     Raises:
         VideoError: As the two classes.

@@ -17,21 +17,21 @@ from .frames import Frames
 
 __all__ = ['MAX_RATE', 'Rates', 'Taken', 'at_rate', 'every', 'rates_of']
 
-NEAR = 1.1  # rates whose ratio is smaller count as one
+NEAR = 1.1  # rates whose ratio is smaller count as equal
 UNEVEN = 0.25  # of the usual step
 GAP, GAP_STEPS = 0.5, 5  # seconds and usual steps; longer is a gap
 LATE = 1.5  # steps at the trained rate; longer is late
-FEW = 0.1  # share of late steps that is worth a note
-MIN_RATE, MAX_RATE = 0.001, 1000.0  # frames a second that are believed
+FEW = 0.1  # share of late steps above which there is a note
+MIN_RATE, MAX_RATE = 0.001, 1000.0  # frames a second; others are ignored
 
 
 class Rates(Record, frozen=True, forbid_unknown_fields=True):
-    """The spread of the rates of a data set, in saved frames a second.
+    """The spread of the rates in a data set, in saved frames a second.
 
     Attributes:
-        low: Of 5 per cent of the videos it is lower.
-        median: Of half the videos.
-        high: Of 5 per cent it is higher.
+        low: 5 per cent of the videos have a lower rate.
+        median: Half of the videos have a lower rate.
+        high: 5 per cent of the videos have a higher rate.
 
     Raises:
         ValueError: They do not ascend, or are rates that no video has.
@@ -55,12 +55,12 @@ class Rates(Record, frozen=True, forbid_unknown_fields=True):
         return f'{self.median:.4g} ({self.low:.4g} to {self.high:.4g})'
 
     def near(self, rate: float) -> bool:
-        """Whether a rate lies in the spread, or within a tenth of it."""
+        """Whether a rate is in the spread, or within a tenth of it."""
         return self.low / NEAR <= rate <= self.high * NEAR
 
 
 def rates_of(values: Sequence[float]) -> Rates | None:
-    """The spread of the rates of videos; None without one that can be."""
+    """The spread of the rates of videos; None if no rate is valid."""
     believed = [value for value in values if MIN_RATE <= value <= MAX_RATE]
     if not believed:
         return None
@@ -79,8 +79,8 @@ class Taken:
         indices: Of the frames in the video, ascending.
         stride: From one position to the next.
         num_frames: Of the video.
-        rate: Frames taken a second, in the mean; None where unknown.
-        gaps: Of which k there is a gap in time before the k-th.
+        rate: Mean number of frames taken a second; None if unknown.
+        gaps: Each k with a gap in time before the k-th taken frame.
         notes: What is odd, one line each.
     """
 
@@ -105,7 +105,7 @@ class Taken:
         return self.num_frames
 
     def until(self, stop: int) -> 'Taken':
-        """The same without frame ``stop`` of the video and what follows."""
+        """The same without frame ``stop`` of the video and later ones."""
         kept = int(np.searchsorted(self.indices, stop))
         return replace(
             self,
@@ -115,7 +115,7 @@ class Taken:
 
 
 def every(reader: Frames, stride: int) -> Taken:
-    """Take every ``stride``-th frame, whatever its time (Sec. 3)."""
+    """Take every ``stride``-th frame, at any time (Sec. 3)."""
     indices = range(0, reader.num_frames, stride)
     times = _times(reader)
     rate = None if times is None else _mean_rate(times[:: indices.step])
@@ -123,12 +123,12 @@ def every(reader: Frames, stride: int) -> Taken:
 
 
 def at_rate(reader: Frames, rates: Rates, stride: int) -> Taken:
-    """Take frames by time, as many a second as the training had.
+    """Take frames by time, as many a second as in the training.
 
-    Where every n-th frame of an even video is within the training's spread,
-    these are taken, as their steps are all alike. Else the frame nearest to
-    each moment is. None is taken twice: where there are too few, all are, and
-    a note says so.
+    If the video is even and every n-th frame gives a rate within the spread
+    of the training, these are taken, as their steps are all equal. Else the
+    frame nearest to each moment is taken. No frame is taken twice: if there
+    are too few, all are taken, and a note says so.
 
     Args:
         reader: An open video.
@@ -166,14 +166,14 @@ def _times(reader: Frames) -> np.ndarray | None:
 
 
 def _mean_rate(times: np.ndarray) -> float | None:
-    """Frames a second, gaps aside."""
+    """Frames a second, without gaps."""
     steps = np.delete(np.diff(times), [k - 1 for k in _gaps(times)])
     span = float(steps.sum())
     return round(len(steps) / span, 3) if span > 0 else None
 
 
 def _even_step(times: np.ndarray, rates: Rates) -> int | None:
-    """Every how many-th frame is at the trained rate; None if none is."""
+    """The n for which every n-th frame has the trained rate; None if no n."""
     steps = np.diff(times)
     if not len(steps):
         return 1
@@ -208,7 +208,7 @@ def _gaps(times: np.ndarray) -> list[int]:
 def _notes(
     times: np.ndarray, rates: Rates, gaps: Sequence[int], late: int
 ) -> list[str]:
-    """What is odd; ``late`` counts the too long steps of the video."""
+    """Notes on what is odd; ``late`` counts steps that are too long."""
     notes = []
     steps = np.diff(times)
     if gaps:
