@@ -31,9 +31,9 @@ class Face(NamedTuple):
 def detect_faces(frame: np.ndarray, *, upsample: int = 1) -> list[Face]:
     """Find the faces of an RGB frame; the one to follow comes first.
 
-    A face that is large enough has its box from the frame as it is, others
-    from the doubled one, whichever faces are wanted: the same face has the
-    same box in all videos.
+    A face that is large enough gets its box from the original frame, a
+    smaller one from the doubled frame, whichever faces are wanted. So the same
+    face has the same box in all videos.
 
     Args:
         frame: (H, W, 3), uint8.
@@ -55,18 +55,18 @@ def detect_faces(frame: np.ndarray, *, upsample: int = 1) -> list[Face]:
 
 
 def detect_large_faces(frame: np.ndarray, *, upsample: int = 1) -> list[Face]:
-    """Find the largest face of an RGB frame, and others as large come along.
+    """Find the largest face of an RGB frame, and other large ones.
 
-    The small ones are looked for only if there is no large one, which costs
-    a quarter of what :func:`detect_faces` takes.
+    Small faces are searched for only if there is no large one. This takes a
+    quarter of the time of :func:`detect_faces`.
 
     Args:
         frame: (H, W, 3), uint8.
         upsample: How often the frame may be doubled.
 
     Returns:
-        As :func:`detect_faces`; beside a face of 80 pixels or more, those
-        that only the doubled frame shows are missing.
+        As :func:`detect_faces`. If there is a face of 80 pixels or more,
+        faces that only the doubled frame shows are missing.
 
     Raises:
         ImportError: dlib is missing.
@@ -76,12 +76,13 @@ def detect_large_faces(frame: np.ndarray, *, upsample: int = 1) -> list[Face]:
 
 
 def has_face(frame: np.ndarray, square: Square) -> bool:
-    """Tell whether a face is seen in a square made for one of its size.
+    """Whether a face is found in a square made for one of its size.
 
-    The square is searched alone and small, which takes 3 ms where a whole
-    640x480 frame takes 70. In 212 frames of 18 videos of people who stand
-    before a camera and gesture it found 205 faces, as the whole frame did
-    (the same but for 3), and none in 72 squares beside the people.
+    Only the square is searched, scaled down, which takes 3 ms; a whole
+    640x480 frame takes 70. In 212 frames of 18 videos of people who gesture
+    before a camera it found 205 faces, and so did the search of the whole
+    frame (the same ones but for 3). It found none in 72 squares beside the
+    people.
 
     Raises:
         ImportError: dlib is missing.
@@ -105,7 +106,7 @@ def _run(frame: np.ndarray, upsample: int) -> list[Face]:
 def _add_small(
     frame: np.ndarray, found: list[Face], upsample: int
 ) -> list[Face]:
-    """Take from the doubled frame what the frame as it is does not show."""
+    """Add faces from the doubled frame that the original does not show."""
     if upsample == 0:
         return found
     large = _large(found)
@@ -123,7 +124,7 @@ def _large(faces: list[Face]) -> list[Face]:
 
 
 def _overlap(a: Box, b: Box) -> bool:
-    """Tell whether two boxes mean one face: either's centre is in both."""
+    """Whether two boxes are one face: the centre of each is in both."""
     return _holds(a, b) or _holds(b, a)
 
 

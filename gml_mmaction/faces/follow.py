@@ -1,7 +1,7 @@
-"""The one way from frames to followed faces: decode, cut, look, follow.
+"""From frames to followed faces: decode, find cuts, detect, follow.
 
-Preparation and prediction both go it; what they do with a frame and its
-tracks is their own.
+Preparation and prediction share this code. What they do with a frame and its
+tracks is in their own modules.
 """
 
 import os
@@ -26,7 +26,7 @@ T = TypeVar('T')
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Make an error of reading the video's; those of writing end a run.
+    """Turn errors of reading into VideoErrors; errors of writing end a run.
 
     Raises:
         VideoError: In place of an ``OSError``.
@@ -43,12 +43,12 @@ def reading() -> Iterator[None]:
 def decoded_ahead(
     reader: Frames, frames: Iterable[T], most: int
 ) -> Generator[T, None, None]:
-    """Decode while the frames before are worked on.
+    """Decode frames while earlier ones are processed.
 
     Args:
-        reader: Tells how large a frame is; few large ones are kept.
-        frames: What it decodes, or is made of that.
-        most: How many frames, if they are small.
+        reader: For the size of a frame; fewer are held if they are large.
+        frames: The frames that it decodes, or what is made of them.
+        most: How many frames are held, if they are small.
     """
     return prefetch(frames, frames_ahead(reader.width, reader.height, most))
 
@@ -57,13 +57,13 @@ class Walk:
     """Faces followed through the frames that are taken of a video.
 
     Args:
-        taken: The frames; positions are its.
-        options: When to look, and which tracks count.
+        taken: The frames; positions are counted in it.
+        options: When to detect, and which tracks count.
         choose: Which faces of a frame to follow.
 
     Attributes:
         position: Of the last frame that was seen.
-        seconds: Spent in looking for faces.
+        seconds: Time spent on face detection.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Walk:
 
     @property
     def tracks(self) -> list[Track]:
-        """All so far, short ones too, by their start."""
+        """All tracks so far, short ones too, by their start."""
         return self._follower.tracks
 
     def over(
@@ -91,8 +91,8 @@ class Walk:
         """Yield each frame with the tracks that it is in, until it is done.
 
         Args:
-            items: The taken frames from the first on, with what belongs to
-                them.
+            items: The taken frames from the first on, with any data that
+                belongs to them.
             image: Returns the frame of an item, (H, W, 3), uint8, RGB.
         """
         shots = mark_cuts(enumerate(items), lambda pair: image(pair[1]))
@@ -115,12 +115,12 @@ class Walk:
 
 
 def broken_note(reader: Frames | None, reached: int) -> str | None:
-    """Say that a file is broken, if that is why no more frames were seen.
+    """Note that a file is broken, if that is why no more frames were seen.
 
     Args:
         reader: What was read.
-        reached: The frame after the last that was seen. How far another was
-            decoded ahead is chance.
+        reached: The frame after the last one seen. How many more were decoded
+            ahead is random.
     """
     broken_at = reader.broken_at if reader is not None else None
     if broken_at is None or broken_at > reached:

@@ -15,30 +15,31 @@ class CropOptions:
         size: Side of a saved crop in pixels (paper: 224).
         stride: Every ``stride``-th frame is saved (paper: 2).
         rate: Frames a second, saved by time instead, see
-            :mod:`~gml_mmaction.video.sampling`; each then counts as
-            ``stride`` source frames for what is told in these below.
-        store: ``'crops'``: images are written. ``'boxes'``: nothing is; the
-            same record tells how to cut the same crops from the video.
+            :mod:`~gml_mmaction.video.sampling`. Each then counts as
+            ``stride`` source frames in the options below.
+        store: ``'crops'``: images are written. ``'boxes'``: no images are
+            written; the same record says how to cut the same crops out of
+            the video.
         image: ``'jpg'``, or ``'png'`` without loss.
         quality: Of JPEG files, 1 to 100.
         min_frames: A track with fewer saved frames is too short (paper: a
             clip has 8).
         tracks: ``'one'``: one face per video. ``'all'``: every face of every
             shot.
-        upsample: How often a frame may be doubled to find smaller faces; it
-            is, if all are wanted or a mask chooses, and else unless a face
-            of 80 pixels or more is found without.
-        search_stride: A face is looked for in every ``search_stride``-th
-            source frame (of those that are saved) until there is one.
-        check_stride: Likewise, how often it is looked for in its square.
-        lost: A track whose face was not seen for so many source
-            frames ends where it was last seen.
+        upsample: How often a frame may be doubled to find smaller faces. It
+            is doubled if all faces are wanted, if a mask chooses, or if no
+            face of 80 pixels or more is found without doubling.
+        search_stride: A face is searched for in every ``search_stride``-th
+            source frame (among those saved) until one is found.
+        check_stride: Likewise, how often it is searched for in its square.
+        lost: If the face of a track was not seen for so many source frames,
+            the track ends where it was last seen.
 
     Raises:
         ValueError: A value is out of its range.
 
     Paper: names size and stride; clips have 8 frames. JPEG quality 95 and
-    all else is ours.
+    everything else are ours.
     """
 
     size: int = 224
@@ -87,5 +88,5 @@ class CropOptions:
 
     @property
     def filename_tmpl(self) -> str:
-        """Name of the n-th crop of a track, to be formatted with n."""
+        """Template for the name of the n-th crop of a track."""
         return f'{{:06}}.{self.image}'

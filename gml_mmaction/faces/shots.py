@@ -1,4 +1,4 @@
-"""Hard cuts between shots, found in the frames as they pass.
+"""Hard cuts between shots, found while frames are read.
 
 A frame is reduced to a thumbnail of 32x24 pixels (nearest of 160x120, then
 the mean of each 5x5), without its mean colour and of unit length: v. The
@@ -6,7 +6,7 @@ distance of two frames is 1 - v1.v2, that is 1 - their correlation, 0 to 2. It
 does not see a change of exposure, and noise and displaced blocks average out.
 
 Frame k starts a shot if it is far from frame k - 1, and the step between them
-stands out from the two steps before and after it. So that flashes do not
+is much larger than the two steps before and after it. So that flashes do not
 count, k - 1 must be as far from k + 1 and k + 2, and k from k - 2 and k - 3.
 
 Measured on every 2nd frame of 18 videos of four people before one camera
@@ -18,10 +18,10 @@ Measured on every 2nd frame of 18 videos of four people before one camera
   face, or three times the speed.
 - All 476 cuts from one person to another were found, 474 with the noise, 468
   in close-ups (those missed are beside a fast gesture).
-- Of jump cuts, the same person before the same wall, one in five was found
-  (in close-ups three in five): the rest looks like a gesture.
-- Fades and wipes are not found, nor a shot of one or two saved frames that
-  returns to the one before it.
+- Of jump cuts (the same person before the same wall) one in five was found,
+  in close-ups three in five: the others look like a gesture.
+- Fades and wipes are not found, nor a shot of one or two saved frames between
+  two parts of another shot.
 """
 
 from collections import deque
@@ -37,11 +37,11 @@ __all__ = ['distance', 'mark_cuts', 'thumbnail']
 T = TypeVar('T')
 
 _AHEAD = 2  # frames that must be seen before a frame can be judged
-# A gesture in a close-up gives up to 0.33, but with steps like it beside it;
-# cuts between people give 0.14 at least.
+# A gesture in a close-up gives up to 0.33, but has similar steps beside it;
+# cuts between people give at least 0.14.
 _FAR, _STANDS_OUT = 0.13, 3.0
 _VERY_FAR = 0.4
-_STILL = 0.01  # a smaller step is no measure of how lively a shot is
+_STILL = 0.01  # a smaller step does not show how much a shot moves
 _FAINT = 4.0  # grey levels of contrast below which a thumbnail is flat
 
 
@@ -50,7 +50,7 @@ def thumbnail(frame: np.ndarray) -> np.ndarray:
     small = cv2.resize(frame, (160, 120), interpolation=cv2.INTER_NEAREST)
     small = cv2.resize(small, (32, 24), interpolation=cv2.INTER_AREA)
     pixels = (small - np.array(cv2.mean(small)[:3], np.float32)).ravel()
-    # one more component, the same for all: two flat frames are alike
+    # a constant extra component: two flat frames are alike
     vector = np.append(pixels, np.float32(_FAINT * pixels.size**0.5))
     return vector / np.sqrt(vector @ vector)
 
@@ -65,10 +65,10 @@ def mark_cuts(
 ) -> Iterator[tuple[T, bool]]:
     """Yield each item, and whether it is the first of a new shot.
 
-    Reads two items ahead. The first item of all is no cut.
+    Reads two items ahead. The very first item is not a cut.
 
     Args:
-        items: Frames in order, evenly spaced, with what belongs to them.
+        items: Frames in order, evenly spaced, with any data of theirs.
         image: Returns the frame of an item, (H, W, 3), uint8.
     """
     waiting: deque[Any] = deque()

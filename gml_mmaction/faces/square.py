@@ -49,7 +49,7 @@ def square_around(box: Box) -> Square:
 
 
 def padding(square: Square, *, width: int, height: int) -> Box:
-    """Return how far the square leaves a frame: left, top, right, bottom."""
+    """How far the square is outside a frame: left, top, right, bottom."""
     x0, y0, side = square
     return (
         max(0, -x0),
@@ -62,13 +62,13 @@ def padding(square: Square, *, width: int, height: int) -> Box:
 def crop(frame: np.ndarray, square: Square, size: int) -> np.ndarray:
     """Cut the square out of a frame and resize it to (size, size, 3).
 
-    Pixels are averaged by area where the square shrinks to less than half,
-    so that none is passed over, and else interpolated linearly, which takes
-    a third of the time.
+    If the square shrinks to less than half, pixels are averaged by area, so
+    that each counts. Otherwise they are interpolated linearly, which takes a
+    third of the time.
 
     Paper: silent on a region that leaves the frame; it is padded with black,
-    so that the face keeps its place and its shape, and so that the padding
-    stands still: it adds no motion of its own, as replicated borders would.
+    so that the face keeps its place and its shape. The padding does not move;
+    replicated borders would add motion.
     """
     height, width = frame.shape[:2]
     left, top, right, bottom = padding(square, width=width, height=height)
@@ -84,7 +84,7 @@ def crop(frame: np.ndarray, square: Square, size: int) -> np.ndarray:
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
-    """Make an image (size, size, 3), as :func:`crop` does."""
+    """Resize an image to (size, size, 3), as :func:`crop` does."""
     small = max(image.shape[:2]) > 2 * size
     return cv2.resize(
         image,
@@ -94,9 +94,9 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def scaled(square: Square, x: float, y: float) -> Square:
-    """Return the square in a frame that is ``x`` times as wide, ``y`` high.
+    """The square in a frame that is ``x`` times as wide, ``y`` times as high.
 
-    Where x and y differ, the centre moves by each and the area by both.
+    The centre scales by each factor, the area by their product.
     """
     x0, y0, side = square
     to_side = max(1, round(side * math.sqrt(x * y)))

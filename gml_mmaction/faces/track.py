@@ -1,13 +1,13 @@
-"""Faces followed through a video: a fixed square each, from when to when.
+"""Faces followed through a video: for each, a fixed square, a start, an end.
 
-A face is looked for in every 10th source frame (``search_stride``), from the
-start of the video or of a shot, until there is one. Its track starts there,
-and its square stays where it is. The track ends with the shot, or where the
-face was last seen, once looks into the square every 50 frames
-(``check_stride``; every 10 after one in vain) have shown none for 100
-(``lost``). The search then goes on. Where all faces are wanted, it goes on
-every 50 frames beside the tracks, too: a face that comes later in a shot is
-found, for some 70 ms per search of a 640x480 frame.
+A face is searched for in every 10th source frame (``search_stride``), from
+the start of the video or of a shot, until one is found. Its track starts
+there, and its square does not move. The square is checked every 50 frames
+(``check_stride``; every 10 after a check that found no face). The track ends
+with the shot, or, if no face was seen for 100 frames (``lost``), where the
+face was last seen. The search then goes on. If all faces are wanted, the
+search also goes on during tracks, every 50 frames: a face that comes later in
+a shot is found, at about 70 ms per search of a 640x480 frame.
 
 Paper: dlib finds the face in the first frame, and the same region is used in
 all following frames (Sec. 3). It is silent on late and several faces, on cuts
@@ -45,7 +45,7 @@ class Track:
     Attributes:
         start: The source frame where the face was found.
         square: What is cut out; None: the whole image.
-        stop: The first source frame after the track; None while it goes on.
+        stop: The first source frame after the track; None until it ends.
         box: The face in frame ``start``; None: nothing was detected.
         score: dlib's confidence, likewise.
         n_faces: Number of faces in that frame, likewise.
@@ -69,7 +69,7 @@ class Track:
 
 @dataclass
 class _Watched:
-    """A track that goes on, and when its face was looked for."""
+    """A track that has not ended, and when its face was searched for."""
 
     track: Track
     square: Square
@@ -90,15 +90,15 @@ class _Watched:
 
 
 class Follower:
-    """Finds faces and follows them; it is shown the saved frames in order.
+    """Finds and follows faces in the saved frames, given in order.
 
     Args:
-        options: When to look, and which tracks count.
+        options: When to detect, and which tracks count.
         choose: Which faces of a frame to follow: :func:`largest`,
             :func:`all_faces` or :func:`most_covered`.
 
     Attributes:
-        tracks: All so far, short ones too, by their start.
+        tracks: All tracks so far, short ones too, by their start.
     """
 
     def __init__(self, options: CropOptions, choose: Choice) -> None:
@@ -134,7 +134,7 @@ class Follower:
         if cut:
             self._end_all(index)
             self._search_at = index
-        # first, as it finds faces that the check of a square may miss
+        # first, as it finds faces that the check of a square can miss
         searched = self._several and index >= self._search_at
         if searched:
             self._search(index, frame)
@@ -150,8 +150,7 @@ class Follower:
     def finish(self, stop: int) -> list[Track]:
         """End all tracks before frame ``stop``; return those that count.
 
-        Those with frames enough; of several in turn the first, if one is
-        wanted.
+        Those with enough frames; only the first of them, if one is wanted.
         """
         self._end_all(stop)
         return self._kept()
@@ -201,7 +200,7 @@ class Follower:
         self._active.append(_Watched(track, square, due, last_seen=index))
 
     def _without_known(self, faces: Sequence[Face], index: int) -> list[Face]:
-        """Leave out those in the squares of tracks, one for each track."""
+        """Leave out faces in the squares of tracks, one for each track."""
         free, new = [*self._active], []
         for face in faces:
             holders = [w for w in free if _offset(w.square, face) < 0.5]
@@ -237,9 +236,9 @@ def most_covered(
 ) -> list[Face]:
     """Choose the face that the mask of the same frame covers most.
 
-    None, if there is white in the mask, but not on any of these faces: the
-    forged one was not found here. The largest, if the mask is black, or has
-    no such frame.
+    No face if the mask has white, but not on any of these faces: the forged
+    face was not found here. The largest face if the mask is black or lacks
+    this frame.
 
     Args:
         mask: Of any size, white where the forgery is.
@@ -268,7 +267,7 @@ def _share(white: np.ndarray, box: Box) -> float:
 
 
 def _offset(square: Square, face: Face) -> float:
-    """Return how far a face is from a square's centre, in sides."""
+    """Distance of a face from a square's centre, in sides of the square."""
     x0, y0, side = square
     left, top, w, h = face.box
     dx, dy = left + w / 2 - x0 - side / 2, top + h / 2 - y0 - side / 2

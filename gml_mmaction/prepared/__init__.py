@@ -1,1 +1,1 @@
-"""What preparation writes: made here, and read back with care."""
+"""Prepared data: written here, and checked when read back."""

@@ -1,11 +1,11 @@
-"""Annotations of prepared data, checked before they are believed.
+"""Annotations of prepared data, checked before they are used.
 
-Crops lie below the folder of the annotation; a name that leads out of it is
-refused. Videos, of which crops are cut on the fly, lie where the annotation's
-``root`` and their own names say, as preparation found them: the reals of
-DeeperForensics are in another tree. They are only read, and only if their
-suffix is that of a video or an archive, or if they are folders of images. A
-link in a folder is its owner's will, and followed.
+Crops are below the folder of the annotation; a name that points outside it is
+refused. Videos, from which crops are cut on the fly, may be anywhere: where
+the annotation's ``root`` and their names say, as preparation found them (the
+reals of DeeperForensics are in another tree). They are only read, and only if
+they have the suffix of a video or an archive, or are folders of images. Links
+in a folder are followed, as its owner made them.
 """
 
 import operator
@@ -70,11 +70,11 @@ class DataError(GMLError, ValueError):
 
 
 class Metainfo(Record, frozen=True, kw_only=True):
-    """What holds for all entries of an annotation.
+    """What is common to all entries of an annotation.
 
     Attributes:
-        origin: What the videos are, where they are made up.
-        rates: The spread of the frames a second of the crops.
+        origin: What the videos are, if they are synthetic.
+        rates: The spread of the crops' frames a second.
         source: Name of the data set.
         store: ``'crops'``, images, or ``'boxes'``, places in the videos.
         size: Side of a crop in pixels.
@@ -82,7 +82,7 @@ class Metainfo(Record, frozen=True, kw_only=True):
         filename_tmpl: Name of the n-th crop of a track.
         classes: Names of the labels.
         manifest: SHA-256 of the manifest.
-        root: Folder of the videos, as seen from the annotation's.
+        root: Folder of the videos, relative to the annotation's folder.
     """
 
     origin: Words | UnsetType = UNSET
@@ -109,10 +109,10 @@ class Entry(Record, frozen=True, kw_only=True):
         video_id: Of the video.
         track: Its number in the video.
         start: Its first frame in the video.
-        num_frames: How many frames there are.
+        num_frames: Number of its frames.
         label: 0 = real, 1 = fake.
         method: How the video was made.
-        frames: Those in the video, where they go by time.
+        frames: Their indices in the video, if they were taken by time.
     """
 
     video_id: Text
@@ -144,7 +144,7 @@ class BoxEntry(Entry, frozen=True, kw_only=True):
         video: The file, relative to the root.
         member: Of an archive.
         square: Left, top, side in pixels; None: the whole image.
-        distortions: Of the full frames, before the crop.
+        distortions: Applied to the full frames, before the crop.
     """
 
     video: Relative
@@ -181,8 +181,8 @@ def read_annotation(path: str | os.PathLike) -> Annotation:
     """Read an annotation.
 
     Raises:
-        DataError: It is none of ``tools/prepare_data.py``, or names what it
-            must not; the message says which entry.
+        DataError: It was not written by ``gml prepare``, or names a file that
+            it must not; the message says which entry.
         OSError: It cannot be read.
     """
 

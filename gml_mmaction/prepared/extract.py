@@ -1,4 +1,4 @@
-"""One video: its faces found, followed and cut out while it is decoded once.
+"""Find, follow and cut out the faces of one video, decoding it once.
 
 The frames appear on disk all at once or not at all.
 """
@@ -55,7 +55,7 @@ from .manifest import UNSET, Outcome, TrackRecord
 
 __all__ = ['CropOptions', 'extract_video']
 
-# Frames decoded ahead, so that the decoder goes on while a face is searched.
+# Frames decoded ahead, so that decoding goes on during face detection.
 _AHEAD_FRAMES = 64
 _MASK_UNREADABLE = 'mask unreadable: largest face followed'
 
@@ -71,19 +71,20 @@ def extract_video(
 ) -> Outcome:
     """Cut the faces of a video out of every ``options.stride``-th frame.
 
-    Crop i of track t is ``frame_dir/t/00000i.jpg`` (or ``.png``) and source
-    frame ``start + i * stride``; ``start`` is a multiple of the stride. With
-    ``options.rate`` it is ``frames[i]``, by time. A ``frame_dir`` that
-    exists is replaced; it appears complete or, after an error, not at all.
-    In the boxes store it is only removed.
+    Crop i of track t is ``frame_dir/t/00000i.jpg`` (or ``.png``). It is cut
+    from source frame ``start + i * stride``; ``start`` is a multiple of the
+    stride. With ``options.rate``, frames go by time: it is ``frames[i]``. An
+    existing ``frame_dir`` is replaced; it appears complete or, after an
+    error, not at all. In the boxes store it is only removed.
 
-    Faces are found in ``video.boxes_from`` where there is one, read side by
-    side; the shorter of the two ends the tracks. ``video.distortions`` are
-    applied to full frames before the crop, as in :func:`distort_frame` with
-    the seed ``seed_of(video_id)`` and the source frame's index; faces are
-    found in the frames without them. Of several faces ``video.mask`` tells
-    which one to follow, unless all are. Of ``video.cropped`` images the
-    whole is resized: one track whose ``square`` is None.
+    If there is ``video.boxes_from``, faces are found in it; both files are
+    read side by side, and tracks end with the shorter one.
+    ``video.distortions`` are applied to full frames before the crop, as in
+    :func:`distort_frame` with the seed ``seed_of(video_id)`` and the source
+    frame's index; faces are found in the undistorted frames. If there are
+    several faces, ``video.mask`` selects the one to follow, unless all are
+    followed. ``video.cropped`` images are resized whole: one track whose
+    ``square`` is None.
 
     Args:
         video: What to cut.
@@ -91,16 +92,16 @@ def extract_video(
         options: How to crop.
         scratch: Folder for unfinished work, on ``frame_dir``'s file system.
         max_frames: Use only so many source frames from the start.
-        tracks: Of an outcome before: cut these, find nothing.
+        tracks: Tracks of an earlier outcome to cut; no faces are searched.
 
     Returns:
         What the manifest says of the video.
 
     Raises:
-        VideoError: The video gives no crops; it tells why.
+        VideoError: The video gives no crops; its ``reason`` says why.
         ValueError: ``VC`` is among the distortions and nothing is saved.
-        OSError: The crops cannot be written. What cannot be read is a
-            VideoError.
+        OSError: The crops cannot be written. Errors of reading are
+            VideoErrors.
     """
     frame_dir = Path(frame_dir)
     if options.store == 'boxes' and not is_framewise(video.distortions):
@@ -147,7 +148,7 @@ def _read(reader: Frames, indices: Iterable[int]) -> Iterator[np.ndarray]:
 
 
 def _select(frames: Iterable, indices: Sequence[int]) -> Iterator:
-    """The items at ascending indices; nothing behind the last is asked for."""
+    """The items at ascending indices; none after the last is requested."""
     wanted = set(indices)
     for index, frame in enumerate(islice(frames, max(wanted, default=-1) + 1)):
         if index in wanted:
@@ -155,9 +156,9 @@ def _select(frames: Iterable, indices: Sequence[int]) -> Iterator:
 
 
 class _Item(NamedTuple):
-    """A frame to cut, and the one that shows where the faces are in it.
+    """A frame to cut, and the frame in which its faces are found.
 
-    Its position is that of :class:`~gml_mmaction.video.Taken`.
+    Its position is that in :class:`~gml_mmaction.video.Taken`.
     """
 
     position: int
@@ -173,7 +174,7 @@ class _Source(ExitStack):
         video: What to cut.
         options: Which frames are saved.
         max_frames: Use only so many source frames.
-        search: Whether faces must be found; if not, ``clear`` is ``frame``.
+        search: Whether faces must be found; else ``clear`` is ``frame``.
 
     Attributes:
         taken: The frames that are saved.
@@ -224,7 +225,7 @@ class _Source(ExitStack):
             )
 
     def choice(self, options: CropOptions) -> Choice:
-        """Return the rule which of several faces to follow."""
+        """Return the function that chooses which faces to follow."""
         if options.tracks == 'all':
             return all_faces
         mask = self._video.mask
@@ -280,7 +281,7 @@ class _Source(ExitStack):
         if reader is self._finder or self._framewise:
             frames = _read(reader, indices)
         else:
-            # the codec's choices depend on the frames behind the last in use
+            # the codec's choices depend on frames after the last one used
             frames = _select(
                 distort_frames(
                     _read(reader, range(reader.num_frames)),
@@ -305,7 +306,7 @@ class _Source(ExitStack):
         )
 
     def fit(self, square: Square | None) -> Square | None:
-        """Return a square that was found for the frames that are cut."""
+        """Convert a square from the searched frames to the frames to cut."""
         if self._finder is None or square is None:
             return square
         return scaled(
@@ -317,11 +318,11 @@ class _Source(ExitStack):
     def end_after(self, last: int) -> int:
         """Return the position after the last saved one.
 
-        Notes where the file is broken, if that is why no more were saved.
+        If no more were saved because the file is broken, note where.
         """
         end = last + self.taken.stride
         after = self.taken.source(end)
-        # only the first that could not go on
+        # only the first file that could not go on
         for reader, name in (
             (self._reader, ''),
             (self._finder, ' of the file with the boxes'),
@@ -394,7 +395,7 @@ def _cut_found(
             for track in tracks:
                 writer.add(track, image, source.fit(track.square))
     last = walk.position
-    # an end that was not reached is none to report
+    # an end that was not reached is not reported
     kept = walk.finish(last if walk.done else source.end_after(last))
     if not kept:
         last = source.taken.source(last)
@@ -422,7 +423,7 @@ def _known_tracks(
     taken: Taken,
     options: CropOptions,
 ) -> list[Track]:
-    """Return the tracks that were given, or the one of an image sequence."""
+    """Return the given tracks, or the one track of face crops."""
     if records is None:
         return [Track(0, None, stop=len(taken.indices) * options.stride)]
     if not records:
@@ -439,7 +440,7 @@ def _known_tracks(
 
 
 def _track_by_time(record: TrackRecord, taken: Taken) -> Track:
-    """Return a track with its frames in positions."""
+    """Return a track, source frames converted to positions."""
     frames = record.frames or []
     first = bisect_left(taken.indices, record.start)
     if frames != list(taken.indices[first : first + len(frames)]):
@@ -457,7 +458,7 @@ def _track_by_time(record: TrackRecord, taken: Taken) -> Track:
 def _cut_known(
     source: _Source, writer: '_Writer', tracks: list[Track]
 ) -> list[Track]:
-    """Cut tracks out that need not be found; return what there is of them."""
+    """Cut out tracks that are known; return them up to where frames end."""
     stops = {track: track.stop for track in tracks if track.stop is not None}
     start = min(track.start for track in tracks)
     last = None
@@ -482,14 +483,14 @@ def _cut_known(
 
 
 class _Writer:
-    """Saves crops in a folder per track, until it is known which to keep.
+    """Saves crops, one folder per track, until it is known which to keep.
 
     Args:
         scratch: An empty folder.
         options: How to save.
 
     Attributes:
-        saves: Whether there is anything to save; not in the boxes store.
+        saves: Whether crops are saved; False in the boxes store.
     """
 
     def __init__(self, scratch: Path, options: CropOptions) -> None:
@@ -502,7 +503,7 @@ class _Writer:
     def add(
         self, track: Track, image: np.ndarray, square: Square | None
     ) -> None:
-        """Save the next crop of a track; without a square the whole image."""
+        """Save the next crop of a track; the whole image without a square."""
         if track not in self._counts:
             self._counts[track] = 0
             self._folders[track] = self._scratch / f'track{len(self._folders)}'

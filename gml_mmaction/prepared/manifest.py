@@ -1,7 +1,7 @@
 """``manifest.json`` and ``report.json`` of prepared data, as records.
 
-They may have come from somebody else together with the crops; reading checks
-them. Fields stand in the order in which they are written.
+They may come from somebody else, together with the crops, so they are checked
+when read. Fields are in the order in which they are written.
 """
 
 import dataclasses
@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 AGAIN = 'run it again'
-PIXELS = 2**15  # the most that is believed of a place in a frame
+PIXELS = 2**15  # the largest coordinate in a frame that is accepted
 
 Split = Annotated[str, one_of('train', 'val', 'test')]
 Rate = Annotated[
@@ -83,14 +83,14 @@ class TrackRecord(Record, frozen=True, kw_only=True):
         stop: The first source frame after it.
         num_frames: How many frames were saved.
         face_box: The face in frame ``start``: left, top, width, height; None
-            where nothing was detected.
+            if nothing was detected.
         face_score: dlib's confidence, likewise.
         n_faces: Number of faces in that frame, likewise.
         square: What was cut out: left, top, side, in source pixels; None: the
             whole image.
-        padding: What of it is outside of the frame: left, top, right, bottom.
+        padding: How far it is outside the frame: left, top, right, bottom.
         seen: Share of the track in which the face was seen.
-        frames: Source frames that were saved, where they go by time.
+        frames: Source frames that were saved, if they were taken by time.
     """
 
     start: Count
@@ -119,12 +119,12 @@ class TrackRecord(Record, frozen=True, kw_only=True):
         """Describe a track that has ended.
 
         Args:
-            track: In positions of the frames that are taken.
+            track: In positions of the taken frames.
             num_frames: How many were saved.
             width: Of the video's frames.
             height: Likewise.
             start: Its first frame in the video, if not its position.
-            stop: The first behind it, likewise.
+            stop: The first frame after it, likewise.
             frames: See :class:`TrackRecord`.
         """
         assert track.stop is not None  # it has ended
@@ -146,7 +146,7 @@ class TrackRecord(Record, frozen=True, kw_only=True):
 
     @property
     def track(self) -> Track:
-        """The same, to be cut out again."""
+        """The same as a track, to be cut out again."""
         x, y, w, h = self.face_box or (0, 0, 0, 0)
         return Track(
             self.start,
@@ -160,18 +160,18 @@ class TrackRecord(Record, frozen=True, kw_only=True):
 
 
 class Outcome(Record, frozen=True, kw_only=True):
-    """What became of a video: its tracks, or why there are none.
+    """The result for a video: its tracks, or why there are none.
 
     Attributes:
         reason: Why there are no crops, see
-            :class:`~gml_mmaction.video.VideoError`; unset where there are.
-        detail: The particulars, likewise.
-        fps: Of the file, as ``width``, ``height`` and ``total_frames``.
+            :class:`~gml_mmaction.video.VideoError`; unset if there are.
+        detail: More about the reason, likewise.
+        fps: Of the file, like ``width``, ``height`` and ``total_frames``.
         width: In pixels.
         height: In pixels.
         total_frames: Of the file.
         stride: Between the frames that were saved.
-        rate: Saved frames a second; None where unknown.
+        rate: Saved frames a second; None if unknown.
         notes: What was odd, one line each.
         tracks: The faces that were cut out.
     """
@@ -193,7 +193,7 @@ class Outcome(Record, frozen=True, kw_only=True):
         return not self.reason
 
 
-# Keyword-only fields come last: those of the outcome stand behind these.
+# Keyword-only fields come last: those of the outcome follow these.
 class PreparedVideo(Outcome, frozen=True):
     """One video of a manifest.
 
@@ -203,13 +203,13 @@ class PreparedVideo(Outcome, frozen=True):
         split: ``'train'``, ``'val'`` or ``'test'``.
         method: How it was made; ``'real'``.
         label: 0 = real, 1 = fake.
-        people: Who is seen, as far as it is known.
-        boxes_from: The file in which faces were looked for, likewise.
-        mask: That chose the face, likewise.
-        member: Of an archive.
+        people: Who is seen, if known.
+        boxes_from: The file in which faces were searched, if another.
+        mask: The mask that chose the face, if any.
+        member: Folder in an archive.
         cropped: Whether it came as face crops.
-        distortions: That were applied, as in ``'GB:3 JPEG:1'``.
-        tracks_given: SHA-256 of tracks that were not looked for.
+        distortions: Those that were applied, as in ``'GB:3 JPEG:1'``.
+        tracks_given: SHA-256 of tracks that were given, not searched.
         bytes: Size of the file.
     """
 
@@ -238,9 +238,9 @@ class Parameters(
     """What all videos of a prepared set have in common.
 
     Attributes:
-        origin: By split, what the videos are, where they are made up.
+        origin: By split, what the videos are, if they are synthetic.
         source: Name of the data set.
-        source_options: With which its videos were listed.
+        source_options: Those with which its videos were listed.
         max_frames: By split, the most source frames of a video.
         rules: How faces were found, in words.
         versions: Of packages, by name.
@@ -269,7 +269,7 @@ class Parameters(
 
     @property
     def crop_options(self) -> CropOptions:
-        """How the videos became crops; what is unset is the default.
+        """How the videos became crops; unset fields have their defaults.
 
         Raises:
             ValueError: A value is out of its range.
@@ -287,7 +287,7 @@ class Manifest(
     """``manifest.json``: what was done to every video.
 
     Attributes:
-        root: Folder of the videos, as seen from the manifest's.
+        root: Folder of the videos, relative to the manifest's folder.
         videos: Those that were found, in the order of the source.
     """
 
@@ -312,13 +312,13 @@ class Row(Record, frozen=True, kw_only=True):
         method: Likewise.
         expected: All that the source names.
         missing: Those without a file.
-        found: The others.
+        found: Those with a file.
         prepared: Those that were prepared.
-        failed: The others that were found, by reason.
+        failed: Those found but not prepared, by reason.
         tracks: Of the prepared ones.
         frames: Of these tracks.
-        rates: The spread of their frames a second; None where unknown.
-        notes: How many videos the manifest notes what of.
+        rates: The spread of their frames a second; None if unknown.
+        notes: Number of videos by kind of note in the manifest.
     """
 
     split: Text
@@ -351,7 +351,7 @@ class Report(Record, frozen=True, kw_only=True):
         total: Their sum.
         failures: Videos that were found and not prepared.
         missing: Ids of those without a file.
-        notes: What the source said of the videos.
+        notes: The source's notes on the videos.
     """
 
     rows: list[Row]
@@ -367,11 +367,11 @@ def read_manifest(folder: str | Path) -> Manifest | None:
     """Read ``manifest.json`` of a prepared folder; None if there is none.
 
     Args:
-        folder: The folder; ``''``, a config's data set that is nowhere, has
-            none.
+        folder: The folder; for ``''``, a config without a data set, the
+            result is None.
 
     Raises:
-        FileError: It is none of ``tools/prepare_data.py``.
+        FileError: It was not written by ``gml prepare``.
         OSError: It cannot be read.
     """
     path = Path(folder, 'manifest.json')
@@ -386,7 +386,7 @@ def read_report(folder: str | Path) -> Report | None:
     """Read ``report.json`` likewise.
 
     Raises:
-        FileError: It is none of ``tools/prepare_data.py``.
+        FileError: It was not written by ``gml prepare``.
         OSError: It cannot be read.
     """
     path = Path(folder, 'report.json')

@@ -1,19 +1,19 @@
-"""A list of videos becomes crops, annotation files, manifest and report.
+"""From a list of videos to crops, annotation files, manifest and report.
 
     OUT/frames/<video_id>/<track>/000000.jpg ...    the crops, if any
     OUT/{train,val,test}.json               annotations, MMEngine's format
     OUT/manifest.json                       what was done to every video
     OUT/report.json                         counts that add up to the input
-    OUT/parameters.json, OUT/records/       for the restart
+    OUT/parameters.json, OUT/records/       for a restart
 
-Crops are the larger part; instead of them, annotations may name the videos
+Crops take most of the space; instead of them, annotations may name the videos
 and the squares to cut out of them (``CropOptions.store``).
 
 Every file appears whole or not at all. A record is written after its video's
 crops, so that a run killed at any moment and started again ends with the same
 bytes as an unbroken one. Nothing written depends on time, on the machine or
-on the number of processes; ``root``, where the videos are as seen from OUT,
-is all that depends on place.
+on the number of processes. Only ``root``, the path from OUT to the videos,
+depends on where they are.
 """
 
 import dataclasses
@@ -104,29 +104,29 @@ def prepare_videos(
 
     A video that gives no crops is listed with its reason; the others go on.
     What an earlier run has finished is kept, unless the video or a file that
-    goes with it has another size or time of change, or the crops are no
-    longer all there. One run at a time may write to a folder
+    belongs to it has another size or modification time, or some crops are
+    missing. Only one run at a time may write to a folder
     (:mod:`gml_mmaction.io.lock`).
 
     Args:
         videos: All videos of the set; those without a file count as missing.
-        out: Folder to write; may hold an earlier, even a killed run.
+        out: Folder to write; may hold an earlier run, even a killed one.
         source: Name of the set, for the annotations.
         root: Folder to which the videos' paths are relative in what is
             written.
-        source_options: With which the videos were listed, for the manifest;
-            a restart must have the same. Paths are left out.
-        notes: What the source said of the videos, for the report.
+        source_options: Those with which the videos were listed, for the
+            manifest; a restart must have the same. Paths are left out.
+        notes: The source's notes on the videos, for the report.
         options: How to crop, and whether to save the crops.
         max_frames: By split, how many source frames to use from the start of
             a video; by default all.
         workers: Number of processes on this machine.
-        cluster: Instead of these, the workers of a Dask cluster: a client, or
-            the address of the scheduler. Every machine must see ``out`` and
-            the videos at the same paths.
-        tracks: By video id, ``tracks`` of the manifest of another run, to be
-            cut out of these videos as they are; faces are looked for in the
-            videos that are not named only.
+        cluster: A Dask cluster to use instead: a client, or the address of
+            the scheduler. Every machine must see ``out`` and the videos at
+            the same paths.
+        tracks: By video id, ``tracks`` from the manifest of another run, to
+            be cut out of these videos unchanged. Faces are searched only in
+            videos that are not named.
         progress: Wraps the iterable of results as ``tqdm.tqdm`` does, called
             with ``total`` and ``initial``.
 
@@ -138,8 +138,8 @@ def prepare_videos(
         ValueError: ``out`` was begun with other parameters or another dlib
             or PyAV; ``origin.json`` above the videos says something else;
             two videos share an id, or one's id is a folder in another's; no
-            video is there; a folder's name is no text; the boxes store cannot
-            hold a video's distortions.
+            video is there; a folder's name is not text; the boxes store
+            cannot hold a video's distortions.
         ImportError: dlib, PyAV or, with ``cluster``, dask is missing.
         OSError: ``out`` cannot be written, another run is at work there, or
             the cluster is gone.
@@ -195,7 +195,7 @@ def prepare_videos(
 def format_report(report: Report) -> str:
     """Lay the report out as a table, one line per split and method.
 
-    Below it, a line per kind of note tells how many videos have it.
+    Below it, a line per kind of note says how many videos have it.
     """
     rows = [*report.rows, report.total]
     reasons = sorted(report.total.failed)
@@ -220,7 +220,7 @@ def format_report(report: Report) -> str:
 
 
 def _rate_lines(rows: Sequence[Row]) -> list[str]:
-    """Say how many frames a second were saved, and where a label has others.
+    """Say how many frames a second were saved, and if labels differ in it.
 
     A detector might learn the rate instead of the forgery.
     """
@@ -297,7 +297,7 @@ def _check_names(videos: Sequence[Video], out: Path, root: Path) -> None:
     """Make sure that what is written can name the videos.
 
     Raises:
-        ValueError: It cannot: a name above them is not UTF-8, say.
+        ValueError: It cannot; for example, a folder's name is not UTF-8.
     """
     places = {path: relative(path, root) for path in _folders(videos)}
     places[root] = _seen_from(out, root)

@@ -1,12 +1,12 @@
-"""What a run leaves on disk of each video, so that the next can go on.
+"""Records that a run writes for each video, so that the next can go on.
 
     OUT/parameters.json                      what all videos have in common
     OUT/records/<video_id>.json              what became of one video
     OUT/frames/<video_id>/<track>/000000.jpg its crops, written before that
     OUT/.partial/<run>/                      unfinished work of a run
 
-A record tells the facts that it depends on: where the video is, its size, when
-it was changed, what it undergoes. While these hold, and its crops are all
+A record holds the facts that it depends on: where the video is, its size,
+when it was changed, its distortions. While these hold, and all its crops are
 there, the video is not done again. Every file appears whole or not at all.
 """
 
@@ -49,26 +49,26 @@ __all__ = [
     'relative',
 ]
 
-# of these, a run may be ended with another version than it was begun with
+# a run may be continued with another version of these
 _EXCHANGEABLE = ('opencv', 'numpy', 'gml_mmaction')
-# these tell of the machine as much as of the video: tried again at a restart
+# these may be due to the machine, not the video: tried again at a restart
 _CIRCUMSTANTIAL = ('error', 'crashed', 'unreadable', 'no boxes')
 
 
 def begin(out: Path, parameters: Parameters) -> tuple[Path, Parameters]:
-    """Make ``out``, or make sure that it was begun with these parameters.
+    """Make ``out``, or check that it was begun with these parameters.
 
     Args:
         out: Folder to write.
         parameters: Of this run.
 
     Returns:
-        A folder for unfinished work, another one for each run, and the
-        parameters; where a restart has another version of a package than the
-        runs before, ``versions`` lists them all: '2.4.6, 2.5.0'.
+        A folder for unfinished work, a new one for each run, and the
+        parameters. If a restart has another version of a package than earlier
+        runs, ``versions`` lists them all: '2.4.6, 2.5.0'.
 
     Raises:
-        ValueError: It was begun with others.
+        ValueError: It was begun with other parameters.
     """
     path = out / 'parameters.json'
     if path.exists() and (out / 'records').is_dir():
@@ -96,10 +96,10 @@ class Job(NamedTuple):
         out: Folder to write.
         root: Folder to which paths in the record are relative.
         scratch: The run's folder for unfinished work, on the file system of
-            ``out``. When it is gone, so is the run: the job does nothing.
+            ``out``. If it is gone, the run is over: the job does nothing.
         options: How to crop.
         max_frames: Use only so many source frames.
-        tracks: Of an earlier record, to be cut out again; None: look for
+        tracks: Of an earlier record, to be cut out again; None: search for
             faces.
     """
 
@@ -118,25 +118,25 @@ class Job(NamedTuple):
 
     @property
     def record_path(self) -> Path:
-        """The file that tells what became of the video."""
+        """The file of the video's record."""
         return self.out / 'records' / f'{self.video.video_id}.json'
 
 
 class Facts(Record, frozen=True, kw_only=True):
-    """What a record depends on, beside the parameters of all videos.
+    """What a record depends on, besides the parameters of all videos.
 
-    What a video has not is unset.
+    Fields that a video does not have are unset.
 
     Attributes:
-        path: Of the file, relative to the root, as the two below.
-        boxes_from: The file in which faces were looked for.
-        mask: That chose the face.
-        member: Of an archive.
+        path: Of the file, relative to the root, like the two below.
+        boxes_from: The file in which faces were searched.
+        mask: The mask that chose the face.
+        member: Folder in an archive.
         cropped: Whether it came as face crops.
         distortions: To be applied.
-        tracks_given: SHA-256 of tracks that were not looked for.
-        stamps: Of these files, bytes and time of change in ns; None where
-            they cannot be had.
+        tracks_given: SHA-256 of tracks that were given, not searched.
+        stamps: Size in bytes and modification time in ns of these files; None
+            if they cannot be read.
     """
 
     path: str
@@ -150,7 +150,7 @@ class Facts(Record, frozen=True, kw_only=True):
 
 
 class VideoRecord(Record, frozen=True, kw_only=True):
-    """``records/<video_id>.json``: what became of one video."""
+    """``records/<video_id>.json``: the result for one video."""
 
     facts: Facts
     result: Outcome
@@ -163,13 +163,13 @@ def prepare_video(job: Job) -> tuple[str, VideoRecord]:
         The video's id and its record.
 
     Raises:
-        OSError: The disk is full, or the run that gave the job is over.
+        OSError: The disk is full, or the run that made the job is over.
     """
     # a worker of a cluster may outlive a run, and must not disturb the next
     os.stat(job.scratch)
     known = facts(job)
-    # an older one would hold again for the crops that are made now, if the
-    # video changed back after a kill between them and the new record
+    # if a kill came between crops and record and the video changed back, an
+    # older record would seem to hold for these crops
     job.record_path.unlink(missing_ok=True)
     try:
         result = extract_video(
@@ -183,7 +183,7 @@ def prepare_video(job: Job) -> tuple[str, VideoRecord]:
     except VideoError as error:
         result = Outcome(reason=error.reason, detail=error.detail)
     except OSError:
-        raise  # of writing only; a full disk is no fault of the video
+        raise  # of writing only; a full disk is not the video's fault
     except Exception as error:
         # a decoder may raise anything; one video must not end the run
         detail = f'{type(error).__name__}: {error}'.split('\n')[0]
@@ -192,7 +192,7 @@ def prepare_video(job: Job) -> tuple[str, VideoRecord]:
 
 
 def record_crash(job: Job) -> tuple[str, VideoRecord]:
-    """Return the same of a video that killed the process that read it."""
+    """Return the same for a video that killed the process that read it."""
     shutil.rmtree(job.frame_dir, ignore_errors=True)
     detail = 'the process that read it died'
     result = Outcome(reason='crashed', detail=detail)
@@ -216,7 +216,7 @@ def record_if_done(job: Job) -> VideoRecord | None:
 
 
 def facts(job: Job) -> Facts:
-    """Look at what the record of a video depends on."""
+    """Collect what the record of a video depends on."""
     video = job.video
     files = {
         name: getattr(video, name) for name in ('path', 'boxes_from', 'mask')
@@ -265,10 +265,10 @@ def _has_crops(job: Job, tracks: Sequence[TrackRecord]) -> bool:
 
 
 def _stamp(path: Path) -> list[int] | None:
-    """Size and time of change of a file, or of the files of a folder."""
+    """Size and modification time of a file, or of a folder's files."""
     try:
         files = list(path.iterdir()) if path.is_dir() else [path]
-        # a link to nothing has a time of change as well
+        # a broken link has a modification time as well
         stats = [f.stat() if f.exists() else f.lstat() for f in files]
     except OSError:
         return None

@@ -33,7 +33,7 @@ def is_image(name: str) -> bool:
 def is_video(path: str | Path) -> bool:
     """Whether a file is a video or an archive, by its suffix.
 
-    A folder may be one of images. What is not there is none.
+    A folder counts too, as it may hold images; a missing path does not.
     """
     path = Path(path)
     suffixes = (*VIDEO_SUFFIXES, *ARCHIVES)

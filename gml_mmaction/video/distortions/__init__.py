@@ -1,10 +1,10 @@
 """DeeperForensics-1.0's seven distortions at five levels, seeded; and others.
 
-A distortion is a pair (type, level). The parameters of :data:`LEVELS` and
-what is done with them follow the data set's own program
+A distortion is a pair (type, level). The parameters in :data:`LEVELS` and
+their use follow the data set's own program
 (https://github.com/EndlessSora/DeeperForensics-1.0, ``perturbation/``),
-quirks included, since its videos were made by it; each function tells its
-own. Departures: that program draws positions and noise without a seed and
+quirks included, since its videos were made by it; each function names its
+quirks. Differences: that program draws positions and noise without a seed and
 holds a whole video in memory.
 
 Six types work on a frame and ``VC`` on a video. Those with chance in them
@@ -198,7 +198,7 @@ def blur(frame: np.ndarray, kernel: int) -> np.ndarray:
 
 
 def pixelate(frame: np.ndarray, factor: int) -> np.ndarray:
-    """Type JPEG, which is no JPEG: scale down by ``factor`` and back.
+    """Type JPEG, which is not JPEG: scale down by ``factor`` and back.
 
     Both ways are bilinear without a filter before, so the way down reads
     only the one (odd factors) or four pixels (even) in the middle of every
@@ -218,8 +218,8 @@ def compress(
 ) -> Iterator[np.ndarray]:
     """Type VC: encode a video with x264 at ``crf`` and decode it.
 
-    The coded video lies in a temporary file that has no name, so nothing is
-    left behind, and no more frames are in memory than x264 looks ahead.
+    The coded video is in a temporary file without a name, so nothing is left
+    behind. Only the frames that x264 looks ahead are in memory.
 
     Args:
         frames: (H, W, 3) each, all of one size.
@@ -395,7 +395,7 @@ def random_distortions(
         rng: Draws every type, and every level, with equal chances.
 
     Raises:
-        ValueError: There is no such variant.
+        ValueError: Unknown variant.
     """
     if variant not in VARIANTS:
         raise ValueError(
@@ -507,7 +507,7 @@ def write_h264(
     preset: str = 'medium',
     seconds_at: Callable[[int], float] | None = None,
 ) -> None:
-    """Encode a video with x264, all else as ffmpeg has it.
+    """Encode a video with x264; other settings are ffmpeg's defaults.
 
     The same frames give the same bytes on every machine. Color is 4:2:0;
     4:4:4 where a side is odd, which 4:2:0 cannot have.
