@@ -1,4 +1,4 @@
-"""What runs beside the network: hooks of MMEngine's runner."""
+"""Training and testing: hooks and checks around MMEngine's runner."""
 
 from .best_checkpoint import LatestBestCheckpointHook
 from .processes import ProcessesError, ProcessesHook

@@ -14,20 +14,20 @@ from .processes import share_buffers
 
 @HOOKS.register_module()
 class LatestBestCheckpointHook(CheckpointHook):
-    """MMEngine's ``CheckpointHook``; of equally good ones it keeps the latest.
+    """MMEngine's ``CheckpointHook``; among equally good ones, keep the latest.
 
-    A small validation set is soon told apart without an error. MMEngine keeps
-    the first checkpoint that does so; those after it have learnt more.
+    On a small validation set a detector soon makes no errors. MMEngine keeps
+    the first such checkpoint; later ones have learnt more.
 
     MMEngine removes the best checkpoint, and with ``max_keep_ckpts=1`` the
-    only one, before it saves its successor; here it stays until that is there.
+    only one, before it saves the next; here it stays until the next is saved.
     A run may be killed between any two of these steps: resumed, it ends with
-    the files of an unbroken one. Only files in its own folder are removed,
-    also where that is a copy of another run's.
+    the same files as an unbroken run. Only files in its own folder are
+    removed, even if the folder is a copy of another run's.
 
     MMEngine averages the statistics of batch norms over several processes
-    before a validation; here before each checkpoint too, or it held those of
-    the first process.
+    before a validation. Here this is done before each checkpoint too;
+    otherwise it would hold those of the first process.
     """
 
     rule_map = {'greater': ge, 'less': le}
@@ -42,7 +42,7 @@ class LatestBestCheckpointHook(CheckpointHook):
         self._superseded: str | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Find what a resumed run has saved; tidy up after a kill."""
+        """Find what a resumed run has saved; clean up after a kill."""
         super().before_train(runner)
         best = getattr(self, 'best_ckpt_path', None)
         if isinstance(best, str):
@@ -72,8 +72,8 @@ class LatestBestCheckpointHook(CheckpointHook):
     def _save_checkpoint_with_step(
         self, runner: Runner, step: int, meta: dict
     ) -> None:
-        # With a new best, MMEngine saves a checkpoint that tells of it: the
-        # last moment to remove the one before, which is then forgotten.
+        # With a new best, MMEngine saves a checkpoint that names it. Remove
+        # the one before now: afterwards its name is lost.
         best = getattr(self, 'best_ckpt_path', None)  # MMEngine's, if any
         if self._superseded not in (None, best):
             self._remove(self._superseded)

@@ -1,13 +1,13 @@
-"""Settings that a runner cannot be built from, each named by its place.
+"""Find settings that a runner cannot be built from, and name their place.
 
-Two looks. :func:`check_config` reads a part of a config before anything is
-built of it: names that no registry knows, keywords that a class does not
-take, values of a wrong kind. :func:`naming_settings` stands around the
-building: what a constructor refuses there becomes one line with the dotted
-place of its setting. Which setting was being built is read off the error's
-traceback, and so is whether the error is the setting's: a constructor has
-refused it, or code of the host's has stumbled over it. Everything else is a
-fault of this project, or of the user's own code, and keeps its traceback.
+There are two checks. :func:`check_config` reads a part of a config before
+anything is built from it: names that no registry knows, keywords that a class
+does not take, values of a wrong type. :func:`naming_settings` wraps the
+building: an error of a constructor becomes one line with the dotted place of
+the setting. The error's traceback shows which setting was being built, and
+whether the setting is to blame: a constructor refused it, or the host's code
+failed on it. Any other error is a bug of this project, or of the user's own
+code, and keeps its traceback.
 
 Importing this module needs nothing but the standard library.
 """
@@ -44,7 +44,8 @@ __all__ = [
     'read_settings',
 ]
 
-# What of a config a runner builds at once, and when it trains and the like.
+# The parts of a config that a runner builds at once, and those that it builds
+# when it trains, validates or tests.
 FIRST = (
     'model',
     'data_preprocessor',
@@ -69,7 +70,7 @@ PHASES = {
     'val': VALIDATION,
     'test': ('test_cfg', 'test_dataloader', 'test_evaluator'),
 }
-# The registry of what stands under a key, of the runner's or deeper.
+# The registry for what is under a key, at the top level or deeper.
 REGISTRIES = {
     'model': 'MODELS',
     'data_preprocessor': 'MODELS',
@@ -151,7 +152,7 @@ COUNTS = {
         for name in LOADERS
     },
 }
-# Of any class: sizes, of which there is at least one.
+# Of any class: sizes, which are at least 1.
 SIZES = (
     'in_channels',
     'num_classes',
@@ -160,7 +161,7 @@ SIZES = (
     'clip_len',
     'frame_interval',
 )
-# What of the host's is imported when it is used, not before.
+# Modules of the host that are imported only when they are used.
 IMPORTS = {
     'TensorboardVisBackend': 'tensorboard',
     'WandbVisBackend': 'wandb',
@@ -193,11 +194,11 @@ REFUSALS = (
 
 
 def check_config(cfg: Any, keys: Sequence[str]) -> None:
-    """Refuse what can be seen to be wrong before anything is built.
+    """Refuse wrong settings that can be found before anything is built.
 
     Args:
         cfg: ``mmengine.Config``.
-        keys: Of the parts to look at; those that are not there are left out.
+        keys: The parts to check; missing ones are skipped.
 
     Raises:
         SettingError: Its message begins with the place of the setting.
@@ -229,12 +230,12 @@ def check_config(cfg: Any, keys: Sequence[str]) -> None:
 
 
 def read_settings(path: str | os.PathLike) -> Any:
-    """The ``mmengine.Config`` of a file, which is run.
+    """The ``mmengine.Config`` of a file, which is run as a program.
 
     Raises:
-        SettingError: It is not there, or MMEngine cannot read it; the message
-            names the file.
-        OSError: The system does not let it be read.
+        SettingError: It does not exist, or MMEngine cannot read it; the
+            message names the file.
+        OSError: The system does not allow reading it.
     """
     from mmengine.config import Config
 
@@ -260,7 +261,7 @@ def change_settings(cfg: Any, options: Sequence[str]) -> None:
         options: ``KEY=VALUE`` each, with dotted keys.
 
     Raises:
-        SettingError: One is none, or there is nothing that it could change.
+        SettingError: One is not an option, or there is nothing to change.
     """
     values = {}
     for option in options:
@@ -275,7 +276,7 @@ def change_settings(cfg: Any, options: Sequence[str]) -> None:
         values[place] = _parse_value(text, option)
     for place, value in values.items():
         _check_merge(copy.deepcopy(cfg), place, value)
-    # All at once, for one may say _delete_=True of what others then give.
+    # All at once: one may set _delete_=True on what others then set.
     cfg.merge_from_dict(values)
 
 
@@ -353,7 +354,7 @@ def _parse_value(text: str, option: str) -> Any:
 
 
 def _check_first(place: str, cfg: Any) -> None:
-    """Refuse a place whose first word is that of a setting, misspelt."""
+    """Refuse a place whose first word is a misspelt setting."""
     known = {*cfg, *REGISTRIES, *LOADERS}
     first = place.split('.')[0]
     close = difflib.get_close_matches(first, known, 1, 0.75)
@@ -370,7 +371,7 @@ def _check_count(part: Any, place: str, name: str, rule: Rule) -> None:
 
 
 def _check_compile(part: Any) -> None:
-    """Look at what the first iteration alone would read."""
+    """Check what only the first iteration would read."""
     if part is None or isinstance(part, bool):
         return
     _check_value(part, 'compile', Rule('True, False or a dict', OBJECT.holds))
@@ -387,7 +388,7 @@ def _check_compile(part: Any) -> None:
 
 
 def _check_loader(loader: Any, place: str) -> None:
-    """Look at what ``Runner.build_dataloader`` reads."""
+    """Check what ``Runner.build_dataloader`` reads."""
     from torch.utils.data import DataLoader
 
     if not isinstance(loader, dict):
@@ -407,7 +408,7 @@ def _check_loader(loader: Any, place: str) -> None:
 
 
 def _check(node: Any, place: str, registry: str) -> None:
-    """Look at a config, or a list of them, and at all that is within."""
+    """Check a config, or a list of them, and everything in it."""
     if isinstance(node, list | tuple):
         for number, item in enumerate(node):
             _check(item, f'{place}.{number}', registry)
@@ -422,7 +423,7 @@ def _check(node: Any, place: str, registry: str) -> None:
 
 
 def _check_one(node: dict, place: str, registry: str) -> None:
-    # Within a network, a part without a type is a plain argument.
+    # In a network, a part without a type is a plain argument.
     if 'type' in node or registry != 'MODELS' or place == 'model':
         built = _find_class(node, place, registry)
         if built is not None and not _is_read_otherwise(place, registry):
@@ -444,14 +445,14 @@ def _check_one(node: dict, place: str, registry: str) -> None:
 
 
 def _is_read_otherwise(place: str, registry: str) -> bool:
-    """Whether builders of their own read it, as they do ``norm_cfg``."""
+    """Whether special builders read it, as with ``norm_cfg``."""
     return registry == 'WEIGHT_INITIALIZERS' or (
         registry == 'MODELS' and place.endswith('_cfg')
     )
 
 
 def _check_statistics(items: Any, place: str) -> None:
-    """Look at what the first line of the log alone would read."""
+    """Check what only the first line of the log would read."""
     from mmengine.logging import HistoryBuffer
 
     HistoryBuffer()  # the first to be made fills the table
@@ -466,7 +467,7 @@ def _check_statistics(items: Any, place: str) -> None:
 
 
 def _check_optimising(node: dict, place: str) -> None:
-    """Look at the constructor, and at what the first step alone would read."""
+    """Check the constructor, and what only the first step would read."""
     from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
     if isinstance(node.get('constructor'), str):
@@ -492,12 +493,12 @@ def _check_optimising(node: dict, place: str) -> None:
     bound = dict(norm='max_norm', value='clip_value')[kind]
     if bound not in clip:
         raise SettingError(f'{place}.{bound} is missing. Remedy: give it')
-    # with a bound below 0 the training climbs
+    # with a bound below 0 the loss would rise
     _check_value(clip[bound], f'{place}.{bound}', POSITIVE)
 
 
 def _check_paramwise(node: Any, place: str) -> None:
-    """Look at what is known by its key alone; MMEngine passes over others."""
+    """Check what is known only by its key; MMEngine ignores other keys."""
     if node is None:
         return
     _check_rules(node, place, PARAMWISE)
@@ -534,10 +535,10 @@ def _check_value(value: Any, place: str, rule: Rule) -> None:
 def _find_class(
     node: dict, place: str, registry: str, key: str = '.type'
 ) -> Callable | None:
-    """What a config is built by; None where that is the host's to find.
+    """The class or function that builds a config; None if the host finds it.
 
     Raises:
-        SettingError: It names none, or one that is not there.
+        SettingError: It names none, or one that does not exist.
     """
     import mmengine.registry
 
@@ -592,7 +593,7 @@ def _look_up(registry: Any, kind: str) -> Callable | None:
 
 
 def suggest(name: str, names: typing.Iterable[str]) -> str:
-    """Up to three names that are much alike, or all that there are."""
+    """Up to three similar names, or all names."""
     plain = {one.lower(): one for one in sorted(names)}
     close = difflib.get_close_matches(name.lower(), plain, 3, 0.6)
     within = [one for one in plain if name.lower() in one]
@@ -609,7 +610,7 @@ def suggest(name: str, names: typing.Iterable[str]) -> str:
 def _check_keywords(
     built: Callable, node: dict, place: str, others: set[str]
 ) -> None:
-    """Compare the keywords of a config with those that a class takes."""
+    """Compare the keywords in a config with those that a class takes."""
     try:
         parameters = inspect.signature(built).parameters
     except (TypeError, ValueError):
@@ -664,7 +665,7 @@ def _inits(kind: type) -> bool:
 
 
 def _names_in(functions: Sequence[Callable]) -> list[str]:
-    """The keywords that functions take, together."""
+    """The keywords that several functions take together."""
     return [
         name
         for function in functions
@@ -708,9 +709,9 @@ CONTAINERS = {
 
 
 def _check_kind(value: Any, hint: Any, place: str, ours: bool) -> None:
-    """Refuse a value that is not of its annotation's kind.
+    """Refuse a value that does not have the annotated type.
 
-    Annotations of the host's are taken loosely: a number may stand where a
+    The host's annotations are taken loosely: a number may be given where a
     tuple is annotated.
     """
     kinds = _kinds_of(hint)
@@ -728,7 +729,7 @@ def _check_kind(value: Any, hint: Any, place: str, ours: bool) -> None:
 
 
 def _kinds_of(hint: Any) -> set[type]:
-    """The plain types of an annotation; none where it has any other."""
+    """The plain types of an annotation; empty if it has any other."""
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         parts = [_kinds_of(part) for part in typing.get_args(hint)]
@@ -760,12 +761,12 @@ def _fits(value: Any, kind: type) -> bool:
 def naming_settings(
     cfg: Any, keys: Sequence[str], held: HeldOutput
 ) -> Iterator[None]:
-    """Look at parts of a config; let their building name what it refuses.
+    """Check parts of a config; let errors of building name the setting.
 
     Args:
         cfg: ``mmengine.Config``.
         keys: See :func:`check_config`.
-        held: Released where an error is not one that a user can mend.
+        held: Released if an error is not one that a user can mend.
 
     Raises:
         SettingError: In place of what a constructor raises.
@@ -784,14 +785,14 @@ def naming_settings(
 
 
 def explain(error: BaseException, cfg: Any) -> str | None:
-    """The place of the setting that an error comes from, and what it says.
+    """The place of the setting that caused an error, and the error's text.
 
     Args:
         error: What was raised while a runner was built, or later.
         cfg: What it was built from.
 
     Returns:
-        One line, or None where no setting is to blame.
+        One line, or None if no setting is to blame.
     """
     if not isinstance(error, REFUSALS):
         return None
@@ -873,7 +874,7 @@ def _leaves(node: Any, place: str) -> Iterator[tuple[str, Any]]:
 def _explain_pixels(
     error: BaseException, trace: list[tuple[types.FrameType, int]]
 ) -> str | None:
-    """A mean or a format that does not fit the images that come."""
+    """Name a mean or a format that does not fit the images."""
     values = trace[-1][0].f_locals
     step, images = values.get('self'), values.get('batch_inputs')
     mean = getattr(step, 'mean', None)
@@ -901,7 +902,7 @@ def _explain_pixels(
 def _explain_shapes(
     error: BaseException, trace: list[tuple[types.FrameType, int]], cfg: Any
 ) -> str | None:
-    """A head that was built for other features than come to it."""
+    """Name a head that was built for other features than it gets."""
     frame, _ = trace[-1]
     layer, given = frame.f_locals.get('self'), frame.f_locals.get('input')
     head = (cfg.get('model') or {}).get('cls_head') or {}
@@ -923,7 +924,7 @@ def _explain_shapes(
 def _walk(
     error: BaseException,
 ) -> Iterator[tuple[types.FrameType, int]]:
-    """Frames from the outermost to where it was raised, and where in each."""
+    """Frames from the outermost to the raising one, each with its position."""
     trace = error.__traceback__
     while trace is not None:
         yield trace.tb_frame, trace.tb_lasti
@@ -931,7 +932,7 @@ def _walk(
 
 
 def _node_of(frame: types.FrameType) -> tuple[Any, Any]:
-    """The config that a frame of MMEngine's is building from."""
+    """The config from which one of MMEngine's frames is building."""
     name, values = frame.f_code.co_name, frame.f_locals
     module = frame.f_globals.get('__name__')
     if (module, name) == (BUILDER, 'build_from_cfg'):
@@ -947,7 +948,7 @@ def _is_host(frame: types.FrameType) -> bool:
     return (
         module in HOST
         or module in sys.stdlib_module_names
-        or name.startswith(REPAIRS)  # stands around the host's own functions
+        or name.startswith(REPAIRS)  # wraps the host's own functions
     )
 
 
@@ -956,10 +957,10 @@ def _refuses(
     where: tuple[types.FrameType, int],
     named: Sequence[str],
 ) -> bool:
-    """Whether a value was refused on purpose, within code not the host's.
+    """Whether a value was refused on purpose, by code that is not the host's.
 
-    By our own rule that is a ``ValueError`` raised by a statement. What the
-    host raises below our code may be our fault: it must name an argument.
+    By our own rule that is a ``ValueError`` from a ``raise``. What the host
+    raises below our code may be our fault: it must name an argument.
     """
     if not _is_raised(where):
         return False
@@ -975,7 +976,7 @@ def _is_raised(where: tuple[types.FrameType, int]) -> bool:
 
 
 def _named(node: dict, text: str) -> list[str]:
-    """The arguments that a complaint speaks of, by name or else by value."""
+    """The arguments that an error speaks of, by name or else by value."""
     told = re.match(r'(\w+)=', text)  # as our own constructors begin
     if told:
         return _places_of(told[1], node)
@@ -992,7 +993,7 @@ def _named(node: dict, text: str) -> list[str]:
 
 
 def _places_of(key: str, node: Any) -> list[str]:
-    """Dotted places of a key within a config's own plain arguments."""
+    """Dotted places of a key in a config's own plain arguments."""
     found = []
     if isinstance(node, dict):
         for name, value in node.items():
@@ -1008,16 +1009,16 @@ def _name_of(built: Any) -> str:
 
 
 def locate(nodes: Sequence[dict], cfg: Any) -> str:
-    """The dotted place of the last of some configs, each within the others.
+    """The dotted place of the last of several nested configs.
 
     Args:
-        nodes: As they were handed to be built, the outermost first: copies
+        nodes: The configs as they were built, the outermost first: copies
             of a config's parts, to which arguments may have been added.
         cfg: The config.
 
     Returns:
-        Where there is no such part, or several that differ, the place of the
-        one around it and the type.
+        If there is no such part, or several that differ, the place of the
+        part around it and the type.
     """
     from mmengine.runner import Runner
 
@@ -1043,7 +1044,7 @@ def locate(nodes: Sequence[dict], cfg: Any) -> str:
 
 
 def _find(node: dict, tree: Any, place: str) -> tuple[str, Any] | None:
-    """The part of a tree that a config was copied from."""
+    """The part of a tree from which a config was copied."""
     parts = list(_parts(tree, place))
     for alike in (_equals, _is_within, _is_alike):
         found = [(at, part) for at, part in parts if alike(part, node)]
@@ -1067,7 +1068,7 @@ def _equals(part: Any, node: Any) -> bool:
 
 
 def _is_within(part: dict, node: dict) -> bool:
-    """Whether a config has all of a part, and more."""
+    """Whether a config contains all of a part, and maybe more."""
     return part.get('type') == node.get('type') and all(
         key in node and _equals(value, node[key])
         for key, value in part.items()
@@ -1075,5 +1076,5 @@ def _is_within(part: dict, node: dict) -> bool:
 
 
 def _is_alike(part: dict, node: dict) -> bool:
-    """Whether both are of one type, whatever has been built of the rest."""
+    """Whether both have one type, whatever was built from the rest."""
     return part.get('type') is not None and part['type'] == node.get('type')

@@ -1,11 +1,11 @@
 """One detector tested on several data sets, with one table at the end.
 
-Every set is a folder that ``tools/prepare_data.py`` wrote and gets a runner of
-its own on MMEngine. The threshold of ACC may come from the validation set of
-the data that the config trains on, as no test set has a say in it.
+Every set is a folder that ``gml prepare`` wrote and gets its own MMEngine
+runner. The threshold of ACC may come from the validation set of the training
+data, so that no test set influences it.
 
-Paper: says neither the threshold of its ACC nor where it comes from; 0.5 and
-the threshold of the validation set's equal error rate stand side by side.
+Paper: says neither the threshold of its ACC nor where it comes from; ACC is
+given at 0.5 and at the threshold of the validation set's equal error rate.
 """
 
 import copy
@@ -76,8 +76,8 @@ def find_target(text: str, data: str | Path = 'data') -> Target:
     """Read ``'cdf'``, which is ``data/cdf``, or ``'dfo=FOLDER'``.
 
     Raises:
-        TargetError: The name cannot be part of a file's name, or there is no
-            ``test.json``; the message names the test sets under ``data``.
+        TargetError: The name cannot be part of a file name, or ``test.json``
+            is missing; the message names the test sets under ``data``.
     """
     name, given, place = text.partition('=')
     if not re.fullmatch(r'[\w.+-]*\w', name) or name == VALIDATION:
@@ -103,8 +103,8 @@ def cross_test(
 
     Writes ``scores_<target>.json`` (see
     :class:`~gml_mmaction.evaluation.ForgeryMetric`), ``cross_table.md`` and
-    ``cross_table.json``; a folder for each target holds its log. Where videos
-    are made up, of training or test, that is said first (``origin``).
+    ``cross_table.json``; a folder for each target holds its log. If training
+    or test videos are synthetic, that comes first (``origin``).
 
     Args:
         cfg: Config of the detector with ``load_from`` and ``work_dir``; not
@@ -158,7 +158,7 @@ def cross_test(
 
 
 def _origins(cfg: Config, targets: Sequence[Target]) -> list[str]:
-    """Say of detector and targets what their videos are, if made up."""
+    """Say of detector and targets what their videos are, if synthetic."""
     path = str(cfg.load_from)
     loaded = CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent')
     trained = training_of(loaded, path).get('origin')
@@ -175,7 +175,7 @@ def val_thresholds(cfg: Config) -> tuple[dict[str, float], list[str]]:
 
     Returns:
         ``{'video': t, 'clip': t}`` and no line, or nothing and a line that
-        says why: the set is not there, or of one class.
+        says why: the set is missing, or has only one class.
     """
     parts = _validation_sets(cfg)
     paths = [
@@ -226,16 +226,16 @@ def score_target(
     cfg.test_dataloader.dataset = dataset
     own = Path(dataset.get('data_root') or '').resolve()
     if own != target.folder.resolve():
-        dataset.pop('video_root', None)  # where the config's own videos are
+        dataset.pop('video_root', None)  # of the config's own videos
     dataset.update(data_root=str(target.folder), ann_file='test.json')
     return build_runner(cfg).test()
 
 
 def _template(cfg: Config) -> Any:
-    """The config of a data set that reads a target; wrappers are taken off.
+    """The config of a data set that reads a target, without wrappers.
 
     Raises:
-        TargetError: It is of a type that reads no prepared data.
+        TargetError: Its type does not read prepared data.
     """
     dataset = inner_datasets(cfg.test_dataloader.dataset)[0]
     kind = dataset.get('type')
@@ -255,10 +255,10 @@ def _validation_sets(cfg: Config) -> list[Any]:
 def _own_run(
     cfg: Config, name: str, thresholds: Mapping[str, float] | None = None
 ) -> Config:
-    """Copy a config for a run beside others of the same process.
+    """Copy a config for one of several runs in the same process.
 
     MMEngine keeps loggers, message hubs and visualizers by the name of the
-    experiment, and gives an old one back where two share it.
+    experiment, and returns an old one if two runs share the name.
     """
     scores = _scores_path(cfg, name)
     experiment = f'{Path(cfg.filename or "test").stem}_{name}'
@@ -314,7 +314,7 @@ def leaked_videos(test: Manifest, *trains: Manifest) -> int | None:
 def unscored_videos(folder: Path) -> dict[str, int]:
     """Number of test videos without crops, by the reason or ``'missing'``.
 
-    They are in no score. Nothing is known without ``report.json``.
+    No score includes them. Without ``report.json`` nothing is known.
     """
     report = read_report(folder)
     counts: Counter[str] = Counter()
@@ -341,7 +341,7 @@ def _leak_note(row: dict, training: Sequence[Path]) -> list[str]:
 
 
 def _lost(row: dict, training: Sequence[Path]) -> str:
-    """Say what of a comparison is missing."""
+    """Say what is missing from a comparison."""
     if not row['parameters']:
         return f'{row["folder"]}/manifest.json is not there'
     if not training:
@@ -367,7 +367,7 @@ def _unscored_note(row: dict) -> list[str]:
 def _row(
     cfg: Config, target: Target, metrics: dict, training: Sequence[Path]
 ) -> dict[str, Any]:
-    """Collect what the table and its file tell of a target."""
+    """Collect what the table and its file say of a target."""
     path = _scores_path(cfg, target.name)
     scores = read_scores_file(path)
     labels = [video.label for video in scores.videos]
@@ -425,8 +425,8 @@ def _train_folders(cfg: Config) -> list[Path]:
 def cross_table(report: Mapping) -> str:
     """Lay the report of :func:`cross_test` out as Markdown.
 
-    A row is a target; every column of a score names its level. Frames have
-    one where the detector scores them.
+    A row is a target; every score column names its level. Frames have columns
+    if the detector scores them.
     """
     columns = {
         'video AUC': 'video/auc',
@@ -457,7 +457,7 @@ def cross_table(report: Mapping) -> str:
 
 
 def _facts(report: Mapping) -> list[str]:
-    """Say below the table where its numbers come from, a line each."""
+    """Say where the table's numbers come from, one line each."""
     digest = (report['checkpoint_sha256'] or 'unknown')[:12]
     lines = [
         *report.get('origin', ()),
@@ -473,7 +473,7 @@ def _facts(report: Mapping) -> list[str]:
 
 
 def target_facts(target: Mapping) -> str:
-    """Say in a line how a target of a report was listed and prepared."""
+    """Say in one line how a report's target was listed and prepared."""
     chosen = target['parameters'].get('source_options') or {}
     facts = [
         f'{key} {" ".join(value) if isinstance(value, list) else value}'

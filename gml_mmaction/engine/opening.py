@@ -1,4 +1,4 @@
-"""The last look at a run's settings, when its data are there."""
+"""The last check of a run's settings, when its data are loaded."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -16,9 +16,9 @@ from .settings import inner_datasets
 
 
 class OpeningHook(Hook):
-    """Compare labels and classes; with the first batch, print the log.
+    """Compare labels and classes; at the first batch, print the log.
 
-    :func:`.runner.build_runner` gives it to every runner.
+    :func:`.runner.build_runner` adds it to every runner.
 
     Args:
         held: What has been printed until now.
@@ -56,7 +56,7 @@ class OpeningHook(Hook):
         self._open(runner, 'test', runner.test_loop)
 
     def after_train_iter(self, *_: Any, **__: Any) -> None:
-        """Print: settings that do not fit together have failed before."""
+        """Print; settings that do not fit together have failed by now."""
         self._held.release()
 
     after_val_iter = after_train_iter
@@ -93,7 +93,7 @@ def check_classes(model: Any, dataset: Any, name: str) -> None:
 
 
 def check_metric(evaluator: Any, dataset: Any, name: str) -> None:
-    """Refuse labels that are neither real nor fake where that is measured."""
+    """Refuse labels that are neither real nor fake if they are measured."""
     kinds = {type(metric).__name__ for metric in evaluator.metrics}
     others = labels_of(dataset) - {0, 1}
     if 'ForgeryMetric' in kinds and others:
@@ -104,11 +104,11 @@ def check_metric(evaluator: Any, dataset: Any, name: str) -> None:
 
 
 def check_best(runner: Runner, names: Collection[str] | None) -> None:
-    """Refuse to choose the best checkpoint by a metric that is not there.
+    """Refuse to choose the best checkpoint by a metric that does not exist.
 
     Args:
-        runner: Its checkpoint hooks are looked at.
-        names: Of the metrics; None or none where they are not known.
+        runner: Its checkpoint hooks are checked.
+        names: Of the metrics; None or empty if unknown.
     """
     if not names:
         return
@@ -116,7 +116,7 @@ def check_best(runner: Runner, names: Collection[str] | None) -> None:
         if not isinstance(hook, CheckpointHook) or not hook.save_best:
             continue
         for name in hook.key_indicators:
-            # A method has a key of its own, where it is in the data.
+            # Each method in the data has its own key.
             level, _, score = name.partition('/')
             plain = '/'.join([level, *score.split('/')[:1]])
             if name not in names and plain not in names and name != 'auto':
@@ -127,7 +127,7 @@ def check_best(runner: Runner, names: Collection[str] | None) -> None:
 
 
 def names_of(metrics: Sequence[Any]) -> list[str]:
-    """What metrics will be called, if all of them are ours; else none."""
+    """The names of the metrics, if all of them are ours; else none."""
     if any(
         type(metric).__name__ != 'ForgeryMetric' or metric.prefix
         for metric in metrics
@@ -137,7 +137,7 @@ def names_of(metrics: Sequence[Any]) -> list[str]:
 
 
 def check_names(dataset: Any, name: str) -> None:
-    """Refuse two prepared sets with videos of one name: scores go by it."""
+    """Refuse two prepared sets that share a video name: scores go by it."""
     seen: dict[str, Any] = {}
     for inner in inner_datasets(dataset):
         whose = inner.metainfo.get('manifest')
@@ -152,9 +152,9 @@ def check_names(dataset: Any, name: str) -> None:
 
 
 def labels_of(dataset: Any) -> set[int]:
-    """Labels of data that MMEngine reads, without drawing any sample.
+    """Labels of data that MMEngine reads, without reading any sample.
 
-    Those of ``FaceClipDataset`` have been checked as it was read.
+    Those of ``FaceClipDataset`` were checked when it was read.
     """
     labels = set()
     for inner in inner_datasets(dataset):

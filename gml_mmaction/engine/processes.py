@@ -1,4 +1,4 @@
-"""What several processes that train together have to agree on."""
+"""What processes that train together have to agree on."""
 
 from typing import Any
 
@@ -19,16 +19,16 @@ class ProcessesError(GMLError, ValueError):
 
 @HOOKS.register_module()
 class ProcessesHook(Hook):
-    """Let the log tell the loss of all processes; check what they start with.
+    """Log the loss of all processes; check that they start alike.
 
-    MMEngine logs the first process's loss. Here it is the mean of all, which
-    is the loss of their whole batch; so a loss that is not finite is seen by
-    all in the same iteration.
+    MMEngine logs the first process's loss. Here it is the mean over all,
+    which is the loss of the whole batch; so all processes see a loss that is
+    not finite in the same iteration.
 
     Raises:
-        ProcessesError: Before training, if the processes do not go on at the
-            same iteration, or a checkpoint would fall between the steps of
-            accumulated gradients, which it does not hold.
+        ProcessesError: Before training, if the processes do not start at the
+            same iteration, or a checkpoint would come while gradients are
+            being accumulated, which it does not hold.
     """
 
     priority = 'HIGHEST'  # before RuntimeInfoHook, which keeps the losses

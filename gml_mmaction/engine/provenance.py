@@ -1,4 +1,4 @@
-"""What a checkpoint says of the data that it was trained on."""
+"""What a checkpoint says about its training data."""
 
 import json
 import statistics
@@ -32,14 +32,14 @@ Options = Annotated[
 
 
 class Training(Record, frozen=True, kw_only=True):
-    """What a checkpoint says of its training data, as far as we use it.
+    """What a checkpoint says about its training data, as far as we use it.
 
     Attributes:
-        origin: What the videos are, where they are made up.
+        origin: What the videos are, if they are synthetic.
         source: Name of the data set.
-        source_options: With which its videos were listed.
+        source_options: Those with which its videos were listed.
         manifest: SHA-256 of the prepared set's manifest.
-        real_videos: How many; None where it does not say.
+        real_videos: How many; None if it does not say.
         fake_videos: Likewise.
         methods: How the fakes were made.
     """
@@ -54,14 +54,14 @@ class Training(Record, frozen=True, kw_only=True):
 
 
 class Validation(Record, frozen=True, kw_only=True):
-    """What a checkpoint says of its validation.
+    """What a checkpoint says about its validation.
 
     Attributes:
         source: Name of the data set.
         manifest: SHA-256 of its manifest.
         metrics: By their keys.
-        clips: How many there were.
-        num_clips: The most of a track.
+        clips: Number of clips.
+        num_clips: Largest number of clips of a track.
     """
 
     source: Told = None
@@ -91,13 +91,14 @@ class ProvenanceHook(Hook):
     (see :mod:`gml_mmaction.prepared.prepare`); and, of the training split,
     ``manifest`` (sha256), ``real_videos``, ``fake_videos``, ``methods`` and
     ``rates``, the spread of the frames a second of its crops.
-    Of made-up videos, ``origin`` says what they are
-    (:mod:`gml_mmaction.sources.origin`). Where there is no manifest
-    ``training`` is the annotation's metainfo.
+    If videos are synthetic, ``origin`` says what they are
+    (:mod:`gml_mmaction.sources.origin`). Without a manifest, ``training`` is
+    the annotation's metainfo.
 
-    ``validation`` is there if this very checkpoint was validated, as the best
-    is: ``iter``, the metric's keys in ``metrics``, ``source``, ``manifest``,
-    number of ``clips`` and ``num_clips``, the most of a track.
+    ``validation`` is there if this checkpoint itself was validated, as the
+    best is: ``iter``, the metric's keys in ``metrics``, ``source``,
+    ``manifest``, number of ``clips`` and ``num_clips``, the largest number of
+    a track.
     """
 
     def __init__(self) -> None:
@@ -126,7 +127,7 @@ class ProvenanceHook(Hook):
             ) from None
 
     def before_test(self, runner: Runner) -> None:
-        """Say where the data have another rate than those of the training."""
+        """Say if the data have another rate than the training data."""
         trained = self._trained_at
         for dataset in inner_datasets(runner.test_dataloader.dataset):
             rates = getattr(dataset, 'metainfo', {}).get('rates')
@@ -171,13 +172,14 @@ class ProvenanceHook(Hook):
 def read_records(
     meta: Mapping[str, Any],
 ) -> tuple[Training, Validation]:
-    """Read what a checkpoint's meta says of training and validation.
+    """Read what a checkpoint's meta says about training and validation.
 
     Raises:
-        ValueError: A text that is none or too long, a number that cannot be.
+        ValueError: A text is not text or is too long, or a number is
+            impossible.
     """
     parts = to_record(meta.get(PROVENANCE, {}), _Parts)
-    # of a checkpoint without our hook; looked at in any case
+    # of a checkpoint without our hook; checked in any case
     other = to_record(meta.get('dataset_meta') or {}, Training)
     training = to_record(parts.training or {}, Training)
     validation = to_record(parts.validation or {}, Validation)
@@ -185,10 +187,10 @@ def read_records(
 
 
 def training_of(checkpoint: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """What a checkpoint says of its training data; {} where it does not.
+    """What a checkpoint says about its training data; {} if nothing.
 
     Raises:
-        CheckpointError: It says what cannot be; begins with ``name``.
+        CheckpointError: It is not valid; the message begins with ``name``.
     """
     meta = checkpoint.get('meta') or {}
     try:
@@ -204,9 +206,9 @@ def training_of(checkpoint: Mapping[str, Any], name: str) -> dict[str, Any]:
 def describe_training(dataset: Any) -> dict[str, Any]:
     """Say what a training set is, without its list of videos.
 
-    Of several within MMEngine's wrappers it is what they have in common, the
-    sources and methods of all, the sum of their videos, and in ``datasets``
-    each of them.
+    For several sets in MMEngine's wrappers it holds what they have in common,
+    the sources and methods of all, the sum of their videos, and each of them
+    in ``datasets``.
 
     Args:
         dataset: ``FaceClipDataset`` or another of MMEngine's, maybe wrapped.
@@ -220,7 +222,7 @@ def describe_training(dataset: Any) -> dict[str, Any]:
 
 
 def joint_metainfo(dataset: Any) -> dict[str, Any]:
-    """The metainfo of a data set; of several, what holds for all of them."""
+    """The metainfo of a data set; of several, what is common to all."""
     metas = [inner.metainfo for inner in inner_datasets(dataset)]
     return dict(metas[0]) if len(metas) == 1 else _joined(metas)
 
@@ -264,7 +266,7 @@ def _joined_rates(found: list[dict | None]) -> dict[str, Any]:
 
 
 def describe_one(dataset: Any) -> dict[str, Any]:
-    """Describe a training set that is in no wrapper."""
+    """Describe a training set without a wrapper."""
     meta = {**getattr(dataset, 'metainfo', {})}
     meta = {k: v for k, v in meta.items() if k not in ('classes', 'root')}
     folder = getattr(dataset, 'data_root', None)
@@ -286,7 +288,7 @@ def describe_one(dataset: Any) -> dict[str, Any]:
 
 
 def _rates(manifest: Manifest) -> dict[str, Any]:
-    """The rates of the crops; of manifests before they held them, too."""
+    """The rates of the crops; also for older manifests without them."""
     stride = manifest.stride or 1
     rates = rates_of(
         [

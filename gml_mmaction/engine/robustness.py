@@ -1,9 +1,9 @@
 """One detector tested on distorted videos: every type at every level.
 
-For each cell of the sweep the target's test videos are prepared anew: the
-distortion is applied to the full frames, then the face is cut out at the
-place that the target's manifest names, so that nothing is detected again and
-real and fake videos are treated alike.
+For each cell of the sweep the target's test videos are prepared again: the
+distortion is applied to the full frames, then the face is cut out where the
+target's manifest says. So no face is detected again, and real and fake videos
+are treated alike.
 """
 
 import contextlib
@@ -65,13 +65,14 @@ class Sweep:
     Attributes:
         cfg: Of the detector, with the checkpoint in ``load_from`` and the
             cells' folder in ``work_dir``.
-        target: Prepared clean.
-        work_dir: Cells lie in ``cells/``, crops for a while in ``crops/``.
+        target: Prepared without distortions.
+        work_dir: Holds cells in ``cells/`` and, until they are tested, crops
+            in ``crops/``.
         workers: Processes that prepare videos.
-        keep: Whether crops stay.
+        keep: Whether to keep crops.
 
     Raises:
-        TargetError: The target has no manifest, or no test video.
+        TargetError: The target has no manifest or no test video.
     """
 
     cfg: Config
@@ -85,7 +86,7 @@ class Sweep:
 
     @functools.cached_property
     def origin(self) -> dict[str, Any]:
-        """What a cell's number depends on, but for its distortion."""
+        """What a cell's number depends on, except its distortion."""
         cfg = self.cfg
         settings = {
             key: cfg[key]
@@ -107,7 +108,7 @@ class Sweep:
             yield self.cell((kind, level))
 
     def cell(self, *distortions: Distortion) -> dict[str, Any]:
-        """Read the cell of a distortion, or none, if done; else run it.
+        """Read the cell of a distortion (or none) if done; else run it.
 
         Raises:
             TargetError: The target's videos cannot be prepared again.
@@ -133,8 +134,8 @@ class Sweep:
         """Prepare and test a cell.
 
         Returns:
-            ``metrics`` and, where there is something to say, a ``note``;
-            without a number ``metrics`` is None and the note says why.
+            ``metrics`` and, if needed, a ``note``; without a number
+            ``metrics`` is None and the note says why.
         """
         if any(kind == 'BW' for kind, _ in distortions) and (
             note := blocks_note(self.manifest)
@@ -160,7 +161,7 @@ class Sweep:
             The report of ``prepare_videos``.
 
         Raises:
-            TargetError: What stands in the way of it.
+            TargetError: It is not possible; the message says why.
         """
         manifest = self.manifest
         videos = distorted_videos(manifest, self.target.folder, distortions)
@@ -196,10 +197,10 @@ class Sweep:
 
 
 def test_manifest(folder: Path) -> Manifest:
-    """Read a manifest, of its videos the prepared ones of the test.
+    """Read a manifest with only its prepared test videos.
 
     Raises:
-        TargetError: It is not there, or has no such video.
+        TargetError: It is missing, or has no such video.
     """
     manifest = read_manifest(folder)
     if manifest is None:
@@ -236,13 +237,13 @@ def root_of(manifest: Manifest, folder: Path) -> Path:
 def distorted_videos(
     manifest: Manifest, folder: Path, distortions: tuple[Distortion, ...]
 ) -> list[Video]:
-    """The videos of a manifest, to undergo distortions.
+    """The videos of a manifest, to be distorted.
 
-    What a video undergoes in the clean preparation already (the real videos
-    of distorted fakes) comes first.
+    Distortions that a video already has in the clean preparation (the real
+    videos of distorted fakes) come first.
 
     Raises:
-        TargetError: Videos are no longer where the manifest says.
+        TargetError: Videos are not where the manifest says.
     """
     root = root_of(manifest, folder)
     videos = [

@@ -1,4 +1,4 @@
-"""A run ends with one readable summary."""
+"""A readable summary at the end of a run."""
 
 import os
 from collections.abc import Mapping
@@ -24,16 +24,16 @@ class RunSummaryHook(Hook):
     """Draw the curves after training; tabulate the scores after testing.
 
     Writes ``curves.png`` and, after testing, ``test_metrics.json`` with all
-    of the metric's keys into the work directory; where the metric wrote the
-    score of each clip and video, ``scores_file`` says where, relative to the
+    of the metric's keys into the work directory. If the metric wrote the
+    score of each clip and video, ``scores_file`` is its path, relative to the
     work directory.
     """
 
-    priority = 'LOWEST'  # behind CheckpointHook, which names the best
+    priority = 'LOWEST'  # after CheckpointHook, which names the best
 
     @master_only
     def after_train(self, runner: Runner) -> None:
-        """Draw ``curves.png`` and name what the run leaves behind."""
+        """Draw ``curves.png`` and name the files of the run."""
         curves = read_scalars(runner.work_dir)
         plot = plot_curves(curves, Path(runner.work_dir, 'curves.png'))
         info = runner.message_hub.runtime_info
@@ -66,12 +66,12 @@ class RunSummaryHook(Hook):
 
 
 def score_table(metrics: Mapping[str, Any]) -> str:
-    """A text table: one row for a level and method, one column a score.
+    """A text table: a row per level and method, a column per score.
 
     Args:
         metrics: What ``ForgeryMetric`` returns, ``{'video/auc': ...}``; keys
-            of other metrics follow the table. Columns of the threshold of
-            another set appear where they are known.
+            of other metrics follow the table. Columns for the threshold of
+            another set appear if it is known.
     """
     rows: dict[str, dict] = {}
     others = []

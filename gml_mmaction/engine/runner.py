@@ -1,4 +1,4 @@
-"""MMEngine's runner for a config, built on any machine."""
+"""MMEngine's runner for a config, on any machine."""
 
 import contextlib
 import functools
@@ -30,15 +30,15 @@ def build_runner(cfg: Any) -> Any:
         cfg: ``mmengine.Config`` with MMAction2's runner keys; changed in
             place by :func:`prepare_runner_cfg`.
 
-    What it prints is held back until its loop begins: a setting that cannot
-    be is then one line, not one below hundreds. The log file has them all.
+    What it prints is held back until its loop begins. So an invalid setting
+    gives one line, not one below hundreds. The log file has all lines.
 
     Returns:
         ``mmengine.runner.Runner``, or the class named by ``runner_type``.
 
     Raises:
-        SettingError: A part of the config cannot be built; so do the
-            runner's ``train``, ``val`` and ``test``.
+        SettingError: A part of the config cannot be built. The runner's
+            ``train``, ``val`` and ``test`` raise it too.
     """
     host.prepare_run()
     from mmengine.registry import RUNNERS
@@ -64,7 +64,7 @@ def build_runner(cfg: Any) -> Any:
 def _naming(
     runner: Any, name: str, keys: tuple[str, ...], held: HeldOutput
 ) -> Callable:
-    """A runner's ``train`` and the like, which build what they need."""
+    """Wrap a runner's ``train``, ``val`` or ``test``, which build parts."""
     given = getattr(runner, name)
 
     @functools.wraps(given)
@@ -82,9 +82,9 @@ def _naming(
 def prepare_runner_cfg(cfg: Any) -> None:
     """Make a config run without workers and without an accelerator.
 
-    Loaders without workers lose what needs some
+    Loaders without workers lose options that need workers
     (:func:`.settings.settle_workers`), and several prepared data sets may be
-    one (:func:`.settings.settle_metainfo`). On a CPU, a launcher gets gloo
+    joined (:func:`.settings.settle_metainfo`). On a CPU, a launcher gets gloo
     and a wrapper without device ids (:func:`start_gloo`), and
     ``AmpOptimWrapper``, which refuses to work there, becomes
     :func:`cpu_amp_optim_wrapper`.

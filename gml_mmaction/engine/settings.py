@@ -1,4 +1,4 @@
-"""What a config may say, and what is made of it before a runner is built.
+"""Checks and changes of a config before a runner is built.
 
 Importing this module needs nothing but the standard library.
 """
@@ -24,7 +24,7 @@ METAINFO = (
 
 
 def settle_workers(cfg: Any) -> None:
-    """Take out of loaders without workers what PyTorch refuses there.
+    """Remove options that PyTorch refuses in loaders without workers.
 
     Args:
         cfg: ``mmengine.Config``; changed in place.
@@ -37,12 +37,11 @@ def settle_workers(cfg: Any) -> None:
 
 
 def inner_datasets(dataset: Any) -> list[Any]:
-    """The data sets within MMEngine's wrappers, in their order.
+    """The data sets in MMEngine's wrappers, in their order.
 
     Args:
         dataset: A config or a data set; ``ConcatDataset``,
-            ``RepeatDataset``, ``ClassBalancedDataset`` may lie within each
-            other.
+            ``RepeatDataset`` and ``ClassBalancedDataset`` may be nested.
     """
     if isinstance(dataset, dict):
         inside, parts = dataset.get('dataset'), dataset.get('datasets')
@@ -56,13 +55,13 @@ def inner_datasets(dataset: Any) -> list[Any]:
 
 
 def check_tap(model: Any) -> None:
-    """Refuse a head of the host's that cannot read what the backbone gives.
+    """Refuse one of the host's heads if it cannot read the backbone's output.
 
     Args:
-        model: A recognizer, maybe within a wrapper for several processes.
+        model: A recognizer, maybe in a wrapper for several processes.
 
     Raises:
-        SettingError: It would read one map and gets two.
+        SettingError: The head reads one map and gets two.
     """
     model = getattr(model, 'module', model)
     head = type(getattr(model, 'cls_head', None))
@@ -80,10 +79,10 @@ def check_tap(model: Any) -> None:
 
 
 def check_start(model: Any) -> None:
-    """Refuse a backbone of the host's that is to start from no file.
+    """Refuse one of the host's backbones that would start from no file.
 
-    Those of TSM and some others load images' weights by their default, also
-    where no file is named; ``ResNet3d`` does not.
+    By default TSM's and some others load weights of images even if no file is
+    named; ``ResNet3d`` does not.
 
     Raises:
         SettingError: It has ``pretrained2d`` without ``pretrained``.
@@ -105,9 +104,9 @@ def check_start(model: Any) -> None:
 
 
 def settle_metainfo(cfg: Any) -> None:
-    """Let several prepared data sets be one, whatever else they differ in.
+    """Let prepared data sets be joined even if their metainfo differ.
 
-    MMEngine's ``ConcatDataset`` wants all of their metainfo to be equal.
+    MMEngine's ``ConcatDataset`` wants all metainfo to be equal.
 
     Args:
         cfg: ``mmengine.Config``; changed in place.

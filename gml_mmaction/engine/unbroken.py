@@ -1,6 +1,6 @@
-"""A training that is stopped and resumed ends as an unbroken one.
+"""A training that is stopped and resumed ends like an unbroken one.
 
-What is needed for it: the order and the draws of the data
+This needs the order and the random draws of the data
 (:mod:`gml_mmaction.datasets.samplers`), the random numbers of each iteration,
 a validation that was due when the run was stopped, and checkpoints that are
 whole (:class:`~gml_mmaction.engine.LatestBestCheckpointHook`).
@@ -45,11 +45,11 @@ class DivergedError(GMLError, ArithmeticError):
 
 @HOOKS.register_module()
 class UnbrokenHook(Hook):
-    """Seed each iteration, and make up for a validation that was not done.
+    """Seed each iteration, and run a validation that was not done.
 
-    Dropout and the like of iteration i depend on the seed of the run, the
-    process and i only. A run that was stopped between a checkpoint and its
-    validation begins with that validation.
+    Random numbers of iteration i, as for dropout, depend only on the seed of
+    the run, the process and i. A run that was stopped between a checkpoint
+    and its validation begins with that validation.
     """
 
     priority = 'VERY_HIGH'
@@ -58,7 +58,7 @@ class UnbrokenHook(Hook):
         self._validated = True
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Note whether the weights to go on with have been validated."""
+        """Record whether the resumed weights have been validated."""
         records = checkpoint.get('meta', {}).get(PROVENANCE, {})
         self._validated = 'validation' in records
 
@@ -70,7 +70,7 @@ class UnbrokenHook(Hook):
             torch.cuda.manual_seed(torch.initial_seed() % 2**63)
 
     def after_train(self, runner: Runner) -> None:
-        """Validate if that is due and no iteration was left."""
+        """Validate if that is due and no iteration is left."""
         self._make_up(runner)
 
     def _make_up(self, runner: Runner) -> None:
@@ -98,11 +98,10 @@ class FiniteHook(Hook):
     """End a training that has diverged, before it spoils a checkpoint.
 
     Args:
-        interval: Iterations from one look at the loss to the next.
+        interval: Iterations between two checks of the loss.
 
     Raises:
-        DivergedError: When the loss or, at a checkpoint, a weight is not
-            finite.
+        DivergedError: The loss or, at a checkpoint, a weight is not finite.
     """
 
     priority = 'VERY_HIGH'
@@ -117,14 +116,14 @@ class FiniteHook(Hook):
         data_batch: Any = None,
         outputs: dict | None = None,
     ) -> None:
-        """Look at the loss."""
+        """Check the loss."""
         if self.every_n_train_iters(runner, self.interval):
             loss = float((outputs or {}).get('loss', 0.0))
             if not math.isfinite(loss):
                 raise self._error(runner, f'the loss is {loss}')
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Look at the weights."""
+        """Check the weights."""
         for name, value in checkpoint['state_dict'].items():
             if value.is_floating_point() and not value.isfinite().all():
                 raise self._error(runner, f'{name} is not finite')
@@ -143,7 +142,7 @@ class FiniteHook(Hook):
 class PreemptionHook(Hook):
     """On SIGTERM save a checkpoint and exit with 143, as clusters expect.
 
-    All processes of the run may get the signal, or one, and the loaders'
+    One or all processes of the run may get the signal, and the loaders'
     workers too (:func:`outlive_preemption`). ``--resume`` goes on from there.
     """
 
@@ -154,20 +153,20 @@ class PreemptionHook(Hook):
         self._before: Any = None
 
     def before_train(self, runner: Runner) -> None:
-        """Listen, unless the runner lives in a thread of another program."""
+        """Listen, unless the runner is in a thread of another program."""
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGTERM, self._ask)
 
     def after_train(self, runner: Runner) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)
 
     def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
         """Save and leave, if any of the processes was asked to.
 
-        Gradients that are being accumulated are in no checkpoint: their sum is
-        waited for.
+        A checkpoint does not hold gradients that are being accumulated, so it
+        waits until they are complete.
         """
         if not self._agreed() or not runner.optim_wrapper.should_update():
             return
@@ -191,7 +190,7 @@ class PreemptionHook(Hook):
 
 
 def _save(runner: Runner) -> str:
-    """Save a checkpoint of the iterations that are done; return its path."""
+    """Save a checkpoint of the finished iterations; return its path."""
     share_buffers(runner)
     for hook in runner.hooks:  # one of those that it keeps, if there is one
         if isinstance(hook, CheckpointHook) and not hook.by_epoch:
@@ -206,12 +205,12 @@ def _save(runner: Runner) -> str:
 
 @FUNCTIONS.register_module()
 def outlive_preemption(worker_id: int) -> None:
-    """A loader's ``worker_init_fn``: end when the training says so.
+    """A loader's ``worker_init_fn``: a worker ends only with the training.
 
     A cluster sends SIGTERM to all processes of a job, but the training needs
-    its workers to the end of the iteration. They end by a SIGTERM of their
-    parent and, by PyTorch's watch, with it. Linux only; elsewhere nothing
-    changes.
+    its workers until the end of the iteration. They end on a SIGTERM from
+    their parent, or when it dies, which PyTorch watches. Linux only; elsewhere
+    nothing changes.
 
     Args:
         worker_id: Not used.
@@ -228,10 +227,10 @@ def _wait_for_parent() -> None:
 
 
 def newest_checkpoint(work_dir: str | Path) -> Path | None:
-    """The checkpoint of the latest iteration that is whole; None without.
+    """The latest whole checkpoint; None without one.
 
-    One that is cut short, as a full disk leaves it, or has other bytes than
-    were written, is passed over with a line.
+    One that is cut short, as by a full disk, or has other bytes than were
+    written, is skipped, with a line in the log.
     """
     found = {
         int(path.stem.split('_')[1]): path
@@ -246,7 +245,7 @@ def newest_checkpoint(work_dir: str | Path) -> Path | None:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether every part of a checkpoint has the sum that is noted of it."""
+    """Whether every part of a checkpoint has its recorded checksum."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
