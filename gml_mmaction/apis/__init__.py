@@ -1,9 +1,9 @@
-"""A verdict on a video of one's own, from a checkpoint and a file.
+"""A verdict on your own video, from a checkpoint and a file.
 
 ``load_detector`` reads a checkpoint, ``analyse`` follows and scores the faces
-of one video, and ``ForgeryInferencer`` does both for many, in the manner of
-MMAction2's inferencers. Not imported with the package: it needs OpenCV, and
-dlib and PyAV when a video is opened.
+of one video, and ``ForgeryInferencer`` does both for many, like MMAction2's
+inferencers. Not imported with the package: it needs OpenCV, and dlib and PyAV
+when a video is opened.
 """
 
 from .analysis import Analysis, analyse

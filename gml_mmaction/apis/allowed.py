@@ -1,8 +1,8 @@
 """What the config in a checkpoint may ask for: a closed list, and bounds.
 
-The config of a checkpoint is as strange as the checkpoint. Only types of the
-lists below are built from it, none is imported by its name, and no number in
-it makes a network that could not have been trained.
+The config in a checkpoint is as untrusted as the checkpoint. Only types in
+the lists below are built from it, nothing is imported by name, and numbers
+have bounds, so that no network is built that could not have been trained.
 """
 
 import math
@@ -34,7 +34,7 @@ HOSTS_MODELS = (
 HOSTS_STEPS = ('CenterCrop', 'FormatShape', 'PackActionInputs', 'Resize')
 FILES = ('backend_args', 'file_client_args', 'io_backend')
 DISK = (None, 'disk', 'local', {'backend': 'local'}, {'io_backend': 'disk'})
-# Keys that load files where a network is initialised; a checkpoint's is not.
+# Keys that load files to initialise a network; a checkpoint needs none.
 INITIAL = ('init_cfg', 'pretrained')
 LAYERS = 256
 WIDTH = 16
@@ -58,8 +58,7 @@ def check_model(model: Any) -> None:
     """Check the settings of a network.
 
     Raises:
-        ValueError: A type that is not on the list, or a number out of its
-            bounds.
+        ValueError: A type is not on the list, or a number is out of bounds.
     """
     _check(model, 'model', _registered(MODELS, HOSTS_MODELS), BOUNDS, NUMBER)
 
@@ -95,7 +94,7 @@ def whole_number(name: str, value: Any, low: int, high: int) -> int:
     """Return ``value`` if it is a whole number from ``low`` to ``high``.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not.
     """
     if type(value) is not int or not low <= value <= high:
         raise ValueError(
@@ -106,7 +105,7 @@ def whole_number(name: str, value: Any, low: int, high: int) -> int:
 
 
 def without_files(model: Any) -> Any:
-    """Copy the settings of a network without files to start from."""
+    """Copy the settings of a network without the files to start from."""
     if isinstance(model, Mapping):
         return {
             key: without_files(value)
@@ -156,9 +155,9 @@ def _within(value: float, high: int) -> bool:
 
 
 def _leaves(value: Any, key: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield every value below, with the key that it stands under.
+    """Yield every value below, with its key.
 
-    A number in a list stands under the list's key.
+    A number in a list has the list's key.
     """
     if isinstance(value, Mapping):
         for name, item in value.items():

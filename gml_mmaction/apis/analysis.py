@@ -1,8 +1,8 @@
-"""One video: its faces followed, their clips scored, while it is decoded once.
+"""Follow the faces of one video and score their clips, decoding it once.
 
-Nothing of the video is kept but the clips that wait for the network, so that
-an hour needs no more memory than a minute: of each scored clip remain its
-place, its score and a small map.
+Only the clips that wait for the network are kept, so that an hour needs no
+more memory than a minute. Of a scored clip its place, its score and a small
+map remain.
 """
 
 import functools
@@ -51,7 +51,7 @@ Source = str | Path | np.ndarray
 Progress = Callable[[int, int], Any]
 Span = Callable[[int, int], dict[str, Any]]
 
-AHEAD_FRAMES = 32  # decoded ahead of the search
+AHEAD_FRAMES = 32  # decoded ahead of face detection
 # dlib's search takes 0.7 GB and 2.5 s for a doubled frame of this size.
 DOUBLED_PIXELS = 3840 * 2160
 VERDICTS = ('suspicious', 'not suspicious', 'no face', 'no verdict')
@@ -65,8 +65,8 @@ class Analysis:
         source: The file, or the frames.
         prediction: What a report says of the video.
         detector: What a report says of the detector, its ``facts``.
-        heat: By track, maps of its clips, ``(clips, T, h, w)``, float16, 0
-            and more; empty where none were asked for.
+        heat: By track, maps of its clips, ``(clips, T, h, w)``, float16, not
+            negative; empty if none were asked for.
     """
 
     source: Source
@@ -93,7 +93,7 @@ class Analysis:
     def moment(self, seconds: float) -> Moment | None:
         """The frame at a time, what was seen there, and its optical flow.
 
-        None where the video has no such frame.
+        None if the video has no such frame.
         """
         with open_source(self.source) as reader:
             return moment_at(reader, self.prediction, self.heat, seconds)
@@ -127,23 +127,23 @@ def analyse(
 ) -> Analysis:
     """Follow the faces of a video and score them.
 
-    A video that cannot be read is a result, too: its ``status`` says why.
+    A video that cannot be read gives a result too: its ``status`` says why.
 
     Args:
         detector: Scores the clips.
         source: A file, a folder or archive of images, or frames (T, H, W, 3),
             RGB, uint8.
-        name: Of the video in the result; by default that of the file.
+        name: Of the video in the result; by default the file's name.
         heat: See :meth:`Detector.score`.
         batch_size: Clips that the network takes at once.
-        progress: Called with the number of frames that are done and that
-            there are; may raise, to stop.
+        progress: Called with the number of frames done and of all frames; may
+            raise, to stop.
 
     Returns:
-        The prediction and, where they were asked for, heat maps.
+        The prediction and, if asked for, heat maps.
     """
     run = _Run(detector, heat, batch_size, progress)
-    found: dict[str, Any] = {}  # as far as it came
+    found: dict[str, Any] = {}  # up to an error
     began = time.perf_counter()
     try:
         with open_source(source) as reader:
@@ -176,7 +176,7 @@ def analyse(
 
 @dataclass(eq=False)
 class _Scored:
-    """A track, the crops that make no clip yet, and its scored clips."""
+    """A track, crops that are not yet a clip, and its scored clips."""
 
     track: Track
     crops: list[np.ndarray] = field(default_factory=list)
@@ -212,7 +212,7 @@ class _Run:
         """Return the tracks with at least one clip, in order of time.
 
         Raises:
-            VideoError: There is none.
+            VideoError: There is no such track.
         """
         options = self._options(reader, taken)
         walk = Walk(taken, options, all_faces)
@@ -267,7 +267,7 @@ class _Run:
     def _keep(
         self, tracks: Sequence[Track], frame: np.ndarray, size: int
     ) -> None:
-        """Cut the faces out; score the clips that this makes complete."""
+        """Cut the faces out; score clips that are now complete."""
         for track in tracks:
             scored = self._scored.setdefault(track, _Scored(track))
             assert track.square is not None  # it was found in a frame
@@ -297,7 +297,7 @@ class _Run:
     def _with_clips(
         self, tracks: Sequence[Track], stride: int
     ) -> list[_Scored]:
-        """Leave out clips from when a face was gone, and tracks without."""
+        """Leave out clips after a face was gone, and tracks without clips."""
         kept = []
         for track in tracks:
             scored = self._scored.get(track)
@@ -309,7 +309,7 @@ class _Run:
 
 
 def _doublings(pixels: int, wanted: int) -> int:
-    """How often a frame may be doubled in the memory that there is."""
+    """How often a frame may be doubled with the memory available."""
     while wanted and pixels * 4 ** (wanted - 1) > DOUBLED_PIXELS:
         wanted -= 1
     return wanted
@@ -392,7 +392,7 @@ def _scored_track(
 def _span(
     reader: Frames, taken: Taken, start: int, stop: int
 ) -> dict[str, Any]:
-    """From where to where something is in the video, of its positions."""
+    """Where something begins and ends in the video, from its positions."""
     first, end = taken.source(start), taken.source(stop)
     seconds = [_rounded(reader.seconds_at(index)) for index in (first, end)]
     known = seconds if None not in seconds else None

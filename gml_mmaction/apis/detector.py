@@ -1,4 +1,4 @@
-"""A detector out of a checkpoint alone: network, crops, threshold, words."""
+"""A detector from only a checkpoint: network, crops, threshold, words."""
 
 import dataclasses
 import json
@@ -65,12 +65,12 @@ SLOW = (
 
 
 class DetectorError(CheckpointError):
-    """A checkpoint that is no detector of face forgeries."""
+    """A checkpoint that is not a detector of face forgeries."""
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """From which score on a video is called suspicious.
+    """The score from which a video is called suspicious.
 
     Attributes:
         value: P(fake), 0 to 1.
@@ -92,13 +92,13 @@ class Detector:
         sha256: Of the file.
         meta: The checkpoint's own records.
         crop_options: How faces are found and cut out: as for the training
-            data, but that every face is followed.
+            data, but every face is followed.
         clip_len: Frames of a clip.
-        video_rule: How clips make a track's score.
+        video_rule: How the scores of clips make a track's score.
         threshold: Of a video's score.
         calibration: From the side file, if there is one.
-        rates: Frames a second of the training crops; None where the
-            checkpoint does not say.
+        rates: Frames a second of the training crops; None if the checkpoint
+            does not say.
     """
 
     model: BaseModel
@@ -119,14 +119,14 @@ class Detector:
         self._pack = Compose([TRANSFORMS.build(step) for step in pipeline[1:]])
 
     def take(self, reader: Frames) -> Taken:
-        """Say which frames of a video are scored: those by its time."""
+        """Choose the frames of a video to score, by time."""
         stride = self.crop_options.stride
         if self.rates is None:
             return every(reader, stride)
         return at_rate(reader, self.rates, stride)
 
     def encode(self, crop: np.ndarray) -> np.ndarray:
-        """Give a crop what saving it gave those that were trained on.
+        """Change a crop as saving changed the training crops.
 
         Args:
             crop: (S, S, 3), RGB, uint8.
@@ -167,12 +167,13 @@ class Detector:
                 else the other. ``'none'``: nothing.
 
         Returns:
-            P(fake), ``(N,)``, and maps ``(N, T, h, w)``, 0 and more, or None.
+            P(fake), ``(N,)``, and maps ``(N, T, h, w)``, not negative, or
+            None.
 
         Raises:
-            DetectorError: ``'clue'`` of a network without an AD block,
-                another ``heat``, or a config whose clips its network cannot
-                take.
+            DetectorError: ``'clue'`` for a network without an AD block,
+                an unknown ``heat``, or a config whose clips its network
+                cannot take.
         """
         kind = self.heat_kind(heat)
         try:
@@ -182,7 +183,7 @@ class Detector:
         except Exception as error:
             if self._proven:
                 raise
-            # no clip ever went through: its config does not fit itself
+            # no clip ever passed: the config contradicts itself
             raise DetectorError(
                 f'{self.checkpoint}: its network cannot take the clips that '
                 f'its config makes: {one_line(error):.300}. {ANOTHER}'
@@ -239,13 +240,13 @@ class Detector:
 
     @property
     def _told(self) -> Mapping[str, Any]:
-        """The same and all else that it says, as it is saved."""
+        """The same with everything else in it, as saved."""
         told = self.meta.get(PROVENANCE, {}).get('training')
         return told or self.meta.get('dataset_meta') or {}
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What stands in a report about the detector, fit for JSON."""
+        """What a report says about the detector, fit for JSON."""
         calibration = self.calibration
         return dict(
             origin=self.origin,
@@ -268,7 +269,7 @@ class Detector:
 
     @property
     def origin(self) -> str:
-        """What the training data are, where they are made up; or ''."""
+        """What the training data are, if they are synthetic; or ''."""
         return printable(self.training.origin or '')
 
     @property
@@ -336,24 +337,24 @@ def load_detector(
     *,
     calibrated: bool = True,
 ) -> Detector:
-    """Load a detector that ``tools/train.py`` saved.
+    """Load a detector that ``gml train`` saved.
 
     The config is read from the checkpoint as values; no code in it is run
     (:func:`~gml_mmaction.io.config_text.parse_config`). A checkpoint
-    that does not say how its crops were made gets what its annotations told
-    and the defaults. A side file ``NAME.calibration.json``
-    beside the checkpoint is used (``tools/calibrate.py``).
+    that does not say how its crops were made gets what its annotations said,
+    else the defaults. A side file ``NAME.calibration.json`` beside the
+    checkpoint is used (``gml calibrate``).
 
     Args:
         checkpoint: The file.
-        device: ``'cpu'``, ``'cuda:1'``; the best there is by default.
+        device: ``'cpu'``, ``'cuda:1'``; by default the best available.
         threshold: Instead of the checkpoint's.
         calibrated: Whether to use the side file.
 
     Raises:
-        DetectorError: There is no such file, or it is a checkpoint of another
+        DetectorError: The file does not exist, or is a checkpoint of another
             kind; the message says what it lacks.
-        BrokenCheckpointError: It is no checkpoint, or a damaged one.
+        BrokenCheckpointError: It is not a checkpoint, or is damaged.
         UnsafeCheckpointError: The file asks for more than tensors.
     """
     path = Path(checkpoint)
@@ -428,9 +429,9 @@ def _load(path: Path) -> dict:
 
 
 def _dataset(cfg: Config) -> ConfigDict:
-    """The test set's settings; a run may have a validation set alone.
+    """The test set's settings, else the validation set's.
 
-    Of several the first's, for they are of one network.
+    If there are several sets, the first's, as all have the same network.
     """
     loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
     return inner_datasets(loader.get('dataset') or {})[0]
@@ -454,10 +455,10 @@ def _check_pipeline(path: Path, cfg: Config) -> None:
 
 
 def _validation(path: Path, meta: Mapping) -> Validation:
-    """Return what is said of it, once all records are known to be some."""
+    """Return what is said of it, after checking all records."""
     try:
         return read_records(meta)[1]
-    except (TypeError, ValueError) as error:  # nothing that JSON can say
+    except (TypeError, ValueError) as error:  # JSON cannot hold it
         raise DetectorError(
             f'{path}: says of its training: {printable(str(error)):.200}. '
             'Remedy: give another checkpoint'
@@ -465,7 +466,7 @@ def _validation(path: Path, meta: Mapping) -> Validation:
 
 
 def _check_settings(path: Path, cfg: Config, clip_len: int) -> None:
-    """Refuse a config that asks for more than a detector of ours."""
+    """Refuse a config that asks for more than our detectors."""
     pipeline = _dataset(cfg).pipeline
     try:
         check_pipeline(pipeline)
@@ -479,7 +480,7 @@ def _check_settings(path: Path, cfg: Config, clip_len: int) -> None:
 
 
 def _build(path: Path, cfg: Config, loaded: Mapping) -> BaseModel:
-    """Build the network, once its weights are known to fit."""
+    """Build the network, after checking that its weights fit."""
     init_default_scope('mmaction')
     settings = Config(dict(model=without_files(cfg.model)))
     try:
@@ -599,7 +600,7 @@ def _threshold(
 
 
 def _options(training: Training) -> str:
-    """The options of a source in words, the manifest's hash behind them."""
+    """The options of a source in words, then the manifest's hash."""
     options = training.source_options or {}
     texts = [
         f'{key} {", ".join(map(str, v)) if isinstance(v, list) else v}'

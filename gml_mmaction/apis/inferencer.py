@@ -29,18 +29,17 @@ class InputError(GMLError, ValueError):
 
 
 class ForgeryInferencer:
-    """Scores videos; to be called as MMAction2's inferencers are.
+    """Scores videos; called like MMAction2's inferencers.
 
     >>> inferencer = ForgeryInferencer('best_video_auc_iter_N.pth')
     >>> inferencer('suspect.mp4', out_dir='verdict')['predictions'][0]['score']
 
-    It does not derive from ``mmengine.infer.BaseInferencer``, which runs the
-    config of a checkpoint as a program and holds all that it is given in
-    memory.
+    It is not a subclass of ``mmengine.infer.BaseInferencer``, which runs the
+    config of a checkpoint as a program and keeps all inputs in memory.
 
     Args:
-        checkpoint: A file of ``tools/train.py``; nothing else is needed.
-        device: ``'cpu'``, ``'cuda:1'``; the best there is by default.
+        checkpoint: A file of ``gml train``; nothing else is needed.
+        device: ``'cpu'``, ``'cuda:1'``; by default the best available.
         threshold: Instead of the checkpoint's.
         heat: What the heat maps show: ``'auto'``, ``'clue'``, ``'cam'`` or
             ``'none'``; see
@@ -78,14 +77,14 @@ class ForgeryInferencer:
         Args:
             source: A file, a folder or archive of images, or an array
                 (T, H, W, 3), RGB, uint8.
-            progress: Called with the number of frames that are done and that
-                there are; may raise, to stop.
+            progress: Called with the number of frames done and of all
+                frames; may raise, to stop.
             name: Of the video in the result.
             batch_size: Clips that the network takes at once.
             heat: Whether to keep heat maps.
 
         Returns:
-            The analysis; a video that cannot be read has one, too.
+            The analysis; also for a video that cannot be read.
         """
         return analyse(
             self._detector,
@@ -135,7 +134,7 @@ class ForgeryInferencer:
             that is not read (see :func:`list_unread`).
 
         Raises:
-            InputError: A folder without a video.
+            InputError: A folder has no video.
             OSError: A report cannot be written.
         """
         predictions, files = [], []
@@ -207,8 +206,8 @@ def list_inputs(inputs: Inputs) -> list[Source]:
 
     Args:
         inputs: See :class:`ForgeryInferencer`. A folder with videos in it
-            stands for these, sorted by name, without those in folders below;
-            one with images in it is a video.
+            gives these videos, sorted by name, without those in sub-folders;
+            a folder with images in it is one video.
 
     Raises:
         InputError: A folder with neither, or no input at all.
@@ -267,14 +266,14 @@ def _in_folder(folder: Path) -> list[Path]:
 
 
 def _folder_names(sources: Sequence[Source]) -> list[str]:
-    """A folder's name for each source; those of equal names get a number."""
+    """A folder's name for each source; equal names get a number."""
     names: list[str] = []
     for source in sources:
         if isinstance(source, np.ndarray):
             stem = 'array'
         else:
             stem = Path(source).stem or 'video'
-        # file systems take 255 bytes, and names that are no text
+        # file systems take 255 bytes, and names that are not text
         if not is_place(stem) or len(stem.encode()) > 200:
             digest = hashlib.sha256(stem.encode(errors='surrogatepass'))
             short = ''.join(filter(str.isprintable, stem)).encode()[:150]

@@ -1,13 +1,13 @@
 """Every workaround for MMAction2, MMEngine and MMCV on today's PyTorch.
 
-Small functions, each with its upstream report, in one module a subject:
+Small functions, each with its upstream report, one module per subject:
 :mod:`.imports`, :mod:`.configs`, :mod:`.safe_checkpoints`,
 :mod:`.processes`, :mod:`.runs` and :mod:`.mixed_precision`. A workaround
-tells by a version or by trying whether it is needed, may be applied twice,
-and leaves a stack that has been repaired upstream as it is. :func:`prepare`
+checks a version, or tries the function, to see whether it is needed. It may
+be applied twice, and does nothing if upstream is repaired. :func:`prepare`
 applies what the host's own tools need, when the package is imported;
-:func:`prepare_run` the rest, where a runner is built. :func:`status` lists
-them all for ``gml doctor``.
+:func:`prepare_run` applies the rest, when a runner is built. :func:`status`
+lists them all for ``gml doctor``.
 
 Importing this package needs nothing but the standard library.
 """
@@ -50,7 +50,7 @@ def prepare() -> None:
     """Make the host importable and safe; call it before ``mmaction.models``.
 
     Raises:
-        StackError: A part of the stack is missing or of a wrong version.
+        StackError: A required package is missing or has a wrong version.
     """
     for name in ('torch', 'mmengine', 'mmcv', 'mmaction'):
         require(name)
@@ -64,7 +64,7 @@ def prepare_run() -> None:
 
 
 def status() -> list[tuple[Workaround, str]]:
-    """Every workaround with the reason why it is active ('' where not)."""
+    """Every workaround with the reason why it is active ('' if it is not)."""
     return [(item, _reason_or_error(item)) for item in WORKAROUNDS]
 
 

@@ -13,16 +13,16 @@ PREFIX = 'gml_mmaction::'
 
 
 def configs_folder() -> Path:
-    """The configs of a wheel, which has them as OpenMMLab's, or of a clone."""
+    """The folder of configs in a wheel, placed as OpenMMLab's, or a clone."""
     mim = HOME / '.mim'
     return (mim if mim.is_dir() else HOME.parent) / 'configs'
 
 
 def own_config(name: str) -> str:
-    """The file of ``gml_mmaction::NAME``; any other name as it is.
+    """The file of ``gml_mmaction::NAME``; any other name unchanged.
 
     Raises:
-        SettingError: There is none of that name.
+        SettingError: There is no config with that name.
     """
     if not name.startswith(PREFIX):
         return name
@@ -38,10 +38,9 @@ def own_config(name: str) -> str:
 def find_own_configs() -> None:
     """Let a config inherit one of this package by its name.
 
-    Upstream: ``_get_package_and_cfg_path`` of MMEngine knows the packages of
-    OpenMMLab alone, and asks for a folder in the name. No report upstream is
-    known to us. The registries are MMAction2's: a config of ours brings no
-    scope of its own.
+    Upstream: MMEngine's ``_get_package_and_cfg_path`` knows only OpenMMLab's
+    packages, and needs a folder in the name. No report upstream is known to
+    us. The registries are MMAction2's: our configs have no scope of their own.
     """
     from mmengine.config import Config
 

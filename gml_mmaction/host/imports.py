@@ -1,4 +1,4 @@
-"""What MMAction2 and what it needs lack to be imported."""
+"""Repairs that let MMAction2 and its dependencies be imported."""
 
 import importlib.metadata
 import os
@@ -19,7 +19,7 @@ NOWHERE = '/nonexistent'
 def starts_a_command() -> bool:
     """True while ``gml``, ``python -m gml_mmaction`` or a script starts.
 
-    The scripts are those of the folder tools, of a clone or of a wheel.
+    The scripts are those in the folder ``tools`` of a clone or a wheel.
     """
     if sys.argv[0] == '-m':  # what runs is being looked for
         words = zip(sys.orig_argv, sys.orig_argv[1:])
@@ -34,17 +34,17 @@ def starts_a_command() -> bool:
 def give_home() -> None:
     """Let a user without a home import the stack, as in some containers.
 
-    Upstream: yapf and platformdirs, which MMEngine imports, end where ``HOME``
+    Upstream: yapf and platformdirs, which MMEngine imports, fail if ``HOME``
     is not set and the system does not know the user; no report upstream is
-    known to us. Here such a user gets Debian's home of nobody, which does not
-    exist: all that keeps a cache does without.
+    known to us. Here such a user gets the home of Debian's user nobody. It
+    does not exist, so nothing is cached.
     """
     if os.path.expanduser('~') == '~':
         os.environ['HOME'] = NOWHERE
 
 
 def add_missing_drn() -> None:
-    """Put a stand-in where MMAction2's wheel forgot ``localizers.drn``.
+    """Replace ``localizers.drn``, which MMAction2's wheel lacks.
 
     Upstream: open-mmlab/mmaction2#2714. ``mmaction.models`` imports DRN, an
     action localiser that no detector of forgeries uses.
@@ -55,7 +55,7 @@ def add_missing_drn() -> None:
     from mmaction.registry import MODELS
 
     class DRN:
-        """Stand-in for the model that the wheel of MMAction2 lacks."""
+        """Replaces the model that MMAction2's wheel lacks."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             raise StackError(
@@ -72,7 +72,7 @@ def add_missing_drn() -> None:
 
 
 def add_missing_importlib_metadata() -> None:
-    """Let the standard library answer for the back-port of itself.
+    """Use the standard library in place of its back-port.
 
     Upstream: ``mmaction/utils/dependency.py`` imports importlib_metadata,
     which MMAction2 1.2.0 does not declare; no report upstream is known to us.
@@ -81,7 +81,7 @@ def add_missing_importlib_metadata() -> None:
 
 
 def import_mmcv_lite_quietly() -> None:
-    """Keep mmcv-lite from warning of what it lacks, in each process anew.
+    """Stop mmcv-lite from warning, in every process, of what it lacks.
 
     Upstream: ``mmcv/cnn/bricks/transformer.py`` warns at import that
     ``MultiScaleDeformableAttention``, which no model here uses, is not there.

@@ -1,4 +1,4 @@
-"""``--amp`` on a CPU: bfloat16, where the host knows GPUs alone."""
+"""``--amp`` on a CPU: bfloat16; the host supports only GPUs."""
 
 import contextlib
 import functools
@@ -14,10 +14,9 @@ from .workaround import Workaround, mark, why_cpu
 def bfloat16() -> Iterator[None]:
     """Autocast for a training step on a CPU; 3-D convolutions in float32.
 
-    Upstream: oneDNN's gradient of their weights reads memory that nobody
-    wrote, where the volume is small (64 channels of 2x4x4 and 2x8x8, kernel
-    3x3x3; torch 2.13): now and then it holds NaN. No report upstream is known
-    to us.
+    Upstream: for small volumes (64 channels of 2x4x4 and 2x8x8, kernel 3x3x3;
+    torch 2.13) oneDNN's gradient of their weights reads uninitialised memory,
+    which sometimes holds NaN. No report upstream is known to us.
     """
     import torch
     from torch.overrides import TorchFunctionMode

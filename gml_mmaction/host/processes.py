@@ -1,4 +1,4 @@
-"""Several processes of a run on a CPU: gloo, Slurm, SyncBN, lost ones."""
+"""Several processes on a CPU: gloo, Slurm, SyncBN, lost processes."""
 
 import atexit
 import contextlib
@@ -37,17 +37,17 @@ class LauncherError(GMLError, ValueError):
 
 
 class LostProcessError(GMLError, RuntimeError):
-    """Another process of the same run does not answer any more."""
+    """Another process of the same run no longer answers."""
 
 
 def start_gloo(cfg: Any) -> None:
-    """Join the launcher's processes by gloo, before MMEngine tries NCCL.
+    """Join the launcher's processes with gloo, before MMEngine tries NCCL.
 
     Upstream: ``mmengine.dist.utils._init_dist_pytorch`` calls
-    ``torch.cuda.set_device`` whatever the backend, and
+    ``torch.cuda.set_device`` with every backend, and
     ``Runner.wrap_model`` always passes ``device_ids``, which PyTorch refuses
-    for a model on the CPU. MMEngine skips the former where a process group
-    exists and obeys an explicit ``device_ids=None``. No report upstream is
+    for a model on the CPU. MMEngine skips the former if a process group
+    exists, and accepts an explicit ``device_ids=None``. No report upstream is
     known to us; the same complaint for MMDetection is open-mmlab/
     mmdetection#8307.
 
@@ -55,8 +55,8 @@ def start_gloo(cfg: Any) -> None:
         cfg: ``mmengine.Config`` with a ``launcher``; changed in place.
 
     Raises:
-        LauncherError: Another launcher than 'pytorch' and 'slurm', or its
-            environment is not there.
+        LauncherError: The launcher is not 'pytorch' or 'slurm', or its
+            environment variables are missing.
     """
     import torch.distributed as dist
 
@@ -89,7 +89,7 @@ def start_gloo(cfg: Any) -> None:
 
 
 def join_on_a_cpu() -> None:
-    """Let the host's own tools start processes where there is no accelerator.
+    """Let the host's own tools start processes without an accelerator.
 
     They call ``Runner.from_cfg``, which fails as :func:`start_gloo` says.
     """
@@ -110,7 +110,7 @@ def join_on_a_cpu() -> None:
 
 
 def read_slurm() -> None:
-    """Set PyTorch's variables from those of a Slurm step, where it is one.
+    """Set PyTorch's variables from those of a Slurm step, if in one.
 
     As ``mmengine.dist.utils._init_dist_slurm`` does for GPUs: the first node
     of the step is the master, at ``MASTER_PORT`` or 29500.
@@ -136,7 +136,7 @@ def read_slurm() -> None:
 def lost_processes() -> Iterator[None]:
     """Say in one line that another process of the run is gone.
 
-    Gloo and NCCL tell it by errors of their own types and by long texts.
+    Gloo and NCCL raise their own error types, with long texts.
 
     Raises:
         LostProcessError: In place of such an error.
@@ -159,9 +159,9 @@ def synchronise_norms() -> None:
     """Let ``sync_bn='torch'`` of a config work on a CPU.
 
     Upstream: ``SyncBatchNorm`` and ``DistributedDataParallel`` of PyTorch
-    refuse it without an accelerator, for which its kernels are written. Where
-    MMEngine's ``convert_sync_batchnorm`` finds that class it gets one that
-    computes the same by plain operations (:func:`normalise_together`).
+    refuse it without an accelerator, for which its kernels are written. Here
+    MMEngine's ``convert_sync_batchnorm`` gets another class, which computes
+    the same with plain operations (:func:`normalise_together`).
     """
     from torch.nn.modules import batchnorm
 
@@ -213,7 +213,7 @@ def normalise_together(norm: Any, x: Any) -> Any:
 
 @functools.cache
 def sum_of_processes() -> Callable:
-    """A sum over processes that has a gradient: the sum of their gradients."""
+    """A sum over processes; its gradient is the sum of their gradients."""
     import torch
     import torch.distributed as dist
 

@@ -1,7 +1,7 @@
-"""A training goes on from the records of a training only.
+"""A training goes on only from the records of a training.
 
-What a checkpoint says of iterations, of the best one so far and of the
-optimiser is used as it stands, some of it much later. It is checked first.
+What a checkpoint says about iterations, the best checkpoint so far and the
+optimiser is used unchanged, some of it much later. So it is checked first.
 """
 
 import math
@@ -56,14 +56,14 @@ def saved_seed(path: str) -> int | None:
 
 
 def check_records(checkpoint: Any, file: str) -> None:
-    """Refuse a checkpoint whose records are none of a training.
+    """Refuse a checkpoint without the records of a training.
 
     Args:
         checkpoint: As it was loaded.
         file: Named in the error.
 
     Raises:
-        CheckpointError: One of them is missing, or is something else.
+        CheckpointError: A record is missing, or is something else.
     """
     try:
         check_fields(checkpoint, dict(meta=OBJECT, message_hub=OBJECT))
@@ -86,14 +86,14 @@ def check_records(checkpoint: Any, file: str) -> None:
 
 
 def check_scheduler(scheduler: Any, state: Any) -> None:
-    """Refuse a state that is none of a schedule's.
+    """Refuse a state that is not that of the schedule.
 
     Args:
-        scheduler: MMEngine's, as it was built.
-        state: What shall take the place of its attributes.
+        scheduler: MMEngine's schedule, as it was built.
+        state: What is to replace its attributes.
 
     Raises:
-        ValueError: It has other attributes, or of other types.
+        ValueError: The state has other attributes, or other types.
     """
     check_fields(state, {})
     for name, value in state.items():
@@ -104,10 +104,10 @@ def check_scheduler(scheduler: Any, state: Any) -> None:
 
 
 def check_optimizer(optimizer: Any) -> None:
-    """Refuse what an optimiser has been loaded with, if it cannot step.
+    """Refuse an optimiser's loaded state, if it cannot step with it.
 
     Raises:
-        ValueError: A setting is of another type, or a parameter's state of
+        ValueError: A setting has another type, or a parameter's state has
             another shape.
     """
     for group in optimizer.param_groups:
@@ -128,7 +128,7 @@ def check_optimizer(optimizer: Any) -> None:
 
 
 def not_resumable(file: str, error: BaseException) -> CheckpointError:
-    """The line for a checkpoint that no training can go on from."""
+    """The error for a checkpoint from which no training can go on."""
     return CheckpointError(
         f'{file}: no training can go on from it ({one_line(error):.200}). '
         'Remedy: give a checkpoint iter_N.pth of tools/train.py'
@@ -140,7 +140,7 @@ def _is_numeric(value: Any) -> bool:
 
 
 def _is_like(value: Any, own: Any) -> bool:
-    """Whether a value may stand where ``own`` stood when it was built."""
+    """Whether a value may replace ``own``, the one when it was built."""
     if own is None or isinstance(own, torch.Tensor):
         return _is_numeric(value)
     if isinstance(own, bool):

@@ -1,4 +1,4 @@
-"""What a run of MMEngine's lacks: exact resuming, whole files, plain logs."""
+"""What MMEngine's runs lack: exact resuming, whole files, plain logs."""
 
 import functools
 import inspect
@@ -29,13 +29,13 @@ class UnreadError(GMLError, ValueError):
 
 
 def resume_without_reading() -> None:
-    """Let a resumed run skip what it has been trained on, unread.
+    """Let a resumed run skip samples that it was trained on, without reading.
 
     Upstream: ``IterBasedTrainLoop.run`` reads every batch up to the iteration
     where it goes on, which may take hours; no report upstream is known to us.
-    Here only the sampler moves on (:func:`skip_batches`). The samples are
-    those of an unbroken run, in its order; what transforms draw at random is
-    not.
+    Here only the sampler moves on (:func:`skip_batches`). The samples and
+    their order are those of an unbroken run; the random draws of transforms
+    are not.
     """
     from mmengine.runner import IterBasedTrainLoop
 
@@ -58,10 +58,10 @@ def resume_without_reading() -> None:
 
 
 def skip_batches(batches: Any, count: int) -> None:
-    """Take ``count`` batches from a loop's iterator, by the sampler alone.
+    """Skip ``count`` batches of a loop's iterator, using only the sampler.
 
-    Read are those that worker processes have begun with, and one at each end
-    of a finite sampler, where MMEngine starts the next epoch.
+    The only batches read are those that worker processes have begun with, and
+    one at each end of a finite sampler, where MMEngine starts the next epoch.
 
     Args:
         batches: ``_InfiniteDataloaderIterator`` of MMEngine's loop.
@@ -78,12 +78,13 @@ def skip_batches(batches: Any, count: int) -> None:
 
 
 def seed_numbered_draws() -> None:
-    """Let every data set of MMEngine's seed a numbered draw by its number.
+    """Let all of MMEngine's data sets seed a numbered draw by its number.
 
     Upstream: random clips depend on the number of workers, and on whether the
     run was interrupted; no report upstream is known to us. Our samplers
     number their draws (:class:`~gml_mmaction.datasets.samplers.Draw`).
-    Wrappers make plain numbers of them: they seed for those within.
+    Wrappers turn them into plain numbers, so they seed for the data sets
+    inside.
     """
     for kind in _data_sets():
         given = kind.__getitem__
@@ -92,7 +93,7 @@ def seed_numbered_draws() -> None:
 
 
 def with_seeded_draws(given: Callable) -> Callable:
-    """``__getitem__`` of a data set, seeded where its index is a draw."""
+    """``__getitem__`` of a data set, seeded if its index is a draw."""
 
     @functools.wraps(given)
     def getitem(self: Any, idx: int) -> Any:
@@ -121,9 +122,9 @@ def _data_sets() -> tuple[Any, ...]:
 def write_files_whole() -> None:
     """Let checkpoints appear whole or not at all.
 
-    Upstream: ``LocalBackend.put`` of MMEngine writes into the file itself; a
-    run that is killed meanwhile, or a full disk, leaves a part of one under
-    the name of the newest checkpoint, and nothing of what had that name. No
+    Upstream: MMEngine's ``LocalBackend.put`` writes into the file itself. A
+    run killed meanwhile, or a full disk, leaves a part of a checkpoint under
+    the name of the newest one, and the file that had that name is lost. No
     report upstream is known to us.
     """
     from mmengine.fileio import LocalBackend
@@ -169,7 +170,7 @@ def with_named_video(given: Callable) -> Callable:
     """``transform`` of a step that reads ``results['filename']``.
 
     Raises:
-        UnreadError: In place of what a decoder raises.
+        UnreadError: In place of any error of a decoder.
     """
 
     @functools.wraps(given)
@@ -179,7 +180,7 @@ def with_named_video(given: Callable) -> Callable:
             return given(self, results)
         except (GMLError, ImportError, FileNotFoundError):
             raise
-        except Exception as error:  # decoders raise what they like
+        except Exception as error:  # decoders may raise anything
             raise UnreadError(
                 f'{printable(path)} cannot be read by '
                 f'{type(self).__name__} ({one_line(error):.200}). Remedy: '
@@ -192,10 +193,10 @@ def with_named_video(given: Callable) -> Callable:
 
 
 def format_configs_once() -> None:
-    """Let the same text of a config be laid out by yapf only once.
+    """Let yapf format the same text of a config only once.
 
-    Upstream: ``Runner.save_checkpoint`` has the whole config laid out for
-    each checkpoint, some 0.2 s of CPU; no report upstream is known to us.
+    Upstream: ``Runner.save_checkpoint`` formats the whole config for each
+    checkpoint, about 0.2 s of CPU; no report upstream is known to us.
     """
     from mmengine.config import config
 
@@ -219,9 +220,9 @@ def format_configs_once() -> None:
 def log_readably() -> None:
     """Let logs be UTF-8 in any locale, and hold no control characters.
 
-    Upstream: ``MMLogger`` opens its file in the encoding of the locale, where
-    a sign that this lacks loses the line; no report upstream is known to us.
-    What is logged may come from names and files of others
+    Upstream: ``MMLogger`` opens its file in the encoding of the locale; a
+    line with a character that this lacks is lost. No report upstream is known
+    to us. What is logged may come from names and files of others
     (:func:`~gml_mmaction.io.text.printable_lines`).
     """
     from mmengine.logging import MMLogger
@@ -245,7 +246,7 @@ def log_readably() -> None:
 
 
 def make_printable(record: logging.LogRecord) -> bool:
-    """A filter of a logger: escape what a terminal would obey."""
+    """A logger's filter: escape control characters."""
     record.msg, record.args = printable_lines(record.getMessage()), None
     return True
 
@@ -315,7 +316,7 @@ def _why_whole_files() -> str:
 
 
 def _why_layout() -> str:
-    """Look whether there is a function that lays out, and remembers."""
+    """See whether the formatting function exists, and remembers."""
     from mmengine.config import config
 
     given = getattr(config, 'FormatCode', None)
@@ -338,7 +339,7 @@ def _why_names() -> str:
 
 
 def _why_logs() -> str:
-    """Hand a logger what a terminal would obey."""
+    """Pass control characters to a logger."""
     from mmengine.logging import MMLogger
 
     logger = MMLogger.__new__(MMLogger)

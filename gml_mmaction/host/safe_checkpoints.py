@@ -1,6 +1,6 @@
-"""Checkpoints run nothing, and are believed nothing.
+"""Checkpoints run no code, and are checked before they are used.
 
-What MMEngine reads out of a file, wherever it does so, is checked here.
+Everything that MMEngine reads from a checkpoint file is checked here.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from .workaround import Workaround, mark
 
 
 class BrokenCheckpointError(CheckpointError):
-    """A file that is no checkpoint, or a damaged one."""
+    """A file that is not a checkpoint, or is damaged."""
 
 
 class UnsafeCheckpointError(CheckpointError):
@@ -31,14 +31,14 @@ class UnsafeCheckpointError(CheckpointError):
 
 
 def load_checkpoints_safely() -> None:
-    """Let MMEngine load through PyTorch's safe loader only, and its own files.
+    """Let MMEngine load only through PyTorch's safe loader, its own files too.
 
     Upstream: open-mmlab/mmengine#1655. MMEngine 0.10's own checkpoints fail
-    in PyTorch's safe loader; MMEngine 0.11 answers by switching the loader
-    off, and ``torch.hub``, which loads from addresses, has it off by default:
-    then a downloaded file can run any program. Here every scheme of MMEngine
-    goes through the safe loader, with an allow-list that is in force during
-    that load only (:func:`safe_loading`).
+    in PyTorch's safe loader; MMEngine 0.11 therefore switches the loader off,
+    and ``torch.hub``, which loads from addresses, has it off by default. Then
+    a downloaded file can run any program. Here every scheme of MMEngine goes
+    through the safe loader, with an allow-list that holds only during that
+    load (:func:`safe_loading`).
     """
     from mmengine.runner.checkpoint import CheckpointLoader
 
@@ -67,17 +67,17 @@ def load_checkpoints_safely() -> None:
 def check_archive(filename: str | os.PathLike) -> None:
     """Refuse an archive of tensors that holds more than the file has bytes.
 
-    PyTorch stores tensors as they are; one that is deflated, or named twice,
-    may fill the memory out of a small file.
+    PyTorch stores tensors uncompressed; a small file with a compressed entry,
+    or one entry named twice, may fill the memory.
 
     Args:
-        filename: A file that is no archive, or none at all, is left to the
-            loader.
+        filename: If it is not an archive, or does not exist, it is left to
+            the loader.
 
     Raises:
         UnsafeCheckpointError: An entry is compressed, or all of them are
             larger than the file.
-        BrokenCheckpointError: An entry is not what was written.
+        BrokenCheckpointError: An entry has other bytes than were written.
     """
     path = Path(filename).expanduser()
     if not path.is_file() or not zipfile.is_zipfile(path):
@@ -109,18 +109,18 @@ def check_archive(filename: str | os.PathLike) -> None:
 
 @contextlib.contextmanager
 def safe_loading(filename: str | os.PathLike) -> Iterator[None]:
-    """Force ``torch.load`` into the safe loader, with MMEngine's own types.
+    """Force ``torch.load`` to use the safe loader, with MMEngine's own types.
 
     Entries that the user has allowed by ``torch.serialization
-    .add_safe_globals`` stay allowed, except where ours are stricter. Not for
-    several threads at once: PyTorch's list belongs to the process.
+    .add_safe_globals`` stay allowed, unless ours are stricter. Not for
+    several threads at once: PyTorch has one list per process.
 
     Args:
         filename: Named in the error.
 
     Raises:
-        UnsafeCheckpointError: The file asks for anything else; nothing of it
-            has been run.
+        UnsafeCheckpointError: The file asks for anything else; none of it
+            was run.
         BrokenCheckpointError: It cannot be read.
     """
     from mmengine.logging import HistoryBuffer
@@ -129,7 +129,7 @@ def safe_loading(filename: str | os.PathLike) -> Iterator[None]:
     users = serialization.get_safe_globals()
     ours = allowed_globals()
     paths = {path for _, path in ours}
-    HistoryBuffer()  # the first to be made fills the table, no loaded one does
+    HistoryBuffer()  # fills the class's table; loading one does not
     statistics = dict(HistoryBuffer._statistics_methods)
     forced = ('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     banned = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
@@ -167,13 +167,13 @@ def safe_loading(filename: str | os.PathLike) -> Iterator[None]:
 
 
 def allowed_globals() -> list[tuple[Callable, str]]:
-    """What a checkpoint of MMEngine may name, and what it gets for it.
+    """The names that MMEngine's checkpoints may use, and what they load.
 
     Returns:
         Pairs of an object and the full name in the file: MMEngine's
         HistoryBuffer, NumPy's array and its plain number types, under the
-        module names of NumPy 1 and 2. Functions are replaced by stand-ins
-        that do only what these files need.
+        module names of NumPy 1 and 2. Functions are replaced by our own,
+        which do only what these files need.
     """
     import numpy as np
     from mmengine.logging import HistoryBuffer
@@ -193,7 +193,7 @@ def allowed_globals() -> list[tuple[Callable, str]]:
 
 
 def statistics_method(owner: Any, name: Any) -> Callable:
-    """``getattr`` for checkpoints: HistoryBuffer's own statistics, no more.
+    """``getattr`` for checkpoints: only HistoryBuffer's own statistics.
 
     Raises:
         pickle.UnpicklingError: For any other object or attribute.
@@ -210,8 +210,8 @@ def statistics_method(owner: Any, name: Any) -> Callable:
 def plain_dtype(code: Any, *_: Any) -> Any:
     """``numpy.dtype`` for checkpoints: bool, integers and floats only.
 
-    NumPy's shared instances are returned, which ignore a state that a file
-    sets on them; a copy would take over forged flags, hence foreign memory.
+    NumPy's shared instances are returned, which ignore a state set by a file.
+    A copy would accept forged flags, and with them access to foreign memory.
     The byte order is that of this machine.
 
     Raises:
@@ -265,7 +265,7 @@ def _global_path(item: Any) -> str:
 
 
 def _refusal(error: Exception) -> str:
-    """The one fact in PyTorch's long message: what the file asked for."""
+    """What the file asked for, taken from PyTorch's long message."""
     text = str(error)
     found = re.search(r'GLOBAL (\S+)', text)
     if found:
@@ -283,9 +283,9 @@ def read_config_texts_unrun() -> None:
     """Let MMEngine read the text of a config without running it.
 
     Upstream: ``Config.fromstring`` writes the text into a file and runs that
-    as Python. ``Runner.resume`` hands it ``meta['config']`` of a checkpoint,
-    ``BaseInferencer`` does so with ``meta['cfg']``; no report upstream is
-    known to us. Here such a text is read as values
+    as Python. ``Runner.resume`` passes it ``meta['config']`` of a checkpoint,
+    ``BaseInferencer`` passes ``meta['cfg']``; no report upstream is known to
+    us. Here such a text is read as values
     (:func:`~gml_mmaction.io.config_text.parse_config`).
     """
     from mmengine.config import Config
@@ -307,13 +307,13 @@ def read_config_texts_unrun() -> None:
 
 
 def score_with_whole_weights_only() -> None:
-    """Let no network be tested whose weights do not fit.
+    """Refuse to test a network whose weights do not fit.
 
-    Upstream: ``Runner.load_checkpoint`` leaves what does not fit at random,
-    and only logs it; open-mmlab/mmdetection#11865. Here a checkpoint that is
-    tested or resumed must fit, name by name and shape by shape
-    (:func:`.weights.check_weights`). One that a training begins
-    with may have another head.
+    Upstream: ``Runner.load_checkpoint`` leaves what does not fit at random
+    values, and only logs it; open-mmlab/mmdetection#11865. Here a checkpoint
+    that is tested or resumed must fit in every name and shape
+    (:func:`.weights.check_weights`). One that a training starts from may have
+    another head.
     """
     from mmengine.runner import Runner
 
@@ -329,7 +329,7 @@ def score_with_whole_weights_only() -> None:
             checkpoint = given(self, filename, *args, **kwargs)
         except (GMLError, ImportError, OSError):
             raise
-        except Exception as error:  # of what is no table of tensors
+        except Exception as error:  # if it is not a table of tensors
             raise CheckpointError(
                 f'{filename}: it holds no weights of a network '
                 f'({one_line(error):.100}). Remedy: give a .pth file of '
@@ -356,7 +356,7 @@ def begins_training(runner: Any) -> bool:
 
 
 def check_loaded(model: Any, checkpoint: Any, filename: str) -> None:
-    """Refuse a checkpoint that a network has been loaded from in part.
+    """Refuse a checkpoint that was loaded only in part.
 
     Args:
         model: Wrappers (several processes, averages over augmented clips)
@@ -377,11 +377,11 @@ def check_loaded(model: Any, checkpoint: Any, filename: str) -> None:
 
 
 def resume_from_sound_records() -> None:
-    """Let a training go on from the records of a training only.
+    """Let a training go on only from the records of a training.
 
-    Upstream: ``Runner.resume`` and ``load_state_dict`` of its schedules take
-    over whatever a checkpoint holds; what is no such record ends the run by a
-    traceback, some of it at the next validation. No report upstream is known
+    Upstream: ``Runner.resume`` and ``load_state_dict`` of its schedules
+    accept whatever a checkpoint holds. Wrong records end the run with a
+    traceback, some only at the next validation. No report upstream is known
     to us. See :mod:`gml_mmaction.host.resumed`.
     """
     from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
@@ -403,7 +403,7 @@ def resume_from_sound_records() -> None:
                 check_optimizer(part.optimizer)
         except (GMLError, ImportError, FileNotFoundError):
             raise
-        except Exception as error:  # of records that are none
+        except Exception as error:  # if the records are wrong
             raise not_resumable(filename, error) from error
 
     @functools.wraps(loads)
@@ -422,10 +422,10 @@ def resume_from_sound_records() -> None:
 def start_from_half_at_least() -> None:
     """Let ``init_cfg=dict(type='Pretrained', ...)`` load what it names.
 
-    Upstream: ``PretrainedInit`` is content with a file that has no tensor of
-    the network, and only logs it; open-mmlab/mmdetection#11865 likewise. Here
-    half of them must be there (:func:`.weights.load_half`), and
-    a file of a whole network may start its backbone.
+    Upstream: ``PretrainedInit`` accepts a file without any tensor of the
+    network, and only logs it; open-mmlab/mmdetection#11865 likewise. Here
+    half of the tensors must be there (:func:`.weights.load_half`), and the
+    file of a whole network may start its backbone.
     """
     from mmengine.model.weight_init import PretrainedInit, update_init_info
 
@@ -463,10 +463,10 @@ def _why_safe_loading() -> str:
 
 
 def _why_config_texts() -> str:
-    """Read a text whose value comes of running it alone."""
+    """Read a text that has a value only if it is run."""
     from mmengine.config import Config
 
-    with contextlib.suppress(OSError):  # nowhere to write the text to
+    with contextlib.suppress(OSError):  # no place to write the text
         try:
             read = inspect.unwrap(Config.fromstring)('x = 1 + 1', '.py')
         except ValueError:
@@ -489,7 +489,7 @@ def _why_whole_weights() -> str:
 
 
 def _why_sound_records() -> str:
-    """Hand a schedule what is no record of one."""
+    """Give a schedule a state that is not that of a schedule."""
     from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 
     schedule = _ParamScheduler.__new__(_ParamScheduler)

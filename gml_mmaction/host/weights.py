@@ -1,4 +1,4 @@
-"""Weights from a file, and whether they are those of a network."""
+"""Load weights from a file, and check that they fit a network."""
 
 import warnings
 from collections import OrderedDict
@@ -27,13 +27,13 @@ PARTS = ('', 'backbone.', 'model.', 'model.backbone.')
 
 @dataclass(frozen=True)
 class Fit:
-    """How the tensors of a file and of a network agree.
+    """Differences between the tensors of a file and of a network.
 
     Attributes:
         missing: Names that the file lacks.
         unexpected: Names that the network lacks.
-        misshapen: Tensors of another shape, in PyTorch's words, or of
-            numbers that are no fractions.
+        misshapen: Tensors of another shape, in PyTorch's words, or whose
+            numbers are not floating-point.
     """
 
     missing: Sequence[str]
@@ -42,7 +42,7 @@ class Fit:
 
     @property
     def flaws(self) -> str:
-        """What does not fit, with the first few names; '' if all does."""
+        """What does not fit, with the first few names; '' if all fit."""
         return '; '.join(
             f'{len(names)} {what} ({_first(names)})'
             for what, names in (
@@ -58,8 +58,8 @@ def check_weights(model: Any, state: Any, file: Any) -> None:
     """Load all weights of a network, or refuse them.
 
     Args:
-        model: ``nn.Module``; on the meta device nothing but names and shapes
-            is compared.
+        model: ``nn.Module``; on the meta device only names and shapes are
+            compared.
         state: The file's ``state_dict``.
         file: Named in the error.
 
@@ -85,10 +85,10 @@ def _is_finite(tensor: Any) -> bool:
 
 
 def unwrapped_names(state: Any, file: Any) -> dict[str, Any]:
-    """A file's tensors, the prefixes of wrappers taken off their names.
+    """A file's tensors, their names without the prefixes of wrappers.
 
     Raises:
-        CheckpointError: It is no table of tensors.
+        CheckpointError: It is not a table of tensors.
     """
     import torch
 
@@ -112,9 +112,9 @@ def unwrapped_names(state: Any, file: Any) -> dict[str, Any]:
 
 
 def load_weights(model: Any, state: Mapping[str, Any]) -> Fit:
-    """Load what fits, as PyTorch does without ``strict``; tell what did not.
+    """Load what fits, as PyTorch does without ``strict``; return the rest.
 
-    PyTorch tells of no missing name where a shape differs.
+    PyTorch names no missing tensor if a shape differs.
     """
     given, state = state, OrderedDict(state)
     missing: list[str] = []
@@ -128,25 +128,25 @@ def load_weights(model: Any, state: Mapping[str, Any]) -> Fit:
             module._load_from_state_dict(state, prefix, {}, True, *lists)
     missing = [name for name in missing if COUNTER not in name]
     for name, own in model.state_dict().items():
-        # as the file has it: a network may reckon with what it loads
+        # as in the file: a network may compute with what it loads
         kind = given.get(name, state.get(name, own)).dtype
         if own.is_floating_point() and not kind.is_floating_point:
-            misshapen.append(f'{name} of {kind}')  # PyTorch rounds in silence
+            misshapen.append(f'{name} of {kind}')  # PyTorch rounds silently
     return Fit(missing, unexpected, misshapen)
 
 
 def load_half(
     module: Any, state: Any, file: Any, prefix: str | None = None
 ) -> None:
-    """Start a part of a network from a file that holds half of it at least.
+    """Start a part of a network from a file that holds at least half of it.
 
     Args:
         module: ``nn.Module``; its method ``added_names``, if it has one,
-            names what no published file holds and need not be there.
+            names tensors that no published file holds; they may be missing.
         state: The file's ``state_dict``, of the part or of a whole network.
         file: Named in the error.
-        prefix: Of the part's names in the file; the one of ``PARTS`` that
-            most names have if not given.
+        prefix: Prefix of the part's names in the file; by default the one of
+            ``PARTS`` that most names have.
 
     Raises:
         CheckpointError: Less than half of its tensors are in the file.

@@ -1,4 +1,4 @@
-"""What a repair of the host is, and what all of them ask of the stack."""
+"""One repair of the host, and checks of the stack that repairs share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ class Workaround:
     Attributes:
         name: What is repaired, in a few words.
         upstream: The report or the source line it answers to.
-        reason: Says why the repair is needed here, '' where it is not. It
-            tells by a version, or by trying the host's own function
-            (:func:`inspect.unwrap` finds it below a repair); it changes
+        reason: Returns why the repair is needed here, '' if it is not. It
+            checks a version, or tries the host's own function
+            (:func:`inspect.unwrap` finds it below a repair). It changes
             nothing and may raise ImportError in a broken stack.
-        apply: Does it; None for those that :func:`prepare_runner_cfg` does.
+        apply: Applies it; None if :func:`prepare_runner_cfg` applies it.
     """
 
     name: str
@@ -32,12 +32,12 @@ class Workaround:
 
 
 def mark(function: Any, module: str) -> None:
-    """Note on a function of ours in the host's place whose it is."""
+    """Mark our replacement of a host's function with its module."""
     function.repaired_by = module
 
 
 def folder_of(name: str) -> Path:
-    """Where an installed package lies, without importing it."""
+    """The folder of an installed package, without importing it."""
     spec = PathFinder.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise StackError(f'{name} is not installed')
@@ -52,5 +52,5 @@ def cpu_only() -> bool:
 
 
 def why_cpu() -> str:
-    """The reason of what only a machine without an accelerator needs."""
+    """The reason for repairs that only machines without accelerator need."""
     return 'no accelerator was found' if cpu_only() else ''
