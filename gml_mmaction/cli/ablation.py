@@ -8,10 +8,10 @@ moves twice as far as in the demo, with half the noise.
 
 Usage::
 
-    python tools/demo_ablation.py --seeds 0 1 2
-    python tools/demo_ablation.py --kinds appearance --seeds 0 --iters 300 \
+    gml ablation --seeds 0 1 2
+    gml ablation --kinds appearance --seeds 0 --iters 300 \
         --systems RECCE F3-Net
-    python tools/demo_ablation.py --table
+    gml ablation --table
 """
 
 import argparse

@@ -8,10 +8,10 @@ no data set is read.
 
 Usage::
 
-    python tools/benchmark.py
-    python tools/benchmark.py configs/baselines/*_ffpp.py --batch 2
-    python tools/benchmark.py CONFIG --reference CONFIG --device cuda --amp
-    python tools/benchmark.py ablation/xception-mcb_ffpp --ways as-is compile
+    gml benchmark
+    gml benchmark configs/baselines/*_ffpp.py --batch 2
+    gml benchmark CONFIG --reference CONFIG --device cuda --amp
+    gml benchmark ablation/xception-mcb_ffpp --ways as-is compile
 
 Configs are files, or their names in configs/. With several ways to run them
 each detector's fastest counts, for either step.

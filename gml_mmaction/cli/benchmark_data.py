@@ -8,9 +8,9 @@ the last: the start of processes, and dlib's in each, is left out of both.
 
 Usage::
 
-    python tools/benchmark_data.py
-    python tools/benchmark_data.py VIDEO VIDEO ... --workers 1 2 4
-    python tools/benchmark_data.py --store boxes --json benchmark.json
+    gml benchmark-data
+    gml benchmark-data VIDEO VIDEO ... --workers 1 2 4
+    gml benchmark-data --store boxes --json benchmark.json
 """
 
 import argparse

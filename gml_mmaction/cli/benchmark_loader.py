@@ -7,8 +7,8 @@ same clips, so that what else the machine does hits all alike.
 
 Usage::
 
-    python tools/benchmark_loader.py configs/gml_xception_ffpp.py data/ffpp
-    python tools/benchmark_loader.py CONFIG DATA --step 0.25 --batch 16
+    gml benchmark-loader configs/gml_xception_ffpp.py data/ffpp
+    gml benchmark-loader CONFIG DATA --step 0.25 --batch 16
 
 The second also says how many cores feed a device that takes 0.25 s for a
 training step of 16 clips.

@@ -1,10 +1,10 @@
 """Calibrate a checkpoint on a labelled validation set (scikit-learn).
 
 Example:
-    python tools/test.py CONFIG CHECKPOINT --target val_set=data/mine
-    python tools/calibrate.py CHECKPOINT work_dirs/.../scores_val_set.json
+    gml test CONFIG CHECKPOINT --target val_set=data/mine
+    gml calibrate CHECKPOINT work_dirs/.../scores_val_set.json
 
-Writes CHECKPOINT's side file NAME.calibration.json, which tools/predict.py
+Writes CHECKPOINT's side file NAME.calibration.json, which gml predict
 then uses: probabilities, and the threshold of equal error rates there. The
 validation set must hold none of the videos that will be judged.
 """

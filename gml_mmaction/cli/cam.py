@@ -1,7 +1,7 @@
 """Draw class-activation maps of fake (Grad-CAM), of any of our networks.
 
 Example:
-    python tools/cam.py a.mp4 b.mp4 --checkpoint best.pth
+    gml cam a.mp4 b.mp4 --checkpoint best.pth
 
 By MMAction2's own class; its script, tools/visualizations/vis_cam.py, neither
 cuts out faces nor knows our networks. The largest face of each video is cut

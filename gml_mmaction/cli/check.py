@@ -2,8 +2,8 @@ r"""Tell what of a data set is there, what is missing, and what leaks.
 
 Usage::
 
-    python tools/check_data.py ffpp FACEFORENSICS
-    python tools/check_data.py dfo DEEPERFORENSICS --ffpp FACEFORENSICS \
+    gml check ffpp FACEFORENSICS
+    gml check dfo DEEPERFORENSICS --ffpp FACEFORENSICS \
         --against ffpp FACEFORENSICS compression=c23
 
 The exit code is 0 if all is there, as many as published, and nothing leaks;

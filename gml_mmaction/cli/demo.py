@@ -1,15 +1,15 @@
 r"""The whole way in one command: videos, faces, training, testing, scores.
 
-Makes a miniature FaceForensics++ (tools/make_demo_data.py), finds and crops
-its faces (tools/prepare_data.py), trains a small GML (tools/train.py), tests
-it on people it never saw (tools/test.py) and prints a short table. Every
+Makes a miniature FaceForensics++ (gml demo-data), finds and crops
+its faces (gml prepare), trains a small GML (gml train), tests
+it on people it never saw (gml test) and prints a short table. Every
 command is shown before it runs.
 
 Usage::
 
-    python tools/demo.py
-    python tools/demo.py --seed 1 --work-dir work_dirs/demo-1
-    python tools/demo.py --work-dir work_dirs/people --videos FOLDER \
+    gml demo
+    gml demo --seed 1 --work-dir work_dirs/demo-1
+    gml demo --work-dir work_dirs/people --videos FOLDER \
         --people FOLDER/people.csv --test-person p4
 
 A work directory holds one demo: its videos and crops are used again, what was
@@ -107,7 +107,7 @@ def train_and_test(
 
     Args:
         config: Config file of a detector for the demo's crops.
-        crops: What ``tools/prepare_data.py`` wrote.
+        crops: What ``gml prepare`` wrote.
         work_dir: Folder of logs and checkpoints.
         seed: Of the training.
         *options: More ``KEY=VALUE`` for the config.

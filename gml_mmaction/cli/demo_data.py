@@ -2,9 +2,9 @@
 
 Usage::
 
-    python tools/make_demo_data.py data/demo
-    python tools/make_demo_data.py data/demo --kind consistency --seed 1
-    python tools/make_demo_data.py data/people --videos FOLDER --people CSV
+    gml demo-data data/demo
+    gml demo-data data/demo --kind consistency --seed 1
+    gml demo-data data/people --videos FOLDER --people CSV
 
 Killed or stopped, the same command goes on where it was.
 """

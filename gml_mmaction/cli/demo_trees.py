@@ -2,8 +2,8 @@
 
 Usage::
 
-    python tools/make_demo_data.py raw/FaceForensics++
-    python tools/make_demo_trees.py raw/FaceForensics++ raw
+    gml demo-data raw/FaceForensics++
+    gml demo-trees raw/FaceForensics++ raw
 
 The second writes raw/DeeperForensics-1.0 and raw/Celeb-DF-v2 with the official
 names and lists, to try every command before a download is there.

@@ -2,9 +2,9 @@
 
 Usage::
 
-    python tools/distort_videos.py VIDEOS OUT --type GNC --level 3
-    python tools/distort_videos.py VIDEOS OUT --variant mix_3 --seed 1
-    python tools/distort_videos.py REALS OUT --meta \
+    gml distort VIDEOS OUT --type GNC --level 3
+    gml distort VIDEOS OUT --variant mix_3 --seed 1
+    gml distort REALS OUT --meta \
 manipulated_videos_end_to_end_level_5_meta.txt
 
 VIDEOS are files, or folders that are searched to the bottom; sub-folders and

@@ -1,8 +1,8 @@
 """Draw Fig. 1 and Fig. 3 of the paper for videos of one's own.
 
 Example:
-    python tools/paper_figures.py best.pth --real a.mp4 --fake b.mp4
-    python tools/paper_figures.py --figure 1 --real a.mp4 --fake b.mp4
+    gml figures best.pth --real a.mp4 --fake b.mp4
+    gml figures --figure 1 --real a.mp4 --fake b.mp4
 
 Fig. 3 shows what a network sees: image, CSTM, motion and consistency of MCM,
 forgery clue, or those of them that it has. Fig. 1 shows optical flow, which

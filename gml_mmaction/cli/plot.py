@@ -1,11 +1,11 @@
 """Draw ROC, precision-recall, histograms and bars with intervals.
 
-Reads the score files that tools/test.py writes: of several systems on one
+Reads the score files that gml test writes: of several systems on one
 test set, or of one system on several sets. Where the videos are the same, the
 difference of AUC to the first file gets an interval of its own.
 
 Example:
-    python tools/plot_scores.py work_dirs/gml/scores_cdf.json \
+    gml plot work_dirs/gml/scores_cdf.json \
         work_dirs/xception/scores_cdf.json --names GML Xception
 
 Writes roc, precision_recall, histogram and methods in each --format, and the

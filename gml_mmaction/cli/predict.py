@@ -1,7 +1,7 @@
 """A verdict on videos of one's own, from a checkpoint and nothing else.
 
 Example:
-    python tools/predict.py suspect.mp4 --checkpoint best_video_auc_iter_N.pth
+    gml predict suspect.mp4 --checkpoint best_video_auc_iter_N.pth
 
 Prints a line a video and writes, for each, a folder with prediction.json,
 timeline.png and overlay.mp4. The exit code is 1 if a video got no score.

@@ -2,13 +2,13 @@
 
 Usage::
 
-    python tools/prepare_data.py ffpp ROOT OUT --workers 8
-    python tools/prepare_data.py dfo ROOT OUT --ffpp FFPP --store boxes
-    python tools/prepare_data.py cdf ROOT OUT --cluster tcp://10.0.0.1:8786
+    gml prepare ffpp ROOT OUT --workers 8
+    gml prepare dfo ROOT OUT --ffpp FFPP --store boxes
+    gml prepare cdf ROOT OUT --cluster tcp://10.0.0.1:8786
 
 Killed or stopped, the same command goes on where it was. The last table adds
 up to the input; OUT/report.json names every video without crops, and why.
-tools/check_data.py compares a tree with the published numbers beforehand.
+gml check compares a tree with the published numbers beforehand.
 """
 
 import argparse

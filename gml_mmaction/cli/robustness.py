@@ -7,7 +7,7 @@ real and fake videos are treated alike. The crops are deleted after the test.
 Stopped, the same command goes on with the next cell.
 
 Example:
-    python tools/robustness.py configs/gml_xception_ffpp.py best.pth \
+    gml robustness configs/gml_xception_ffpp.py best.pth \
         --target ffpp --workers 8
 
 Ends with robustness.md, robustness.json and robustness.png. The distortions

@@ -2,10 +2,10 @@
 
 Usage::
 
-    python tools/paper_tables.py
-    python tools/paper_tables.py --tables 2 --systems Xception RECCE
-    python tools/paper_tables.py --only-write
-    python tools/paper_tables.py --miniature
+    gml tables
+    gml tables --tables 2 --systems Xception RECCE
+    gml tables --only-write
+    gml tables --miniature
 
 Reads the prepared data of docs/paper.md and of the README's section "Your
 data": DATA/ffpp, dfo, dfo_official, dfo_sing and cdf. Stopped and started

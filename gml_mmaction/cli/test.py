@@ -4,8 +4,8 @@ Without --target the test set of the config; with it any prepared data sets,
 one after the other, and one table at the end.
 
 Example:
-    python tools/test.py configs/gml_xception_ffpp.py best_video_auc.pth
-    python tools/test.py configs/gml_xception_ffpp.py best_video_auc.pth \
+    gml test configs/gml_xception_ffpp.py best_video_auc.pth
+    gml test configs/gml_xception_ffpp.py best_video_auc.pth \
         --target ffpp dfo cdf=/data/prepared/celeb-df
 """
 

@@ -1,7 +1,7 @@
 """Train a detector on MMEngine's runner; the flags are MMAction2's.
 
 Example:
-    python tools/train.py configs/gml_xception_ffpp.py --amp
+    gml train configs/gml_xception_ffpp.py --amp
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Serve a web page on this machine: drop a video, see what a detector says.
 
 Example:
-    python tools/web.py work_dirs/demo/run/best_video_auc_iter_300.pth --open
+    gml web work_dirs/demo/run/best_video_auc_iter_300.pth --open
 
 The page shows the verdict, the scores over time and, of each moment, frame,
 heat map and optical flow. Only this machine can reach it unless --host says

@@ -18,7 +18,7 @@ from gml_mmaction.video import is_video
 class FaceClipDataset(BaseDataset):
     """Clips of ``clip_len`` consecutive prepared frames; label 1 = fake.
 
-    Reads what ``tools/prepare_data.py`` writes, an annotation in MMEngine's
+    Reads what ``gml prepare`` writes, an annotation in MMEngine's
     format with an entry per track: one face, followed through a video or a
     part of it. Its ``metainfo['store']`` says where the pixels are: saved
     crops, or the videos themselves, out of which ``ClipDecode`` and

@@ -183,7 +183,7 @@ class Assessment(NamedTuple):
 def read_scores(
     path: str | Path, level: str = 'video', name: str | None = None
 ) -> Scores:
-    """Read a file that ``tools/test.py`` wrote.
+    """Read a file that ``gml test`` wrote.
 
     Args:
         path: ``scores.json`` or ``scores_<target>.json``; see

@@ -48,7 +48,7 @@ SYSTEMS = {
 GML = 'GML (Xception+MCB+AD)'
 
 # Folders of prepared data: what they are called in a table, and how they are
-# prepared (tools/prepare_data.py).
+# prepared (gml prepare).
 TARGETS = {
     'ffpp': 'FF++',
     'dfo': 'DFO',

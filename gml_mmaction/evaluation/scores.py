@@ -99,7 +99,7 @@ class ScoresFile(Record, frozen=True, kw_only=True):
 
 
 def read_scores_file(path: str | os.PathLike) -> ScoresFile:
-    """Read a file that ``tools/test.py`` wrote.
+    """Read a file that ``gml test`` wrote.
 
     Raises:
         OSError: The file cannot be read.

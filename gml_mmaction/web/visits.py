@@ -115,7 +115,7 @@ class Case:
         return self.analysis.result
 
     def analyse(self, inferencer: Any, progress: Progress) -> Any:
-        """Analyse the video; write the files of tools/predict.py."""
+        """Analyse the video; write the files of gml predict."""
         with self._writing():
             result = inferencer.analyse(self.video, progress, name=self.name)
             report = inferencer.report(result)
