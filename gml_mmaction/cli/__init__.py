@@ -81,10 +81,10 @@ def run(command: str) -> None:
 
 @contextmanager
 def one_line_ends(program: str) -> Iterator[None]:
-    """End a program in one line, or in none, where no fault is ours.
+    """End a program with one line, or silently, if the error is not ours.
 
     An error that a user can mend is its message and exit code 1; Ctrl+C is
-    one line and exit code 130. Where nobody reads the output any more, as in
+    one line and exit code 130. If nobody reads the output any more, as in
     ``gml --help | head -1``, the end is quiet, with the exit code of a
     program that the system stops for it.
     """
@@ -118,6 +118,6 @@ def is_output_unread() -> bool:
 
 
 def flush_output() -> None:
-    """Write what is held back; without a standard output that is nothing."""
+    """Write what is held back, if there is a standard output."""
     if sys.stdout is not None:
         sys.stdout.flush()

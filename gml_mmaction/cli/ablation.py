@@ -72,7 +72,7 @@ def config_of(system: str) -> Path:
 def result_path(
     root: Path, kind: str, system: str, seed: int, iters: int
 ) -> Path:
-    """Where the metrics of a run lie once it is done."""
+    """The path of a finished run's metrics."""
     name = Path(SYSTEMS[system]).name
     return root / f'results-{iters}' / kind / name / f'{seed}.json'
 

@@ -6,7 +6,7 @@ Example:
 
 Writes CHECKPOINT's side file NAME.calibration.json, which gml predict
 then uses: probabilities, and the threshold of equal error rates there. The
-validation set must hold none of the videos that will be judged.
+validation set must not hold videos that will be judged.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-r"""Tell what of a data set is there, what is missing, and what leaks.
+r"""Say what of a data set is there, what is missing, and what leaks.
 
 Usage::
 

@@ -97,7 +97,7 @@ def one_run(cfg: Config, what: str) -> AbstractContextManager:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End with the message alone where the message says what to mend."""
+    """End with only the message, if it says what to mend."""
     try:
         with lost_processes():
             yield

@@ -4,8 +4,8 @@ Prints the versions of the stack, every problem with its remedy in one line,
 and which workarounds of :mod:`gml_mmaction.host` are active. It ends with exit
 code 1 if something is wrong.
 
-It has to run where nothing else does: it reads the metadata of installed
-distributions, and tries each import in a process of its own.
+It must run even if nothing else does: it reads the metadata of installed
+distributions, and tries each import in its own process.
 """
 
 import argparse
@@ -108,7 +108,7 @@ def read_metadata(path: list[str] | None = None) -> Facts:
 
 
 def try_imports(names: Iterable[str]) -> dict[str, str]:
-    """Import each name in a Python of its own.
+    """Import each name in its own Python process.
 
     Returns:
         Import name -> last line of the error, for those that failed. A crash
@@ -279,7 +279,7 @@ def _workarounds(
 
 
 def _kernel() -> str:
-    """Whether the optional kernel is there, and how to have it."""
+    """Whether the optional kernel is there, and how to get it."""
     code = (
         'from gml_mmaction.kernels import library; '
         'print(library.library_path() if library.ready() else "")'

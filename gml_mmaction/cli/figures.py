@@ -1,4 +1,4 @@
-"""Draw Fig. 1 and Fig. 3 of the paper for videos of one's own.
+"""Draw Fig. 1 and Fig. 3 of the paper for your own videos.
 
 Example:
     gml figures best.pth --real a.mp4 --fake b.mp4

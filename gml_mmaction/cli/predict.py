@@ -1,4 +1,4 @@
-"""A verdict on videos of one's own, from a checkpoint and nothing else.
+"""A verdict on your own videos, from a checkpoint and nothing else.
 
 Example:
     gml predict suspect.mp4 --checkpoint best_video_auc_iter_N.pth

@@ -9,7 +9,7 @@ Usage::
 
 Reads the prepared data of docs/paper.md and of the README's section "Your
 data": DATA/ffpp, dfo, dfo_official, dfo_sing and cdf. Stopped and started
-again, it goes on: a training resumes at its newest checkpoint, what is done is
+again, it goes on: a training resumes at its newest checkpoint; what is done is
 not done again.
 ``--miniature`` makes small data of its own and takes the configs
 ``*-small_demo.py``, so that everything can be tried on a CPU.
@@ -58,7 +58,7 @@ MINIATURE = 'work_dirs/paper_miniature'
 
 
 class RunError(Exception):
-    """A run that cannot go on; the others do."""
+    """A run that cannot go on; other runs do."""
 
 
 class Run(NamedTuple):

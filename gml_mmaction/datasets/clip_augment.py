@@ -10,7 +10,7 @@ from mmcv.transforms import BaseTransform
 class ClipAugment(BaseTransform):
     """Random gamma, colour, rotation and zoom, drawn once for a clip.
 
-    Drawing them frame by frame would make the very motion that GML looks
+    Drawing them for each frame would create the very motion that GML looks
     for. The host's ``ColorJitter`` draws once too, but overflows under
     NumPy 2 whenever its hue offset is negative.
 
@@ -38,7 +38,7 @@ class ClipAugment(BaseTransform):
             ('gamma', gamma, 3),
             ('colour', colour, 1),
             ('rotation', rotation, 180),
-            ('zoom', zoom, 3),  # OpenCV mirrors farther images for hours
+            ('zoom', zoom, 3),  # beyond it OpenCV mirrors for hours
         ):
             if not 0 <= value <= high:
                 raise ValueError(f'{name}={value}: use 0 to {high}')

@@ -40,7 +40,7 @@ _AGAIN = 'run tools/prepare_data.py again, which completes what is not there'
 class ClipDecode(BaseTransform):
     """Read the frames of a clip: saved crops, or full frames of a video.
 
-    Full frames undergo the entry's own ``distortions`` (DeeperForensics'
+    Full frames get the entry's own ``distortions`` (DeeperForensics'
     reals), with the noise that preparation as saved crops would give them.
 
     The last video stays open: the next clip of it is read on from there, as
@@ -55,7 +55,7 @@ class ClipDecode(BaseTransform):
 
     Raises:
         FileNotFoundError: A saved crop is missing.
-        DataError: It is no image.
+        DataError: It is not an image.
         SettingError: It is given a video, as by the host's
             ``inference_recognizer``, which finds no faces.
         VideoError: The decoder does not give a frame; the message names the
@@ -148,7 +148,7 @@ class DistortClip(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Replace ``results['imgs']``."""
-        # Noise upon the noise that an entry has already is another noise.
+        # An entry may have noise already; a second one must differ.
         seed = seed_of(results['video_id'], len(_own(results)))
         return _distort_clip(results, self.distortions, seed=seed)
 
@@ -169,7 +169,7 @@ class RandomDistortClip(BaseTransform):
         levels: To choose from, 1 to 5.
 
     Raises:
-        ValueError: As :class:`DistortClip`, or ``p`` is no probability.
+        ValueError: As :class:`DistortClip`, or ``p`` is not a probability.
     """
 
     def __init__(

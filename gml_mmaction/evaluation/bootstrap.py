@@ -3,7 +3,7 @@
 What varies from one test set to another is which videos are in it, so whole
 videos are drawn, with replacement, and all clips and frames of a video go
 with it: they are not independent (Field and Welsh, "Bootstrapping Clustered
-Data", JRSS B 69, 2007). An interval lies between quantiles of the replicates
+Data", JRSS B 69, 2007). An interval is between quantiles of the replicates
 (percentile bootstrap; Efron and Tibshirani, 1993, chapter 13).
 
 Reals and fakes are drawn apart, each as many as there are. Their numbers are
@@ -193,7 +193,7 @@ def read_scores(
 
     Raises:
         OSError: The file cannot be read.
-        ScoreFileError: It is none of these files, or holds no scores of the
+        ScoreFileError: It is not such a file, or holds no scores of the
             level, or such as are not in [0, 1].
     """
     content = read_scores_file(path)
@@ -234,7 +234,7 @@ def _problem(scores: Scores) -> str:
 
 
 def default_names(paths: Sequence[str | Path]) -> list[str]:
-    """Name files by what tells them apart, without ``scores_`` and suffix.
+    """Name files by where paths differ, without ``scores_`` and suffix.
 
     ``runs/gml/scores_cdf.json`` and ``runs/xception/scores_cdf.json`` become
     ``gml/cdf`` and ``xception/cdf``.
@@ -269,7 +269,7 @@ def assess(scores: Scores, resampling: Resampling) -> Assessment:
 def bootstrap(scores: Scores, resampling: Resampling) -> Bootstrap:
     """Draw whole videos and compute all numbers of every replicate.
 
-    The draws depend on the seed and on ids and labels of the videos alone, so
+    The draws depend only on the seed and on ids and labels of the videos, so
     that two detectors on the same videos get the same ones.
 
     Args:
@@ -382,7 +382,7 @@ def _curves(
     for i, (alarm, hit) in enumerate(zip(alarms, hits)):
         # counts are whole: a rate that rounding shifts keeps its place
         rates[i] = np.interp(GRID * alarm[-1] + 1e-9, alarm, hit) / hit[-1]
-        # the first with a hit stands for recall 0, where nothing is called
+        # the first with a hit is taken for recall 0, where nothing is called
         recalls = np.maximum(GRID * hit[-1] - 1e-9, 1e-9)
         place = np.searchsorted(hit, recalls)
         precision[i] = hit[place] / (hit[place] + alarm[place])

@@ -1,6 +1,6 @@
 """Scores turned into probabilities, fitted on labelled videos (scikit-learn).
 
-The result lies beside the checkpoint in a side file,
+The result is beside the checkpoint in a side file,
 ``NAME.calibration.json``, and is valid for that checkpoint only, on data like
 those it was fitted on, with as many fakes among them.
 """
@@ -183,7 +183,7 @@ def expected_error(
 
 
 def calibration_path(checkpoint: str | Path) -> Path:
-    """Where a checkpoint's side file lies."""
+    """The path of a checkpoint's side file."""
     return Path(checkpoint).with_suffix('.calibration.json')
 
 

@@ -252,9 +252,9 @@ class ForgeryMetric(BaseMetric):
         return float(scores[1])
 
     def place(self, sample: dict) -> dict:
-        """Video, track, clip and method of a sample, as far as it tells.
+        """Video, track, clip and method of a sample, as far as known.
 
-        A sample that does not name its video is one of its own: it goes by
+        A sample that does not name its video counts as one: it goes by
         its file, or by its number in the data set. MMEngine's sampler deals
         samples out to the processes in turn.
         """

@@ -1,7 +1,7 @@
 """Tables 1 to 3: the paper's numbers, and ours beside them.
 
 A column trains on one data set and tests on another. What the paper leaves
-open or says twice stands in :data:`NOTES` and, by number, at the cells that
+open or says twice is in :data:`NOTES` and, by number, at the cells that
 it concerns. Ours are of one level, ACC at 0.5 and AUC always side by side.
 """
 
@@ -217,7 +217,7 @@ def needed_runs(
         systems: Those wanted, keys of :data:`SYSTEMS`.
 
     Returns:
-        ``{(system, source): [target, ...]}``; a system that stands in
+        ``{(system, source): [target, ...]}``; a system that is in
         several tables is trained once.
     """
     runs: dict[tuple[str, str], list[str]] = {}
@@ -248,7 +248,7 @@ def table_rows(
     Returns:
         Rows of ``system`` and, in ``columns``, for each column of the table
         ``source``, ``target``, ``paper_metric``, ``paper`` (a fraction or
-        None), ``level``, ``acc`` and ``auc`` (None where there is none).
+        None), ``level``, ``acc`` and ``auc`` (None if missing).
     """
     rows = []
     for system in table.systems:

@@ -1,7 +1,7 @@
 """What a detector says of one video, as records.
 
 Made by :func:`gml_mmaction.apis.analyse`, written as ``prediction.json`` and
-drawn. Fields stand in the order in which they are written. Spans of time are
+drawn. Fields are in the order in which they are written. Spans of time are
 ``[start, stop]``, frames as well as seconds.
 """
 
@@ -94,7 +94,7 @@ class Prediction(Record, frozen=True, kw_only=True):
         verdict: ``'suspicious'``, ``'not suspicious'``, ``'no face'`` or
             ``'no verdict'``.
         score: P(fake), the highest of the tracks'.
-        probability: Of a forgery, where there is a calibration.
+        probability: Of a forgery, if there is a calibration.
         threshold: From which score on a video is suspicious.
         most_suspicious: The clip with the highest score.
         video: None where it cannot be opened.

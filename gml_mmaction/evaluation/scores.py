@@ -1,7 +1,7 @@
 """Scores files: what a detector gave each video and clip of a test set.
 
 ``ForgeryMetric`` writes them; intervals, plots, calibration and tables of
-several targets read them. Fields stand in the order in which they are written.
+several targets read them. Fields are in the order in which they are written.
 A score is P(fake) in [0, 1]; label 0 is real, 1 is fake.
 """
 
@@ -103,7 +103,7 @@ def read_scores_file(path: str | os.PathLike) -> ScoresFile:
 
     Raises:
         OSError: The file cannot be read.
-        ScoreFileError: It is none of these files.
+        ScoreFileError: It is not such a file.
     """
     return read_record(
         path,

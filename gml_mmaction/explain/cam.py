@@ -1,7 +1,7 @@
 """Class-activation maps: which places of a clip speak for a forgery.
 
 Grad-CAM (1610.02391) by MMAction2's own class, which is made to work here
-with every detector. As it stands (MMAction2 1.2.0,
+with every detector. Unchanged (MMAction2 1.2.0,
 ``mmaction/utils/gradcam_utils.py``) it
 
 - explains the class that scores highest, or the label, but not "fake";
@@ -62,7 +62,7 @@ def cam_maps(
         time steps than T, maps are interpolated.
 
     Raises:
-        LayerError: There is no such layer, it gives no map, or the score does
+        LayerError: The layer is missing, it gives no map, or the score does
             not depend on it.
     """
     return ForgeryCAM(model, layer).explain(data)
@@ -107,7 +107,7 @@ class ForgeryCAM(GradCAM):
         colormap: Name of a Matplotlib colour map.
 
     Raises:
-        LayerError: There is no such layer.
+        LayerError: The layer does not exist.
     """
 
     def __init__(

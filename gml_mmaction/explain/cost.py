@@ -237,7 +237,7 @@ def build_detector(config: str | Path, frames: int) -> BaseModel:
 
     Args:
         config: Config file.
-        frames: T, told to a backbone that must know it (``num_segments``).
+        frames: T, given to a backbone that needs it (``num_segments``).
     """
     host.prepare_run()
     cfg = Config.fromfile(config)
@@ -303,7 +303,7 @@ def seconds(
 
 
 def wait_for(device: str) -> None:
-    """Wait until a GPU has done all that it was told to do."""
+    """Wait until a GPU has finished its work."""
     if device == 'cuda':
         torch.cuda.synchronize()
 

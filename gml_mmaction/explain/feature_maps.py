@@ -84,7 +84,7 @@ def feature_maps(
         in this order; all float32.
 
     Raises:
-        FeatureError: The network has none of them, or no motion block in the
+        FeatureError: The network has no such map, or no motion block in the
             stage.
     """
     modules = _motion_modules(model, stage)

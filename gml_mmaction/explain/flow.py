@@ -45,7 +45,7 @@ def draw_flow(
     """A frame with an arrow every ``spacing`` pixels, where they move to.
 
     Arrows are three times as long as the motion, the same for all frames, so
-    that pictures compare; a dot stands where motion is below 0.2 pixels.
+    that pictures compare; a dot marks motion below 0.2 pixels.
 
     Args:
         frame: ``(H, W, 3)`` RGB uint8.

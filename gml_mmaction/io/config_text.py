@@ -25,7 +25,7 @@ def parse_config(text: str) -> Config:
     """Read the text of a config that MMEngine wrote.
 
     Raises:
-        ConfigTextError: It is no Python, or has anything but assignments of
+        ConfigTextError: It is not Python, or has anything but assignments of
             numbers, strings, None, True, False, lists, tuples, sets and
             dicts; or a ``type`` that names a place in a Python package, which
             MMEngine's registries would import.

@@ -1,7 +1,7 @@
 """Rules: what a value from someone else must be before it is believed.
 
-They stand in the annotations of records (:mod:`gml_mmaction.io.records`), and
-beside the names of settings in configs and checkpoints, which are no files of
+They are in the annotations of records (:mod:`gml_mmaction.io.records`), and
+for the names of settings in configs and checkpoints, which are not files of
 ours. Where a value is something else, one line says so.
 """
 

@@ -68,7 +68,7 @@ def read_text(path: str | Path) -> str:
 
     Raises:
         OSError: The file cannot be read.
-        FileError: It is no UTF-8.
+        FileError: It is not UTF-8.
     """
     try:
         return Path(path).read_text(encoding='utf-8-sig')
@@ -83,7 +83,7 @@ def read_json(path: str | Path) -> Any:
 
     Raises:
         OSError: The file cannot be read.
-        FileError: It is no JSON.
+        FileError: It is not JSON.
     """
     try:
         return json.loads(read_text(path))

@@ -25,7 +25,7 @@ class HeldOutput:
         self._texts: list[str] | None = []
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith('_'):  # a copy in the making has none of ours
+        if name.startswith('_'):  # an unfinished copy has no data of ours
             raise AttributeError(name)
         return getattr(self._stream, name)
 

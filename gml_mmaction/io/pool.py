@@ -48,7 +48,7 @@ def run_in_processes(
     """Yield ``function(job)`` for every job, in the order of completion.
 
     A job whose process dies (a decoder's segmentation fault, the memory
-    killer) is tried once more in a process of its own, so that the same jobs
+    killer) is tried once more in its own process, so that the same jobs
     crash with any number of workers; it then gives ``on_crash(job)``. The
     workers end with the process that started them, however that ends.
 

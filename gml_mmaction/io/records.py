@@ -6,7 +6,7 @@ types and bounds. What is read is one of these or an error of one line, and
 behind it are attributes. What is written is made of the same records, fields
 in their order.
 
-msgspec reads them: it is strict (a bool is no number, a text is none), needs
+msgspec reads them: it is strict (a bool or a text is not a number), needs
 no other package, and is faster than ``json`` without any checks. What a type
 cannot say is a :class:`~gml_mmaction.io.fields.Rule` in the annotation::
 
@@ -131,7 +131,7 @@ def decode(text: str | bytes, kind: type[T]) -> T:
     """Make a record of JSON.
 
     Raises:
-        ValueError: It is no JSON or no such record; says in a line which
+        ValueError: It is not JSON or not such a record; one line says which
             field is what, and what was expected.
     """
     try:
@@ -163,7 +163,7 @@ def read_record(
 
     Raises:
         OSError: The file cannot be read.
-        GMLError: ``error``: it is no UTF-8, no JSON or no such record.
+        GMLError: ``error``: it is not UTF-8, JSON or such a record.
     """
     try:
         return decode(read_text(os.fspath(path)), kind)

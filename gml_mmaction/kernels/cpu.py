@@ -102,7 +102,7 @@ def _weight(layer: Any) -> Any:
 
 
 def _is_exporting() -> bool:
-    # PyTorch 2.6 tells no difference between export and compilation.
+    # PyTorch 2.6 does not distinguish export from compilation.
     compiler = torch.compiler
     return getattr(compiler, 'is_exporting', compiler.is_compiling)()
 

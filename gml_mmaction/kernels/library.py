@@ -99,7 +99,7 @@ class Weights(Tensors):
 
 
 class Inner(Tensors):
-    """What lies between a block's input and output, or its gradients."""
+    """What is between a block's input and output, or its gradients."""
 
     _fields_ = [
         (name, ctypes.c_void_p)
@@ -128,7 +128,7 @@ def build() -> Path:
     """Compile the library; it appears whole or not at all.
 
     Raises:
-        OSError: There is no compiler.
+        OSError: No compiler was found.
         subprocess.CalledProcessError: The compiler failed.
     """
     path = library_path()

@@ -5,7 +5,7 @@ own class. So parameters, buffers, hooks, names and checkpoints stay what they
 were, and copies and pickles of a model stay as fast as it is.
 
 What a twin computes equals what its class defines to rounding. It takes the
-definition wherever something could tell the difference (see :mod:`.cpu`).
+definition wherever the difference could be seen (see :mod:`.cpu`).
 """
 
 from typing import TypeVar

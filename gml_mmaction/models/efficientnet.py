@@ -79,7 +79,7 @@ class MBConv(nn.Module):
         expand_ratio: Factor on the channels before it; 1 leaves the
             expansion out.
         drop_rate: Chance, in training, that an image takes the identity
-            alone; without effect where there is no identity.
+            alone; no effect without an identity.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class EfficientNet(BaseModule):
         rounded up.
 
     Raises:
-        ValueError: If there is no such architecture or stage.
+        ValueError: Unknown architecture or stage.
     """
 
     def __init__(

@@ -64,7 +64,7 @@ class BandFilters(nn.Module):
     """Fixed bands of a spectrum plus a learnable part in (-1, 1).
 
     A filter is base + (2 sigmoid(w) - 1); w starts from N(0, 0.1). The bands
-    are no part of checkpoints. Weights w of a checkpoint for another size are
+    are not in checkpoints. Weights w of a checkpoint for another size are
     resampled when they are loaded (:func:`resample`), those for the same size
     left as they are.
 
@@ -110,7 +110,7 @@ class FAD(nn.Module):
     Args:
         size: S, pixels of a frame's side.
         edges: Where bands end on i + j, as parts of ``size``, the corner
-            being at 2. By default 1/16 of the spectrum lies below the first,
+            being at 2. By default 1/16 of the spectrum is below the first,
             1/8 below the second.
     """
 

@@ -209,7 +209,7 @@ def _name(path: PurePosixPath) -> str | None:
     """Name a video by its path in the tree, the same for every spelling.
 
     Returns:
-        Its video id; None if the path does not lie in a Celeb-DF's folders.
+        Its video id; None if the path is not in Celeb-DF's folders.
     """
     if len(path.parts) < 2:
         return None

@@ -7,7 +7,7 @@
     ROOT/train/dfdc_train_part_N/<name>.mp4
 
 The download is at ai.meta.com/datasets/dfdc. The level ``train`` may be
-absent, ``labels.csv`` may lie in ROOT, and videos in a folder ``videos``
+absent, ``labels.csv`` may be in ROOT, and videos in a folder ``videos``
 beside their list.
 """
 
@@ -54,7 +54,7 @@ def list_videos(root: str | Path, *, train: bool = True) -> list[Video]:
     Returns:
         Training parts by number, then test, each in its list's order. In
         training a fake names its original as what is seen, ``dfdc/<name>``;
-        people are not told.
+        people are not given.
 
     Raises:
         ValueError: No such folder; no list in it; a list is malformed.

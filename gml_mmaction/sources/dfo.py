@@ -176,7 +176,7 @@ def list_videos(
             fake, by the meta file, once a variant; clean = as they are.
 
     Returns:
-        Reals, then fakes, variant by variant. A target stands in the split
+        Reals, then fakes, variant by variant. A target is in the split
         of its fake (of the first, had it several).
 
     Raises:

@@ -113,7 +113,7 @@ def list_videos(
 
 
 def compression_folder(compression: str) -> str:
-    """Return the folder of a compression: ``c0`` lies in ``raw``.
+    """Return the folder of a compression: ``c0`` is in ``raw``.
 
     FaceForensics++'s own extraction script calls raw ``c0``.
 
@@ -129,7 +129,7 @@ def compression_folder(compression: str) -> str:
 
 
 def real_path(root: str | Path, name: str, compression: str = 'c23') -> Path:
-    """Return where the real video ``name`` (``'071'``) lies, if there."""
+    """Return the path of the real video ``name`` (``'071'``), if there."""
     folder = Path(root) / 'original_sequences/youtube' / compression
     return _video_or_images(folder, name)
 
@@ -156,7 +156,7 @@ def read_splits(
         Pairs (target id, source id) by split.
 
     Raises:
-        ValueError: A file is missing or malformed, or an id stands in two
+        ValueError: A file is missing or malformed, or an id is in two
             pairs (training people in testing).
     """
     folder = _find_splits(Path(root), splits)

@@ -8,7 +8,7 @@ or
 
 ``fake/<method>/<...>`` names the method. Suffixes are those of
 :data:`~.files.VIDEO_SUFFIXES`. Links that lead out of ``real`` or ``fake`` are
-not followed: a fake must not stand among the reals.
+not followed: a fake must not be among the reals.
 """
 
 from collections import Counter

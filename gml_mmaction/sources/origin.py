@@ -1,4 +1,4 @@
-"""What a tree of videos is made of, where it is no data set of anybody's.
+"""What a tree of videos is, if it is synthetic and not a data set.
 
 Made-up trees have the official names, so that all takes them for the real
 ones. ``origin.json`` in such a tree says, by split, what its videos are. It
@@ -85,7 +85,7 @@ def read_origins(videos: Iterable[Video]) -> dict[str, str]:
     """Say by split what videos are, if the trees that hold them do.
 
     Raises:
-        FileError: A file ``origin.json`` above them is none of these.
+        FileError: A file ``origin.json`` above them is not such a file.
     """
     find, read = cache(_find), cache(_read)
     found: dict[str, set[str]] = {}

@@ -5,7 +5,7 @@
 
 The download is at huggingface.co/datasets/xingjunm/WildDeepfake, its folder
 ``deepfake_in_the_wild`` is ROOT. Folders ``real/train`` and so on do as well,
-and so do archives that were unpacked where they lie or in a folder of their
+and so do archives that were unpacked where they are or in a folder of their
 own. A sequence is any folder with images in it, which are crops already; a
 file's name is its frame number.
 """

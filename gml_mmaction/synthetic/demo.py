@@ -35,9 +35,9 @@ frames apart that start at an odd frame this does not hold; saving starts at
 frame 0 where the face is found there.)
 
 Real and fake videos of the last two kinds pass the same renderer, blending,
-noise and codec, with one exception: a genuine video that stands as real is
+noise and codec, with one exception: a genuine video used as real is
 encoded anew with its frames as they are, neither rendered nor blended, unless
-``smooth_real`` is set. Without it, traces of the renderer tell real from fake
+``smooth_real`` is set. Without it, traces of the renderer show what is fake
 too, in single frames as well, and the laws above are not in common.
 
 The codec, Motion JPEG, sees one frame at a time: a codec that predicts frames
@@ -325,7 +325,7 @@ def _filmed_scene(shot: Shot) -> Iterator[tuple[np.ndarray, FaceBox]]:
 
 
 def _film_frames(shot: Shot) -> Iterator[np.ndarray]:
-    assert shot.file is not None  # it is no portrait
+    assert shot.file is not None  # it is not a portrait
     with VideoReader(shot.file) as reader:
         stop = shot.start + shot.num_frames
         yield from reader.frames(start=shot.start, stop=stop)
@@ -338,7 +338,7 @@ def track_face(
 
     dlib runs on each frame by itself; of several faces the one nearest to the
     last is taken. Where none is found (a hand is before the face), the box
-    lies between those around. A Gaussian over time (sigma ``smoothing``
+    is between those around. A Gaussian over time (sigma ``smoothing``
     frames) takes off the steps of dlib's image pyramid.
 
     Args:
@@ -567,7 +567,7 @@ def _write_json(path: Path, content: object) -> None:
 def _describe(shot: Shot, videos: str | Path | None) -> dict:
     """The shot for ``people.json``; its film as seen from ``videos``.
 
-    The plan is the same wherever the folder lies and however it is spelt.
+    The plan does not depend on the folder's place or on how it is spelt.
     """
     record = asdict(shot)
     if shot.file is not None:
@@ -725,7 +725,7 @@ def make_demo(
         people: A CSV with the columns file,person. Default:
             ``videos/people.csv``.
         smooth_real: Re-render the inner face of genuine videos as well, with
-            smooth motion, so that nothing but time tells real from fake.
+            smooth motion, so that only time separates real from fake.
         workers: Processes; with 1 it all happens in this one.
         progress: Wraps the iterable of videos made as ``tqdm.tqdm`` does,
             called with ``total`` and ``initial``.

@@ -40,7 +40,7 @@ def make_dfo_tree(
 
     A fake ``a_b`` becomes ``a_<actor>`` in each variant. The split lists
     follow FaceForensics++'s, but for one fake whose target is trained on
-    there and which stands in ``test.txt``: the official lists divide by
+    there and which is in ``test.txt``: the official lists divide by
     actor, so that this happens.
 
     Args:
@@ -135,7 +135,7 @@ def _write_splits(folder: Path, names: dict[Video, str]) -> None:
 
 
 def _draw(variant: str, name: str, seed: int) -> tuple[Distortion, ...]:
-    """Draw a variant's distortions until none of them needs large frames."""
+    """Draw a variant's distortions again until none needs large frames."""
     if variant in CLEAN:
         return ()
     kind = variant.removeprefix('end_to_end_').removesuffix('_distortions')

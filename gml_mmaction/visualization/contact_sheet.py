@@ -71,7 +71,7 @@ def contact_sheet(
         ``out``.
 
     Raises:
-        ValueError: There is no video to show, or ``out`` is no image format.
+        ValueError: No video to show, or ``out`` is not an image format.
     """
     by_label = [
         spread([video for video in videos if video.label == label], per_label)

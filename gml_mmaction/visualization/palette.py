@@ -1,6 +1,6 @@
 """The colours of all pictures, plots and pages.
 
-Okabe and Ito's, which colour-blind people tell apart
+Okabe and Ito's, which colour-blind people distinguish
 (https://jfly.uni-koeln.de/color), without the yellow, pale on white.
 """
 

@@ -95,7 +95,7 @@ def face_clip(
 
     Raises:
         VideoError: The video cannot be read, has no face, or ends too soon.
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: The file does not exist.
     """
     try:
         with open_video(path) as video:

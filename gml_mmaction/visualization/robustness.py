@@ -44,11 +44,11 @@ def scores_of(cells: Sequence[Mapping]) -> dict[tuple[str, int], float | None]:
 def mean_scores(cells: Sequence[Mapping]) -> dict[str, Any]:
     """Mean video AUC over levels, over types and over all cells.
 
-    A cell without a number counts for none of them.
+    A cell without a number does not count.
 
     Args:
         cells: With ``type``, ``level`` and ``metrics``, the last None where
-            there is no number.
+            a number is missing.
 
     Returns:
         ``by_type`` and ``by_level``, mappings to a number, and ``all``; None
@@ -80,7 +80,7 @@ def robustness_table(
     Args:
         clean: The cell without distortion.
         cells: See :func:`mean_scores`.
-        facts: Lines to stand below the table.
+        facts: Lines below the table.
     """
     types, levels = _axes(cells)
     scores, means = scores_of(cells), mean_scores(cells)
@@ -111,7 +111,7 @@ def plot_robustness(
         clean: The cell without distortion.
         cells: See :func:`mean_scores`; those without a number are left out.
         out: The image to write.
-        title: To stand above.
+        title: Written above.
     """
     from matplotlib.figure import Figure
 

@@ -81,7 +81,7 @@ def draw_roc(
 
 
 def draw_precision_recall(assessments: Sequence[Assessment]) -> Figure:
-    """Precision over recall, in scikit-learn's steps, below which lies AP.
+    """Precision over recall, in scikit-learn's steps; AP is the area below.
 
     Dotted: the share of fakes, which is the precision of guessing.
 

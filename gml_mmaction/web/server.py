@@ -51,7 +51,7 @@ def serve(
     limits: Limits | None = None,
     browser: bool = False,
 ) -> None:
-    """Serve the page until the process is told to end.
+    """Serve the page until the process is asked to end.
 
     Args:
         inferencer: A ``ForgeryInferencer``.
@@ -62,7 +62,7 @@ def serve(
 
     Raises:
         ServerError: The address cannot be listened on.
-        SettingError: A limit in the environment is no number.
+        SettingError: A limit in the environment is not a number.
     """
     check_limits()
     # NiceGUI looks through all live objects, PyTorch's deprecated ones, too

@@ -73,7 +73,7 @@ class Limits:
 
         Raises:
             UploadError: It is too long.
-            VideoError: It is no video, or a broken one.
+            VideoError: It is not a video, or is broken.
         """
         with open_video(path) as video:
             seconds = video.num_frames / (video.fps or USUAL_FPS)
