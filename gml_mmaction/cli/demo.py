@@ -1,9 +1,8 @@
 r"""The whole way in one command: videos, faces, training, testing, scores.
 
-Makes a miniature FaceForensics++ (gml demo-data), finds and crops
-its faces (gml prepare), trains a small GML (gml train), tests
-it on people it never saw (gml test) and prints a short table. Every
-command is shown before it runs.
+Makes a miniature FaceForensics++ (gml demo-data), finds and crops its faces
+(gml prepare), trains a small GML (gml train), tests it on people it never saw
+(gml test) and prints a short table. Each command is shown before it runs.
 
 Usage::
 

@@ -367,7 +367,7 @@ def collect(runs: list[Run]) -> dict[tuple[str, str, str], dict]:
 def read_origins(
     data: Path, results: Iterable[tuple[str, str, str]]
 ) -> dict[str, str]:
-    """Say of the prepared folders in use what their videos are, if made up.
+    """Say what the videos of the prepared folders are, if synthetic.
 
     Args:
         data: Folder of the prepared folders.

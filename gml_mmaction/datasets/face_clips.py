@@ -18,12 +18,12 @@ from gml_mmaction.video import is_video
 class FaceClipDataset(BaseDataset):
     """Clips of ``clip_len`` consecutive prepared frames; label 1 = fake.
 
-    Reads what ``gml prepare`` writes, an annotation in MMEngine's
-    format with an entry per track: one face, followed through a video or a
-    part of it. Its ``metainfo['store']`` says where the pixels are: saved
-    crops, or the videos themselves, out of which ``ClipDecode`` and
-    ``FaceCrop`` cut them. An annotation without it is one of saved crops, and
-    an entry without ``track`` is track 0.
+    Reads an annotation of ``gml prepare``, in MMEngine's format, with an
+    entry per track: one face, followed through a video or a part of it. Its
+    ``metainfo['store']`` says where the pixels are: in saved crops, or in the
+    videos, from which ``ClipDecode`` and ``FaceCrop`` cut them. Without it
+    the annotation is one of saved crops; an entry without ``track`` is track
+    0.
 
     In training an item is a track, of which each visit draws a random clip.
     In testing an item is one clip of a track, so that scores exist per clip,
@@ -44,16 +44,16 @@ class FaceClipDataset(BaseDataset):
         num_clips: In testing, take at most this many clips of a track,
             evenly spread; None takes all.
         video_root: Folder of the videos, for videos that were moved after
-            they were prepared; None takes the annotation's. Of no effect on
+            they were prepared; None takes the annotation's. No effect on
             saved crops.
-        **kwargs: Those of MMEngine's ``BaseDataset``: ``data_root``,
+        **kwargs: Arguments of MMEngine's ``BaseDataset``: ``data_root``,
             ``pipeline``, ``test_mode``, ``indices``, ...
 
     Raises:
         FileNotFoundError: If the annotation, or the crops or videos it names
             are not there; the message names them.
         ValueError: If ``num_clips`` is below 1.
-        DataError: If the annotation is none, no track has enough frames for
+        DataError: If it is not an annotation, no track has enough frames for
             a clip, or the store is of an unknown kind.
     """
 

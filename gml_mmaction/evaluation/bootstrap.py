@@ -1,10 +1,10 @@
 """Confidence intervals of AUC, AP and EER: a bootstrap over videos.
 
-What varies from one test set to another is which videos are in it, so whole
-videos are drawn, with replacement, and all clips and frames of a video go
-with it: they are not independent (Field and Welsh, "Bootstrapping Clustered
-Data", JRSS B 69, 2007). An interval is between quantiles of the replicates
-(percentile bootstrap; Efron and Tibshirani, 1993, chapter 13).
+Test sets differ in the videos that they hold. So whole videos are drawn, with
+replacement, and all clips and frames of a video go with it, as they are not
+independent (Field and Welsh, "Bootstrapping Clustered Data", JRSS B 69, 2007).
+An interval is between quantiles of the replicates (percentile bootstrap; Efron
+and Tibshirani, 1993, chapter 13).
 
 Reals and fakes are drawn apart, each as many as there are. Their numbers are
 the test set's design and not an outcome; AP would vary with their share, and
@@ -15,10 +15,10 @@ An interval of AP is rather too narrow by the bias of small samples: of 1000
 sets with 140 + 140 videos, 95 % intervals held the true AP of 0.85 in 932 and
 of 0.97 in 905; those of AUC in 950 and 935.
 
-What the intervals do not hold: the variation from one training to another,
-from one population of videos to another, and that videos are kin. Fakes made
-from one source video, or showing one person, count as independent, as the
-score files do not say who is seen; intervals are rather too narrow for that.
+The intervals do not include the variation between trainings or between
+populations of videos, nor that videos are related. Fakes made from one source
+video, or showing one person, count as independent, as the score files do not
+say who is seen; this makes intervals somewhat too narrow.
 
 Paper: gives single numbers, without intervals.
 """

@@ -1,4 +1,4 @@
-"""What a detector says of one video, as records.
+"""A detector's result for one video, as records.
 
 Made by :func:`gml_mmaction.apis.analyse`, written as ``prediction.json`` and
 drawn. Fields are in the order in which they are written. Spans of time are
@@ -28,7 +28,7 @@ class Clip(Record, frozen=True, kw_only=True):
         stop: The first behind it.
         seconds: The same in time; None where the frame rate is not known.
         score: P(fake).
-        track: Whose it is, where that is not clear.
+        track: Number of its track, if that is not clear.
     """
 
     start: int
@@ -95,7 +95,7 @@ class Prediction(Record, frozen=True, kw_only=True):
             ``'no verdict'``.
         score: P(fake), the highest of the tracks'.
         probability: Of a forgery, if there is a calibration.
-        threshold: From which score on a video is suspicious.
+        threshold: Score from which a video is suspicious.
         most_suspicious: The clip with the highest score.
         video: None where it cannot be opened.
         notes: What was odd, one line each.

@@ -1,4 +1,4 @@
-"""Scores files: what a detector gave each video and clip of a test set.
+"""Scores files: a detector's scores of each video and clip of a test set.
 
 ``ForgeryMetric`` writes them; intervals, plots, calibration and tables of
 several targets read them. Fields are in the order in which they are written.

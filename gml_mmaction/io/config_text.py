@@ -18,7 +18,7 @@ NAMES = {'inf': float('inf'), 'nan': float('nan')}  # as repr writes them
 
 
 class ConfigTextError(GMLError, ValueError):
-    """A config that holds more than values."""
+    """A config that holds more than plain values."""
 
 
 def parse_config(text: str) -> Config:

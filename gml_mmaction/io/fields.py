@@ -1,8 +1,8 @@
-"""Rules: what a value from someone else must be before it is believed.
+"""Rules: what a value from someone else must be before it is used.
 
 They are in the annotations of records (:mod:`gml_mmaction.io.records`), and
 for the names of settings in configs and checkpoints, which are not files of
-ours. Where a value is something else, one line says so.
+ours. If a value breaks a rule, one line says so.
 """
 
 import math
@@ -85,7 +85,7 @@ def one_of(*values: Any) -> Rule:
 
 
 def or_null(rule: Rule) -> Rule:
-    """What a rule says, or nothing."""
+    """A value that follows a rule, or None."""
     return Rule(
         f'{rule.words}, or null',
         lambda value: value is None or rule.holds(value),
@@ -93,7 +93,7 @@ def or_null(rule: Rule) -> Rule:
 
 
 def text(most: int) -> Rule:
-    """Text of any signs, at most so many: for what is shown escaped."""
+    """Text of any characters, up to a length; it is shown escaped."""
     return Rule(
         f'text of at most {most} characters',
         lambda value: isinstance(value, str) and len(value) <= most,
@@ -101,7 +101,7 @@ def text(most: int) -> Rule:
 
 
 def line(most: int) -> Rule:
-    """Text without control characters, at most so many signs."""
+    """Text without control characters, up to a length."""
     return Rule(
         f'text in a line of at most {most} characters',
         lambda value: text(most).holds(value) and value.isprintable(),
@@ -143,10 +143,10 @@ def check_fields(
     needed: Mapping[str, Rule],
     optional: Mapping[str, Rule] | None = None,
 ) -> None:
-    """Make sure that an object has what is needed; other fields may be.
+    """Check that an object has the fields needed; it may have others.
 
     Raises:
-        ValueError: What is wrong, in a line.
+        ValueError: One line says what is wrong.
     """
     if not isinstance(row, Mapping):
         raise ValueError(f'{row!r:.60} where an object was expected')

@@ -28,10 +28,10 @@ class FileError(GMLError, ValueError):
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a file in UTF-8, and its folder where it is missing.
+    """Write a file in UTF-8; make its folder if it is missing.
 
     Raises:
-        OSError: The file cannot be written; what was there stays.
+        OSError: The file cannot be written; the old one is kept.
     """
     _write(Path(path), text.encode(), Path(path).parent)
 
@@ -55,7 +55,7 @@ def write_json(
 
     Raises:
         OSError: As :func:`write_text`.
-        ValueError: A number is not finite, which JSON does not know.
+        ValueError: A number is not finite, which JSON cannot hold.
     """
     path = Path(path)
     data = _lines(content).encode()

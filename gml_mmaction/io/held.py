@@ -1,4 +1,4 @@
-"""What a program prints, held back until it is known to be wanted.
+"""Output of a program, held back until it is known to be wanted.
 
 Importing this module needs nothing but the standard library.
 """

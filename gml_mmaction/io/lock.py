@@ -1,10 +1,10 @@
 """One run at a time in a folder.
 
-The lock is the operating system's, on a file of the folder, and ends with the
-process however that ends: a run that was killed blocks nobody. It is a record
-lock (``fcntl.lockf``): processes that a run has forked do not hold it on, and
-NFS shares it between machines. A file system that knows no locks (some of
-Lustre, SMB, FUSE) and a system without ``fcntl`` (Windows) guard nothing.
+The lock is the operating system's, on a file in the folder. It ends with the
+process, so a killed run blocks nobody. It is a record lock (``fcntl.lockf``):
+processes that a run has forked do not keep it, and NFS shares it between
+machines. On a file system without locks (some of Lustre, SMB, FUSE) and on a
+system without ``fcntl`` (Windows) there is no protection.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ except ImportError:
 
 __all__ = ['FolderInUseError', 'hold']
 
-_HELD: set[Path] = set()  # a record lock does not keep the own process out
+_HELD: set[Path] = set()  # a record lock does not lock out its own process
 _GUARD = threading.Lock()
 
 
@@ -57,7 +57,7 @@ def hold(folder: str | Path, what: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder.resolve() / f'.{what}.lock'
     with _GUARD:
-        if path in _HELD:  # to open the file would give the lock away
+        if path in _HELD:  # opening the file would release the lock
             raise _in_use(folder, what, f'this process, {os.getpid()}')
         file = _lock(folder, what, path)
         _HELD.add(path)
@@ -91,7 +91,7 @@ def _lock(folder: Path, what: str, path: Path) -> int:
         except BaseException:
             os.close(file)
             raise
-        os.close(file)  # the one before has just ended, and taken it away
+        os.close(file)  # the run before has just ended and removed it
 
 
 def _lock_file(file: int) -> None:

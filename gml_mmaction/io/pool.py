@@ -1,9 +1,9 @@
-"""A function applied to many jobs in processes that are allowed to die.
+"""Apply a function to many jobs, in processes that may die.
 
 The processes are this machine's (:func:`run_in_processes`), or the workers of
 a Dask cluster of any size (:func:`run_on_cluster`). Dask is used directly:
-over its backend, joblib 1.6 waits forever for a task whose worker has died
-more often than Dask allows, hence no lost job, but no end either.
+with its Dask backend, joblib 1.6 waits forever for a task whose worker has
+died more often than Dask allows.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ['run_in_processes', 'run_on_cluster']
 
-# Works the jobs off that are waiting; returns those whose process died.
+# Does the waiting jobs; returns those whose process died.
 Run = Callable[[deque], Generator[Any, None, list]]
 
 
@@ -78,12 +78,12 @@ def run_on_cluster(
 ) -> Iterator[Any]:
     """Do as :func:`run_in_processes`, on the workers of a Dask cluster.
 
-    Workers may come and go. A job that was in the hands of more workers that
-    died than Dask allows (``distributed.scheduler.allowed-failures``, 3) is
-    tried once more while nothing else runs; it then gives ``on_crash(job)``.
+    Workers may come and go. If more workers died with a job than Dask allows
+    (``distributed.scheduler.allowed-failures``, 3), it is tried once more
+    while nothing else runs; it then gives ``on_crash(job)``.
     Scheduler and workers need this environment and these file systems. Each
-    worker is one process of one thread, as frames are decoded and searched
-    by libraries that are not meant for several.
+    worker is one process with one thread, as the libraries that decode and
+    search frames are not made for several.
 
     Args:
         function: A function of a module's top level.

@@ -1,10 +1,9 @@
 """Records: what a JSON file from elsewhere holds, checked while it is read.
 
-Lists, manifests, scores and the like may have been written by anybody. A
-record (:class:`Record`) describes such a file or a part of it once: names,
-types and bounds. What is read is one of these or an error of one line, and
-behind it are attributes. What is written is made of the same records, fields
-in their order.
+Lists, manifests and score files may have been written by anybody. A record
+(:class:`Record`) describes such a file, or a part of it, once: names, types
+and bounds. Reading gives a record, with attributes, or an error of one line.
+Files are written from the same records, fields in their order.
 
 msgspec reads them: it is strict (a bool or a text is not a number), needs
 no other package, and is faster than ``json`` without any checks. What a type
@@ -75,11 +74,10 @@ T = TypeVar('T')
 
 
 class Record(msgspec.Struct, frozen=True):
-    """A part of a JSON file, or all of it; other fields are passed over.
+    """A part of a JSON file, or all of it; other fields are ignored.
 
-    A field with the default ``UNSET`` may be missing, and is then not written
-    either. Any record is checked, one that we make as well as one that is
-    read.
+    A field with the default ``UNSET`` may be missing; it is then not written.
+    Every record is checked, whether it is read or made by us.
 
     Raises:
         ValueError: A field breaks the rule in its annotation.
@@ -128,7 +126,7 @@ def _rule(hint: Any) -> Rule | None:
 
 
 def decode(text: str | bytes, kind: type[T]) -> T:
-    """Make a record of JSON.
+    """Make a record from JSON.
 
     Raises:
         ValueError: It is not JSON or not such a record; one line says which
@@ -157,9 +155,9 @@ def read_record(
     Args:
         path: The file.
         kind: A :class:`Record`.
-        what: It should be: 'a manifest' without the article.
-        remedy: What to do about a file that is something else.
-        error: Raised then.
+        what: What the file should be: 'manifest', without an article.
+        remedy: What to do if the file is something else.
+        error: The error to raise then.
 
     Raises:
         OSError: The file cannot be read.
@@ -175,7 +173,7 @@ def read_record(
 
 
 def to_record(content: Any, kind: type[T]) -> T:
-    """Make a record of what a checkpoint or a caller has as a dict.
+    """Make a record from a dict of a checkpoint or a caller.
 
     Raises:
         ValueError: As :func:`decode`.

@@ -1,9 +1,9 @@
-"""Text for people: one line, and nothing in it that a terminal obeys.
+"""Text for people: one line, without control characters.
 
 Names of files, records of checkpoints and lists are written by others. All
-that tools print goes through :func:`say`, all that MMEngine logs through
-:func:`printable_lines`; so no text of theirs moves the cursor, hides a line
-or makes one up.
+that commands print goes through :func:`say`, all that MMEngine logs through
+:func:`printable_lines`. So no such text can move the cursor, or hide or fake a
+line.
 
 Importing this module needs nothing but the standard library.
 """
@@ -39,9 +39,9 @@ _TRACEBACK = 'Original Traceback (most recent call last):\n'
 def one_line(error: BaseException) -> str:
     """What an error says, as :func:`printable`, line breaks as spaces.
 
-    Of an error of a loader's process, which hands its traceback over within
-    the message, it is the last line. Of a path that cannot be used, which
-    the system calls by a number, it is the path with the remedy.
+    For an error of a loader's process, whose message holds its traceback, it
+    is the last line. For a path that cannot be used, where the system gives
+    only a number, it is the path with the remedy.
     """
     what = _PATHS.get(type(error))
     path = getattr(error, 'filename', None)
@@ -55,7 +55,7 @@ def one_line(error: BaseException) -> str:
 
 
 def printable(text: object) -> str:
-    r"""Return text from a file or a name as a terminal may be given it.
+    r"""Make text from a file or a name safe to print on a terminal.
 
     What is not printable (control characters, line breaks, escape sequences,
     marks that turn the direction of writing, halves of surrogate pairs)
@@ -94,8 +94,8 @@ def say(*lines: object, file: TextIO | None = None) -> None:
 def widen_streams() -> None:
     r"""Let signs that the locale cannot write appear as ``\xe9``.
 
-    For programs to call first; a stream that is none of a terminal, a file or
-    a pipe is left as it is.
+    Programs call it first. A stream that is not a terminal, a file or a pipe
+    is not changed.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):

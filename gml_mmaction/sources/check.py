@@ -1,4 +1,4 @@
-"""What of a data set is there, before hours are spent on it.
+"""Check which parts of a data set are there, before hours are spent on it.
 
 :func:`check_source` compares a source's list with the disk, with the
 published numbers and with itself: files that are missing or empty, videos

@@ -1,8 +1,8 @@
-"""A source's options on the command line, read off its own signature.
+"""A source's options on the command line, from its function's signature.
 
 Each keyword-only parameter of the function that lists a source's videos is a
 flag; its annotation is the flag's type, its line in the docstring's ``Args``
-the help. A new source needs no word here.
+the help. A new source needs no change here.
 """
 
 import argparse
@@ -116,7 +116,7 @@ def list_with_notes(
 def source_notes(
     name: str, videos: Sequence[Video], options: dict
 ) -> list[str]:
-    """Return what the source has to say about ``videos``, one line each.
+    """Return the source's remarks on ``videos``, one line each.
 
     A source's function of notes may have keyword-only parameters named as
     the source's options; it gets their values.

@@ -1,8 +1,8 @@
 """What a tree of videos is, if it is synthetic and not a data set.
 
-Made-up trees have the official names, so that all takes them for the real
-ones. ``origin.json`` in such a tree says, by split, what its videos are. It
-is read where data are prepared, and goes with them from then on.
+Synthetic trees have the official names, so that every command takes them for
+the real ones. ``origin.json`` in such a tree says, by split, what its videos
+are. It is read when data are prepared, and stays with them from then on.
 """
 
 import os
@@ -45,11 +45,11 @@ def write_origin(root: str | Path, words: Mapping[str, str]) -> None:
 
 
 def copy_origins(trees: Iterable[str | Path], out: str | Path) -> None:
-    """Let a tree that is made of others say what they do, and what it did.
+    """Give a tree made from others their origins, besides its own.
 
     Args:
-        trees: The others; of some that say nothing it is made in part.
-        out: The tree; one that is there goes on.
+        trees: The others; those that say nothing are counted as one part.
+        out: The new tree; an ``origin.json`` there is extended.
 
     Raises:
         FileError: As :func:`read_origins`.
@@ -72,7 +72,7 @@ def copy_origins(trees: Iterable[str | Path], out: str | Path) -> None:
 
 
 def origin_words(tree: str | Path) -> str:
-    """Say what the videos of a tree are, if it does; else ``''``.
+    """Say what the videos of a tree are; ``''`` if it does not say.
 
     Raises:
         FileError: As :func:`read_origins`.
@@ -82,7 +82,7 @@ def origin_words(tree: str | Path) -> str:
 
 
 def read_origins(videos: Iterable[Video]) -> dict[str, str]:
-    """Say by split what videos are, if the trees that hold them do.
+    """Say by split what videos are, if their trees say so.
 
     Raises:
         FileError: A file ``origin.json`` above them is not such a file.

@@ -1,4 +1,4 @@
-"""A web page on one's own machine: drop a video, see what a detector says.
+"""A web page on your own machine: drop a video, see what a detector says.
 
 ``gml_mmaction.web.server.serve(ForgeryInferencer('best.pth'))`` is all there
 is to it. The page is NiceGUI's (the extra ``web``), which brings its scripts

@@ -1,4 +1,4 @@
-"""What every request passes: who may ask, and what a page may load.
+"""Checks of every request: who may ask, and what a page may load.
 
 A server on the loopback interface can still be reached by other web sites:
 through the visitor's own browser. They are refused by the headers Origin

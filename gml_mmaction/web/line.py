@@ -1,4 +1,4 @@
-"""One worker and the line before it: videos are analysed one after another."""
+"""A queue with one worker: videos are analysed one after another."""
 
 import threading
 from collections.abc import Callable
@@ -11,7 +11,7 @@ Progress = Callable[[int, int], None]
 
 
 class StoppedError(Exception):
-    """Nobody waits for the result any more."""
+    """Nobody waits for the result any longer."""
 
 
 class Job:
@@ -35,7 +35,7 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether the worker is through with it."""
+        """Whether the worker has finished with it."""
         return self.state in ('done', 'failed', 'stopped')
 
     def stop(self) -> None:

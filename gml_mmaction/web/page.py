@@ -1,4 +1,4 @@
-"""The page: what a visitor may drop, what they wait for, what came of it.
+"""The page: the upload, the wait, and the result.
 
 NiceGUI draws it. Every visitor has a page of their own, which looks at its
 visit a few times a second and shows what has changed.

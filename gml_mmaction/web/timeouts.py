@@ -1,7 +1,8 @@
-"""Connections end that keep the server waiting: uvicorn itself waits for ever.
+"""End connections that keep the server waiting; uvicorn waits for ever.
 
-Two hundred visitors who connect and say nothing would else hold two hundred
-connections, and those who take an answer byte by byte its memory.
+Otherwise two hundred visitors who connect and send nothing would hold two
+hundred connections, and those who read an answer byte by byte would hold its
+memory.
 """
 
 import socket
@@ -19,11 +20,11 @@ LEAST = 1000  # bytes a second of an upload, or of an answer that is read
 def timed_protocol(seconds: float) -> type:
     """Return uvicorn's protocol of HTTP, with a limit to its patience.
 
-    Ended is a connection whose request has no whole header after ``seconds``
-    (after twice as long where an answer went before it), and one of which a
-    body, or who reads an answer, makes less than ``LEAST`` bytes a second for
-    as long. What the server itself takes is not counted, nor is a web socket,
-    which uvicorn pings.
+    It ends a connection whose request has no whole header after ``seconds``
+    (twice as long after an earlier answer), and one that sends a body or
+    reads an answer at less than ``LEAST`` bytes a second for that time. The
+    server's own time does not count, nor does a web socket, which uvicorn
+    pings.
     """
     return type('TimedProtocol', (_TimedProtocol,), {'seconds': seconds})
 

@@ -1,4 +1,4 @@
-"""Visitors of the page, and the files of theirs that it holds for a while.
+"""Visitors of the page, and their files, which are kept for a while.
 
 A server has one folder, a visitor has one folder in it for each video, and
 the names in it are the server's own. Nobody finds another one's files: a

@@ -93,8 +93,8 @@ _TO_YCBCR = np.array(
     ]
 )
 _TO_RGB = np.array([[1, 0, 1.403], [1, -0.344, -0.714], [1, 1.773, 0]])
-# x264's output depends on the number of threads, and on the processor and
-# where a buffer happens to lie: its quick sums of block costs round apart.
+# x264's output depends on the number of threads, on the processor and on the
+# address of a buffer: its fast sums of block costs round differently.
 _REPRODUCIBLE = {'threads': '1', 'x264-params': 'cpu-independent=1'}
 _STUDIO = np.array([219, 224, 224])  # range of Y, Cb, Cr in 8-bit video
 
