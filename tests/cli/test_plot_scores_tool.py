@@ -48,7 +48,7 @@ def files_in(runs):
 def test_a_tested_detectors_numbers_are_told_with_intervals(
     runs, tools, tmp_path, capsys
 ):
-    report = tools('plot_scores').main(
+    report = tools('plot').main(
         [*files_in(runs), '--out', str(tmp_path), *QUICK]
     )
     names = {path.name for path in tmp_path.iterdir()}
@@ -84,7 +84,7 @@ def test_the_score_file_stays_and_figures_lie_beside_it(runs, tools):
     path = runs / 'first/scores_made.json'
     before = path.read_bytes()
     flags = ['--level', 'clip', '--format', 'pdf', '--names', 'GML', *QUICK]
-    report = tools('plot_scores').main([str(path), *flags])
+    report = tools('plot').main([str(path), *flags])
     assert path.read_bytes() == before
     folder = runs / 'first/scores_made_clip'
     assert {p.stem for p in folder.glob('*.pdf')} == FIGURES
@@ -97,7 +97,7 @@ def test_one_class_gives_a_histogram_and_a_line(runs, tools, tmp_path, capsys):
     content['videos'] = [v for v in content['videos'] if not v['label']]
     path = tmp_path / 'scores.json'
     path.write_text(json.dumps(content))
-    tools('plot_scores').main([str(path), '--out', str(tmp_path / 'out')])
+    tools('plot').main([str(path), '--out', str(tmp_path / 'out')])
     assert [p.name for p in tmp_path.glob('out/*.png')] == ['histogram.png']
     assert 'all 3 videos are real' in capsys.readouterr().out
 
@@ -108,7 +108,7 @@ def test_a_file_without_scores_ends_in_one_line(tools, tmp_path, content):
     if content is not None:
         path.write_text(content)
     with pytest.raises(SystemExit) as error:
-        tools('plot_scores').main([str(path)])
+        tools('plot').main([str(path)])
     assert str(path) in str(error.value)
     assert '\n' not in str(error.value)
     assert not (tmp_path / 'scores_video').exists()
@@ -129,7 +129,7 @@ def test_flags_that_make_no_sense_are_refused(
     runs, tools, capsys, flags, words
 ):
     with pytest.raises(SystemExit) as error:
-        tools('plot_scores').main([*files_in(runs), *flags])
+        tools('plot').main([*files_in(runs), *flags])
     assert error.value.code == 2
     assert words in capsys.readouterr().err
 
@@ -140,7 +140,7 @@ def test_the_confidence_widens_the_interval(runs, tools, tmp_path):
         flags = ['--out', str(tmp_path), '--confidence', confidence, *QUICK]
         flags += ['--level', 'clip']
         path = str(runs / 'first/scores_made.json')
-        report = tools('plot_scores').main([path, *flags])
+        report = tools('plot').main([path, *flags])
         _, low, high = report['rows'][0]['auc']
         widths.append(high - low)
     assert np.diff(widths) > 0

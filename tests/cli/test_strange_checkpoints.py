@@ -97,11 +97,17 @@ def write_inflated(path, size):
 
 def write_scores(path):
     videos = [
-        dict(video_id=f'{label}/{i}', label=label, score=0.3 * label + i / 20)
+        dict(
+            video_id=f'{label}/{i}',
+            method='x',
+            label=label,
+            score=0.3 * label + i / 20,
+            tracks=[],
+        )
         for label in (0, 1)
         for i in range(12)
     ]
-    content = dict(source='x', manifest='01ab', videos=videos)
+    content = dict(source='x', manifest='01ab', videos=videos, clips=[])
     path.write_text(json.dumps(content))
     return str(path)
 

@@ -14,6 +14,8 @@ import pytest
 import torch
 from tiny import free_port
 
+from gml_mmaction.engine.settings import LOADERS
+
 REPO = Path(__file__).parents[2]
 CONFIG = 'configs/gml_xception-small_demo.py'
 TINY = [
@@ -150,7 +152,7 @@ def test_other_data_are_one_option(load_tool, monkeypatch):
     tool = load_tool('train')
     args = tool.parse_args([CONFIG, '--data', 'data/cdf'])
     cfg = tool.read_config(args)
-    assert [cfg[name].dataset.data_root for name in tool.LOADERS] == (
+    assert [cfg[name].dataset.data_root for name in LOADERS] == (
         ['data/cdf'] * 3
     )
     plain = tool.read_config(tool.parse_args([CONFIG]))
@@ -187,7 +189,7 @@ def test_testing_writes_scores_of_both_levels(trained, crops):
 @pytest.fixture(scope='module')
 def other_crops(tmp_path_factory):
     root = tmp_path_factory.mktemp('other')
-    make_crops(root, 'test', 7, label_of=lambda v: v % 3 > 0)
+    make_crops(root, 'test', 7, label_of=lambda v: int(v % 3 > 0))
     return root
 
 

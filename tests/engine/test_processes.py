@@ -3,6 +3,7 @@
 from itertools import chain, islice
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 import torch
 import torch.distributed as dist
@@ -106,7 +107,7 @@ def take_part(rank, folder):
         norm=norm.state_dict(),
         weight=norm.weight.grad,
         outputs=outputs,
-        rows=rows,
+        rows=[msgspec.to_builtins(row) for row in rows],
         saved=saved,
         error=error,
     )
