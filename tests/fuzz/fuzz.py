@@ -46,6 +46,7 @@ class Worker:
     def __init__(self):
         os.environ['GML_MAX_UNPACKED_MB'] = '50'
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        import torch._dynamo  # noqa: F401, makes a folder for its cache
         from corpora import TARGETS
         from mmengine.registry import init_default_scope
 
