@@ -141,7 +141,7 @@ def test_the_shown_files_are_in_the_style_of_the_project(title):
 
 def test_every_folder_of_the_package_has_a_line():
     shown = set(re.findall(r'^\| `(\w+)/` \|', TEXT, re.M))
-    shown |= set(re.findall(r'are `(\w+)/`.*? and `(\w+)/`', TEXT, re.S)[0])
+    shown |= set(re.findall(r'are `(\w+)/`.*?\sand `(\w+)/`', TEXT, re.S)[0])
     folders = (REPO / 'gml_mmaction').glob('*/__init__.py')
     assert shown == {path.parent.name for path in folders}
 
