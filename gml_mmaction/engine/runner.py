@@ -13,6 +13,7 @@ from gml_mmaction.host.workaround import cpu_only
 from gml_mmaction.io.held import HeldOutput
 
 from .config_check import FIRST, PHASES, naming_settings
+from .opening import OpeningHook
 from .settings import (
     check_start,
     check_tap,
@@ -25,13 +26,12 @@ def build_runner(cfg: Any) -> Any:
     """Build the runner of a config on any machine, CPU launchers included.
 
     Its model takes the faster forward passes (:func:`.kernels.accelerate`).
+    What it prints is held back until its loop begins. So an invalid setting
+    gives one line, not one below hundreds. The log file has all lines.
 
     Args:
         cfg: ``mmengine.Config`` with MMAction2's runner keys; changed in
             place by :func:`prepare_runner_cfg`.
-
-    What it prints is held back until its loop begins. So an invalid setting
-    gives one line, not one below hundreds. The log file has all lines.
 
     Returns:
         ``mmengine.runner.Runner``, or the class named by ``runner_type``.
@@ -43,8 +43,6 @@ def build_runner(cfg: Any) -> Any:
     host.prepare_run()
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
-
-    from gml_mmaction.engine.opening import OpeningHook
 
     prepare_runner_cfg(cfg)
     held = HeldOutput(sys.stdout)

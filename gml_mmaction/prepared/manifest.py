@@ -6,7 +6,7 @@ when read. Fields are in the order in which they are written.
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 AGAIN = 'run it again'
+T = TypeVar('T')
 PIXELS = 2**15  # the largest coordinate in a frame that is accepted
 
 Split = Annotated[str, one_of('train', 'val', 'test')]
@@ -374,12 +375,7 @@ def read_manifest(folder: str | Path) -> Manifest | None:
         FileError: It was not written by ``gml prepare``.
         OSError: It cannot be read.
     """
-    path = Path(folder, 'manifest.json')
-    if folder == '' or not path.is_file():
-        return None
-    return read_record(
-        path, Manifest, what='manifest of tools/prepare_data.py', remedy=AGAIN
-    )
+    return _read(folder, 'manifest', Manifest)
 
 
 def read_report(folder: str | Path) -> Report | None:
@@ -389,9 +385,13 @@ def read_report(folder: str | Path) -> Report | None:
         FileError: It was not written by ``gml prepare``.
         OSError: It cannot be read.
     """
-    path = Path(folder, 'report.json')
+    return _read(folder, 'report', Report)
+
+
+def _read(folder: str | Path, name: str, kind: type[T]) -> T | None:
+    path = Path(folder, f'{name}.json')
     if folder == '' or not path.is_file():
         return None
     return read_record(
-        path, Report, what='report of tools/prepare_data.py', remedy=AGAIN
+        path, kind, what=f'{name} of tools/prepare_data.py', remedy=AGAIN
     )
