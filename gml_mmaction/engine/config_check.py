@@ -205,6 +205,11 @@ def check_config(cfg: Any, keys: Sequence[str]) -> None:
     """
     from mmengine.registry import MODELS, DefaultScope
 
+    if 'model' in keys and cfg.get('model') is None:
+        raise SettingError(
+            'model: the config has none. Remedy: a config with a model, such '
+            'as configs/gml_xception_ffpp.py'
+        )
     scope = cfg.get('default_scope') or 'mmengine'
     with MODELS.switch_scope_and_registry(scope) as own:
         if own.scope != scope:

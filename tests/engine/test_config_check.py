@@ -442,3 +442,10 @@ def test_a_number_is_no_container_of_ours(data, tmp_path):
     cfg.model.cls_head.ad_head = 3
     text = refusal(cfg)
     assert text.startswith('model.cls_head.ad_head=3. Remedy: ')
+
+
+def test_a_config_without_a_model_says_so(data, tmp_path):
+    cfg = config(data, tmp_path)
+    cfg.pop('model')
+    text = refusal(cfg)
+    assert text.startswith('model: the config has none. Remedy: ')
