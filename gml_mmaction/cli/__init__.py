@@ -25,6 +25,7 @@ COMMANDS = {
     'doctor': 'what is installed, and what is wrong with it',
     'check': 'what of a data set is there, what is missing, what leaks',
     'prepare': 'from a data set to face crops, annotations and a report',
+    'fakes': 'look at the pseudo-fakes that a config trains on',
     'train': 'train a detector',
     'test': 'test a detector, also on several data sets',
     'predict': 'a verdict on videos of your own',

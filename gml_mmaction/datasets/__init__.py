@@ -7,8 +7,10 @@ from .clip_transforms import (
     FaceCrop,
     RandomDistortClip,
 )
+from .clip_encode import RandomEncode
 from .face_clips import FaceClipDataset
-from .samplers import BalancedSampler, ClipSampler
+from .genuine_clips import GenuineClipDataset
+from .samplers import BalancedSampler, ClipSampler, PairSampler
 
 __all__ = [
     'BalancedSampler',
@@ -18,5 +20,8 @@ __all__ = [
     'DistortClip',
     'FaceClipDataset',
     'FaceCrop',
+    'GenuineClipDataset',
+    'PairSampler',
     'RandomDistortClip',
+    'RandomEncode',
 ]

@@ -19,7 +19,7 @@ from mmengine.dataset import InfiniteSampler
 
 from gml_mmaction.errors import SettingError
 
-__all__ = ['BalancedSampler', 'ClipSampler', 'Draw', 'seeded']
+__all__ = ['BalancedSampler', 'ClipSampler', 'Draw', 'PairSampler', 'seeded']
 
 
 class Draw(int):
@@ -138,3 +138,33 @@ class BalancedSampler(ClipSampler):
             if self.shuffle:
                 order = torch.randperm(len(members), generator=generator)
             yield from members[order].tolist()
+
+
+@DATA_SAMPLERS.register_module()
+class PairSampler(ClipSampler):
+    """Endless indices of ``GenuineClipDataset``: a clip, then its fake.
+
+    Both are one draw: they share its number, hence start, augmentation and
+    all that makes the fake. The pairs are shuffled anew in each round.
+
+    Args:
+        dataset: Its items 2i and 2i + 1 are a pair.
+        shuffle: Whether to shuffle the pairs.
+        seed: Of the shuffling and the draws; None shares a random one between
+            processes.
+    """
+
+    together = 2
+
+    def _indices_of_rank(self) -> Iterator[Draw]:
+        for draw in super()._indices_of_rank():
+            yield Draw(int(draw), draw.seed, draw.number // 2)
+
+    def _infinite_indices(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed)
+        while True:
+            pairs = torch.arange(self.size // 2)
+            if self.shuffle:
+                pairs = torch.randperm(self.size // 2, generator=generator)
+            for pair in pairs.tolist():
+                yield from (2 * pair, 2 * pair + 1)

@@ -10,6 +10,7 @@ from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from gml_mmaction.datasets import GenuineClipDataset
 from gml_mmaction.errors import CheckpointError
 from gml_mmaction.io.fields import Rule, list_of, or_null, text
 from gml_mmaction.io.records import Count, Record, as_json, to_record
@@ -35,7 +36,8 @@ class Training(Record, frozen=True, kw_only=True):
     """What a checkpoint says about its training data, as far as we use it.
 
     Attributes:
-        origin: What the videos are, if they are synthetic.
+        origin: What it was trained on, if the videos are synthetic or the
+            fakes were made in training.
         source: Name of the data set.
         source_options: Those with which its videos were listed.
         manifest: SHA-256 of the prepared set's manifest.
@@ -92,7 +94,8 @@ class ProvenanceHook(Hook):
     ``manifest`` (sha256), ``real_videos``, ``fake_videos``, ``methods`` and
     ``rates``, the spread of the frames a second of its crops.
     If videos are synthetic, ``origin`` says what they are
-    (:mod:`gml_mmaction.sources.origin`). Without a manifest, ``training`` is
+    (:mod:`gml_mmaction.sources.origin`), and so it does if the fakes are made
+    in training (:class:`~gml_mmaction.datasets.GenuineClipDataset`). Without a manifest, ``training`` is
     the annotation's metainfo.
 
     ``validation`` is there if this checkpoint itself was validated, as the
@@ -269,11 +272,15 @@ def describe_one(dataset: Any) -> dict[str, Any]:
     """Describe a training set without a wrapper."""
     meta = {**getattr(dataset, 'metainfo', {})}
     meta = {k: v for k, v in meta.items() if k not in ('classes', 'root')}
+    if isinstance(dataset, GenuineClipDataset):
+        meta['origin'] = dataset.origin
     folder = getattr(dataset, 'data_root', None)
     manifest = read_manifest(folder or '')
     if manifest is None:
         return meta
     videos = manifest.prepared('train')
+    if isinstance(dataset, GenuineClipDataset):
+        videos = [video for video in videos if not video.label]
     labels = Counter(video.label for video in videos)
     # of all splits; the annotation's is its own
     apart = ('root', 'origin', *meta)

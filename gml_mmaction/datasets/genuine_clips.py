@@ -1,0 +1,226 @@
+"""Pairs of a genuine clip and a fake made of it."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmaction.registry import DATASETS, TRANSFORMS
+from mmengine.dataset import BaseDataset, Compose
+
+from gml_mmaction.io.text import counted
+from gml_mmaction.prepared.annotation import DataError
+from gml_mmaction.video.distortions import seed_of
+
+from .clip_transforms import FaceCrop
+from .face_clips import FaceClipDataset
+from .samplers import seeded
+
+__all__ = ['GenuineClipDataset', 'Pair']
+
+GOLDEN = (5**0.5 - 1) / 2  # multiples of it are spread evenly modulo 1
+MEMBERS = ('real', 'fake')
+
+
+class Pair(NamedTuple):
+    """A genuine clip and its fake, as the pipeline leaves them.
+
+    Attributes:
+        real: What the pipeline returns of it.
+        fake: Likewise.
+        family: Of the fake.
+        change: What of the fake is seen: the mean absolute difference inside
+            its mask behind the pipeline, grey levels, in the frame where it is
+            largest.
+        redrawn: How often the fake was drawn again.
+    """
+
+    real: dict
+    fake: dict
+    family: str
+    change: float
+    redrawn: int
+
+
+@DATASETS.register_module()
+class GenuineClipDataset(FaceClipDataset):
+    """Genuine clips, each followed by a pseudo-fake of it.
+
+    Items 2i and 2i + 1 are a genuine clip and a fake of it
+    (:mod:`gml_mmaction.synthetic.pseudo_fakes`), labels 0 and 1. The fake is
+    made behind ``FaceCrop``, where a swap would have been blended in. What
+    the pipeline does before is done once; what it does behind is done to both
+    with the same random draws: mirroring, colour, noise, codecs. So nothing
+    tells them apart but the fake's own trace. Fakes of the annotation are left
+    out.
+
+    In training, ``PairSampler`` draws both under one number, and the pair is
+    made once. In testing the draws follow from the video and the number of
+    the clip, so that every run validates on the same fakes; all clips of a
+    video have one family, and the families have their shares of the videos.
+    There a fake is a video of its own, called ``VIDEO+FAMILY``, and its method
+    is the family.
+
+    A fake that nobody sees would be a wrong label: if it changes less than
+    ``visible`` it is drawn again, at most ``redraws`` times; then the one that
+    changes most stays. The samples of a pair carry ``change`` and ``redrawn``
+    as metainfo.
+
+    Args:
+        families: Settings of the families, of which one is drawn for a clip.
+        weights: Of each family, in any unit; equal ones by default.
+        visible: The least ``change`` (:class:`Pair`) of a fake.
+        redraws: How often to draw again.
+        **kwargs: Arguments of ``FaceClipDataset``.
+
+    Raises:
+        DataError: As ``FaceClipDataset``, or no track is genuine.
+        ValueError: No families, weights that do not fit, or a pipeline
+            without ``FaceCrop``.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        families: Sequence[dict],
+        weights: Sequence[float] | None = None,
+        visible: float = 1.0,
+        redraws: int = 4,
+        **kwargs: Any,
+    ) -> None:
+        weights = [1.0] * len(families) if weights is None else [*weights]
+        if (
+            not families
+            or len(weights) != len(families)
+            or min(weights) < 0
+            or not sum(weights)
+        ):
+            raise ValueError(
+                f'weights={weights}: give one for each of the '
+                f'{len(families)} families, 0 or more'
+            )
+        if visible < 0 or redraws < 0:
+            raise ValueError(
+                f'visible={visible}, redraws={redraws}: use 0 or more'
+            )
+        self.families = [TRANSFORMS.build(family) for family in families]
+        self.bounds = np.cumsum(weights) / np.sum(weights)
+        self.visible = visible
+        self.redraws = redraws
+        self._kept: tuple[Any, dict[int, dict]] = (None, {})
+        super().__init__(*args, **kwargs)
+        steps = self.pipeline.transforms
+        cuts = [i for i, s in enumerate(steps, 1) if isinstance(s, FaceCrop)]
+        if not cuts:
+            raise ValueError(
+                'pipeline: no FaceCrop, behind which fakes are made. Remedy: '
+                "dict(type='FaceCrop', size=224)"
+            )
+        self.before = Compose(steps[: cuts[-1]])
+        self.behind = Compose(steps[cuts[-1] :])
+
+    def _read_annotation(self) -> list[dict]:
+        genuine = [e for e in super()._read_annotation() if not e['label']]
+        if not genuine:
+            raise DataError(
+                f'{self.ann_file}: no genuine video, of which to make fakes'
+            )
+        return genuine
+
+    def load_data_list(self) -> list[dict]:
+        """Each track or clip twice: as it is, and to be made a fake."""
+        clips = super().load_data_list()
+        turns = {one['video_id']: None for one in clips}
+        turns = dict(zip(turns, range(len(turns)), strict=True))
+        return [
+            dict(clip, label=label, turn=turns[clip['video_id']])
+            for clip in clips
+            for label in range(len(MEMBERS))
+        ]
+
+    @property
+    def origin(self) -> str:
+        """What a detector was trained on, to follow 'trained on'."""
+        entries = (
+            BaseDataset.get_data_info(self, number)  # without a draw
+            for number in range(len(self))
+        )
+        ids = {entry['video_id'] for entry in entries}
+        words = (
+            f'pseudo-fakes of {counted(len(ids), "genuine video")}, no real '
+            'forgery'
+        )
+        more = self.metainfo.get('origin')
+        return f'{words} (the videos: {more})' if more else words
+
+    def prepare_data(self, idx: int) -> dict:
+        """What the pipeline makes of item ``idx``."""
+        if not self.test_mode:
+            return self._member(self.get_data_info(idx))
+        info = self.get_data_info(idx)
+        name = f'{info["video_id"]} {info["track"]} {info["clip_index"]}'
+        with seeded(seed_of(name)):
+            return self._member(info)
+
+    def make_pair(self, info: dict) -> Pair:
+        """Make an entry's genuine clip and its fake.
+
+        Args:
+            info: An entry, as of ``get_data_info``. Draws come from the
+                global state.
+        """
+        seed = int(np.random.randint(2**62))
+        share = np.random.rand()
+        if self.test_mode:
+            share = info['turn'] * GOLDEN % 1
+        number = int(np.searchsorted(self.bounds, share, side='right'))
+        family = self.families[min(number, len(self.families) - 1)]
+        clip = self.before(dict(info))
+        best: Pair | None = None
+        for redrawn in range(self.redraws + 1):
+            with seeded(seed, 0, redrawn):
+                made = family(dict(clip))
+            pair = self._finish_pair(clip, made, seed)
+            if best is None or pair.change > best.change:
+                best = pair
+            if best.change >= self.visible:
+                break
+        assert best is not None  # redraws is 0 or more
+        return best._replace(redrawn=redrawn)
+
+    def _finish_pair(self, clip: dict, made: dict, seed: int) -> Pair:
+        area = 3 * np.count_nonzero(made.pop('mask'), axis=(1, 2))
+        genuine, family = made.pop('genuine'), made['method']
+        made['video_id'] = f'{clip["video_id"]}+{family}'
+        real = self._finish(dict(clip, imgs=genuine, label=0), seed)
+        fake = self._finish(made, seed)
+        changes = _differences(real['inputs'], fake['inputs']) / area
+        return Pair(real, fake, family, float(changes.max()), 0)
+
+    def _finish(self, results: dict, seed: int) -> dict:
+        """Do what is behind ``FaceCrop``, alike for both of a pair."""
+        # MMAction2's Flip works in place
+        results['imgs'] = [img.copy() for img in results['imgs']]
+        with seeded(seed, 1):
+            return self.behind(results)
+
+    def _member(self, info: dict) -> dict:
+        """One of a pair. The other is kept: it is likely to be asked next."""
+        draw = int(np.random.randint(2**62))
+        first = int(info['frame_inds'][0])
+        key = (info['video_id'], info['track'], first, draw)
+        kept, members = self._kept
+        if kept != key or info['label'] not in members:
+            pair = self.make_pair(info)
+            members = dict(enumerate((pair.real, pair.fake)))
+            for member in members.values():
+                member['data_samples'].set_metainfo(
+                    dict(change=pair.change, redrawn=pair.redrawn)
+                )
+            self._kept = key, members
+        return members.pop(info['label'])
+
+
+def _differences(real: torch.Tensor, fake: torch.Tensor) -> np.ndarray:
+    """Sums of absolute differences by frame, ``(1, C, T, H, W)`` -> (T,)."""
+    return (real.float() - fake.float()).abs().sum((0, 1, 3, 4)).numpy()
