@@ -1,6 +1,6 @@
 # Genuine videos alone: the fakes are made in training, and for validation of
 # people who are not trained on. Prepared by, for example,
-#   gml prepare folder VIDEOS data/genuine --val-share 0.2
+#   gml prepare folder VIDEOS data/genuine --val-fraction 0.2
 # The fakes of other prepared sets are left out: their genuine videos serve.
 _base_ = ['ffpp.py', 'sgd_150k.py', 'default_runtime.py']
 
@@ -50,6 +50,7 @@ val_dataloader = dict(
     dataset=dict(
         type='GenuineClipDataset',
         data_root=data_root,
+        num_clips=2,  # each is in a pair for every family
         pipeline=val_pipeline,
         **families,
     )

@@ -47,6 +47,7 @@ val_dataloader = dict(
     dataset=dict(
         type='GenuineClipDataset',
         data_root=data_root,
+        num_clips=2,  # each is in a pair for every family
         pipeline=val_pipeline,
         **families,
     )

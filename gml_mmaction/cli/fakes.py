@@ -165,9 +165,7 @@ def _scaled(frame: np.ndarray, height: int) -> np.ndarray:
     return cv2.resize(frame, (width, height), interpolation=near)
 
 
-def format_rows(
-    rows: Sequence[dict[str, Any]], reading: float
-) -> list[str]:
+def format_rows(rows: Sequence[dict[str, Any]], reading: float) -> list[str]:
     """Lay the numbers out as a table."""
     lines = [
         f'{"":<16}{"grey levels":>12}{"redrawn":>9}{"too faint":>11}'

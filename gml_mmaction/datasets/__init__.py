@@ -1,13 +1,13 @@
 """Clips of face crops: read, cut, degraded, augmented and sampled."""
 
 from .clip_augment import ClipAugment
+from .clip_encode import RandomEncode
 from .clip_transforms import (
     ClipDecode,
     DistortClip,
     FaceCrop,
     RandomDistortClip,
 )
-from .clip_encode import RandomEncode
 from .face_clips import FaceClipDataset
 from .genuine_clips import GenuineClipDataset
 from .samplers import BalancedSampler, ClipSampler, PairSampler

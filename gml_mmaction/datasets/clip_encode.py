@@ -1,5 +1,7 @@
 """What happens to a clip on its way: another size, noise, JPEG, H.264."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from mmaction.registry import TRANSFORMS
@@ -102,4 +104,5 @@ def _noisy(
 def _through_jpeg(img: np.ndarray, quality: int) -> np.ndarray:
     flags = [cv2.IMWRITE_JPEG_QUALITY, int(quality)]
     _, data = cv2.imencode('.jpg', img[..., ::-1], flags)
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+    decoded: Any = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)

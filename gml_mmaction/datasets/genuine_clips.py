@@ -14,13 +14,9 @@ from gml_mmaction.video.distortions import seed_of
 
 from .clip_transforms import FaceCrop
 from .face_clips import FaceClipDataset
-from .samplers import seeded
+from .samplers import Draw, seeded
 
 __all__ = ['GenuineClipDataset', 'Pair']
-
-GOLDEN = (5**0.5 - 1) / 2  # multiples of it are spread evenly modulo 1
-MEMBERS = ('real', 'fake')
-
 
 class Pair(NamedTuple):
     """A genuine clip and its fake, as the pipeline leaves them.
@@ -55,11 +51,11 @@ class GenuineClipDataset(FaceClipDataset):
     out.
 
     In training, ``PairSampler`` draws both under one number, and the pair is
-    made once. In testing the draws follow from the video and the number of
-    the clip, so that every run validates on the same fakes; all clips of a
-    video have one family, and the families have their shares of the videos.
-    There a fake is a video of its own, called ``VIDEO+FAMILY``, and its method
-    is the family.
+    made once. In testing each clip is in a pair for every family whose weight
+    is not 0, and the draws follow from the video and the number of the clip,
+    so that every run validates on the same fakes. Each fake is a video of its
+    own, called ``VIDEO+FAMILY``, with the family as its method; the genuine
+    one to tell it from is ``VIDEO~FAMILY``, as families may change both.
 
     A fake that nobody sees would be a wrong label: if it changes less than
     ``visible`` it is drawn again, at most ``redraws`` times; then the one that
@@ -104,7 +100,7 @@ class GenuineClipDataset(FaceClipDataset):
                 f'visible={visible}, redraws={redraws}: use 0 or more'
             )
         self.families = [TRANSFORMS.build(family) for family in families]
-        self.bounds = np.cumsum(weights) / np.sum(weights)
+        self.shares = np.divide(weights, sum(weights))
         self.visible = visible
         self.redraws = redraws
         self._kept: tuple[Any, dict[int, dict]] = (None, {})
@@ -128,14 +124,15 @@ class GenuineClipDataset(FaceClipDataset):
         return genuine
 
     def load_data_list(self) -> list[dict]:
-        """Each track or clip twice: as it is, and to be made a fake."""
-        clips = super().load_data_list()
-        turns = {one['video_id']: None for one in clips}
-        turns = dict(zip(turns, range(len(turns)), strict=True))
+        """Each track or, by family, each clip twice: genuine and fake."""
+        families: Sequence[int | None] = [None]  # one is drawn
+        if self.test_mode:
+            families = np.flatnonzero(self.shares).tolist()
         return [
-            dict(clip, label=label, turn=turns[clip['video_id']])
-            for clip in clips
-            for label in range(len(MEMBERS))
+            dict(clip, family=family, label=label)
+            for clip in super().load_data_list()
+            for family in families
+            for label in (0, 1)
         ]
 
     @property
@@ -152,6 +149,13 @@ class GenuineClipDataset(FaceClipDataset):
         )
         more = self.metainfo.get('origin')
         return f'{words} (the videos: {more})' if more else words
+
+    def __getitem__(self, idx: int) -> dict:
+        """Item ``idx``; a numbered draw is seeded under any runner."""
+        if not isinstance(idx, Draw):
+            return super().__getitem__(idx)
+        with seeded(idx.seed, idx.number):
+            return super().__getitem__(int(idx))
 
     def prepare_data(self, idx: int) -> dict:
         """What the pipeline makes of item ``idx``."""
@@ -170,11 +174,10 @@ class GenuineClipDataset(FaceClipDataset):
                 global state.
         """
         seed = int(np.random.randint(2**62))
-        share = np.random.rand()
-        if self.test_mode:
-            share = info['turn'] * GOLDEN % 1
-        number = int(np.searchsorted(self.bounds, share, side='right'))
-        family = self.families[min(number, len(self.families) - 1)]
+        number = np.random.choice(len(self.families), p=self.shares)
+        if info['family'] is not None:
+            number = info['family']
+        family = self.families[number]
         clip = self.before(dict(info))
         best: Pair | None = None
         for redrawn in range(self.redraws + 1):
@@ -191,9 +194,10 @@ class GenuineClipDataset(FaceClipDataset):
     def _finish_pair(self, clip: dict, made: dict, seed: int) -> Pair:
         area = 3 * np.count_nonzero(made.pop('mask'), axis=(1, 2))
         genuine, family = made.pop('genuine'), made['method']
-        made['video_id'] = f'{clip["video_id"]}+{family}'
-        real = self._finish(dict(clip, imgs=genuine, label=0), seed)
-        fake = self._finish(made, seed)
+        name = clip['video_id']
+        clip = dict(clip, imgs=genuine, label=0, video_id=f'{name}~{family}')
+        real = self._finish(clip, seed)
+        fake = self._finish(dict(made, video_id=f'{name}+{family}'), seed)
         changes = _differences(real['inputs'], fake['inputs']) / area
         return Pair(real, fake, family, float(changes.max()), 0)
 
@@ -208,7 +212,7 @@ class GenuineClipDataset(FaceClipDataset):
         """One of a pair. The other is kept: it is likely to be asked next."""
         draw = int(np.random.randint(2**62))
         first = int(info['frame_inds'][0])
-        key = (info['video_id'], info['track'], first, draw)
+        key = (info['video_id'], info['track'], first, info['family'], draw)
         kept, members = self._kept
         if kept != key or info['label'] not in members:
             pair = self.make_pair(info)

@@ -95,8 +95,8 @@ class ProvenanceHook(Hook):
     ``rates``, the spread of the frames a second of its crops.
     If videos are synthetic, ``origin`` says what they are
     (:mod:`gml_mmaction.sources.origin`), and so it does if the fakes are made
-    in training (:class:`~gml_mmaction.datasets.GenuineClipDataset`). Without a manifest, ``training`` is
-    the annotation's metainfo.
+    in training (:class:`~gml_mmaction.datasets.GenuineClipDataset`). Without
+    a manifest, ``training`` is the annotation's metainfo.
 
     ``validation`` is there if this checkpoint itself was validated, as the
     best is: ``iter``, the metric's keys in ``metrics``, ``source``,

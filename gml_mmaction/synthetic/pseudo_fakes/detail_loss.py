@@ -76,9 +76,7 @@ class DetailLoss(PseudoFake):
             top = _smoothed(top, smooth)
         return Forgery(clip, blend(clip, top, mask), mask)
 
-    def _scale(
-        self, clip: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
+    def _scale(self, clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         side = clip.shape[1]
         small = max(1, round(side / rng.uniform(*self.factor)))
         up = (cv2.INTER_LINEAR, cv2.INTER_CUBIC)[rng.integers(2)]
@@ -95,9 +93,7 @@ class DetailLoss(PseudoFake):
             ]
         )
 
-    def _blur(
-        self, clip: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
+    def _blur(self, clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         sigma = rng.uniform(*self.blur) * clip.shape[1] / SIDE
         return np.stack([blurred(frame, sigma) for frame in clip])
 

@@ -139,7 +139,8 @@ def soft_mask(
     for mask, hull, centre in zip(masks, face.hull, face.centres):
         outline = centre + grow * (hull - centre)
         cv2.fillConvexPoly(mask, outline.round().astype(np.int32), 1)
-    return np.stack([blurred(mask, edge * side) for mask in masks])
+    masks = np.stack([blurred(mask, edge * side) for mask in masks])
+    return masks.clip(0, 1)  # the blur's weights sum to 1 up to rounding
 
 
 def blurred(image: np.ndarray, sigma: float) -> np.ndarray:
@@ -148,9 +149,7 @@ def blurred(image: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.GaussianBlur(image, (reach, reach), sigma)
 
 
-def blend(
-    base: np.ndarray, top: np.ndarray, mask: np.ndarray
-) -> np.ndarray:
+def blend(base: np.ndarray, top: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """``base`` where the mask is 0, ``top`` where it is 1; clips, uint8."""
     share = mask[..., None]
     mixed = base + share * (top.astype(np.float32) - base)

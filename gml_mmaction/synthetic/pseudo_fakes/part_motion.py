@@ -27,12 +27,12 @@ class PartMotion(PseudoFake):
 
     Source: apart: "video-level blending" (VB) of Z. Yan et al., "Generalizing
     Deepfake Video Detection with Plug-and-Play: Video-Level Blending and
-    Spatiotemporal Adapter Tuning" (StA), CVPR 2025, whose parts turn by up to 1 to 5 degrees,
-    scale by up to 0.01 to 0.05 and shift by 0.5 to 2.5 pixels; there the four
-    blended images are averaged and the genuine clip is left as it is. Out of
-    step: the idea of "Beyond Flicker" (KiMoI), arXiv 2512.04175, that motion
-    of parts is consistent, without its network. Periods of 4 to 16 frames:
-    our choice.
+    Spatiotemporal Adapter Tuning" (StA), CVPR 2025, whose parts turn by up to
+    1 to 5 degrees, scale by up to 0.01 to 0.05 and shift by 0.5 to 2.5 pixels,
+    here of crops of 224; there the four blended images are averaged and the
+    genuine clip is left as it is. Out of step: the idea of "Beyond Flicker"
+    (KiMoI), arXiv 2512.04175, that motion of parts is consistent, without its
+    network. Periods of 4 to 16 frames: our choice.
 
     Args:
         in_time: Whether parts swing smoothly, out of step; None draws it.
@@ -60,13 +60,8 @@ class PartMotion(PseudoFake):
             axis=1,
         )
         real, fake = (largest * one for one in swing(length, count, rng))
-        shares = _shares(face, side)
-        weight = np.sum([own for own, _ in shares], axis=0)
-        return Forgery(
-            _morphed(clip, shares, real),
-            _morphed(clip, shares, fake),
-            (weight > 0).astype(np.float32),
-        )
+        morph = _Morph(face, side)
+        return Forgery(morph(clip, real), morph(clip, fake), morph.mask)
 
 
 def _independent(
@@ -90,39 +85,66 @@ def _swinging(
     return np.sin(real), np.sin(fake)
 
 
-def _shares(face: Face, side: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Of each part its weights ``(T, H, W)`` and its centres ``(T, 2)``.
+class _Morph:
+    """Reads each pixel where its parts have come from.
 
-    The weight is 1 within a part and fades to 0 at twice its size. Where
-    parts meet, their weights are divided by their sum.
+    The weight of a part is 1 within it and fades to 0 at twice its size;
+    where parts meet, weights are divided by their sum. Only the box around
+    all parts is computed.
     """
-    y, x = np.mgrid[:side, :side].astype(np.float32)
-    found = []
-    for own in face.parts.values():
-        centre, axes = own[..., :2], own[..., 2:]
-        far = np.hypot(
-            (x - centre[..., 0, None, None]) / axes[..., 0, None, None],
-            (y - centre[..., 1, None, None]) / axes[..., 1, None, None],
-        )
-        fade = (2 - far.min(axis=1)).clip(0, 1).astype(np.float32)
-        found.append((fade, centre.mean(axis=1)))
-    total = np.maximum(np.sum([fade for fade, _ in found], axis=0), 1)
-    return [(fade / total, centre) for fade, centre in found]
 
+    def __init__(self, face: Face, side: int) -> None:
+        every = np.concatenate([*face.parts.values()], axis=1)
+        low = (every[..., :2] - 2 * every[..., 2:]).min(axis=(0, 1))
+        high = (every[..., :2] + 2 * every[..., 2:]).max(axis=(0, 1))
+        left, top = np.floor(low).astype(int).clip(0, side)
+        right, bottom = np.ceil(high).astype(int).clip(0, side - 1) + 1
+        self.box = slice(top, bottom), slice(left, right)
+        y, x = np.mgrid[self.box].astype(np.float32)
+        self.x, self.y = x, y
+        fades = [
+            self._fade(own.astype(np.float32)) for own in face.parts.values()
+        ]
+        total = np.maximum(np.sum(fades, axis=0), 1)
+        self.weights = [fade / total for fade in fades]
+        self.centres = [
+            own[..., :2].mean(axis=1) for own in face.parts.values()
+        ]
+        length = len(face.hull)
+        self.mask = np.zeros((length, side, side), np.float32)
+        self.mask[(slice(None), *self.box)] = np.sum(fades, axis=0) > 0
 
-def _morphed(
-    clip: np.ndarray,
-    shares: list[tuple[np.ndarray, np.ndarray]],
-    moves: np.ndarray,
-) -> np.ndarray:
-    """Read each pixel where its parts have come from."""
-    y, x = np.mgrid[: clip.shape[1], : clip.shape[2]].astype(np.float32)
-    frames = []
-    for t, frame in enumerate(clip):
-        from_x, from_y = x.copy(), y.copy()
-        for (weight, centre), (turn, scale, dx, dy) in zip(shares, moves[t]):
-            u, v = x - centre[t, 0], y - centre[t, 1]
-            from_x += weight[t] * (scale * u - turn * v + dx)
-            from_y += weight[t] * (turn * u + scale * v + dy)
-        frames.append(cv2.remap(frame, from_x, from_y, cv2.INTER_LINEAR))
-    return np.stack(frames)
+    def _fade(self, ellipses: np.ndarray) -> np.ndarray:
+        """``(T, E, 4)`` -> ``(T, h, w)``; once if nothing moves."""
+        if (ellipses == ellipses[:1]).all():
+            one = self._fade_of(ellipses[0])
+            return np.broadcast_to(one, (len(ellipses), *one.shape))
+        return np.stack([self._fade_of(own) for own in ellipses])
+
+    def _fade_of(self, ellipses: np.ndarray) -> np.ndarray:
+        far = [
+            np.hypot((self.x - x) / a, (self.y - y) / b)
+            for x, y, a, b in ellipses
+        ]
+        return (2 - np.min(far, axis=0)).clip(0, 1)
+
+    def __call__(self, clip: np.ndarray, moves: np.ndarray) -> np.ndarray:
+        """Morph a clip by the turn, scale and shift of its parts.
+
+        Args:
+            clip: ``(T, H, W, 3)``.
+            moves: ``(T, parts, 4)``: radians, share, pixels.
+        """
+        out = clip.copy()
+        for t, frame in enumerate(clip):
+            from_x, from_y = self.x.copy(), self.y.copy()
+            for weight, centre, (turn, scale, dx, dy) in zip(
+                self.weights, self.centres, moves[t].astype(np.float32)
+            ):
+                u, v = self.x - centre[t, 0], self.y - centre[t, 1]
+                from_x += weight[t] * (scale * u - turn * v + dx)
+                from_y += weight[t] * (turn * u + scale * v + dy)
+            out[t][self.box] = cv2.remap(
+                frame, from_x, from_y, cv2.INTER_LINEAR
+            )
+        return out

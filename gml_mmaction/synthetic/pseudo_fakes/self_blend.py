@@ -1,5 +1,8 @@
 """Self-blended clips: a clip blended with an altered copy of itself."""
 
+from collections.abc import Callable
+from typing import Any
+
 import cv2
 import numpy as np
 from mmaction.registry import TRANSFORMS
@@ -23,12 +26,12 @@ class SelfBlend(PseudoFake):
     Source: K. Shiohara, T. Yamasaki, "Detecting Deepfakes with Self-Blended
     Images", CVPR 2022; replayed over frames as in D. Nguyen et al.,
     "Vulnerability-Aware Spatio-Temporal Learning for Generalizable Deepfake
-    Video Detection" (FakeSTormer), ICCV 2025. Their numbers: channels shifted by 20 grey levels
-    with probability 0.3, brightness and contrast by 0.1, then scaled down or
-    sharpened; moved by 3 % across and 1.5 % down, scaled by 0.95 to 1/0.95;
-    the mask bent by smooth noise (50 of width 7 pixels), blurred twice by
-    kernels of 5 to 25 pixels, and multiplied by 0.25, 0.5, 0.75 or three
-    times as often 1. Lengths are of crops of 380 pixels and scale with the
+    Video Detection" (FakeSTormer), ICCV 2025. Their numbers: channels shifted
+    by 20 grey levels with probability 0.3, brightness and contrast by 0.1,
+    then scaled down or sharpened; moved by 3 % across and 1.5 % down, scaled
+    by 0.95 to 1/0.95; the mask bent by smooth noise (50 of width 7 pixels),
+    blurred twice by kernels of 5 to 25 pixels, and multiplied by 0.25, 0.5,
+    0.75 or, as often as these together, by 1. Lengths are of crops of 380 pixels and scale with the
     crop. Not taken over: the shift of hue, saturation and value by 0.3 of a
     level, which rounds away; the mask is the convex outline of the inner
     face, grown by 0.85 to 1.15, not one of several hulls.
@@ -58,7 +61,9 @@ class SelfBlend(PseudoFake):
         return Forgery(base, blend(base, top, mask), mask)
 
 
-def _draw_change(rng: np.random.Generator, side: int):
+def _draw_change(
+    rng: np.random.Generator, side: int
+) -> Callable[[np.ndarray], np.ndarray]:
     """A change of colour and sharpness, the same for every frame."""
     gain = 1 + rng.uniform(-0.1, 0.1)
     shift = rng.uniform(-20, 20, 3) * (rng.random() < 0.3)
@@ -75,7 +80,8 @@ def _draw_change(rng: np.random.Generator, side: int):
             soft = blurred(frame, side / SIDE)
             return cv2.addWeighted(frame, 1 + 2 * amount, soft, -2 * amount, 0)
         small = cv2.resize(
-            frame, (side // factor, side // factor),
+            frame,
+            (side // factor, side // factor),
             interpolation=cv2.INTER_LINEAR,
         )
         return cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR)
@@ -98,7 +104,7 @@ def _draw_masks(
         if t and np.array_equal(hull, face.hull[t - 1]):
             masks.append(masks[-1])
             continue
-        mask = np.zeros((side, side), np.float32)
+        mask: Any = np.zeros((side, side), np.float32)
         outline = centre + grow * (hull - centre)
         cv2.fillConvexPoly(mask, outline.round().astype(np.int32), 1)
         mask = cv2.remap(
@@ -109,7 +115,7 @@ def _draw_masks(
         for width in widths:
             mask = blurred(mask, width)
         masks.append(strength * mask)
-    return np.stack(masks).astype(np.float32)
+    return np.stack(masks).clip(0, 1).astype(np.float32)
 
 
 def _draw_bend(
