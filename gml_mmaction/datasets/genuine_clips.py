@@ -1,5 +1,6 @@
 """Pairs of a genuine clip and a fake made of it."""
 
+import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from .face_clips import FaceClipDataset
 from .samplers import Draw, seeded
 
 __all__ = ['GenuineClipDataset', 'Pair']
+
 
 class Pair(NamedTuple):
     """A genuine clip and its fake, as the pipeline leaves them.
@@ -48,7 +50,7 @@ class GenuineClipDataset(FaceClipDataset):
     the pipeline does before is done once; what it does behind is done to both
     with the same random draws: mirroring, colour, noise, codecs. So nothing
     tells them apart but the fake's own trace. Fakes of the annotation are left
-    out.
+    out. Where the annotation has landmarks, fakes follow them.
 
     In training, ``PairSampler`` draws both under one number, and the pair is
     made once. In testing each clip is in a pair for every family whose weight
@@ -157,6 +159,20 @@ class GenuineClipDataset(FaceClipDataset):
         with seeded(idx.seed, idx.number):
             return super().__getitem__(int(idx))
 
+    def get_data_info(self, idx: int) -> dict:
+        """The entry, with ``points`` where there are landmarks.
+
+        These are ``(clip_len, points, 2)``, x and y in sides of the crop.
+
+        Raises:
+            DataError: They are missing, or are not those of the crops.
+        """
+        info = super().get_data_info(idx)
+        if 'landmarks' in info:
+            path = os.path.join(self.data_root, info['landmarks'])
+            info['points'] = _read_points(path, info)
+        return info
+
     def prepare_data(self, idx: int) -> dict:
         """What the pipeline makes of item ``idx``."""
         if not self.test_mode:
@@ -223,6 +239,20 @@ class GenuineClipDataset(FaceClipDataset):
                 )
             self._kept = key, members
         return members.pop(info['label'])
+
+
+def _read_points(path: str, info: dict) -> np.ndarray:
+    try:
+        points = np.load(path, mmap_mode='r', allow_pickle=False)
+        length, count, axes = points.shape
+    except (OSError, ValueError, EOFError):
+        length = count = axes = 0
+    if (length, axes) != (info['num_frames'], 2) or count not in (5, 68):
+        raise DataError(
+            f'{path}: no landmarks of {info["num_frames"]} crops; run '
+            'tools/prepare_data.py again, which completes what is not there'
+        )
+    return np.array(points[info['frame_inds']], np.float32)
 
 
 def _differences(real: torch.Tensor, fake: torch.Tensor) -> np.ndarray:

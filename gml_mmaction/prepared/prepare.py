@@ -345,7 +345,7 @@ def _parameters(
             for name, value in sorted(source_options.items())
             if not isinstance(value, PurePath)
         },
-        **dataclasses.asdict(options),
+        **options.recorded,
         max_frames={split: limits.get(split) for split in SPLITS},
         rules=RULES,
         versions={
@@ -465,7 +465,10 @@ def _write_lists(
             manifest=hashlib.sha256(data).hexdigest(),
             root=there,
         )
-        make = _crop_entry if options.store == 'crops' else _box_entry
+        make: Callable[..., CropEntry | BoxEntry] = _box_entry
+        if options.store == 'crops':
+            landmarks = options.landmarks != 'none'
+            make = functools.partial(_crop_entry, landmarks=landmarks)
         entries = [
             make(video, record, index)
             for video in own
@@ -476,10 +479,16 @@ def _write_lists(
         write(out / f'{split}.json', as_json(content))
 
 
-def _crop_entry(video: Video, record: VideoRecord, index: int) -> CropEntry:
+def _crop_entry(
+    video: Video, record: VideoRecord, index: int, *, landmarks: bool
+) -> CropEntry:
     """What is seen of a track, and where its crops are."""
     folder = f'frames/{video.video_id}/{index}'
-    return CropEntry(**_seen(video, record, index), frame_dir=folder)
+    return CropEntry(
+        **_seen(video, record, index),
+        frame_dir=folder,
+        landmarks=f'{folder}.landmarks.npy' if landmarks else UNSET,
+    )
 
 
 def _box_entry(video: Video, record: VideoRecord, index: int) -> BoxEntry:

@@ -147,7 +147,9 @@ def test_codecs_are_the_same_for_both(crops):
         # of 16 pixels with their colour, which is smoothed over the next
         blocks = masks.reshape(8, 4, 16, 4, 16).any(axis=(2, 4))
         touched = blocks.repeat(16, axis=1).repeat(16, axis=2)
-        near = [cv2.dilate(t.astype(np.uint8), np.ones((5, 5))) for t in touched]
+        near = [
+            cv2.dilate(t.astype(np.uint8), np.ones((5, 5))) for t in touched
+        ]
         assert not differ[np.stack(near) == 0].any()
 
 
@@ -187,7 +189,10 @@ def test_batches_are_pairs_whoever_reads_them(crops, workers):
             dict(type='PairSampler', dataset=dataset, seed=3)
         )
         loader = DataLoader(
-            dataset, 4, sampler=sampler, num_workers=num_workers,
+            dataset,
+            4,
+            sampler=sampler,
+            num_workers=num_workers,
             collate_fn=pseudo_collate,
         )
         return [batch for batch, _ in zip(loader, range(4))]
@@ -274,9 +279,7 @@ def test_what_nobody_sees_is_drawn_again_and_counted(crops):
     """No change is large enough; of the draws the largest stays."""
     made = {}
     for redraws in (0, 3):
-        dataset = build(
-            crops, (), ['SelfBlend'], visible=255, redraws=redraws
-        )
+        dataset = build(crops, (), ['SelfBlend'], visible=255, redraws=redraws)
         made[redraws] = [fake for _, fake in pairs_of(dataset, 8)]
         samples = [fake['data_samples'] for fake in made[redraws]]
         assert {sample.redrawn for sample in samples} == {redraws}
@@ -306,9 +309,7 @@ def test_a_change_is_the_difference_inside_the_mask_of_the_worst_frame(crops):
         mask = TRANSFORMS.build(dict(type='FaceRepeat'))(
             dict(imgs=[*real.astype(np.uint8)])
         )['mask']
-    frames = [
-        np.abs(f - r)[m > 0].mean() for f, r, m in zip(fake, real, mask)
-    ]
+    frames = [np.abs(f - r)[m > 0].mean() for f, r, m in zip(fake, real, mask)]
     assert pair.change == pytest.approx(max(frames), rel=1e-6)
     assert pair.redrawn == 0
 
@@ -322,6 +323,26 @@ def test_fakes_of_the_annotation_are_left_out(crops):
     )
     with pytest.raises(DataError, match='no genuine video'):
         build(crops, ann_file='forged.json')
+
+
+def test_landmarks_of_the_clip_reach_the_families(crops):
+    """Those of its own frames, in sides of the crop."""
+    content = json.loads((crops / 'all.json').read_text())
+    for entry in content['data_list']:
+        entry['landmarks'] = f'{entry["frame_dir"]}.landmarks.npy'
+        points = np.tile(np.arange(20)[:, None, None] / 100, (1, 68, 2))
+        np.save(crops / entry['landmarks'], points.astype(np.float32))
+    (crops / 'pointed.json').write_text(json.dumps(content))
+    dataset = build(crops, ann_file='pointed.json', test_mode=True)
+    info = dataset.get_data_info(len(dataset) - 1)  # the second clip
+    assert info['points'].shape == (8, 68, 2)
+    np.testing.assert_allclose(info['points'][:, 0, 0], np.arange(8, 16) / 100)
+    np.save(crops / entry['landmarks'], points[:7])
+    with pytest.raises(DataError, match='no landmarks of 20 crops'):
+        dataset[len(dataset) - 1]
+    (crops / entry['landmarks']).unlink()
+    with pytest.raises(DataError, match='no landmarks of 20 crops'):
+        dataset[len(dataset) - 1]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,12 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
 from gml_mmaction.synthetic.pseudo_fakes.detail_loss import encode
-from gml_mmaction.synthetic.pseudo_fakes.family import Face, face_in_crop
+from gml_mmaction.synthetic.pseudo_fakes.family import (
+    NOSE_BASE,
+    Face,
+    face_in_crop,
+    face_of_points,
+)
 
 SIDE = 64
 FAMILIES = [
@@ -292,3 +297,79 @@ def test_masks_follow_a_face_that_moves():
 def test_settings_out_of_bounds_are_refused(family, message):
     with pytest.raises(ValueError, match=message):
         TRANSFORMS.build(family)
+
+
+def canonical(count):
+    """Points of a face in the middle of a crop, ``(count, 2)``, pixels."""
+    face = face_in_crop(1, SIDE)
+    eyes, brows = (face.parts[name][0] for name in ('eyes', 'brows'))
+    if count == 5:
+        corners = [
+            (x + way * a, y) for x, y, a, _ in eyes[::-1] for way in (1, -1)
+        ]
+        return np.array([*corners, SIDE * np.array(NOSE_BASE)])
+    turn = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    x, y = face.centres[0]
+    points = np.stack([x + 12 * np.cos(turn), y + 14 * np.sin(turn)], axis=1)
+    for own, (x, y, a, b) in zip(
+        (slice(36, 42), slice(42, 48), slice(17, 22), slice(22, 27)),
+        (*eyes, *brows),
+    ):
+        angle = np.linspace(0, 2 * np.pi, own.stop - own.start)
+        points[own, 0] = x + a * np.cos(angle)
+        points[own, 1] = y + b * np.sin(angle)
+    return points
+
+
+def test_five_points_carry_the_face_of_the_crop_with_them():
+    angle, scale, shift = 20, 0.8, (5, -3)
+    matrix = cv2.getRotationMatrix2D((30, 30), angle, scale)
+    matrix[:, 2] += shift
+    moved = canonical(5) @ matrix[:, :2].T + matrix[:, 2]
+    plain = face_in_crop(8, SIDE)
+    found = face_of_points(np.repeat(moved[None], 8, axis=0))
+    np.testing.assert_allclose(
+        found.hull, plain.hull @ matrix[:, :2].T + matrix[:, 2], atol=1e-6
+    )
+    for name, own in plain.parts.items():
+        centres = own[..., :2] @ matrix[:, :2].T + matrix[:, 2]
+        np.testing.assert_allclose(
+            found.parts[name][..., :2], centres, atol=1e-6
+        )
+        np.testing.assert_allclose(
+            found.parts[name][..., 2:], scale * own[..., 2:], atol=1e-6
+        )
+
+
+@pytest.mark.parametrize('count', [5, 68])
+def test_landmarks_that_jump_are_smoothed_and_those_that_drift_followed(
+    count,
+):
+    rng = np.random.default_rng(0)
+    still = np.repeat(canonical(count)[None], 8, axis=0)
+    rough = still + rng.normal(0, 1, (8, 1, 2))
+    found = face_of_points(rough).centres
+    assert np.abs(np.diff(found, axis=0)).mean() < (
+        0.6 * np.abs(np.diff(rough[:, 0], axis=0)).mean()
+    )
+    drift = still + np.arange(8)[:, None, None] * np.array([1.0, 0.5])
+    steps = np.diff(face_of_points(drift).centres, axis=0)[3:4]
+    np.testing.assert_allclose(steps, [[1, 0.5]], atol=0.05)
+
+
+@pytest.mark.parametrize('count', [5, 68])
+@every(FAMILIES)
+def test_a_fake_follows_landmarks(family, count):
+    """A face in a corner of the crop, given by its points."""
+    points = np.repeat(canonical(count)[None], 8, axis=0) * 0.6 + 2
+    np.random.seed(0)
+    made = TRANSFORMS.build(family)(
+        dict(imgs=[*rolling()], points=points / SIDE)
+    )
+    mask = made['mask'] > 0.05
+    rows, columns = np.nonzero(mask.any(axis=0))
+    assert rows.max() < 0.7 * SIDE
+    assert abs(columns.mean() - points[..., 0].mean()) < 3
+    differ = (np.stack(made['imgs']) != np.stack(made['genuine'])).any(-1)
+    assert differ.any()
+    assert not differ[made['mask'] == 0].any()

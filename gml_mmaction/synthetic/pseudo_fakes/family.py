@@ -5,7 +5,7 @@ float32 in [0, 1]. Points are (x, y) in pixels of the crop.
 """
 
 from abc import abstractmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,6 +18,8 @@ __all__ = [
     'about',
     'blend',
     'face_in_crop',
+    'face_of_points',
+    'fill',
     'soft_mask',
     'warp',
 ]
@@ -32,13 +34,22 @@ PARTS = {
     'nose': ((0.5, 0.51, 0.055, 0.07),),
     'mouth': ((0.5, 0.635, 0.085, 0.05),),
 }
+NOSE_BASE = (0.5, 0.565)
+# Of 68 points, in dlib's order.
+GROUPS = {
+    'eyes': (slice(36, 42), slice(42, 48)),
+    'brows': (slice(17, 22), slice(22, 27)),
+    'nose': (slice(27, 36),),
+    'mouth': (slice(48, 68),),
+}
+SMOOTH = 1.0  # frames; landmarks of a face at rest jump by a pixel
 
 
 class Face(NamedTuple):
     """Where a face and its parts are in each frame of a clip.
 
     Attributes:
-        hull: Outline of the inner face, ``(T, K, 2)``, convex.
+        hull: Points whose convex hull is the inner face, ``(T, K, 2)``.
         parts: By name, ellipses ``(T, E, 4)``: centre and semi-axes. Eyes and
             brows are two ellipses that move as one part.
     """
@@ -73,8 +84,10 @@ class PseudoFake(BaseTransform):
     As a transform it turns the clip in ``results['imgs']`` into a fake:
     ``imgs``, ``label`` and ``method`` are the fake's, ``genuine`` is the clip
     to tell it from and ``mask`` is where they may differ. It belongs behind
-    ``FaceCrop``. What it draws follows from NumPy's global state, of which it
-    takes the same four numbers each time.
+    ``FaceCrop``. Where ``results['points']`` has landmarks, ``(T, 5, 2)`` or
+    ``(T, 68, 2)`` in sides of the crop, it follows them. What it draws follows
+    from NumPy's global state, of which it takes the same four numbers each
+    time.
     """
 
     @abstractmethod
@@ -93,9 +106,14 @@ class PseudoFake(BaseTransform):
         """Replace ``results['imgs']`` by a fake."""
         seeds = np.random.randint(2**32, size=4, dtype=np.uint32)
         clip = np.stack(results['imgs'])
-        made = self.forge(
-            clip, face_in_crop(*clip.shape[:2]), np.random.default_rng(seeds)
+        length, side, _, _ = clip.shape
+        points = results.get('points')
+        face = (
+            face_in_crop(length, side)
+            if points is None
+            else face_of_points(side * np.asarray(points, float))
         )
+        made = self.forge(clip, face, np.random.default_rng(seeds))
         results.update(
             imgs=list(made.fake),
             genuine=list(made.real),
@@ -124,6 +142,86 @@ def face_in_crop(num_frames: int, side: int) -> Face:
     )
 
 
+def face_of_points(points: np.ndarray) -> Face:
+    """Where a face is by its landmarks, smoothed in time.
+
+    Of 68 points, the outline is their hull, and parts are where their points
+    are. Of 5, eyes and base of the nose, the face of :func:`face_in_crop` is
+    turned, scaled and moved to them.
+
+    Args:
+        points: ``(T, 68 or 5, 2)``, pixels; dlib's order.
+    """
+    width = 2 * int(np.ceil(3 * SMOOTH)) + 1
+    # time as rows; the ends are mirrored
+    smooth: Any = cv2.GaussianBlur(
+        points.reshape(len(points), -1),
+        (1, width),
+        0.01,
+        sigmaY=SMOOTH,
+        borderType=cv2.BORDER_REPLICATE,
+    ).reshape(points.shape)
+    if smooth.shape[1] == 5:
+        return _face_of_5(smooth)
+    return Face(
+        smooth,
+        {
+            name: np.stack([_around(smooth[:, own]) for own in groups], axis=1)
+            for name, groups in GROUPS.items()
+        },
+    )
+
+
+def _around(points: np.ndarray) -> np.ndarray:
+    """An ellipse around points, ``(T, K, 2)`` -> ``(T, 4)``.
+
+    It is at least half as high as wide: eyes close.
+    """
+    low, high = points.min(axis=1), points.max(axis=1)
+    axes = 0.6 * (high - low)
+    axes[:, 1] = np.maximum(axes[:, 1], axes[:, 0] / 2)
+    return np.concatenate([(low + high) / 2, axes], axis=1)
+
+
+def _face_of_5(points: np.ndarray) -> Face:
+    plain = face_in_crop(1, 1)
+    (left, right), nose = plain.parts['eyes'][0, :, :2], NOSE_BASE
+    known = np.array([left, right, nose]) @ (1, 1j)
+    found = (
+        np.stack(
+            [
+                points[:, 2:4].mean(
+                    axis=1
+                ),  # the eye on the left of the image
+                points[:, 0:2].mean(axis=1),
+                points[:, 4],
+            ],
+            axis=1,
+        )
+        @ (1, 1j)
+    )
+    about_mean = known - known.mean()
+    turn = (found * about_mean.conj()).sum(axis=1, keepdims=True)
+    turn = turn / (about_mean * about_mean.conj()).sum()
+    shift = found.mean(axis=1, keepdims=True) - turn * known.mean()
+
+    def moved(places: np.ndarray) -> np.ndarray:
+        """``(K, 2)`` -> ``(T, K, 2)``."""
+        there = turn * (places @ (1, 1j)) + shift
+        return np.stack([there.real, there.imag], axis=-1)
+
+    return Face(
+        moved(plain.hull[0]),
+        {
+            name: np.concatenate(
+                [moved(own[0, :, :2]), abs(turn)[..., None] * own[:, :, 2:]],
+                axis=-1,
+            )
+            for name, own in plain.parts.items()
+        },
+    )
+
+
 def soft_mask(
     face: Face, side: int, *, grow: float = 1.0, edge: float = 0.03
 ) -> np.ndarray:
@@ -138,9 +236,15 @@ def soft_mask(
     masks = np.zeros((len(face.hull), side, side), np.float32)
     for mask, hull, centre in zip(masks, face.hull, face.centres):
         outline = centre + grow * (hull - centre)
-        cv2.fillConvexPoly(mask, outline.round().astype(np.int32), 1)
+        fill(mask, outline)
     masks = np.stack([blurred(mask, edge * side) for mask in masks])
     return masks.clip(0, 1)  # the blur's weights sum to 1 up to rounding
+
+
+def fill(mask: np.ndarray, outline: np.ndarray) -> None:
+    """Set a mask to 1 within the convex hull of points, ``(K, 2)``."""
+    hull = cv2.convexHull(outline.round().astype(np.int32))
+    cv2.fillConvexPoly(mask, hull, 1)
 
 
 def blurred(image: np.ndarray, sigma: float) -> np.ndarray:

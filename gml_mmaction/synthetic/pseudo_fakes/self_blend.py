@@ -7,7 +7,16 @@ import cv2
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
-from .family import Face, Forgery, PseudoFake, about, blend, blurred, warp
+from .family import (
+    Face,
+    Forgery,
+    PseudoFake,
+    about,
+    blend,
+    blurred,
+    fill,
+    warp,
+)
 
 __all__ = ['SelfBlend']
 
@@ -31,10 +40,11 @@ class SelfBlend(PseudoFake):
     then scaled down or sharpened; moved by 3 % across and 1.5 % down, scaled
     by 0.95 to 1/0.95; the mask bent by smooth noise (50 of width 7 pixels),
     blurred twice by kernels of 5 to 25 pixels, and multiplied by 0.25, 0.5,
-    0.75 or, as often as these together, by 1. Lengths are of crops of 380 pixels and scale with the
-    crop. Not taken over: the shift of hue, saturation and value by 0.3 of a
-    level, which rounds away; the mask is the convex outline of the inner
-    face, grown by 0.85 to 1.15, not one of several hulls.
+    0.75 or, as often as these together, by 1. Lengths are of crops of 380
+    pixels and scale with the crop. Not taken over: the shift of hue,
+    saturation and value by 0.3 of a level, which rounds away; the mask is the
+    convex outline of the inner face, grown by 0.85 to 1.15, not one of several
+    hulls.
 
     Args:
         p_source: Probability that the copy is altered, not the clip.
@@ -106,7 +116,7 @@ def _draw_masks(
             continue
         mask: Any = np.zeros((side, side), np.float32)
         outline = centre + grow * (hull - centre)
-        cv2.fillConvexPoly(mask, outline.round().astype(np.int32), 1)
+        fill(mask, outline)
         mask = cv2.remap(
             cv2.warpAffine(mask, move[t], (side, side)),
             *bent,
