@@ -588,6 +588,7 @@ def _threshold(
         )
     clips = validation.num_clips
     some = f', at most {clips} a track' if clips else ''
+    made = f'; {printable(validation.origin)}' if validation.origin else ''
     if type(value) not in (int, float) or not 0 <= value <= 1:
         raise DetectorError(
             f'{path}: its threshold is {printable(repr(value)):.60}; it must '
@@ -597,7 +598,7 @@ def _threshold(
         float(value),
         'equal error rate of videos in the validation set of '
         f'source {validation.source or "unknown"} '
-        f'({validation.clips} clips{some})',
+        f'({validation.clips} clips{some}{made})',
     )
 
 

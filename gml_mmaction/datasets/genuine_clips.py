@@ -208,7 +208,7 @@ class GenuineClipDataset(FaceClipDataset):
         return best._replace(redrawn=redrawn)
 
     def _finish_pair(self, clip: dict, made: dict, seed: int) -> Pair:
-        area = 3 * np.count_nonzero(made.pop('mask'), axis=(1, 2))
+        area = 3 * np.count_nonzero(made.pop('mask'), axis=(1, 2)).clip(1)
         genuine, family = made.pop('genuine'), made['method']
         name = clip['video_id']
         clip = dict(clip, imgs=genuine, label=0, video_id=f'{name}~{family}')

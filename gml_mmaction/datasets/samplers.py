@@ -152,6 +152,9 @@ class PairSampler(ClipSampler):
         shuffle: Whether to shuffle the pairs.
         seed: Of the shuffling and the draws; None shares a random one between
             processes.
+
+    Raises:
+        SettingError: If the items are no such pairs.
     """
 
     together = 2
@@ -161,6 +164,13 @@ class PairSampler(ClipSampler):
             yield Draw(int(draw), draw.seed, draw.number // 2)
 
     def _infinite_indices(self) -> Iterator[int]:
+        labels = [self.dataset.get_data_info(i)['label'] for i in (0, 1)]
+        if labels != [0, 1]:
+            raise SettingError(
+                'train_dataloader.sampler.type=PairSampler: the training set '
+                'is not of pairs. Remedy: train_dataloader.dataset.type='
+                'GenuineClipDataset'
+            )
         generator = torch.Generator().manual_seed(self.seed)
         while True:
             pairs = torch.arange(self.size // 2)

@@ -59,6 +59,7 @@ class Validation(Record, frozen=True, kw_only=True):
     """What a checkpoint says about its validation.
 
     Attributes:
+        origin: Of what the fakes were made, if they were made for it.
         source: Name of the data set.
         manifest: SHA-256 of its manifest.
         metrics: By their keys.
@@ -66,6 +67,7 @@ class Validation(Record, frozen=True, kw_only=True):
         num_clips: Largest number of clips of a track.
     """
 
+    origin: Told = None
     source: Told = None
     manifest: Told = None
     metrics: dict[str, Any] = {}
@@ -101,7 +103,7 @@ class ProvenanceHook(Hook):
     ``validation`` is there if this checkpoint itself was validated, as the
     best is: ``iter``, the metric's keys in ``metrics``, ``source``,
     ``manifest``, number of ``clips`` and ``num_clips``, the largest number of
-    a track.
+    a track; and ``origin``, if its fakes are made of genuine videos.
     """
 
     def __init__(self) -> None:
@@ -163,6 +165,8 @@ class ProvenanceHook(Hook):
             clips=len(dataset),
             num_clips=getattr(inner_datasets(dataset)[0], 'num_clips', None),
         )
+        if isinstance(inner_datasets(dataset)[0], GenuineClipDataset):
+            self._validation['origin'] = inner_datasets(dataset)[0].origin
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add both to the checkpoint's meta."""

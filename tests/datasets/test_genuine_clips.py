@@ -11,6 +11,7 @@ from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
 
 from gml_mmaction.datasets.samplers import Draw, seeded
+from gml_mmaction.errors import SettingError
 from gml_mmaction.evaluation.forgery_metric import ForgeryMetric
 from gml_mmaction.prepared.annotation import DataError
 from gml_mmaction.video.distortions import compress
@@ -208,6 +209,16 @@ def test_batches_are_pairs_whoever_reads_them(crops, workers):
         assert names[0::2] == names[1::2]
     first = [s.video_id[0] for b in alone for s in b['data_samples'][::2]]
     assert sorted(first[:3]) == sorted(first[3:6]) == ['a', 'b', 'c']
+
+
+def test_a_sampler_of_pairs_wants_pairs(crops):
+    dataset = dict(type='FaceClipDataset', data_root=str(crops))
+    dataset = DATASETS.build({**dataset, 'ann_file': 'all.json'})
+    sampler = DATA_SAMPLERS.build(
+        dict(type='PairSampler', dataset=dataset, seed=0)
+    )
+    with pytest.raises(SettingError, match='is not of pairs'):
+        next(iter(sampler))
 
 
 def test_processes_share_the_pairs_of_one(crops):

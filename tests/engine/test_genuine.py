@@ -71,7 +71,9 @@ def test_a_verdict_says_that_no_forgery_was_seen(run):
     assert detector.facts['origin'] == WORDS
     (trained,) = [w for w in detector.words if 'source mine' in w][:1]
     assert trained.endswith('2 real videos.')
-    assert 'validation set of source mine' in detector.threshold.origin
+    words = detector.threshold.origin
+    assert 'validation set of source mine' in words
+    assert 'pseudo-fakes of 1 genuine video, no real forgery' in words
 
 
 def test_the_threshold_of_a_test_comes_from_pseudo_fakes(run, tmp_path):
