@@ -1,6 +1,6 @@
 # GML for CPUs from genuine videos alone; the network of
-# gml_xception-small_demo.py. What moves wrongly is learned within the short
-# schedule of 300 iterations; of six families at once, little is.
+# gml_xception-small_demo.py. Two families, as the schedule is short: what
+# moves wrongly.
 _base_ = [
     '../_base_/models/gml_xception.py',
     '../_base_/genuine_small.py',

@@ -8,17 +8,16 @@ uses the model is for the user to judge. The 5 points were learned from
 images that dlib's author labelled.
 """
 
-import functools
 import importlib.util
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
-from gml_mmaction.stack import StackError, advice, require
+from gml_mmaction.stack import StackError, advice
 
-from .detect import detect_faces
+from .detect import detect_faces, points_in
+from .square import Box
 
 __all__ = ['LANDMARKS', 'LandmarkFinder']
 
@@ -38,12 +37,11 @@ class LandmarkFinder:
         points: ``'5'`` or ``'68'``.
 
     Raises:
-        StackError: dlib or the model is missing.
+        StackError: The model is not installed.
     """
 
     def __init__(self, points: str) -> None:
-        self._dlib = require('dlib')
-        self._predict = _predictor(points)
+        self._model = _model(points)
         self._box = (SIDE // 4, SIDE // 4, SIDE // 2, SIDE // 2)
 
     def find(self, crop: np.ndarray) -> np.ndarray:
@@ -55,20 +53,16 @@ class LandmarkFinder:
         small = cv2.resize(crop, (SIDE, SIDE))
         seen = [face.box for face in detect_faces(small, upsample=0)]
         self._box = min(seen, key=self._away, default=self._box)
-        left, top, width, height = self._box
-        box = self._dlib.rectangle(left, top, left + width, top + height)
-        shape = self._predict(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), box)
-        points = [(part.x + 0.5, part.y + 0.5) for part in shape.parts()]
-        return np.array(points, np.float32) / SIDE
+        points = points_in(small, self._box, self._model)
+        return ((points + 0.5) / SIDE).astype(np.float32)
 
-    def _away(self, box: tuple[int, int, int, int]) -> float:
+    def _away(self, box: Box) -> float:
         """How far a box's centre is from that of the last one."""
         (x, y, w, h), (u, v, s, t) = box, self._box
         return abs(2 * x + w - 2 * u - s) + abs(2 * y + h - 2 * v - t)
 
 
-@functools.lru_cache(maxsize=2)
-def _predictor(points: str) -> Any:
+def _model(points: str) -> str:
     spec = importlib.util.find_spec(PACKAGE)  # importing it needs setuptools
     folder = Path(spec.origin).parent if spec and spec.origin else Path()
     path = folder / f'models/shape_predictor_{points}_face_landmarks.dat'
@@ -77,4 +71,4 @@ def _predictor(points: str) -> Any:
             f'the model of the {points} landmarks is not installed. Remedy: '
             f'{advice(PACKAGE)}, or --landmarks none'
         )
-    return require('dlib').shape_predictor(str(path))
+    return str(path)

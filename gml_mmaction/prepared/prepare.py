@@ -31,6 +31,7 @@ import cv2
 import numpy as np
 from msgspec import structs
 
+from gml_mmaction.faces.landmarks import LandmarkFinder
 from gml_mmaction.faces.options import CropOptions
 from gml_mmaction.io.fields import TEXT
 from gml_mmaction.io.files import write_json
@@ -140,7 +141,8 @@ def prepare_videos(
             two videos share an id, or one's id is a folder in another's; no
             video is there; a folder's name is not text; the boxes store
             cannot hold a video's distortions.
-        ImportError: dlib, PyAV or, with ``cluster``, dask is missing.
+        ImportError: dlib, PyAV, the models of landmarks or, with
+            ``cluster``, dask is missing.
         OSError: ``out`` cannot be written, another run is at work there, or
             the cluster is gone.
     """
@@ -156,6 +158,8 @@ def prepare_videos(
         )
     _check_names(found, out, root)
     _check_store(found, options)
+    if options.landmarks != 'none':
+        LandmarkFinder(options.landmarks)  # missing models end the run here
     origins = read_origins(found)
     parameters = _parameters(source, source_options or {}, options, limits)
     run = functools.partial(run_in_processes, workers=workers)

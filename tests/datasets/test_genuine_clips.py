@@ -122,7 +122,7 @@ def test_a_common_augmentation_leaves_the_rest_of_both_equal(crops, family):
     dataset = build(crops, BEHIND, [family])
     plain = build(crops, (), [family])
     changed = 0
-    for k, (real, fake) in enumerate(pairs_of(dataset, 6)):
+    for k, (real, fake) in enumerate(pairs_of(dataset, 3)):
         real, fake = clip_of(real), clip_of(fake)
         differ = (real != fake).any(axis=-1)
         assert differ.any()
@@ -131,14 +131,14 @@ def test_a_common_augmentation_leaves_the_rest_of_both_equal(crops, family):
         assert not differ[:, :, -12:].any()
         before = clip_of(plain[Draw(2 * (k % 3), 7, k)])
         changed += (before != real).mean() > 0.5
-    assert changed == 6
+    assert changed == 3
 
 
 def test_codecs_are_the_same_for_both(crops):
     """Where no block of JPEG holds a part of the mask, no pixel differs."""
     jpeg = dict(type='RandomEncode', p_size=0, p_noise=0, p_h264=0, p_jpeg=1)
-    plain = pairs_of(build(crops, redraws=0), 6)
-    made = pairs_of(build(crops, [jpeg], redraws=0), 6)
+    plain = pairs_of(build(crops, redraws=0), 3)
+    made = pairs_of(build(crops, [jpeg], redraws=0), 3)
     for before, after in zip(plain, made, strict=True):
         masks, differ = (
             (clip_of(real) != clip_of(fake)).any(axis=-1)
@@ -279,11 +279,11 @@ def test_families_have_their_shares(crops):
     drawn = [
         fake['data_samples'].method
         for _, fake in pairs_of(
-            build(crops, families=FAMILIES[:3], weights=weights), 120
+            build(crops, families=FAMILIES[:3], weights=weights), 60
         )
     ]
     assert {*drawn} == {*FAMILIES[:2]}
-    assert 70 <= drawn.count(FAMILIES[0]) <= 105
+    assert 35 <= drawn.count(FAMILIES[0]) <= 53
 
 
 def test_what_nobody_sees_is_drawn_again_and_counted(crops):

@@ -110,9 +110,20 @@ def test_landmarks_are_kept_with_the_crops_and_done_again_if_lost(
 
 
 @pytest.mark.skipif(INSTALLED, reason='the extra "landmarks" is installed')
-def test_without_the_extra_one_line_says_what_to_install():
+def test_without_the_extra_one_line_says_what_to_install(
+    talking_head, tmp_path
+):
+    """Before any video is read."""
+    video = talking_head(tmp_path / 'raw/real/a.mp4')
     with pytest.raises(StackError, match=r'gml-mmaction\[landmarks\]'):
-        LandmarkFinder('68')
+        prepare_videos(
+            list_videos(tmp_path / 'raw'),
+            tmp_path / 'out',
+            source='folder',
+            root=video.parent,
+            options=CropOptions(landmarks='68'),
+        )
+    assert not (tmp_path / 'out').exists()
 
 
 @pytest.mark.parametrize(
