@@ -18,6 +18,7 @@ ALL = sorted(
 )
 # Rows of Table 3 but the first: block, AD head, its classifier, its L1 loss.
 ROWS = {
+    'ablation/xception-clip': (None, False, False, False),
     'ablation/xception-cstm': ('CSTM', False, False, False),
     'ablation/xception-stm': ('STMBlock', False, False, False),
     'ablation/xception-mcb': ('MCB', False, False, False),
@@ -63,6 +64,23 @@ def test_the_first_row_of_table_3_is_the_frame_wise_xception():
     model = read('baselines/xception_ffpp').model
     assert model.backbone == dict(type='Xception')
     assert model.cls_head.type == 'FrameHead'
+
+
+@pytest.mark.parametrize('ending', ['_ffpp', '-small_demo'])
+@pytest.mark.parametrize('part', ['motion', 'ad'])
+def test_the_control_of_table_3_differs_from_its_row_in_one_thing(
+    part, ending
+):
+    """Not so the frame-wise row, which has another head, too."""
+    row = 'mcb' if part == 'motion' else 'ad'
+    plain = read(f'ablation/xception-clip{ending}').model
+    model = read(f'ablation/xception-{row}{ending}').model
+    assert plain != model
+    if part == 'motion':
+        model.backbone.motion_block = plain.backbone.motion_block
+    else:
+        model.cls_head.ad_head = plain.cls_head.ad_head
+    assert plain == model
 
 
 @pytest.mark.parametrize('name', [*ROWS, 'baselines/xception'])

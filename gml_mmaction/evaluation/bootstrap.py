@@ -33,7 +33,7 @@ from scipy.stats import binomtest
 
 from gml_mmaction.io.text import counted, markdown_table, printable
 
-from .forgery_metric import ALL_LEVELS, forgery_scores
+from .forgery_metric import ALL_LEVELS, closest_rates, forgery_scores
 from .scores import Scored, ScoreFileError, read_scores_file, split_frames
 
 __all__ = [
@@ -355,10 +355,7 @@ def _numbers(
     auc = auc / (2.0 * reals * fakes)
     precision = hits / np.maximum(hits + alarms, 1)
     ap = np.sum(np.diff(hits, axis=1) * precision[:, 1:], axis=1) / fakes
-    false_alarms = alarms / reals[:, None]
-    misses = 1 - hits / fakes[:, None]
-    i = np.argmin(np.abs(misses - false_alarms), axis=1)[:, None]
-    eer = np.take_along_axis(misses + false_alarms, i, axis=1)[:, 0] / 2
+    eer, _ = closest_rates(alarms, hits)
     return auc, ap, eer
 
 
