@@ -34,7 +34,13 @@ from scipy.stats import binomtest
 from gml_mmaction.io.text import counted, markdown_table, printable
 
 from .forgery_metric import ALL_LEVELS, closest_rates, forgery_scores
-from .scores import Scored, ScoreFileError, read_scores_file, split_frames
+from .scores import (
+    Scored,
+    ScoreFileError,
+    ScoresFile,
+    read_scores_file,
+    split_frames,
+)
 
 __all__ = [
     'GRID',
@@ -47,6 +53,8 @@ __all__ = [
     'assess',
     'bootstrap',
     'default_names',
+    'headline',
+    'level_scores',
     'paired_difference',
     'read_scores',
     'score_report',
@@ -196,15 +204,25 @@ def read_scores(
         ScoreFileError: It is not such a file, or holds no scores of the
             level, or such as are not in [0, 1].
     """
-    content = read_scores_file(path)
+    scores = level_scores(
+        read_scores_file(path), level, name or Path(path).stem
+    )
+    problem = _problem(scores)
+    if problem:
+        raise ScoreFileError(f'{path}: {problem}')
+    return scores
+
+
+def level_scores(content: ScoresFile, level: str, name: str) -> Scores:
+    """What a file holds of a level: arrays, empty if it has no such score."""
     levels: dict[str, Sequence[Scored]] = dict(
         video=content.videos,
         clip=content.clips,
         frame=split_frames(content.clips),
     )
     rows = levels[level]
-    scores = Scores(
-        name=name or Path(path).stem,
+    return Scores(
+        name=name,
         level=level,
         labels=np.array([row.label for row in rows], int),
         scores=np.array([row.score for row in rows], float),
@@ -214,10 +232,6 @@ def read_scores(
         manifest=content.manifest,
         threshold=content.thresholds.get(level),
     )
-    problem = _problem(scores)
-    if problem:
-        raise ScoreFileError(f'{path}: {problem}')
-    return scores
 
 
 def _problem(scores: Scores) -> str:
@@ -309,6 +323,64 @@ def bootstrap(scores: Scores, resampling: Resampling) -> Bootstrap:
     )
 
 
+def headline(
+    scores: Scores, resampling: Resampling
+) -> dict[str, Estimate | None]:
+    """AUC and ACC alone with their intervals, for tables of many runs.
+
+    The draws are those of :func:`bootstrap`, and so is the interval of AUC;
+    it is computed from pairs of videos, some ten times as fast.
+
+    Args:
+        scores: Of one level, not empty.
+        resampling: How to draw.
+
+    Returns:
+        ``'acc'`` at 0.5, ``'acc_val'`` at ``scores.threshold`` (None without
+        one) and ``'auc'`` (None with one class only).
+    """
+    _, first, video = np.unique(
+        scores.videos, return_index=True, return_inverse=True
+    )
+    drawn = _draw(scores.labels[first], resampling)
+    rows = drawn @ np.bincount(video)
+    values = forgery_scores(scores.labels, scores.scores, scores.threshold)
+    result: dict[str, Estimate | None] = {}
+    for name, least in (('acc', 0.5), ('acc_val', scores.threshold)):
+        value = values.get(name)
+        if least is None or value is None:
+            result[name] = None
+            continue
+        right = (scores.scores >= least) == scores.labels
+        shares = drawn @ np.bincount(video, right) / rows
+        result[name] = _estimate(value, shares, resampling)
+    result['auc'] = None
+    if values['auc'] is not None:
+        aucs = _auc_of_pairs(scores, video, drawn)
+        result['auc'] = _estimate(values['auc'], aucs, resampling)
+    return result
+
+
+def _auc_of_pairs(
+    scores: Scores, video: np.ndarray, drawn: np.ndarray
+) -> np.ndarray:
+    """AUC of replicates: the share of pairs of rows in order, ties half."""
+    fake = scores.labels == 1
+    reals = np.unique(video[~fake])
+    count = drawn.shape[1]
+    in_order = np.empty((len(reals), count))
+    for row, real in zip(in_order, reals):
+        own = np.sort(scores.scores[video == real])
+        below = [
+            np.searchsorted(own, scores.scores[fake], side)
+            for side in ('left', 'right')
+        ]
+        row[:] = np.bincount(video[fake], np.mean(below, axis=0), count)
+    won = np.sum(drawn[:, reals] @ in_order * drawn, axis=1)
+    sizes = [drawn @ np.bincount(video, own) for own in (~fake, fake)]
+    return won / (sizes[0] * sizes[1])
+
+
 def _ranked(
     scores: np.ndarray, videos: np.ndarray, thresholds: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -327,7 +399,7 @@ def _draw(labels: np.ndarray, resampling: Resampling) -> np.ndarray:
     """How often each video is in each replicate, ``(replicates, videos)``."""
     rng = np.random.default_rng(resampling.seed)
     drawn = np.empty((resampling.replicates, len(labels)), np.int32)
-    for label in (0, 1):
+    for label in np.unique(labels):
         own = labels == label
         count = own.sum()
         drawn[:, own] = rng.multinomial(
