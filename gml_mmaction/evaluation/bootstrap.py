@@ -54,6 +54,7 @@ __all__ = [
     'bootstrap',
     'default_names',
     'headline',
+    'intervals_fact',
     'level_scores',
     'paired_difference',
     'read_scores',
@@ -622,14 +623,19 @@ def score_table(report: Mapping) -> str:
         header = ['paired difference', f'{level} AUC']
         pairs = [[d['name'], _text(d['auc'])] for d in report['differences']]
         lines += ['', *markdown_table([header, *pairs])]
-    facts = (
-        f'{100 * report["confidence"]:g} % percentile intervals, '
-        f'{report["replicates"]} bootstrap replicates over videos, reals and '
-        f'fakes drawn apart, seed {report["seed"]}'
-    )
-    notes = [facts, *report['notes']]
+    used = Resampling(*(report[name] for name in Resampling._fields))
+    notes = [intervals_fact(used), *report['notes']]
     lines += ['', *(f'- {printable(line)}' for line in notes)]
     return '\n'.join(lines) + '\n'
+
+
+def intervals_fact(resampling: Resampling) -> str:
+    """Say in one line how intervals were made."""
+    return (
+        f'{100 * resampling.confidence:g} % percentile intervals, '
+        f'{resampling.replicates} bootstrap replicates over videos, reals and '
+        f'fakes drawn apart, seed {resampling.seed}'
+    )
 
 
 def _text(number: Sequence | None) -> str:
