@@ -98,12 +98,18 @@ def _notes_of(published: str) -> Notes:
             for split in ('train', 'val', 'test')
         }
         seen = len(people['test'] & people['train'])
+        carved = (
+            f'carved out, {len(people["val"])} identities '
+            f'of {len(people["val"] | people["train"])}; left out: '
+            f'{left_out} fakes of one val and one training identity'
+            if people['val']
+            else 'and none carved out: no validation of these data can choose '
+            'the best checkpoint, or a threshold other than 0.5'
+        )
         return [
             f'published: {published}; in the tree: {len(found) - fakes} '
             f'real, {fakes} fake',
-            f'no official val: carved out, {len(people["val"])} identities '
-            f'of {len(people["val"] | people["train"])}; left out: '
-            f'{left_out} fakes of one val and one training identity',
+            f'no official val: {carved}',
             f'{seen} of {len(people["test"])} identities of the official '
             'test list are trained on as well',
         ]
@@ -134,7 +140,8 @@ def list_videos(root: str | Path, *, val_fraction: float = 0.1) -> list[Video]:
         val_fraction: Share of the identities outside the test list that go
             to val, by default 0.1; two celebrities at least. The choice
             depends on the names of the files that are there, nothing else.
-            0 leaves all to training.
+            0 leaves all to training: then no validation can choose the best
+            checkpoint or a threshold.
 
     Returns:
         Train and val as found; test in the order of the list, present or
