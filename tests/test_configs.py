@@ -105,6 +105,38 @@ def test_the_recipe_is_that_of_section_3():
         assert dataset.ann_file == f'{split}.json'
 
 
+def test_what_the_recipe_adds_is_what_docs_training_lists():
+    cfg = read('gml_xception_ffpp')
+    assert cfg.optim_wrapper.optimizer.momentum == 0.9
+    assert cfg.param_scheduler == []  # a constant rate
+    loader = cfg.train_dataloader
+    assert loader.sampler == dict(type='ClipSampler', shuffle=True)
+    (flip,) = (t for t in loader.dataset.pipeline if t.type == 'Flip')
+    assert flip.flip_ratio == 0.5
+    values = cfg.model.data_preprocessor
+    assert {*values['mean'], *values.std} == {127.5}  # [-1, 1]
+    tsn = read('baselines/tsn_r50_ffpp')
+    assert tsn.train_dataloader == loader  # consecutive frames
+    balanced = {
+        path.stem
+        for path in ALL
+        if 'small' not in path.stem
+        and Config.fromfile(path).train_dataloader.sampler.type
+        == 'BalancedSampler'
+    }
+    assert balanced == {'f3net_xception_ffpp', 'two-branch_densenet121_ffpp'}
+    optimizers = {
+        path.stem
+        for path in ALL
+        if 'small' not in path.stem
+        and Config.fromfile(path).optim_wrapper != cfg.optim_wrapper
+    }
+    assert optimizers == {
+        *('recce_xception_ffpp', 'f3net_xception_ffpp'),
+        *('mat_efficientnet-b4_ffpp', 'mat-paired_efficientnet-b4_ffpp'),
+    }
+
+
 @pytest.mark.parametrize('path', ALL, ids=lambda path: path.stem)
 def test_the_best_checkpoint_is_chosen_on_validation_video_auc(path):
     cfg = Config.fromfile(path)
