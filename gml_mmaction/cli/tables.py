@@ -266,10 +266,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _agree(wanted: dict[str, Any], found: dict[str, Any]) -> bool:
-    """Whether all that is wanted and known is as it was found."""
-    return all(
-        value in (None, found.get(key)) for key, value in wanted.items()
-    )
+    """Whether all is as it was found, except what is not known (None)."""
+    unknown = {key for key, value in wanted.items() if value is None}
+    return wanted == {
+        key: None if key in unknown else value for key, value in found.items()
+    }
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
