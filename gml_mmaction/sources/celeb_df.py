@@ -103,8 +103,9 @@ def _notes_of(published: str) -> Notes:
             f'of {len(people["val"] | people["train"])}; left out: '
             f'{left_out} fakes of one val and one training identity'
             if people['val']
-            else 'and none carved out: no validation of these data can choose '
-            'the best checkpoint, or a threshold other than 0.5'
+            else 'and none carved out: gml train needs --cfg-options '
+            'val_cfg=None val_dataloader=None val_evaluator=None, no '
+            'checkpoint is the best one, and no threshold but 0.5 is known'
         )
         return [
             f'published: {published}; in the tree: {len(found) - fakes} '
