@@ -56,7 +56,7 @@ SAVED = (
     *('search_stride', 'check_stride', 'lost'),
 )
 
-ANOTHER = 'Remedy: give another checkpoint of tools/train.py'
+ANOTHER = 'Remedy: give another checkpoint of gml train'
 MOST_FRAMES = 512  # of a clip
 SLOW = (
     'In a video of far fewer frames a second, faces seem to move faster than '
@@ -411,7 +411,7 @@ def _load(path: Path) -> dict:
     if not path.is_file():
         raise DetectorError(
             f'{path}: no such checkpoint. Remedy: give a .pth file of '
-            'tools/train.py'
+            'gml train'
         )
     loaded = CheckpointLoader.load_checkpoint(
         str(path), 'cpu', logger='silent'

@@ -9,9 +9,9 @@ import numpy as np
 from tqdm import tqdm
 
 from gml_mmaction.errors import GMLError
-from gml_mmaction.io.fields import is_place
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.records import as_json
+from gml_mmaction.io.rules import is_place
 from gml_mmaction.io.text import printable
 from gml_mmaction.video import VideoError
 from gml_mmaction.video.files import ARCHIVES, VIDEO_SUFFIXES, is_image

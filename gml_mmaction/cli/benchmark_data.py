@@ -33,7 +33,7 @@ import numpy as np
 from gml_mmaction.faces import CropOptions, detect_faces
 from gml_mmaction.io.pool import run_in_processes
 from gml_mmaction.io.text import counted, nth, say
-from gml_mmaction.prepared.records import Job, prepare_video
+from gml_mmaction.prepared.records import PrepareJob, prepare_video
 from gml_mmaction.sources import Video
 from gml_mmaction.stack import require
 from gml_mmaction.synthetic.render import PORTRAITS
@@ -178,10 +178,10 @@ def decode(stride: int, path: Path) -> None:
 
 def make_jobs(
     videos: Sequence[Path], out: Path, options: CropOptions
-) -> list[Job]:
+) -> list[PrepareJob]:
     """What ``prepare_videos`` would give to its processes."""
     return [
-        Job(
+        PrepareJob(
             Video(f'{i:03}', path.absolute(), 0, 'real', 'test'),
             out=out,
             root=path.absolute().parent,

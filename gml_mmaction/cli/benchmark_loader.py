@@ -30,7 +30,7 @@ from mmaction.registry import DATASETS
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader
 
-from gml_mmaction.datasets.samplers import Draw
+from gml_mmaction.datasets.samplers import DrawnIndex
 from gml_mmaction.engine.config_check import read_settings
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.text import say
@@ -90,7 +90,7 @@ def build_dataset(config: str, data: str) -> Any:
 
 def measure(dataset: Any, clips: int, rounds: int) -> dict[str, list[float]]:
     """Seconds of each round, by what was done; the first round warms up."""
-    draws = [Draw(i % len(dataset), 0, i) for i in range(clips)]
+    draws = [DrawnIndex(i % len(dataset), 0, i) for i in range(clips)]
     works: dict[str, Callable[[], float]] = {
         'decoding': lambda: decode(dataset, draws),
         'pipeline': lambda: read(dataset, draws),
@@ -105,7 +105,7 @@ def measure(dataset: Any, clips: int, rounds: int) -> dict[str, list[float]]:
     return times
 
 
-def decode(dataset: Any, draws: Sequence[Draw]) -> float:
+def decode(dataset: Any, draws: Sequence[DrawnIndex]) -> float:
     """Read and decode the files of clips, and nothing else."""
     start = time.perf_counter()
     for draw in draws:
@@ -116,7 +116,7 @@ def decode(dataset: Any, draws: Sequence[Draw]) -> float:
     return time.perf_counter() - start
 
 
-def read(dataset: Any, draws: Sequence[Draw]) -> float:
+def read(dataset: Any, draws: Sequence[DrawnIndex]) -> float:
     """Take clips from the dataset."""
     start = time.perf_counter()
     for draw in draws:
@@ -124,7 +124,7 @@ def read(dataset: Any, draws: Sequence[Draw]) -> float:
     return time.perf_counter() - start
 
 
-def load(dataset: Any, draws: Sequence[Draw]) -> float:
+def load(dataset: Any, draws: Sequence[DrawnIndex]) -> float:
     """Take clips from a worker process; its start does not count."""
     loader = DataLoader(
         dataset,

@@ -31,9 +31,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Turn scores into probabilities, by labelled videos.'
     )
-    parser.add_argument('checkpoint', help='of a run of tools/train.py')
+    parser.add_argument('checkpoint', help='of a run of gml train')
     parser.add_argument(
-        'scores', help='scores file that tools/test.py wrote with it'
+        'scores', help='scores file that gml test wrote with it'
     )
     parser.add_argument(
         '--method',

@@ -28,7 +28,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add(
         'videos', nargs='+', metavar='VIDEO', help='video, or folder of images'
     )
-    add('--checkpoint', required=True, help='checkpoint of tools/train.py')
+    add('--checkpoint', required=True, help='checkpoint of gml train')
     add('--out', default='figures', metavar='FOLDER', help='folder to write')
     add(
         '--layer',

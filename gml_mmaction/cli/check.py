@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.text import one_line, say
-from gml_mmaction.sources.check import Against, check_source, format_check
+from gml_mmaction.sources.check import TrainedOn, check_source, format_check
 from gml_mmaction.sources.options import (
     add_source_options,
     chosen_options,
@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if report['problems'] else 0
 
 
-def read_against(words: list[str]) -> Against:
+def read_against(words: list[str]) -> TrainedOn:
     """Read ``SOURCE ROOT OPTION=VALUE ...``.
 
     Raises:
@@ -87,4 +87,4 @@ def read_against(words: list[str]) -> Against:
         values.setdefault(f'--{name.replace("_", "-")}', []).append(value)
     flags = [word for name in values for word in (name, *values[name])]
     args = parser.parse_args(flags)
-    return Against(source, Path(root), chosen_options(args, source))
+    return TrainedOn(source, Path(root), chosen_options(args, source))

@@ -28,7 +28,7 @@ from gml_mmaction.io.text import one_line, say
 from gml_mmaction.sources.origin import copy_origins, origin_words
 from gml_mmaction.video.distort_files import (
     CRF,
-    Job,
+    DistortJob,
     Outcome,
     distort_videos,
     find_in_meta,
@@ -107,7 +107,7 @@ def _distort(args: argparse.Namespace) -> list[Outcome]:
     choose = _chooser(args)
     jobs, outcomes = [], []
     for name, source in find_videos(args.videos, args.out).items():
-        job = Job(
+        job = DistortJob(
             source, args.out / f'{name}.mp4', name, (), args.seed, args.crf
         )
         try:

@@ -39,7 +39,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description='Draw Fig. 1 or Fig. 3 of the paper.'
     )
     add = parser.add_argument
-    add('checkpoint', nargs='?', help='checkpoint of tools/train.py')
+    add('checkpoint', nargs='?', help='checkpoint of gml train')
     add('--figure', type=int, choices=(1, 3), default=3, help='which one')
     for kind in ('real', 'fake'):
         add(

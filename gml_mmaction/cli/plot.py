@@ -46,7 +46,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description='Curves and intervals from score files.'
     )
     add = parser.add_argument
-    add('files', nargs='+', metavar='SCORES.json', help='of tools/test.py')
+    add('files', nargs='+', metavar='SCORES.json', help='of gml test')
     add(
         '--names',
         nargs='+',

@@ -32,7 +32,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='video files, folders of videos, or of the images of one',
     )
     parser.add_argument(
-        '--checkpoint', required=True, help='of a run of tools/train.py'
+        '--checkpoint', required=True, help='of a run of gml train'
     )
     parser.add_argument(
         '--out', default='predictions', help='folder to write [%(default)s]'

@@ -12,7 +12,7 @@ import argparse
 
 from gml_mmaction.apis import ForgeryInferencer
 from gml_mmaction.stack import require
-from gml_mmaction.web.visits import Limits
+from gml_mmaction.web.sessions import Limits
 
 from .common import one_line_errors
 
@@ -25,7 +25,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add('checkpoint', help='checkpoint of tools/train.py')
+    add('checkpoint', help='checkpoint of gml train')
     add('--host', default='127.0.0.1', help='address to listen on')
     add('--port', type=int, default=7860, help='port; 0 for any free one')
     add(

@@ -33,7 +33,7 @@ from gml_mmaction.video.distortions import (
     seed_of,
 )
 
-_AGAIN = 'run tools/prepare_data.py again, which completes what is not there'
+_AGAIN = 'run gml prepare again, which completes what is not there'
 
 
 @TRANSFORMS.register_module()
@@ -77,7 +77,7 @@ class ClipDecode(BaseTransform):
             raise SettingError(
                 'ClipDecode reads faces that have been found before, not '
                 'whole videos. Remedy: gml_mmaction.apis.ForgeryInferencer('
-                'CHECKPOINT)(VIDEO), or tools/predict.py'
+                'CHECKPOINT)(VIDEO), or gml predict'
             )
         inds = np.asarray(results['frame_inds'])
         if 'frames' in results:  # taken by time
@@ -229,8 +229,8 @@ def _framewise(distortions: str | Sequence[str]) -> tuple[Distortion, ...]:
     if not is_framewise(parsed):
         raise ValueError(
             f'{distortions!r} holds VC, which re-encodes whole files and '
-            'cannot degrade a clip; use tools/distort_videos.py or '
-            'tools/robustness.py'
+            'cannot degrade a clip; use gml distort or '
+            'gml robustness'
         )
     return parsed
 

@@ -81,7 +81,7 @@ class FaceClipDataset(BaseDataset):
         if not os.path.isfile(self.ann_file):
             raise FileNotFoundError(
                 f'no annotation {self.ann_file}: prepare the data with '
-                'tools/prepare_data.py, or set data_root'
+                'gml prepare, or set data_root'
             )
         tracks = self._read_annotation()
         if self._store == 'boxes':
@@ -142,7 +142,7 @@ class FaceClipDataset(BaseDataset):
             raise DataError(
                 f'{self.ann_file}: store {store!r:.60} is neither boxes nor '
                 'crops; prepare the data with this version of '
-                'tools/prepare_data.py'
+                'gml prepare'
             )
         return store
 
@@ -168,7 +168,7 @@ class FaceClipDataset(BaseDataset):
             raise FileNotFoundError(
                 f'{self.ann_file}: crops of {len(missing)} of {len(tracks)} '
                 f'tracks are missing: {_first_few(missing)}; run '
-                'tools/prepare_data.py again, which completes what is not '
+                'gml prepare again, which completes what is not '
                 'there'
             )
 
@@ -180,7 +180,7 @@ class FaceClipDataset(BaseDataset):
             raise FileNotFoundError(
                 f'{self.ann_file}: {len(missing)} of {len(paths)} videos are '
                 f'not in {self._videos_at}: {_first_few(names)}; if they were '
-                'moved, run tools/prepare_data.py again with the new folder, '
+                'moved, run gml prepare again with the new folder, '
                 "or set the dataset's video_root"
             )
 

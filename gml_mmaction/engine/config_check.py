@@ -29,8 +29,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from gml_mmaction.errors import GMLError, SettingError
-from gml_mmaction.io.fields import OBJECT, Rule, list_of, one_of, whole
 from gml_mmaction.io.held import HeldOutput
+from gml_mmaction.io.rules import OBJECT, Rule, list_of, one_of, whole
 from gml_mmaction.io.text import one_line
 
 from .settings import LOADERS

@@ -91,7 +91,7 @@ def find_target(text: str, data: str | Path = 'data') -> Target:
         raise TargetError(
             f'target {text!r}: {folder}/test.json is not there; in {data}/ '
             f'are {", ".join(known) or "none"}; others are prepared with '
-            'tools/prepare_data.py, or given as NAME=FOLDER'
+            'gml prepare, or given as NAME=FOLDER'
         )
     return Target(name, folder)
 

@@ -147,7 +147,7 @@ def check_names(dataset: Any, name: str) -> None:
                 raise SettingError(
                     f'{name}_dataloader.dataset: two data sets have a video '
                     f'{video!r}, and would have one score. Remedy: '
-                    'tools/test.py --target, which tests each'
+                    'gml test --target, which tests each'
                 )
 
 

@@ -11,8 +11,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from gml_mmaction.errors import CheckpointError
-from gml_mmaction.io.fields import Rule, list_of, or_null, text
 from gml_mmaction.io.records import Count, Record, as_json, to_record
+from gml_mmaction.io.rules import Rule, list_of, or_null, text
 from gml_mmaction.prepared.manifest import Manifest, read_manifest
 from gml_mmaction.video import Rates, rates_of
 

@@ -206,7 +206,7 @@ def test_manifest(folder: Path) -> Manifest:
     if manifest is None:
         raise TargetError(
             f'{folder}/manifest.json is not there: prepare the target with '
-            'tools/prepare_data.py'
+            'gml prepare'
         )
     videos = [video for video in manifest.prepared('test') if video.tracks]
     if not videos:
@@ -224,7 +224,7 @@ def test_manifest(folder: Path) -> Manifest:
     if lacking:
         raise TargetError(
             f'{folder}/manifest.json does not say how to prepare the target '
-            f'again ({lacking[0]} is missing): run tools/prepare_data.py again'
+            f'again ({lacking[0]} is missing): run gml prepare again'
         )
     return structs.replace(manifest, videos=videos)
 

@@ -17,9 +17,9 @@ from sklearn.metrics import brier_score_loss
 from sklearn.model_selection import StratifiedKFold
 
 from gml_mmaction.errors import GMLError
-from gml_mmaction.io.fields import NUMBER, Rule, list_of, one_of
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.records import Record, Share, Text, as_json, read_record
+from gml_mmaction.io.rules import NUMBER, Rule, list_of, one_of
 
 from .forgery_metric import equal_error_rate
 from .scores import ScoresFile
@@ -198,7 +198,7 @@ def read_calibration(
     path = calibration_path(checkpoint)
     if not path.is_file():
         return None
-    remedy = 'remove it or run tools/calibrate.py again'
+    remedy = 'remove it or run gml calibrate again'
     calibration = read_record(
         path,
         Calibration,

@@ -93,7 +93,7 @@ def feature_maps(
     if not modules:
         raise FeatureError(
             'the network has neither motion blocks nor an AD block: '
-            'tools/cam.py shows class-activation maps of any network'
+            'gml cam shows class-activation maps of any network'
         )
     with _outputs(model, **modules) as seen:
         scores = _predict(model, data)

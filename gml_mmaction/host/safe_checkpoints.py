@@ -54,7 +54,7 @@ def load_checkpoints_safely() -> None:
         if here and not os.path.isfile(os.path.expanduser(filename)):
             raise CheckpointError(
                 f'{filename}: no such checkpoint. Remedy: a .pth file of '
-                'tools/train.py'
+                'gml train'
             )
         check_archive(filename)
         with safe_loading(filename):
@@ -154,7 +154,7 @@ def safe_loading(filename: str | os.PathLike) -> Iterator[None]:
         what = f'{type(error).__name__}: {one_line(error)}'
         raise BrokenCheckpointError(
             f'{filename}: no checkpoint, or a broken one ({what:.120}). '
-            'Remedy: give a .pth file of tools/train.py'
+            'Remedy: give a .pth file of gml train'
         ) from error
     finally:
         os.environ.pop(forced[0])
@@ -333,7 +333,7 @@ def score_with_whole_weights_only() -> None:
             raise CheckpointError(
                 f'{filename}: it holds no weights of a network '
                 f'({one_line(error):.100}). Remedy: give a .pth file of '
-                'tools/train.py'
+                'gml train'
             ) from error
         if begins_training(self):
             return checkpoint

@@ -98,7 +98,7 @@ def unwrapped_names(state: Any, file: Any) -> dict[str, Any]:
     ):
         raise CheckpointError(
             f'{file}: its state_dict is no table of named tensors. Remedy: '
-            'give a .pth file of tools/train.py'
+            'give a .pth file of gml train'
         )
     state = dict(state)
     counted = [name for name in state if name not in AVERAGED]

@@ -7,7 +7,7 @@ Files are written from the same records, fields in their order.
 
 msgspec reads them: it is strict (a bool or a text is not a number), needs
 no other package, and is faster than ``json`` without any checks. What a type
-cannot say is a :class:`~gml_mmaction.io.fields.Rule` in the annotation::
+cannot say is a :class:`~gml_mmaction.io.rules.Rule` in the annotation::
 
     class Track(Record, kw_only=True):
         frame_dir: Place
@@ -32,8 +32,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gml_mmaction.errors import GMLError
 
-from .fields import LABEL, NUMBER, PLACE, RELATIVE, TEXT, Rule
 from .files import FileError, read_text
+from .rules import LABEL, NUMBER, PLACE, RELATIVE, TEXT, Rule
 
 __all__ = [
     'UNSET',

@@ -16,7 +16,6 @@ from typing import Annotated, TypeVar
 from msgspec import Meta
 
 from gml_mmaction.errors import GMLError
-from gml_mmaction.io.fields import Rule, is_place, line
 from gml_mmaction.io.records import (
     UNSET,
     Count,
@@ -28,6 +27,7 @@ from gml_mmaction.io.records import (
     UnsetType,
     read_record,
 )
+from gml_mmaction.io.rules import Rule, is_place, line
 from gml_mmaction.video import Rates
 from gml_mmaction.video.distortions import parse_distortions
 
@@ -190,7 +190,7 @@ def read_annotation(path: str | os.PathLike) -> Annotation:
         return read_record(
             path,
             kind,
-            what='annotation of tools/prepare_data.py',
+            what='annotation of gml prepare',
             remedy='run it again',
             error=DataError,
         )

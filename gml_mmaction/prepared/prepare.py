@@ -32,11 +32,11 @@ import numpy as np
 from msgspec import structs
 
 from gml_mmaction.faces.options import CropOptions
-from gml_mmaction.io.fields import TEXT
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.pool import run_in_processes, run_on_cluster
 from gml_mmaction.io.records import UNSET, as_json
+from gml_mmaction.io.rules import TEXT
 from gml_mmaction.io.text import counted, printable
 from gml_mmaction.sources import LABELS, SPLITS, Video
 from gml_mmaction.sources.origin import read_origins
@@ -57,7 +57,7 @@ from .manifest import (
     TrackRecord,
 )
 from .records import (
-    Job,
+    PrepareJob,
     VideoRecord,
     begin,
     prepare_video,
@@ -164,7 +164,7 @@ def prepare_videos(
     with hold(out, 'preparation'):
         scratch, parameters = begin(out, parameters)
         jobs = [
-            Job(
+            PrepareJob(
                 video,
                 out=out,
                 root=root,
@@ -360,7 +360,7 @@ def _parameters(
 
 def _run(
     run: Callable[..., Iterable],
-    jobs: Sequence[Job],
+    jobs: Sequence[PrepareJob],
     progress: Callable[..., Iterable] | None,
 ) -> dict[str, VideoRecord]:
     """Return records by video id, in the order of the jobs."""

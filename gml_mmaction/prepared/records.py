@@ -39,7 +39,7 @@ from .manifest import Outcome, Parameters, TrackRecord
 
 __all__ = [
     'Facts',
-    'Job',
+    'PrepareJob',
     'VideoRecord',
     'begin',
     'facts',
@@ -88,7 +88,7 @@ def begin(out: Path, parameters: Parameters) -> tuple[Path, Parameters]:
     return scratch, parameters
 
 
-class Job(NamedTuple):
+class PrepareJob(NamedTuple):
     """What a process needs to know to prepare one video.
 
     Attributes:
@@ -156,7 +156,7 @@ class VideoRecord(Record, frozen=True, kw_only=True):
     result: Outcome
 
 
-def prepare_video(job: Job) -> tuple[str, VideoRecord]:
+def prepare_video(job: PrepareJob) -> tuple[str, VideoRecord]:
     """Prepare one video and write its record; runs in a worker process.
 
     Returns:
@@ -191,7 +191,7 @@ def prepare_video(job: Job) -> tuple[str, VideoRecord]:
     return _write_record(job, known, result)
 
 
-def record_crash(job: Job) -> tuple[str, VideoRecord]:
+def record_crash(job: PrepareJob) -> tuple[str, VideoRecord]:
     """Return the same for a video that killed the process that read it."""
     shutil.rmtree(job.frame_dir, ignore_errors=True)
     detail = 'the process that read it died'
@@ -199,7 +199,7 @@ def record_crash(job: Job) -> tuple[str, VideoRecord]:
     return _write_record(job, facts(job), result)
 
 
-def record_if_done(job: Job) -> VideoRecord | None:
+def record_if_done(job: PrepareJob) -> VideoRecord | None:
     """Return the record of an earlier run if it still holds."""
     try:
         record = read_record(
@@ -215,7 +215,7 @@ def record_if_done(job: Job) -> VideoRecord | None:
     return record if result.reason not in _CIRCUMSTANTIAL else None
 
 
-def facts(job: Job) -> Facts:
+def facts(job: PrepareJob) -> Facts:
     """Collect what the record of a video depends on."""
     video = job.video
     files = {
@@ -245,14 +245,14 @@ def relative(path: Path, root: Path) -> str:
 
 
 def _write_record(
-    job: Job, known: Facts, result: Outcome
+    job: PrepareJob, known: Facts, result: Outcome
 ) -> tuple[str, VideoRecord]:
     record = VideoRecord(facts=known, result=result)
     write_json(job.record_path, as_json(record), scratch=job.scratch)
     return job.video.video_id, record
 
 
-def _has_crops(job: Job, tracks: Sequence[TrackRecord]) -> bool:
+def _has_crops(job: PrepareJob, tracks: Sequence[TrackRecord]) -> bool:
     if job.options.store == 'boxes':
         return True
     pattern = f'*.{job.options.image}'

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from gml_mmaction.io.fields import is_place
+from gml_mmaction.io.rules import is_place
 
 __all__ = [
     'LABELS',

@@ -38,7 +38,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from gml_mmaction.io.fields import is_place
+from gml_mmaction.io.rules import is_place
 from gml_mmaction.video.folders import (
     check_folder,
     read_lines,

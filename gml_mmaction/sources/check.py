@@ -17,13 +17,13 @@ from gml_mmaction.io.text import counted, printable
 from . import SPLITS, Video, get_source
 from .options import list_with_notes, source_counts
 
-__all__ = ['Against', 'check_source', 'format_check']
+__all__ = ['TrainedOn', 'check_source', 'format_check']
 
 Key = TypeVar('Key')
 _NAMED = 3  # examples in a line
 
 
-class Against(NamedTuple):
+class TrainedOn(NamedTuple):
     """Another data set, whose training split a test must not meet."""
 
     source: str
@@ -36,7 +36,7 @@ def check_source(
     root: str | Path,
     options: Mapping | None = None,
     *,
-    against: Iterable[Against] = (),
+    against: Iterable[TrainedOn] = (),
     decode: int = 0,
 ) -> dict:
     """Check what a source lists.
@@ -231,7 +231,7 @@ def _people_notes(videos: Sequence[Video]) -> list[str]:
 
 
 def _shared_people(
-    videos: Sequence[Video], other: Against
+    videos: Sequence[Video], other: TrainedOn
 ) -> tuple[set[str], str]:
     theirs = get_source(other.source)(other.root, **other.options)
     trained = {p for v in theirs if v.split == 'train' for p in v.people}

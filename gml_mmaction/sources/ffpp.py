@@ -17,8 +17,8 @@ split file, of the same repository, is a list of pairs of ids, ``[["071",
 from collections.abc import Sequence
 from pathlib import Path
 
-from gml_mmaction.io.fields import is_place
 from gml_mmaction.io.files import read_json
+from gml_mmaction.io.rules import is_place
 from gml_mmaction.video.folders import check_folder, is_well_named
 
 from . import SPLITS, Video, register_source

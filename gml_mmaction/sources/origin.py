@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from gml_mmaction.io.fields import line
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.records import Record, as_json, read_record
+from gml_mmaction.io.rules import line
 
 from . import SPLITS, Video
 

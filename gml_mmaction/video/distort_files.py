@@ -24,7 +24,7 @@ from .folders import is_well_named, video_files
 
 __all__ = [
     'CRF',
-    'Job',
+    'DistortJob',
     'Outcome',
     'distort_video',
     'distort_videos',
@@ -39,7 +39,7 @@ __all__ = [
 CRF = 10
 
 
-class Job(NamedTuple):
+class DistortJob(NamedTuple):
     """A video to be distorted.
 
     Attributes:
@@ -72,7 +72,7 @@ class Outcome(NamedTuple):
         detail: More about the reason, '' if there is nothing.
     """
 
-    job: Job
+    job: DistortJob
     reason: str
     detail: str = ''
 
@@ -82,7 +82,9 @@ class Outcome(NamedTuple):
         return self.reason in ('written', 'there already', 'broken tail')
 
 
-def distort_videos(jobs: Iterable[Job], *, workers: int) -> Iterator[Outcome]:
+def distort_videos(
+    jobs: Iterable[DistortJob], *, workers: int
+) -> Iterator[Outcome]:
     """Distort videos in worker processes; yield each as it is finished.
 
     Raises:
@@ -96,7 +98,7 @@ def distort_videos(jobs: Iterable[Job], *, workers: int) -> Iterator[Outcome]:
     )
 
 
-def distort_video(job: Job) -> Outcome:
+def distort_video(job: DistortJob) -> Outcome:
     """Distort a video file into an H.264 mp4 file, without sound.
 
     The file appears whole or not at all. One that is there and was made for
@@ -168,7 +170,7 @@ def find_in_meta(
 
     Args:
         meta: As :func:`~gml_mmaction.video.distortions.read_meta` returns it.
-        name: As in :class:`Job`.
+        name: As in :class:`DistortJob`.
 
     Raises:
         ValueError: There is no such path, or several that disagree.
@@ -199,7 +201,7 @@ def find_in_meta(
     )
 
 
-def _distort_file(job: Job, part: Path, comment: str) -> int | None:
+def _distort_file(job: DistortJob, part: Path, comment: str) -> int | None:
     """Write ``part``; return the index of the frame where the source broke."""
     distortions: Sequence[Distortion] = job.distortions
     crf = job.crf
@@ -234,7 +236,7 @@ def _comment_of(path: Path) -> str | None:
         return None
 
 
-def _crashed(job: Job) -> Outcome:
+def _crashed(job: DistortJob) -> Outcome:
     return Outcome(job, 'crashed', 'the process that worked on it died')
 
 

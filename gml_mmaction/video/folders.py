@@ -13,8 +13,8 @@ from contextvars import ContextVar
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeVar
 
-from gml_mmaction.io.fields import is_place
 from gml_mmaction.io.files import read_text
+from gml_mmaction.io.rules import is_place
 from gml_mmaction.io.text import counted, printable
 
 from .files import VIDEO_SUFFIXES, is_image

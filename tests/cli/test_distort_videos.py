@@ -16,7 +16,7 @@ from gml_mmaction.io.lock import hold
 from gml_mmaction.sources.origin import ORIGIN, write_origin
 from gml_mmaction.video import open_video
 from gml_mmaction.video.distort_files import (
-    Job,
+    DistortJob,
     distort_video,
     find_in_meta,
     find_videos,
@@ -58,7 +58,7 @@ def videos(tmp_path_factory):
 
 
 def job(source, target, *distortions, name='a', **options):
-    return Job(source, target, name, distortions, **options)
+    return DistortJob(source, target, name, distortions, **options)
 
 
 def read(path):

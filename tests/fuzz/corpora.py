@@ -163,7 +163,7 @@ def source(name, **options):
         check_videos(found)
         (out / 'scratch').mkdir(parents=True)
         for video in [video for video in found if video.exists][:4]:
-            job = records.Job(
+            job = records.PrepareJob(
                 video,
                 out=out,
                 root=data,

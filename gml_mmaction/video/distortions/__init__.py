@@ -318,7 +318,7 @@ def distort_frame(
     if not is_framewise(distortions):
         raise ValueError(
             'distortion VC needs a whole video, not single frames; use '
-            'distort_frames or tools/distort_videos.py'
+            'distort_frames or gml distort'
         )
     for position, distortion in enumerate(distortions):
         frame = _apply(frame, distortion, (seed, index, position))

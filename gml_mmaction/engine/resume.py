@@ -33,7 +33,7 @@ __all__ = [
     'DivergedError',
     'FiniteHook',
     'PreemptionHook',
-    'UnbrokenHook',
+    'ResumeHook',
     'newest_checkpoint',
     'outlive_preemption',
 ]
@@ -44,7 +44,7 @@ class DivergedError(GMLError, ArithmeticError):
 
 
 @HOOKS.register_module()
-class UnbrokenHook(Hook):
+class ResumeHook(Hook):
     """Seed each iteration, and run a validation that was not done.
 
     Random numbers of iteration i, as for dropout, depend only on the seed of
