@@ -5,6 +5,7 @@ python tools/train.py ...  is the same, where MMAction2's users look
 """
 
 import importlib
+import json
 import os
 import select
 import sys
@@ -43,6 +44,8 @@ COMMANDS = {
     'benchmark-data': 'speed of preparation',
     'benchmark-loader': 'speed of loading',
 }
+# The exit codes after an error that are not 1.
+ERROR_CODES = {'check': 2}  # 1 says that the data set has problems
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -70,7 +73,8 @@ def show_help() -> None:
 
 def run(command: str) -> None:
     """Run a command by the words in ``sys.argv``; ends the process."""
-    with one_line_ends(Path(sys.argv[0]).name):
+    code = ERROR_CODES.get(command, 1)
+    with one_line_ends(Path(sys.argv[0]).name, code):
         if command != 'doctor':  # it runs where nothing else does
             gml_mmaction.register()
         name = command.replace('-', '_')
@@ -80,13 +84,14 @@ def run(command: str) -> None:
 
 
 @contextmanager
-def one_line_ends(program: str) -> Iterator[None]:
+def one_line_ends(program: str, code: int = 1) -> Iterator[None]:
     """End a program with one line, or silently, if the error is not ours.
 
-    An error that a user can mend is its message and exit code 1; Ctrl+C is
-    one line and exit code 130. If nobody reads the output any more, as in
-    ``gml --help | head -1``, the end is quiet, with the exit code of a
-    program that the system stops for it.
+    An error that a user can mend, or that the system reports of a file, is
+    its message and the exit code ``code``; Ctrl+C is one line and exit code
+    130. If nobody reads the output any more, as in ``gml --help | head -1``,
+    the end is quiet, with the exit code of a program that the system stops
+    for it.
     """
     widen_streams()
     try:
@@ -94,17 +99,16 @@ def one_line_ends(program: str) -> Iterator[None]:
             yield
         finally:
             flush_output()
-    except GMLError as error:
-        raise SystemExit(f'{program}: {one_line(error)}') from None
     except KeyboardInterrupt:
         say(f'{program}: stopped', file=sys.stderr)
         raise SystemExit(130) from None
-    except BrokenPipeError:
-        if not is_output_unread():
-            raise
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())  # Python writes once more
-        raise SystemExit(141) from None  # 128 and the number of SIGPIPE
+    except (GMLError, OSError, json.JSONDecodeError) as error:
+        if isinstance(error, BrokenPipeError) and is_output_unread():
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())  # Python writes once more
+            raise SystemExit(141) from None  # 128 and the number of SIGPIPE
+        say(f'{program}: {one_line(error)}', file=sys.stderr)
+        raise SystemExit(code) from None
 
 
 def is_output_unread() -> bool:

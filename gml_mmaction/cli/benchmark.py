@@ -36,7 +36,7 @@ from gml_mmaction.io.files import write_json, write_text
 from gml_mmaction.io.text import markdown_table, say
 from gml_mmaction.kernels import library
 
-from .common import CONFIGS, one_line_errors
+from .common import CONFIGS
 
 REFERENCE = CONFIGS / 'baselines/xception_ffpp.py'
 BLOCKS = [
@@ -125,25 +125,24 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     reference = args.reference.resolve()
     others = [path for path in args.configs if path.resolve() != reference]
     configs = [args.reference, *others]
-    with one_line_errors():
-        rows = compare(configs, setting, args.rounds, args.ways)
-        result = {
-            **vars(setting),
-            'rounds': args.rounds,
-            'machine': machine(args.device),
-            'torch': torch.__version__,
-            'reference': str(args.reference),
-            'ways': args.ways,
-            'native': library.ready(),
-            'rows': summarise(fastest(rows), str(args.reference)),
-            'all_rows': rows,
-        }
-        text = format_result(result)
-        say(*text.split('\n'))
-        if args.json:
-            write_json(args.json, result)
-        if args.markdown:
-            write_text(args.markdown, text + '\n')
+    rows = compare(configs, setting, args.rounds, args.ways)
+    result = {
+        **vars(setting),
+        'rounds': args.rounds,
+        'machine': machine(args.device),
+        'torch': torch.__version__,
+        'reference': str(args.reference),
+        'ways': args.ways,
+        'native': library.ready(),
+        'rows': summarise(fastest(rows), str(args.reference)),
+        'all_rows': rows,
+    }
+    text = format_result(result)
+    say(*text.split('\n'))
+    if args.json:
+        write_json(args.json, result)
+    if args.markdown:
+        write_text(args.markdown, text + '\n')
     return result
 
 

@@ -35,8 +35,6 @@ from gml_mmaction.engine.config_check import read_settings
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.text import say
 
-from .common import one_line_errors
-
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
@@ -56,9 +54,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Print the table; returns what ``--json`` writes."""
     args = parse_args(argv)
     cv2.setNumThreads(0)  # as in the workers of a run
-    with one_line_errors():
-        dataset = build_dataset(args.config, args.data)
-        times = measure(dataset, args.clips, args.rounds)
+    dataset = build_dataset(args.config, args.data)
+    times = measure(dataset, args.clips, args.rounds)
     result = dict(
         summarise(times, args.clips),
         config=args.config,

@@ -23,8 +23,6 @@ from gml_mmaction.evaluation.scores import read_scores_file
 from gml_mmaction.io.files import file_sha256
 from gml_mmaction.io.text import say
 
-from .common import one_line_errors
-
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
@@ -48,17 +46,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> Calibration:
     """Calibrate; returns what the side file holds."""
     args = parse_args(argv)
-    with one_line_errors():
-        sha256 = file_sha256(args.checkpoint)
-        if sha256 is None:
-            raise CalibrationError(f'{args.checkpoint}: no such checkpoint')
-        scores = read_scores_file(args.scores)
-        try:
-            calibration = calibrate(scores, sha256, args.method)
-        except CalibrationError as error:
-            raise CalibrationError(f'{args.scores}: {error}') from None
-        load_detector(args.checkpoint, 'cpu', calibrated=False)
-        path = write_calibration(args.checkpoint, calibration)
+    sha256 = file_sha256(args.checkpoint)
+    if sha256 is None:
+        raise CalibrationError(f'{args.checkpoint}: no such checkpoint')
+    scores = read_scores_file(args.scores)
+    try:
+        calibration = calibrate(scores, sha256, args.method)
+    except CalibrationError as error:
+        raise CalibrationError(f'{args.scores}: {error}') from None
+    load_detector(args.checkpoint, 'cpu', calibrated=False)
+    path = write_calibration(args.checkpoint, calibration)
     say(calibration.words)
     for name, measure in (
         ('Brier score', calibration.brier),

@@ -16,8 +16,6 @@ from gml_mmaction.explain.cam import ForgeryCAM
 from gml_mmaction.io.text import say
 from gml_mmaction.visualization.paper_figures import draw_cam, face_clip
 
-from .common import one_line_errors
-
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
@@ -49,8 +47,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> Path:
     """Draw the maps; return their file."""
     args = parse_args(argv)
-    with one_line_errors():
-        path = draw(args, Path(args.out) / 'cam.png')
+    path = draw(args, Path(args.out) / 'cam.png')
     say(path)
     return path
 

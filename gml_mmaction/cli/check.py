@@ -11,11 +11,11 @@ The exit code is 0 if all is there, as many as published, and nothing leaks;
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from gml_mmaction.errors import SettingError
 from gml_mmaction.io.files import write_json
-from gml_mmaction.io.text import one_line, say
+from gml_mmaction.io.text import say
 from gml_mmaction.sources.check import TrainedOn, check_source, format_check
 from gml_mmaction.sources.options import (
     add_source_options,
@@ -51,21 +51,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Check a data set; return 0, 1 if there are problems, 2 if it fails."""
+    """Check a data set; return 0, or 1 if there are problems."""
     args = parse_args(argv)
-    try:
-        report = check_source(
-            args.source,
-            args.root,
-            chosen_options(args, args.source),
-            against=[read_against(words) for words in args.against],
-            decode=args.decode,
-        )
-        if args.json:
-            write_json(args.json, report)
-    except (ValueError, ImportError, OSError) as error:
-        say(f'error: {one_line(error)}', file=sys.stderr)
-        return 2
+    report = check_source(
+        args.source,
+        args.root,
+        chosen_options(args, args.source),
+        against=[read_against(words) for words in args.against],
+        decode=args.decode,
+    )
+    if args.json:
+        write_json(args.json, report)
     say(*format_check(report).split('\n'))
     return 1 if report['problems'] else 0
 
@@ -74,10 +70,13 @@ def read_against(words: list[str]) -> TrainedOn:
     """Read ``SOURCE ROOT OPTION=VALUE ...``.
 
     Raises:
-        ValueError: There is no root, or no such source.
+        SettingError: There is no root, or no such source.
     """
     if len(words) < 2:
-        raise ValueError(f'--against {words[0]}: its folder is missing')
+        raise SettingError(
+            f'--against {words[0]}: its folder is missing. '
+            'Remedy: --against SOURCE ROOT'
+        )
     source, root, *pairs = words
     parser = argparse.ArgumentParser(prog=f'--against {source}')
     add_source_options(parser, source)

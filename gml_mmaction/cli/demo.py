@@ -25,11 +25,12 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from gml_mmaction.errors import GMLError
 from gml_mmaction.io.files import read_json, write_json
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
 
-from .common import CONFIGS, one_line_errors
+from .common import CONFIGS
 
 CONFIG = CONFIGS / 'gml_xception-small_demo.py'
 PACKAGES = (
@@ -37,6 +38,10 @@ PACKAGES = (
     *('opencv-python', 'opencv-python-headless', 'decord'),
     *('dlib', 'dlib-bin', 'scikit-learn', 'gml-mmaction'),
 )
+
+
+class StageError(GMLError):
+    """A stage of the demo that failed, or left nothing to go on with."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -75,7 +80,10 @@ def run_tool(name: str, *arguments: object) -> float:
         [sys.executable, '-m', 'gml_mmaction', *command], check=False
     ).returncode
     if code:
-        raise SystemExit(f'gml {name} failed with exit code {code}, see above')
+        raise StageError(
+            f'gml {name} failed with exit code {code}. '
+            'Remedy: its own message is above'
+        )
     return time.perf_counter() - start
 
 
@@ -128,9 +136,9 @@ def best_checkpoint(work_dir: Path) -> Path:
     """The checkpoint that validation called best; a run keeps one."""
     found = list(work_dir.glob('best_video_auc_iter_*.pth'))
     if not found:
-        raise SystemExit(
-            f'{work_dir}: no best checkpoint, for the training ended before '
-            'its first validation: give more --iters'
+        raise StageError(
+            f'{work_dir}: no best checkpoint: the training ended before its '
+            'first validation. Remedy: give more --iters'
         )
     return found[0]
 
@@ -157,7 +165,7 @@ def draw_videos(videos: Path, out: Path) -> None:
 def main(argv: list[str] | None = None) -> dict:
     """Run the demo; returns what it writes to ``summary.json``."""
     args = parse_args(argv)
-    with one_line_errors(), hold(args.work_dir, 'demo'):
+    with hold(args.work_dir, 'demo'):
         return run_demo(args, Path(args.work_dir))
 
 

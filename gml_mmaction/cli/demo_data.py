@@ -16,7 +16,7 @@ from functools import partial
 
 from tqdm import tqdm
 
-from gml_mmaction.io.text import one_line, say
+from gml_mmaction.io.text import say
 from gml_mmaction.synthetic.demo import KINDS, Settings, make_demo
 
 
@@ -85,10 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = vars(parse_args(argv))
     start = time.perf_counter()
     args['progress'] = partial(tqdm, unit='video')
-    try:
-        shots = make_demo(args.pop('root'), args.pop('kind'), **args)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'make_demo_data: {one_line(error)}') from None
+    shots = make_demo(args.pop('root'), args.pop('kind'), **args)
     for split in ('train', 'val', 'test'):
         mine = [shot for shot in shots if shot.split == split]
         people = ', '.join(sorted({shot.person for shot in mine}))

@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from gml_mmaction.io.text import one_line, say
+from gml_mmaction.io.text import say
 from gml_mmaction.synthetic.trees import make_celeb_df_tree, make_dfo_tree
 
 
@@ -31,9 +31,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     dfo = args.out / 'DeeperForensics-1.0'
     celeb_df = args.out / 'Celeb-DF-v2'
-    try:
-        make_dfo_tree(args.ffpp, dfo, seed=args.seed)
-        make_celeb_df_tree(args.ffpp, celeb_df)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'make_demo_trees: {one_line(error)}') from None
+    make_dfo_tree(args.ffpp, dfo, seed=args.seed)
+    make_celeb_df_tree(args.ffpp, celeb_df)
     say(dfo, celeb_df)

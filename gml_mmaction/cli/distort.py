@@ -23,8 +23,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from gml_mmaction.errors import GMLError
 from gml_mmaction.io.lock import hold
-from gml_mmaction.io.text import one_line, say
+from gml_mmaction.io.text import say
 from gml_mmaction.sources.origin import copy_origins, origin_words
 from gml_mmaction.video.distort_files import (
     CRF,
@@ -77,16 +78,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Distort videos; return 0, 1 after an error, 130 if stopped."""
+    """Distort videos; return 0, 1 if nothing came of it, 130 if stopped."""
     args = parse_args(argv)
     try:
         with noted(Path()) as notes, hold(args.out, 'distortion'):
             _tell_origin(args)
             outcomes = _distort(args)
             _write_meta(args.out, outcomes)
-    except (ValueError, ImportError, OSError) as error:
-        say(f'error: {one_line(error)}', file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         say('stopped; the same command goes on from here', file=sys.stderr)
         return 130
@@ -112,7 +110,7 @@ def _distort(args: argparse.Namespace) -> list[Outcome]:
         )
         try:
             jobs.append(job._replace(distortions=choose(name)))
-        except ValueError as error:
+        except GMLError as error:
             outcomes.append(Outcome(job, 'not distorted', str(error)))
     results = distort_videos(jobs, workers=args.workers)
     return outcomes + list(tqdm(results, total=len(jobs), unit='video'))

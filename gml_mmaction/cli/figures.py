@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gml_mmaction.apis import load_detector
+from gml_mmaction.errors import SettingError
 from gml_mmaction.explain.feature_maps import feature_maps
 from gml_mmaction.io.text import say
 from gml_mmaction.video import every
@@ -27,8 +28,6 @@ from gml_mmaction.visualization.paper_figures import (
     draw_fig3,
     face_clip,
 )
-
-from .common import one_line_errors
 
 NUM_FRAMES = 8  # of a clip for Fig. 1
 
@@ -83,8 +82,7 @@ def main(argv: list[str] | None = None) -> Path:
     """Draw the figure; return its file."""
     args = parse_args(argv)
     draw = {1: flow_figure, 3: feature_figure}[args.figure]
-    with one_line_errors():
-        path = draw(args, Path(args.out) / f'fig{args.figure}.png')
+    path = draw(args, Path(args.out) / f'fig{args.figure}.png')
     say(path)
     return path
 
@@ -138,4 +136,7 @@ def check_moments(moments: Sequence[int], lowest: int, highest: int) -> None:
     """End with one line if a moment is outside of the clip."""
     for t in moments:
         if not lowest <= t <= highest:
-            raise SystemExit(f'--moments {t}: use {lowest} to {highest}')
+            raise SettingError(
+                f'--moments {t}: not in the clip. '
+                f'Remedy: {lowest} to {highest}'
+            )

@@ -37,8 +37,6 @@ from gml_mmaction.visualization.score_plots import (
     save_figures,
 )
 
-from .common import one_line_errors
-
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
@@ -106,8 +104,7 @@ def find_problem(args: argparse.Namespace) -> str:
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Write figures and table; returns the content of intervals.json."""
     args = parse_args(argv)
-    with one_line_errors():
-        return plot_scores(args)
+    return plot_scores(args)
 
 
 def plot_scores(args: argparse.Namespace) -> dict[str, Any]:

@@ -16,8 +16,6 @@ from gml_mmaction.io.text import say
 from gml_mmaction.stack import require
 from gml_mmaction.visualization.timeline import verdict_line
 
-from .common import one_line_errors
-
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
@@ -66,26 +64,25 @@ def main(argv: list[str] | None = None) -> int:
     """Predict; returns 1 if a video got no score, else 0."""
     args = parse_args(argv)
     missing = 0
-    with one_line_errors():
-        if not args.no_overlay:
-            require('av')
-        inferencer = ForgeryInferencer(
-            args.checkpoint, args.device, args.threshold, args.heat
-        )
-        say(*list_unread(args.videos))
-        if inferencer.detector['origin']:
-            say(f'Trained on {inferencer.detector["origin"]}.')
-        for analysis, _ in inferencer.iterate(
-            args.videos,
-            args.batch_size,
-            args.out,
-            overlay=not args.no_overlay,
-            show_progress=not args.quiet,
-        ):
-            prediction = analysis.prediction
-            missing += prediction.score is None
-            notes = ''.join(f' [{note}]' for note in prediction.notes)
-            say(f'{prediction.input}: {verdict_line(prediction)}{notes}')
+    if not args.no_overlay:
+        require('av')
+    inferencer = ForgeryInferencer(
+        args.checkpoint, args.device, args.threshold, args.heat
+    )
+    say(*list_unread(args.videos))
+    if inferencer.detector['origin']:
+        say(f'Trained on {inferencer.detector["origin"]}.')
+    for analysis, _ in inferencer.iterate(
+        args.videos,
+        args.batch_size,
+        args.out,
+        overlay=not args.no_overlay,
+        show_progress=not args.quiet,
+    ):
+        prediction = analysis.prediction
+        missing += prediction.score is None
+        notes = ''.join(f' [{note}]' for note in prediction.notes)
+        say(f'{prediction.input}: {verdict_line(prediction)}{notes}')
     say('', *(f'- {line}' for line in inferencer.detector['words']))
     say(f'- written to {Path(args.out)}')
     return int(missing > 0)

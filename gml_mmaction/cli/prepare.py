@@ -22,7 +22,7 @@ from typing import Any
 from tqdm import tqdm
 
 from gml_mmaction.faces import CropOptions
-from gml_mmaction.io.text import one_line, say
+from gml_mmaction.io.text import say
 from gml_mmaction.prepared.manifest import Report
 from gml_mmaction.prepared.prepare import format_report, prepare_videos
 from gml_mmaction.sources import SPLITS, get_source
@@ -101,7 +101,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prepare a data set; return 0, 1 after an error, 130 if stopped."""
+    """Prepare a data set; return 0, 1 without any crops, 130 if stopped."""
     args = parse_args(argv)
     chosen = chosen_options(args, args.source)
     try:
@@ -122,9 +122,6 @@ def main(argv: list[str] | None = None) -> int:
             cluster=args.cluster,
             progress=_progress_bar,
         )
-    except (ValueError, ImportError, OSError) as error:
-        say(f'error: {one_line(error)}', file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         say('stopped; the same command goes on from here', file=sys.stderr)
         return 130

@@ -27,7 +27,7 @@ from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
 from gml_mmaction.video.distortions import LEVELS
 
-from .common import one_line_errors, read_config
+from .common import read_config
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -87,8 +87,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the sweep and print the table; return 0, 130 if stopped."""
     args = parse_args(argv)
     try:
-        with one_line_errors():
-            run_sweep(args)
+        run_sweep(args)
     except KeyboardInterrupt:
         say('stopped; the same command goes on from here', file=sys.stderr)
         return 130

@@ -24,9 +24,10 @@ from gml_mmaction.engine.cross_data import (
 )
 from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.errors import CheckpointError
+from gml_mmaction.host.processes import lost_processes
 from gml_mmaction.io.text import say
 
-from .common import add_run_options, one_line_errors, one_run, read_config
+from .common import add_run_options, one_run, read_config
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -70,7 +71,7 @@ def dump_predictions(cfg: Config, path: str) -> None:
 def main(argv: list[str] | None = None) -> dict:
     """Test; returns the metrics, or with targets the report."""
     args = parse_args(argv)
-    with one_line_errors():
+    with lost_processes():
         targets = [find_target(text) for text in args.target or ()]
         cfg = read_config(args)
         cfg.load_from = args.checkpoint

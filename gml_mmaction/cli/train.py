@@ -13,9 +13,10 @@ from mmengine.config import Config
 from gml_mmaction.engine import newest_checkpoint
 from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.errors import SettingError
+from gml_mmaction.host.processes import lost_processes
 from gml_mmaction.host.resumed import saved_seed
 
-from .common import add_run_options, one_line_errors, one_run, read_config
+from .common import add_run_options, one_run, read_config
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -132,7 +133,7 @@ def resume(cfg: Config, args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Train."""
     args = parse_args(argv)
-    with one_line_errors():
+    with lost_processes():
         cfg = read_config(args)
         with one_run(cfg, 'training'):
             merge_args(cfg, args)

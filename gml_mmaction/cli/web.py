@@ -14,8 +14,6 @@ from gml_mmaction.apis import ForgeryInferencer
 from gml_mmaction.stack import require
 from gml_mmaction.web.sessions import Limits
 
-from .common import one_line_errors
-
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
@@ -81,18 +79,17 @@ def _count(text: str) -> int:
 def main(argv: list[str] | None = None) -> None:
     """Serve until interrupted."""
     args = parse_args(argv)
-    with one_line_errors():
-        require('nicegui')
-        require('gml_mmaction.web.server').serve(
-            ForgeryInferencer(args.checkpoint, args.device),
-            host=args.host,
-            port=args.port,
-            limits=Limits(
-                args.max_mb,
-                args.max_minutes,
-                args.keep_minutes,
-                args.max_uploads,
-                args.max_wait,
-            ),
-            browser=args.open,
-        )
+    require('nicegui')
+    require('gml_mmaction.web.server').serve(
+        ForgeryInferencer(args.checkpoint, args.device),
+        host=args.host,
+        port=args.port,
+        limits=Limits(
+            args.max_mb,
+            args.max_minutes,
+            args.keep_minutes,
+            args.max_uploads,
+            args.max_wait,
+        ),
+        browser=args.open,
+    )

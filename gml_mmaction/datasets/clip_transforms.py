@@ -21,9 +21,8 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from gml_mmaction.errors import SettingError
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.faces.square import Square, crop, resize
-from gml_mmaction.prepared.annotation import DataError
 from gml_mmaction.video import Frames, VideoError, open_video
 from gml_mmaction.video.distortions import (
     Distortion,

@@ -9,8 +9,9 @@ from mmaction.registry import DATASETS
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from gml_mmaction.errors import DataError
 from gml_mmaction.io.records import as_json
-from gml_mmaction.prepared.annotation import DataError, read_annotation
+from gml_mmaction.prepared.annotation import read_annotation
 from gml_mmaction.video import is_video
 
 

@@ -20,7 +20,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from gml_mmaction.datasets import FaceClipDataset
-from gml_mmaction.errors import GMLError
+from gml_mmaction.errors import GMLError, SettingError
 from gml_mmaction.evaluation.forgery_metric import LEVELS
 from gml_mmaction.evaluation.scores import read_scores_file
 from gml_mmaction.io.files import (
@@ -119,7 +119,7 @@ def cross_test(
 
     Raises:
         TargetError: Two targets share a name.
-        ValueError: The config's ``test_evaluator`` has no ForgeryMetric.
+        SettingError: The config's ``test_evaluator`` has no ForgeryMetric.
         FileNotFoundError: Crops or videos of a set are missing.
     """
     names = [target.name for target in targets]
@@ -217,7 +217,7 @@ def score_target(
         thresholds: See ``ForgeryMetric``.
 
     Raises:
-        ValueError: As :func:`cross_test`.
+        SettingError: As :func:`cross_test`.
         FileNotFoundError: As :func:`cross_test`.
     """
     cfg = _own_run(cfg, target.name, thresholds)
@@ -264,7 +264,7 @@ def _own_run(
     experiment = f'{Path(cfg.filename or "test").stem}_{name}'
     cfg = copy.deepcopy(cfg)
     if not set_metric(cfg, scores_file=str(scores), thresholds=thresholds):
-        raise ValueError(
+        raise SettingError(
             f'{cfg.filename}: test_evaluator has no ForgeryMetric; add '
             "dict(type='ForgeryMetric')"
         )

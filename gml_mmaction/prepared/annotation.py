@@ -15,7 +15,7 @@ from typing import Annotated, TypeVar
 
 from msgspec import Meta
 
-from gml_mmaction.errors import GMLError
+from gml_mmaction.errors import DataError
 from gml_mmaction.io.records import (
     UNSET,
     Count,
@@ -63,10 +63,6 @@ Frames = Annotated[
 Member = Annotated[
     str, Rule('a path in an archive', lambda v: v in ('', '.') or is_place(v))
 ]
-
-
-class DataError(GMLError, ValueError):
-    """Prepared data that cannot be used."""
 
 
 class Metainfo(Record, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from gml_mmaction.errors import SettingError
 from gml_mmaction.faces.detect import Face
 from gml_mmaction.faces.follow import (
     Walk,
@@ -99,13 +100,13 @@ def extract_video(
 
     Raises:
         VideoError: The video gives no crops; its ``reason`` says why.
-        ValueError: ``VC`` is among the distortions and nothing is saved.
+        SettingError: ``VC`` is among the distortions and nothing is saved.
         OSError: The crops cannot be written. Errors of reading are
             VideoErrors.
     """
     frame_dir = Path(frame_dir)
     if options.store == 'boxes' and not is_framewise(video.distortions):
-        raise ValueError(
+        raise SettingError(
             f'{video.video_id}: distortion VC needs the whole video and '
             "cannot be had from boxes; use store='crops'"
         )
@@ -432,7 +433,7 @@ def _known_tracks(
         return [_track_by_time(record, taken) for record in records]
     for start in (record.start for record in records):
         if start % options.stride:
-            raise ValueError(
+            raise SettingError(
                 f'a track starts at frame {start}, which stride '
                 f"{options.stride} does not save; use its record's stride"
             )

@@ -31,6 +31,7 @@ import cv2
 import numpy as np
 from msgspec import structs
 
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.faces.options import CropOptions
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.lock import hold
@@ -135,7 +136,7 @@ def prepare_videos(
         ``found`` = ``prepared`` + the sum of ``failed``.
 
     Raises:
-        ValueError: ``out`` was begun with other parameters or another dlib
+        DataError: ``out`` was begun with other parameters or another dlib
             or PyAV; ``origin.json`` above the videos says something else;
             two videos share an id, or one's id is a folder in another's; no
             video is there; a folder's name is not text; the boxes store
@@ -151,7 +152,7 @@ def prepare_videos(
     check_videos(videos)
     if not found:
         example = f', e.g. {videos[0].path}' if videos else ''
-        raise ValueError(
+        raise DataError(
             f'none of the {len(videos)} videos is in {root}{example}'
         )
     _check_names(found, out, root)
@@ -276,17 +277,17 @@ def check_videos(videos: Sequence[Video]) -> None:
     """Make sure that no two videos would write to one place.
 
     Raises:
-        ValueError: Two share an id, or one's id is a folder in another's.
+        DataError: Two share an id, or one's id is a folder in another's.
     """
     counts = Counter(video.video_id for video in videos)
     twice = [video_id for video_id, count in counts.items() if count > 1]
     if twice:
         path = next(v.path for v in videos if v.video_id == twice[0])
-        raise ValueError(f'two videos share the id {twice[0]}: {path}')
+        raise DataError(f'two videos share the id {twice[0]}: {path}')
     for video in videos:
         for folder in map(str, PurePosixPath(video.video_id).parents):
             if folder in counts:
-                raise ValueError(
+                raise DataError(
                     f'the id {folder} of a video is a folder in the id '
                     f'{video.video_id} of another, whose crops would lie '
                     'among its own; rename one of the files'
@@ -297,13 +298,13 @@ def _check_names(videos: Sequence[Video], out: Path, root: Path) -> None:
     """Make sure that what is written can name the videos.
 
     Raises:
-        ValueError: It cannot; for example, a folder's name is not UTF-8.
+        DataError: It cannot; for example, a folder's name is not UTF-8.
     """
     places = {path: relative(path, root) for path in _folders(videos)}
     places[root] = _seen_from(out, root)
     for path, place in places.items():
         if not TEXT.holds(place):
-            raise ValueError(
+            raise DataError(
                 f'{path}: a name in this path is not UTF-8, or has control '
                 'characters. Remedy: rename it'
             )
@@ -324,7 +325,7 @@ def _check_store(videos: Sequence[Video], options: CropOptions) -> None:
         return
     for video in videos:
         if not is_framewise(video.distortions):
-            raise ValueError(
+            raise SettingError(
                 f'{video.video_id} undergoes '
                 f'{format_distortions(video.distortions)}: VC compresses a '
                 'whole video, of which no single frame can be had; use '

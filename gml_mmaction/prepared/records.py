@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from gml_mmaction.errors import SettingError
 from gml_mmaction.faces.options import CropOptions
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.records import (
@@ -68,7 +69,7 @@ def begin(out: Path, parameters: Parameters) -> tuple[Path, Parameters]:
         runs, ``versions`` lists them all: '2.4.6, 2.5.0'.
 
     Raises:
-        ValueError: It was begun with other parameters.
+        SettingError: It was begun with other parameters.
     """
     path = out / 'parameters.json'
     if path.exists() and (out / 'records').is_dir():
@@ -297,7 +298,7 @@ def _check_same(out: Path, before: dict, now: dict) -> None:
         if before.get(key) != now.get(key)
     ]
     if changed:
-        raise ValueError(
+        raise SettingError(
             f'{out} was begun with other parameters '
             f'({"; ".join(changed)}); use the same, or another folder'
         )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.io.rules import is_place
 
 __all__ = [
@@ -55,7 +56,7 @@ class Video:
             that are applied to the full frames before the crop, in order.
 
     Raises:
-        ValueError: The id or the member points outside its folder.
+        DataError: The id or the member points outside its folder.
     """
 
     video_id: str
@@ -74,7 +75,7 @@ class Video:
         members = [] if self.member in ('', '.') else [self.member]
         for name in (self.video_id, *members):
             if not is_place(name):
-                raise ValueError(
+                raise DataError(
                     f'{str(self.path)!r:.200}: {name!r:.80} can be no path of '
                     "crops ('..', control characters, or too long); rename it"
                 )
@@ -126,7 +127,7 @@ def register_source(
         notes: See :class:`Entry`.
 
     Raises:
-        ValueError: Another function already has the name.
+        DataError: Another function already has the name.
     """
 
     def add(source: Source) -> Source:
@@ -148,13 +149,13 @@ def get_entry(name: str) -> Entry:
     """Return what is registered under ``name``.
 
     Raises:
-        ValueError: No such source; the message names those that exist.
+        DataError: No such source; the message names those that exist.
     """
     if name not in _SOURCES:
         _import_all()
     if name not in _SOURCES:
         known = ', '.join(known_sources())
-        raise ValueError(f'unknown source {name!r}; known: {known}')
+        raise SettingError(f'unknown source {name!r}; known: {known}')
     return _SOURCES[name]
 
 
@@ -162,7 +163,7 @@ def get_source(name: str) -> Source:
     """Return the function that lists the videos of the source ``name``.
 
     Raises:
-        ValueError: As :func:`get_entry`.
+        DataError: As :func:`get_entry`.
     """
     return get_entry(name).list_videos
 

@@ -38,6 +38,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.io.rules import is_place
 from gml_mmaction.video.folders import (
     check_folder,
@@ -143,12 +144,12 @@ def list_videos(root: str | Path, *, val_fraction: float = 0.1) -> list[Video]:
         video without identity counts as its own.
 
     Raises:
-        ValueError: No such folder; no test list, or none of its lines can
+        DataError: No such folder; no test list, or none of its lines can
             be read; a fraction outside [0, 1).
     """
     root = check_folder(root)
     if not 0 <= val_fraction < 1:
-        raise ValueError(
+        raise SettingError(
             f'val_fraction={val_fraction}: choose a value of at least 0 and '
             'below 1'
         )
@@ -177,11 +178,11 @@ def read_test_list(
         folder: videos of these names may be tested.
 
     Raises:
-        ValueError: No such file; all lines would be left out.
+        DataError: No such file; all lines would be left out.
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(
+        raise DataError(
             f'{path}: no such list; it is part of the official download'
         )
     videos, odd = read_lines(path, _read_line)
@@ -193,12 +194,12 @@ def _read_line(line: str) -> tuple[str, PurePosixPath]:
     path = PurePosixPath(match[2]) if match else PurePosixPath()
     name = _name(path)
     if not match or name is None or not is_place(str(path)):
-        raise ValueError(
+        raise DataError(
             f'{line!r:.80}; expected "1 YouTube-real/00170.mp4", '
             f'with 0 for fakes and one of the folders {", ".join(_FOLDERS)}'
         )
     if (match[1] == '1') == name.startswith(_SYNTHESIS):
-        raise ValueError(
+        raise DataError(
             f"{line!r:.80} contradicts its folder; this list's 1 is "
             'real and its 0 fake'
         )
@@ -227,7 +228,7 @@ def _find_files(root: Path) -> dict[str, Path]:
     """List what the tree holds: path by video id, sorted.
 
     Raises:
-        ValueError: A video is there twice, in two spellings.
+        DataError: A video is there twice, in two spellings.
     """
     found: dict[str, Path] = {}
     known = {folder.lower() for folder in _FOLDERS}
@@ -237,7 +238,7 @@ def _find_files(root: Path) -> dict[str, Path]:
                 name = _name(PurePosixPath(*path.relative_to(root).parts))
                 assert name is not None  # the folder is known
                 if found.setdefault(name, path) != path:
-                    raise ValueError(
+                    raise DataError(
                         f'{path}: the tree has {found[name]} too; keep one'
                     )
     return dict(sorted(found.items()))

@@ -19,6 +19,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.video.folders import (
     check_folder,
     image_folders,
@@ -75,12 +76,12 @@ def list_videos(
         ``cdf/id3``, by the names of the sequences.
 
     Raises:
-        ValueError: No such folder; unknown domain or method; nothing found.
+        DataError: No such folder; unknown domain or method; nothing found.
     """
     root = check_folder(root)
     for domain in domains:
         if domain not in DOMAINS:
-            raise ValueError(
+            raise SettingError(
                 f'unknown domain {domain!r}; use {" or ".join(DOMAINS)}'
             )
     videos = []
@@ -108,12 +109,12 @@ def _choose_methods(
         if is_well_named(path.relative_to(root), root)
     }
     if not found:
-        raise ValueError(
+        raise DataError(
             f'{root}: no folder <method>/{" or <method>/".join(domains)}'
         )
     for name in methods or ():
         if name not in found:
-            raise ValueError(
+            raise SettingError(
                 f'unknown method {name!r}; found: {", ".join(sorted(found))}'
             )
     return list(dict.fromkeys(methods or sorted(found)))

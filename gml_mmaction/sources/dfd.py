@@ -17,6 +17,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from gml_mmaction.errors import DataError
 from gml_mmaction.video.folders import leave_out, video_files
 
 from . import Video, register_source
@@ -57,14 +58,14 @@ def list_videos(root: str | Path, *, compression: str = 'c23') -> list[Video]:
         the tree holds it.
 
     Raises:
-        ValueError: Unknown compression; neither folder is there.
+        DataError: Unknown compression; neither folder is there.
     """
     root = Path(root)
     compression = compression_folder(compression)
     reals = root / 'original_sequences/actors' / compression / 'videos'
     fakes = root / 'manipulated_sequences' / METHOD / compression / 'videos'
     if not reals.is_dir() and not fakes.is_dir():
-        raise ValueError(
+        raise DataError(
             f'neither {reals} nor {fakes} is there; get them by '
             f'-d {METHOD}_original and -d {METHOD} of the download script'
         )

@@ -17,6 +17,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
+from gml_mmaction.errors import DataError
 from gml_mmaction.io.files import read_json, read_text
 from gml_mmaction.video.folders import (
     check_folder,
@@ -57,7 +58,7 @@ def list_videos(root: str | Path, *, train: bool = True) -> list[Video]:
         people are not given.
 
     Raises:
-        ValueError: No such folder; no list in it; a list is malformed.
+        DataError: No such folder; no list in it; a list is malformed.
     """
     root = check_folder(root)
     videos = []
@@ -67,7 +68,7 @@ def list_videos(root: str | Path, *, train: bool = True) -> list[Video]:
     for path in [path for path in labels if path.is_file()][:1]:
         videos += _read_labels(path)
     if not videos:
-        raise ValueError(
+        raise DataError(
             f'{root}: neither test/labels.csv nor '
             'train/dfdc_train_part_N/metadata.json'
         )
@@ -100,7 +101,7 @@ def _numbers(name: str) -> list[int]:
 def _read_metadata(path: Path) -> list[Video]:
     entries = read_json(path)
     if not isinstance(entries, dict):
-        raise ValueError(f'{path}: expected {{"x.mp4": {{"label": ...}}}}')
+        raise DataError(f'{path}: expected {{"x.mp4": {{"label": ...}}}}')
     videos = []
     for file in video_files(path.parent):
         if file.name not in entries:
@@ -111,7 +112,7 @@ def _read_metadata(path: Path) -> list[Video]:
         if not check_listed(name, path):
             continue
         if label not in [*_LABELS]:
-            raise ValueError(
+            raise DataError(
                 f'{path}: {name} has the label {label!r:.60}; expected REAL '
                 'or FAKE'
             )
@@ -135,7 +136,7 @@ def _read_labels(path: Path) -> list[Video]:
         for row in rows:
             name, label = row.get('filename'), row.get('label')
             if not name or label not in ('0', '1'):
-                raise ValueError(
+                raise DataError(
                     f'{path}, line {rows.line_num}: expected the columns '
                     'filename and label, the latter 0 or 1'
                 )
@@ -148,7 +149,7 @@ def _read_labels(path: Path) -> list[Video]:
                     )
                 )
     except csv.Error as error:
-        raise ValueError(f'{path}: no CSV ({error})') from None
+        raise DataError(f'{path}: no CSV ({error})') from None
     return videos
 
 

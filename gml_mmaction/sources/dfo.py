@@ -43,6 +43,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.io.text import counted
 from gml_mmaction.video.distortions import read_meta
 from gml_mmaction.video.folders import leave_out, read_lines, video_files
@@ -180,7 +181,7 @@ def list_videos(
         of its fake (of the first, had it several).
 
     Raises:
-        ValueError: An option is unknown; the tree, a list or a meta file
+        DataError: An option is unknown; the tree, a list or a meta file
             that is needed is not there or malformed.
     """
     root = Path(root)
@@ -188,7 +189,7 @@ def list_videos(
     _check_choice('protocol', protocol, ('ffpp', 'official'))
     _check_choice('reals', reals, ('distorted', 'clean'))
     if not (root / 'manipulated_videos').is_dir():
-        raise ValueError(
+        raise DataError(
             f'{root}: no folder manipulated_videos; name the unzipped '
             'DeeperForensics-1.0'
         )
@@ -214,7 +215,7 @@ def list_videos(
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
-        raise ValueError(
+        raise SettingError(
             f'unknown {name} {value!r}; use one of {", ".join(choices)}'
         )
 
@@ -230,12 +231,12 @@ def _read_splits(root: Path) -> dict[_Fake, str]:
     for split in SPLITS:
         path = root / 'lists/splits' / f'{split}.txt'
         if not path.is_file():
-            raise ValueError(
+            raise DataError(
                 f"{path}: no such list; it comes with the data set's lists"
             )
         for fake in read_lines(path, _parse)[0]:
             if splits.setdefault(fake, split) != split:
-                raise ValueError(
+                raise DataError(
                     f'{path}: {fake.name} stands in {splits[fake]} too'
                 )
     return splits
@@ -246,7 +247,7 @@ def _parse(line: str) -> _Fake:
     stem = PurePosixPath(line.strip().replace('\\', '/')).stem
     match = _NAME.fullmatch(stem)
     if not match:
-        raise ValueError(
+        raise DataError(
             f'{line!r:.80} is not named as {_NAMED}, e.g. 000_M101.mp4'
         )
     return _Fake(*match.groups())
@@ -289,7 +290,7 @@ def _distorted_reals(
         distortions = _read_meta(root / 'lists' / path, variant)
         for target, fake in first.items():
             if fake.name not in distortions:
-                raise ValueError(
+                raise DataError(
                     f'{path}: does not name {fake.name}; take the data '
                     "set's own file, or reals='clean'"
                 )
@@ -311,7 +312,7 @@ def _read_meta(path: Path, variant: str) -> dict[str, tuple]:
     distorts it more than once; the line in the variant's folder counts.
     """
     if not path.is_file():
-        raise ValueError(
+        raise DataError(
             f"{path}: no such file; it comes with the data set's lists; "
             "without it, choose reals='clean'"
         )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from gml_mmaction.errors import DataError
 from gml_mmaction.video.folders import (
     check_folder,
     locate,
@@ -59,12 +60,12 @@ def list_videos(
         Train, val and test; reals before fakes.
 
     Raises:
-        ValueError: No such folder; ``test`` is not a folder of ``source`` or
+        DataError: No such folder; ``test`` is not a folder of ``source`` or
             ``target``.
     """
     root = check_folder(root)
     if not any((root / top / test).is_dir() for top in _LABELS):
-        raise ValueError(
+        raise DataError(
             f'{root}: no folder {test!r} in source or target; choose another '
             'with the option test'
         )

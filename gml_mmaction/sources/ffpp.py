@@ -17,6 +17,7 @@ split file, of the same repository, is a list of pairs of ids, ``[["071",
 from collections.abc import Sequence
 from pathlib import Path
 
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.io.files import read_json
 from gml_mmaction.io.rules import is_place
 from gml_mmaction.video.folders import check_folder, is_well_named
@@ -89,7 +90,7 @@ def list_videos(
         split files and ``methods``.
 
     Raises:
-        ValueError: Unknown compression or method; no, incomplete or
+        DataError: Unknown compression or method; no, incomplete or
             malformed split files; an id in two splits; no such tree.
 
     Paper: "4 forgery methods"; that is why FaceShifter, a later addition of
@@ -118,10 +119,10 @@ def compression_folder(compression: str) -> str:
     FaceForensics++'s own extraction script calls raw ``c0``.
 
     Raises:
-        ValueError: No such compression.
+        DataError: No such compression.
     """
     if compression not in COMPRESSIONS:
-        raise ValueError(
+        raise SettingError(
             f'unknown compression {compression!r}; '
             f'use one of {", ".join(COMPRESSIONS)}'
         )
@@ -156,7 +157,7 @@ def read_splits(
         Pairs (target id, source id) by split.
 
     Raises:
-        ValueError: A file is missing or malformed, or an id is in two
+        DataError: A file is missing or malformed, or an id is in two
             pairs (training people in testing).
     """
     folder = _find_splits(Path(root), splits)
@@ -167,7 +168,7 @@ def read_splits(
         pairs[split] = _read_pairs(path)
         for name in (name for pair in pairs[split] for name in pair):
             if name in seen:
-                raise ValueError(
+                raise DataError(
                     f'{path}: id {name} stands in {seen[name]} already; '
                     'each id belongs to one pair of one split'
                 )
@@ -177,10 +178,10 @@ def read_splits(
 
 def _read_pairs(path: Path) -> list[tuple[str, str]]:
     if not path.is_file():
-        raise ValueError(f'{path}: no such split file; {_SPLITS_ORIGIN}')
+        raise DataError(f'{path}: no such split file; {_SPLITS_ORIGIN}')
     pairs = read_json(path)
     if not isinstance(pairs, list) or not all(map(_is_pair, pairs)):
-        raise ValueError(
+        raise DataError(
             f'{path}: expected a list of pairs of ids, [["071", "054"], ...]'
         )
     return [tuple(pair) for pair in pairs]
@@ -200,7 +201,7 @@ def _find_splits(root: Path, splits: str | Path | None) -> Path:
         if any((folder / f'{split}.json').is_file() for split in SPLITS):
             return folder
     where = ' or '.join(str(folder) for folder in folders)
-    raise ValueError(f'no split files in {where}; {_SPLITS_ORIGIN}')
+    raise DataError(f'no split files in {where}; {_SPLITS_ORIGIN}')
 
 
 def _choose_methods(
@@ -218,14 +219,14 @@ def _choose_methods(
     if methods is None:
         return [name for name in found if name not in _NOT_BY_DEFAULT]
     if 'DeepFakeDetection' in methods:
-        raise ValueError(
+        raise SettingError(
             'DeepFakeDetection has no official split; it is a test set, the '
             "source 'dfd'"
         )
     for name in methods:
         if name not in METHODS and name not in found:
             known = ', '.join(sorted({*METHODS, *found}))
-            raise ValueError(f'unknown method {name!r}; known: {known}')
+            raise SettingError(f'unknown method {name!r}; known: {known}')
     return list(dict.fromkeys(methods))
 
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gml_mmaction.errors import DataError
 from gml_mmaction.video.folders import check_folder, note_unread, video_files
 
 from . import LABELS, SPLITS, Video, register_source
@@ -49,18 +50,18 @@ def list_videos(root: str | Path) -> list[Video]:
         first folder below ``fake``, ``fake`` if there is none.
 
     Raises:
-        ValueError: No such folder; no video in it; both layouts in one.
+        DataError: No such folder; no video in it; both layouts in one.
     """
     root = check_folder(root)
     flat = _list_layout(root, {'': 'test'})
     divided = _list_layout(root, {split: split for split in SPLITS})
     if flat and divided:
-        raise ValueError(
+        raise DataError(
             f'{root}: videos in real or fake, and in train, val or test as '
             'well; keep one of the two'
         )
     if not flat and not divided:
-        raise ValueError(
+        raise DataError(
             f'{root}: no videos in real and fake, nor in train, val, test'
         )
     return _tell_apart(flat or divided)

@@ -14,6 +14,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 
+from gml_mmaction.errors import DataError
 from gml_mmaction.io.text import counted
 from gml_mmaction.video.files import is_image
 from gml_mmaction.video.folders import (
@@ -60,7 +61,7 @@ def list_videos(root: str | Path) -> list[Video]:
         same in an archive and unpacked.
 
     Raises:
-        ValueError: No such folder; none of the four in it; an archive that
+        DataError: No such folder; none of the four in it; an archive that
             cannot be read.
     """
     root = check_folder(root)
@@ -72,7 +73,7 @@ def list_videos(root: str | Path) -> list[Video]:
         if (root / name).is_dir()
     ]
     if not folders:
-        raise ValueError(
+        raise DataError(
             f'{root}: none of real_train, fake_train, real_test, fake_test'
         )
     return [
@@ -125,7 +126,7 @@ def _list_archive(path: Path) -> list[str]:
                 if member.isfile() and is_image(name.name):
                     folders.add(str(name.parent))
     except Exception as error:  # also those of its compression
-        raise ValueError(
+        raise DataError(
             f'{path}: not a whole archive; fetch it again'
         ) from error
     return sorted(folders)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.io.pool import run_in_processes
 from gml_mmaction.stack import require
 
@@ -88,7 +89,7 @@ def distort_videos(
     """Distort videos in worker processes; yield each as it is finished.
 
     Raises:
-        ValueError: ``workers`` is below 1.
+        SettingError: ``workers`` is below 1.
         ImportError: PyAV is missing.
         OSError: A file cannot be written.
     """
@@ -143,14 +144,14 @@ def find_videos(inputs: Sequence[Path], out: Path) -> dict[str, Path]:
         Paths by name: relative to the folder, POSIX, without suffix.
 
     Raises:
-        ValueError: An input is absent or holds no video, two videos have
+        SettingError: An input is absent or holds no video, two videos have
             the same name, or one would be replaced by its distorted self.
     """
     found: dict[str, Path] = {}
     for path in inputs:
         for name, video in _videos_of(path, out):
             if name in found:
-                raise ValueError(
+                raise SettingError(
                     f'{found[name]} and {video} would both become '
                     f'{name}.mp4; distort them into two folders'
                 )
@@ -173,7 +174,7 @@ def find_in_meta(
         name: As in :class:`DistortJob`.
 
     Raises:
-        ValueError: There is no such path, or several that disagree.
+        SettingError: There is no such path, or several that disagree.
     """
     wanted = PurePosixPath(name)
     paths = {
@@ -191,11 +192,11 @@ def find_in_meta(
         if len(found) == 1:
             return found.pop()
         if found:
-            raise ValueError(
+            raise DataError(
                 f'the meta file has several lines for {wanted} that disagree; '
                 "leave only the wanted variant's"
             )
-    raise ValueError(
+    raise DataError(
         f'the meta file has no line for {wanted}; add one, or leave the video '
         'out'
     )
@@ -248,19 +249,19 @@ def _videos_of(path: Path, out: Path) -> Iterator[tuple[str, Path]]:
     else:
         root, files = path, video_files(path)
         if out.resolve().is_relative_to(path.resolve()):
-            raise ValueError(
+            raise SettingError(
                 f'{out} lies in {path}, where videos are looked for; write '
                 'to another folder'
             )
         if not files:
-            raise ValueError(
+            raise DataError(
                 f'{path}: no video there, or none with a name that is text; '
                 'give a file or a folder'
             )
     for file in files:
         name = _without_suffix(PurePosixPath(file.relative_to(root)))
         if (out / f'{name}.mp4').resolve() == file.resolve():
-            raise ValueError(
+            raise SettingError(
                 f'{file} would be replaced by itself; write to another folder'
             )
         yield str(name), file

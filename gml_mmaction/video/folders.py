@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeVar
 
+from gml_mmaction.errors import DataError
 from gml_mmaction.io.files import read_text
 from gml_mmaction.io.rules import is_place
 from gml_mmaction.io.text import counted, printable
@@ -114,11 +115,11 @@ def check_folder(root: str | Path) -> Path:
     """Return ``root`` as a path.
 
     Raises:
-        ValueError: There is no such folder.
+        DataError: There is no such folder.
     """
     root = Path(root)
     if not root.is_dir():
-        raise ValueError(
+        raise DataError(
             f'{root}: no such folder. Remedy: the folder of the data set'
         )
     return root
@@ -132,12 +133,12 @@ def check_listed(name: str, where: Path) -> bool:
         where: The list.
 
     Raises:
-        ValueError: It points outside the data set's folder, or is not a
+        DataError: It points outside the data set's folder, or is not a
             path.
     """
     path = PurePosixPath(name if isinstance(name, str) else '/')
     if path.is_absolute() or '..' in path.parts or not path.parts:
-        raise ValueError(
+        raise DataError(
             f'{where}: {name!r:.80} is no path below the folder of the data '
             "set; take the data set's own list"
         )
@@ -157,7 +158,7 @@ def read_lines(
         The values of the lines, and the lines that are left out.
 
     Raises:
-        ValueError: No line can be read; the message says why for the first.
+        DataError: No line can be read; the message says why for the first.
     """
     found: list[T] = []
     odd: dict[str, ValueError] = {}

@@ -22,6 +22,7 @@ from gml_mmaction.apis import (
 from gml_mmaction.apis.analysis import VERDICTS
 from gml_mmaction.apis.detector import DetectorError
 from gml_mmaction.apis.inferencer import InputError
+from gml_mmaction.errors import GMLError
 from gml_mmaction.video import open_video
 
 pytest.importorskip('dlib')
@@ -529,6 +530,6 @@ def test_the_command_ends_with_one_line_without_a_detector(
 ):
     prepared = write_prepared(tmp_path / 'p', dict(test=[]))
     weights = prepared / 'manifest.json'
-    with pytest.raises(SystemExit, match='was not loaded') as caught:
+    with pytest.raises(GMLError, match='was not loaded') as caught:
         load_tool('predict').main(['a.mp4', '--checkpoint', str(weights)])
     assert '\n' not in str(caught.value)

@@ -364,7 +364,7 @@ def run(trained, tmp_path):
 
 def check_one_line(read, run, line):
     """A checkpoint of a run is refused in one line that names it."""
-    with pytest.raises(SystemExit, match=line) as caught:
+    with pytest.raises(GMLError, match=line) as caught:
         read(run)
     assert fuzz.unclear(caught.value, [checkpoints.FILE]) == ''
 
