@@ -59,8 +59,8 @@ SAVED = (
 ANOTHER = 'Remedy: give another checkpoint of gml train'
 MOST_FRAMES = 512  # of a clip
 SLOW = (
-    'In a video of far fewer frames a second, faces seem to move faster than '
-    'they do, and a genuine one may score high; a note says of which videos.',
+    'In a video with far fewer frames a second, faces seem to move faster '
+    'than they do. Such a genuine video may score high; a note marks it.',
 )
 
 
@@ -277,9 +277,9 @@ class Detector:
         """What a score of a clip, a track and a video is."""
         if self.rates is None:
             taken = (
-                f'every {nth(self.crop_options.stride)} of the video, at '
-                'whatever rate: the checkpoint does not say that of its '
-                'training'
+                f'every {nth(self.crop_options.stride)} frame of the '
+                'video, whatever its frame rate: the checkpoint does not '
+                'record the rate of its training'
             )
         else:
             taken = (
@@ -298,9 +298,9 @@ class Detector:
         made_up = [f'Trained on {self.origin}.'] if self.origin else []
         lines = [
             *made_up,
-            'A score is not a proof. It says how much a face looks like the '
-            'forgeries in the training data; another forgery may score low, '
-            'and a genuine video high.',
+            'A score is not a proof. It says how much a face looks like '
+            'the forgeries in the training data; another kind of forgery '
+            'may score low, and a genuine video high.',
             f'Trained on {self._trained_on()}.',
             f'Scores: {self.level}.',
             *(SLOW if self.rates else ()),
@@ -308,7 +308,7 @@ class Detector:
             self.calibration.words
             if self.calibration
             else 'Scores are not calibrated: 0.8 does not mean 80 per cent, '
-            'and on other data than that of the training (camera, '
+            'and on data unlike the training data (camera, '
             'compression, people) the threshold may be far off.',
             '"Not suspicious" does not mean genuine.',
         ]
@@ -448,9 +448,10 @@ def _check_pipeline(path: Path, cfg: Config) -> None:
             continue
         names = printable(', '.join(map(str, steps)))
         raise DetectorError(
-            f'{path}: no detector of face forgeries: its {what} pipeline '
-            f'({names:.300}) does not begin with ClipDecode and cut faces by '
-            "FaceCrop. Remedy: give a checkpoint of this project's configs"
+            f'{path}: not a detector of face forgeries: its {what} '
+            f'pipeline ({names:.300}) does not begin with ClipDecode and '
+            'cut faces by FaceCrop. Remedy: give a checkpoint of this '
+            "project's configs"
         )
 
 
@@ -460,8 +461,8 @@ def _validation(path: Path, meta: Mapping) -> Validation:
         return read_records(meta)[1]
     except (TypeError, ValueError) as error:  # JSON cannot hold it
         raise DetectorError(
-            f'{path}: says of its training: {printable(str(error)):.200}. '
-            'Remedy: give another checkpoint'
+            f'{path}: its record of the training is not valid: '
+            f'{printable(str(error)):.200}. Remedy: give another checkpoint'
         ) from None
 
 
@@ -524,14 +525,16 @@ def _crop_options(
         for name, kind in kinds.items():
             if type(values[name]) is not kind:
                 wrong = printable(repr(values[name]))
-                raise ValueError(f'{name} {wrong:.60}, no {kind.__name__}')
+                raise ValueError(
+                    f'{name} is {wrong:.60}, expected {kind.__name__}'
+                )
         given = _dataset(cfg).get('clip_len', 8)
         clip_len = whole_number('clip_len', given, 1, MOST_FRAMES)
         values['min_frames'] = max(clip_len, values.get('min_frames', 0))
         options = CropOptions(**values, store=store, tracks='all')
     except (TypeError, ValueError) as error:
         raise DetectorError(
-            f'{path}: says that its crops were made with {error}. {ANOTHER}'
+            f'{path}: its record of the crops is not valid: {error}. {ANOTHER}'
         ) from None
     return options, clip_len
 
@@ -550,8 +553,8 @@ def _rates(path: Path, meta: Mapping) -> Rates | None:
         return to_record(rates, Rates)
     except ValueError as error:
         raise DetectorError(
-            f'{path}: says of its training rates {printable(repr(rates)):.60} '
-            f'({error}). {ANOTHER}'
+            f'{path}: its record of the frame rates is not valid: '
+            f'{printable(repr(rates)):.60} ({error}). {ANOTHER}'
         ) from None
 
 
@@ -572,7 +575,9 @@ def _threshold(
 ) -> Threshold:
     if given is not None:
         if not 0 <= given <= 1:
-            raise DetectorError(f'threshold {given}: give one from 0 to 1')
+            raise DetectorError(
+                f'threshold {given}: out of bounds. Remedy: 0 to 1'
+            )
         return Threshold(given, 'as given')
     if calibration:
         return Threshold(
@@ -582,7 +587,7 @@ def _threshold(
     value = validation.metrics.get('video/eer_threshold')
     if value is None:
         return Threshold(
-            0.5, 'the checkpoint was not validated, hence the middle'
+            0.5, 'the checkpoint was not validated, so the middle is used'
         )
     clips = validation.num_clips
     some = f', at most {clips} a track' if clips else ''

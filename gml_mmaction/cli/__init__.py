@@ -22,27 +22,27 @@ __all__ = ['COMMANDS', 'main', 'run']
 
 # In the order of use. A command is the module of its name, with '_' for '-'.
 COMMANDS = {
-    'demo': 'from made-up videos to a tested detector',
-    'doctor': 'what is installed, and what is wrong with it',
-    'check': 'what of a data set is there, what is missing, what leaks',
-    'prepare': 'from a data set to face crops, annotations and a report',
+    'demo': 'make videos, train on them and test: a few minutes',
+    'doctor': 'say what is installed, and what is wrong with it',
+    'check': 'what a data set has, what is missing, what leaks',
+    'prepare': 'cut out the faces of a data set; annotations and a report',
     'train': 'train a detector',
     'test': 'test a detector, also on several data sets',
-    'predict': 'a verdict on videos of your own',
-    'web': 'the same on a page in a browser',
-    'calibrate': 'from scores to probabilities',
-    'cam': 'Grad-CAM of a clip',
-    'plot': 'curves, intervals and comparisons of score files',
-    'robustness': 'test under distortions',
+    'predict': 'judge videos of your own',
+    'web': 'judge videos on a page in the browser',
+    'calibrate': 'turn scores into probabilities',
+    'cam': 'draw Grad-CAM of a clip',
+    'plot': 'draw and compare score files, with intervals',
+    'robustness': 'test a detector on distorted videos',
     'distort': 'distort whole videos, as DeeperForensics does',
     'tables': "fill in the paper's tables",
     'figures': "draw the paper's figures",
-    'ablation': "the paper's ablation on made-up videos",
+    'ablation': "run the paper's ablation on made-up videos",
     'demo-data': 'write the videos of the demo',
     'demo-trees': 'write miniatures of two data sets',
-    'benchmark': 'parameters, operations, speed and memory of detectors',
-    'benchmark-data': 'speed of preparation',
-    'benchmark-loader': 'speed of loading',
+    'benchmark': 'measure parameters, operations, speed and memory',
+    'benchmark-data': 'measure the speed of gml prepare',
+    'benchmark-loader': 'measure the speed of the data loader',
 }
 # The exit codes after an error that are not 1.
 ERROR_CODES = {'check': 2}  # 1 says that the data set has problems
@@ -68,7 +68,7 @@ def show_help() -> None:
     width = max(map(len, COMMANDS))
     say('usage: gml COMMAND ...', '')
     say(*(f'  {name:<{width}}  {what}' for name, what in COMMANDS.items()))
-    say('', 'gml COMMAND --help tells the options of each.')
+    say('', 'gml COMMAND --help lists the options of a command.')
 
 
 def run(command: str) -> None:

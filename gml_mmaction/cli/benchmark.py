@@ -82,18 +82,28 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='config files',
     )
     add('--reference', type=find_config, default=REFERENCE, metavar='CONFIG')
-    add('--batch', type=int, default=1, help='clips; 2 have both labels')
-    add('--frames', type=int, default=8, help='of a clip')
+    add(
+        '--batch',
+        type=int,
+        default=1,
+        help='clips in a batch; from 2 on it has both labels',
+    )
+    add('--frames', type=int, default=8, help='frames of a clip')
     add('--size', type=int, default=224, help='pixels')
-    add('--rounds', type=int, default=7, help='after one that warms up')
-    add('--threads', type=int, help="instead of PyTorch's")
+    add(
+        '--rounds',
+        type=int,
+        default=7,
+        help='rounds that count, after one that warms up',
+    )
+    add('--threads', type=int, help="CPU threads, instead of PyTorch's number")
     add('--device', choices=MEMORY, default='cpu')
     add(
         '--ways',
         nargs='+',
         choices=WAYS,
         default=['as-is'],
-        help='to run each; of several, the fastest counts',
+        help='ways to run each detector; the fastest counts',
     )
     add('--amp', action='store_true', help='mixed precision (bf16 on a CPU)')
     add('--json', type=Path, help='file to write the numbers to')

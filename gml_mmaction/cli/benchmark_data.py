@@ -55,11 +55,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         'videos',
         nargs='*',
         type=Path,
-        help='files; if none is given, some are made: 640 x 480, H.264, '
-        'a moving face and noise',
+        help='video files; without any, some are made: 640 x 480, H.264, a '
+        'moving face and noise',
     )
-    add('--num-videos', type=int, default=6, help='to make')
-    add('--num-frames', type=int, default=300, help='of a video that is made')
+    add('--num-videos', type=int, default=6, help='number of videos to make')
+    add(
+        '--num-frames',
+        type=int,
+        default=300,
+        help='frames of a video that is made',
+    )
     add('--rounds', type=int, default=5)
     add('--workers', type=int, nargs='+', default=[1, 2], help='processes')
     add('--store', choices=('crops', 'boxes'), default=CropOptions.store)
@@ -164,7 +169,7 @@ def warm_up() -> None:
 
 def crashed(job: Any) -> None:
     """End the benchmark."""
-    raise RuntimeError(f'the process died that worked at {job}')
+    raise RuntimeError(f'the process that worked on {job} died')
 
 
 def decode(stride: int, path: Path) -> None:
@@ -245,7 +250,7 @@ def make_videos(folder: Path, count: int, num_frames: int) -> list[Path]:
         require('av')
         write = functools.partial(write_h264, fps=FPS, crf=CRF)
     except ImportError as error:
-        say(f'MPEG-4 instead of H.264: {error}')
+        say(f'made as MPEG-4 instead of H.264: {error}')
         write = write_mpeg4
     paths = [folder / f'{seed:03}.mp4' for seed in range(count)]
     for seed, path in enumerate(paths):

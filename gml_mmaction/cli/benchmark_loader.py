@@ -41,11 +41,21 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     add = parser.add_argument
     add('config', help='config file')
-    add('data', help='prepared data: saved crops')
-    add('--clips', type=int, default=64, help='in a round (64)')
-    add('--rounds', type=int, default=5, help='after a first (5)')
-    add('--step', type=float, help='seconds of a training step')
-    add('--batch', type=int, default=16, help='clips of that step (16)')
+    add('data', help='folder of prepared data, with saved crops')
+    add('--clips', type=int, default=64, help='clips in a round [%(default)s]')
+    add(
+        '--rounds',
+        type=int,
+        default=5,
+        help='rounds, after one that does not count [%(default)s]',
+    )
+    add('--step', type=float, help='seconds that a training step takes')
+    add(
+        '--batch',
+        type=int,
+        default=16,
+        help='clips in that step [%(default)s]',
+    )
     add('--json', type=Path, help='file to write the numbers to')
     return parser.parse_args(argv)
 
@@ -70,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         rate = args.batch / args.step
         cores = cores_for(rate, result['rows'])
         result.update(clips_per_s_needed=rate, cores_needed=cores)
-        say(f'{rate:.1f} clips/s are taken by {cores} cores')
+        say(f'{cores} cores are needed for {rate:.1f} clips/s')
     if args.json:
         write_json(args.json, result)
     return result

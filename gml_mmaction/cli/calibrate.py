@@ -29,16 +29,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Turn scores into probabilities, by labelled videos.'
     )
-    parser.add_argument('checkpoint', help='of a run of gml train')
+    parser.add_argument('checkpoint', help='checkpoint of gml train')
     parser.add_argument(
-        'scores', help='scores file that gml test wrote with it'
+        'scores', help='score file that gml test wrote with it'
     )
     parser.add_argument(
         '--method',
         choices=METHODS,
         default=METHODS[0],
-        help='a sigmoid, or steps for some hundred videos and more '
-        '[%(default)s]',
+        help='fit a sigmoid, or steps if there are some hundred videos or '
+        'more [%(default)s]',
     )
     return parser.parse_args(argv)
 
@@ -48,7 +48,10 @@ def main(argv: list[str] | None = None) -> Calibration:
     args = parse_args(argv)
     sha256 = file_sha256(args.checkpoint)
     if sha256 is None:
-        raise CalibrationError(f'{args.checkpoint}: no such checkpoint')
+        raise CalibrationError(
+            f'{args.checkpoint}: no such checkpoint. Remedy: a .pth file '
+            'of gml train'
+        )
     scores = read_scores_file(args.scores)
     try:
         calibration = calibrate(scores, sha256, args.method)
@@ -62,8 +65,8 @@ def main(argv: list[str] | None = None) -> Calibration:
         ('expected calibration error', calibration.expected_error),
     ):
         say(
-            f'{name}: {measure.before:.4f} as it was, '
-            f'{measure.after:.4f} calibrated (cross-validated)'
+            f'{name}: {measure.before:.4f} before, {measure.after:.4f} '
+            'after calibration (cross-validated)'
         )
     say(f'threshold {calibration.threshold:.4f}; written to {path}')
     return calibration

@@ -30,17 +30,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('--out', default='figures', metavar='FOLDER', help='folder to write')
     add(
         '--layer',
-        help='module to explain, such as backbone/block12; the last feature '
-        'map that the whole score comes from if not given',
+        help='module to explain, such as backbone/block12; default: the '
+        'last feature map that the whole score depends on',
     )
     add(
         '--start',
         type=float,
         default=0.0,
         metavar='SECONDS',
-        help='from when on a face is looked for',
+        help='start of the search for a face',
     )
-    add('--device', help='cpu, cuda:0, ...')
+    add('--device', help='cpu, cuda:0, ...; default: the best there is')
     return parser.parse_args(argv)
 
 

@@ -36,17 +36,23 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action='append',
         default=[],
         metavar=('SOURCE ROOT', 'OPTION=VALUE'),
-        help='a set trained on: none of its people may be in the test; an '
-        'option of several values is repeated',
+        help='data set that a detector is trained on: people of its '
+        'training split must not be in this test; give an option again '
+        'for a second value',
     )
     add(
         '--decode',
         type=int,
         default=0,
         metavar='N',
-        help='decode a frame of the first N videos a split and method',
+        help='decode a frame of the first N videos of each split and method',
     )
-    add('--json', type=Path, metavar='FILE', help='write the report there')
+    add(
+        '--json',
+        type=Path,
+        metavar='FILE',
+        help='write the report to this file',
+    )
     return parse_with_source(parser, argv)
 
 

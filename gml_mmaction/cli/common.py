@@ -28,22 +28,22 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--data',
         metavar='FOLDER',
-        help="prepared data instead of the config's, to train on and to "
-        'validate on; data_root of every loader',
+        help="folder of prepared data, instead of the config's: data_root "
+        'of every loader',
     )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action='extend',
         metavar='KEY=VALUE',
-        help='override settings of the config, as in '
+        help='change settings of the config, as in '
         'train_dataloader.batch_size=8 or key="[a,b]"',
     )
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='who started the processes',
+        help='what started the processes',
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
@@ -78,8 +78,8 @@ def one_run(cfg: Config, what: str) -> AbstractContextManager:
         os.path.abspath(cfg.work_dir).encode(getpreferredencoding(False))
     except UnicodeEncodeError:
         raise SettingError(
-            f'work_dir {cfg.work_dir}: its name is not UTF-8, or the locale '
-            'cannot write it. Remedy: another name, or PYTHONUTF8=1'
+            f'work_dir {cfg.work_dir}: the name is not UTF-8, or the '
+            'locale cannot write it. Remedy: another name, or PYTHONUTF8=1'
         ) from None
     rank = RANKS.get(cfg.launcher, '')
     if os.environ.get(rank, '0') == '0':

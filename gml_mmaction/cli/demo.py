@@ -54,19 +54,28 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--work-dir', default='work_dirs/demo', help='folder to write to'
     )
     parser.add_argument(
-        '--seed', type=int, default=0, help='of the videos and the training'
+        '--seed',
+        type=int,
+        default=0,
+        help='random seed of the videos and the training',
     )
-    parser.add_argument('--config', default=str(CONFIG), help='what to train')
     parser.add_argument(
-        '--iters', type=int, help="iterations instead of the config's"
+        '--config', default=str(CONFIG), help='config to train'
+    )
+    parser.add_argument(
+        '--iters', type=int, help="iterations, instead of the config's"
     )
     parser.add_argument('--workers', type=int, default=2, help='processes')
     parser.add_argument(
-        '--videos', help='folder of genuine videos to use, not portraits'
+        '--videos',
+        help='folder of genuine videos to use instead of the portraits',
     )
-    parser.add_argument('--people', help='CSV of file,person with --videos')
     parser.add_argument(
-        '--test-person', help='who is seen in testing only, with --videos'
+        '--people', help='with --videos: CSV file with the columns file,person'
+    )
+    parser.add_argument(
+        '--test-person',
+        help='with --videos: the person who is seen in testing only',
     )
     return parser.parse_args(argv)
 

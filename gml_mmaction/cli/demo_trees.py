@@ -20,9 +20,15 @@ from gml_mmaction.synthetic.trees import make_celeb_df_tree, make_dfo_tree
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('ffpp', type=Path, help='FaceForensics++ tree')
-    parser.add_argument('out', type=Path, help='folder of the new trees')
-    parser.add_argument('--seed', type=int, default=0, help='of distortions')
+    parser.add_argument(
+        'ffpp', type=Path, help='folder of a FaceForensics++ tree'
+    )
+    parser.add_argument(
+        'out', type=Path, help='folder to write the new trees to'
+    )
+    parser.add_argument(
+        '--seed', type=int, default=0, help='random seed of the distortions'
+    )
     return parser.parse_args(argv)
 
 

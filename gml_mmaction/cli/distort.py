@@ -57,18 +57,37 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('videos', nargs='+', type=Path, help='files and folders to read')
     add('out', type=Path, help='folder to write')
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument('--type', choices=LEVELS, help='with --level')
-    what.add_argument('--variant', choices=VARIANTS, help='drawn by --seed')
-    what.add_argument('--meta', type=Path, help='what this meta file says')
-    add('--level', type=int, choices=range(1, 6), help='5 is the strongest')
-    add('--seed', type=int, default=0, help='of noise, blocks and variants')
+    what.add_argument(
+        '--type', choices=LEVELS, help='one type of distortion, with --level'
+    )
+    what.add_argument(
+        '--variant',
+        choices=VARIANTS,
+        help='a variant of DeeperForensics, drawn by --seed',
+    )
+    what.add_argument(
+        '--meta', type=Path, help='distort as this meta file says'
+    )
+    add(
+        '--level',
+        type=int,
+        choices=range(1, 6),
+        help='1 to 5, 5 is the strongest',
+    )
+    add(
+        '--seed',
+        type=int,
+        default=0,
+        help='random seed of noise, blocks and variants',
+    )
     add(
         '--crf',
         type=int,
         choices=range(52),
         metavar='0..51',
         default=CRF,
-        help="quality of the new files, 0 is lossless; a last VC has VC's",
+        help='quality of the new files (x264), 0 is lossless; after a last '
+        'VC its own quality is used',
     )
     add('--workers', type=int, default=os.cpu_count(), help='processes')
     args = parser.parse_args(argv)

@@ -39,7 +39,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add('checkpoint', nargs='?', help='checkpoint of gml train')
-    add('--figure', type=int, choices=(1, 3), default=3, help='which one')
+    add(
+        '--figure',
+        type=int,
+        choices=(1, 3),
+        default=3,
+        help='number of the figure',
+    )
     for kind in ('real', 'fake'):
         add(
             f'--{kind}',
@@ -54,7 +60,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         type=float,
         default=0.0,
         metavar='SECONDS',
-        help='from when on a face is looked for',
+        help='start of the search for a face',
     )
     add(
         '--moments',
@@ -62,17 +68,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         nargs='+',
         default=[3, 6],
         metavar='T',
-        help='which frames of the clip are shown, the first being 0',
+        help='frames of the clip to show, counted from 0',
     )
     add(
         '--stage',
         help='Fig. 3: stage of the backbone whose last motion block is '
-        'shown, such as block1; the one that the AD block reads if not given',
+        'shown, such as block1; default: the stage that the AD block '
+        'reads',
     )
-    add('--device', help='cpu, cuda:0, ...')
+    add('--device', help='cpu, cuda:0, ...; default: the best there is')
     args = parser.parse_args(argv)
     if not args.real and not args.fake:
-        parser.error('give videos: --real VIDEO --fake VIDEO')
+        parser.error('videos are missing: give --real VIDEO --fake VIDEO')
     if args.figure == 3 and args.checkpoint is None:
         parser.error('Fig. 3 needs a checkpoint')
     return args

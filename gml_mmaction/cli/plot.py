@@ -44,39 +44,51 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description='Curves and intervals from score files.'
     )
     add = parser.add_argument
-    add('files', nargs='+', metavar='SCORES.json', help='of gml test')
+    add(
+        'files',
+        nargs='+',
+        metavar='SCORES.json',
+        help='score files of gml test',
+    )
     add(
         '--names',
         nargs='+',
-        help='names for legends, one a file; what tells the paths apart if '
-        'not given',
+        help='names in the legends, one for each file; default: the part of '
+        'the paths that differs',
     )
     add(
         '--level',
         choices=ALL_LEVELS,
         default='video',
-        help='what is scored; whole videos are drawn at every level',
+        help='what a score belongs to; the bootstrap draws whole videos at '
+        'every level',
     )
     add(
         '--out',
         type=Path,
         metavar='FOLDER',
-        help='folder to write; <first file>_<level> beside it if not given',
+        help='folder to write; default: <first file>_<level>, beside that '
+        'file',
     )
     add('--replicates', type=int, default=2000, help='bootstrap replicates')
-    add('--confidence', type=float, default=0.95, help='of the intervals')
-    add('--seed', type=int, default=0, help='of the draws')
+    add(
+        '--confidence',
+        type=float,
+        default=0.95,
+        help='confidence of the intervals',
+    )
+    add('--seed', type=int, default=0, help='random seed of the bootstrap')
     add(
         '--format',
         nargs='+',
         choices=('png', 'pdf', 'svg'),
         default=['png'],
-        help='of the figures',
+        help='formats of the figures',
     )
     add(
         '--log-false-alarms',
         action='store_true',
-        help="logarithmic axis of the ROC's false alarms",
+        help="draw the ROC's false alarms on a logarithmic axis",
     )
     args = parser.parse_args(argv)
     problem = find_problem(args)

@@ -27,35 +27,44 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'videos',
         nargs='+',
         metavar='VIDEO',
-        help='video files, folders of videos, or of the images of one',
+        help='video files, folders of videos, or folders with the images of '
+        'one',
     )
     parser.add_argument(
-        '--checkpoint', required=True, help='of a run of gml train'
+        '--checkpoint', required=True, help='checkpoint of gml train'
     )
     parser.add_argument(
         '--out', default='predictions', help='folder to write [%(default)s]'
     )
-    parser.add_argument('--device', help='cpu, cuda:1 [the best there is]')
     parser.add_argument(
-        '--batch-size', type=int, default=4, help='clips at once [%(default)s]'
+        '--device', help='cpu, cuda:1, ... [the best there is]'
+    )
+    parser.add_argument(
+        '--batch-size',
+        type=int,
+        default=4,
+        help='clips in a batch [%(default)s]',
     )
     parser.add_argument(
         '--threshold',
         type=float,
-        help="of a video's score, instead of the checkpoint's",
+        help="threshold of a video's score, instead of the checkpoint's",
     )
     parser.add_argument(
         '--heat',
         choices=['auto', 'clue', 'cam', 'none'],
         default='auto',
         help='what the overlay shows: forgery clues F* of an AD block, '
-        'Grad-CAM, nothing [clue where there is an AD block, else cam]',
+        'Grad-CAM, or nothing [clue where there is an AD block, else '
+        'cam]',
     )
     parser.add_argument(
-        '--no-overlay', action='store_true', help='no overlay videos: faster'
+        '--no-overlay',
+        action='store_true',
+        help='write no overlay videos, which is faster',
     )
     parser.add_argument(
-        '--quiet', action='store_true', help='no progress bars'
+        '--quiet', action='store_true', help='show no progress bars'
     )
     return parser.parse_args(argv)
 

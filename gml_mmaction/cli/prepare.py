@@ -58,30 +58,46 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--store',
         choices=('crops', 'boxes'),
         default=CropOptions.store,
-        help='save crops, or only where to cut them out of the videos',
+        help='save crops, or only the boxes at which to cut them out of the '
+        'videos',
     )
     add('--image', choices=('jpg', 'png'), default=CropOptions.image)
     add(
         '--tracks',
         choices=('one', 'all'),
         default=CropOptions.tracks,
-        help='one face a video, or all',
+        help='follow one face in each video, or all',
     )
-    add('--size', type=int, default=CropOptions.size, help='pixels')
-    add('--stride', type=int, default=CropOptions.stride, help='frames')
+    add(
+        '--size',
+        type=int,
+        default=CropOptions.size,
+        help='side of a crop in pixels',
+    )
+    add(
+        '--stride',
+        type=int,
+        default=CropOptions.stride,
+        help='save every STRIDE-th frame',
+    )
     add(
         '--rate',
         type=float,
         metavar='FPS',
         help='save so many frames a second, by time, instead of every '
-        'STRIDE-th',
+        'STRIDE-th frame',
     )
-    add('--quality', type=int, default=CropOptions.quality, help='of JPEG')
+    add(
+        '--quality',
+        type=int,
+        default=CropOptions.quality,
+        help='JPEG quality of the crops',
+    )
     add(
         '--min-frames',
         type=int,
         default=CropOptions.min_frames,
-        help='of a track, that are saved',
+        help='least number of saved frames of a track',
     )
     add(
         '--max-frames',
@@ -95,7 +111,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add(
         '--cluster',
         metavar='ADDRESS',
-        help="of a Dask cluster's scheduler, whose workers do the work",
+        help='address of a Dask scheduler, whose workers prepare the videos',
     )
     return parse_with_source(parser, argv)
 
@@ -142,7 +158,9 @@ def _with_defaults(source: str, chosen: dict) -> dict:
 def _limit(text: str) -> tuple[str, int]:
     split, _, number = text.partition('=')
     if split not in SPLITS or not number.isdecimal() or int(number) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r}; expected e.g. train=270')
+        raise argparse.ArgumentTypeError(
+            f'{text!r}; expected, for instance, train=270'
+        )
     return split, int(number)
 
 

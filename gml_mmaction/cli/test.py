@@ -35,7 +35,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Test a detector.')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file or URL')
-    parser.add_argument('--work-dir', help='folder of logs and scores')
+    parser.add_argument(
+        '--work-dir',
+        help='folder of logs and scores; default: ./work_dirs/<config name>',
+    )
     parser.add_argument(
         '--dump', metavar='FILE.pkl', help='write all predictions to a file'
     )
@@ -49,8 +52,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--threshold-from',
         choices=['val', 'none'],
         default='val',
-        help='with --target, report ACC also at the EER threshold of the '
-        "validation set of the config's own data (val), or at 0.5 only",
+        help='with --target: report ACC also at the EER threshold of the '
+        "validation set of the config's own data (val), or at 0.5 only "
+        '(none)',
     )
     add_run_options(parser)
     args = parser.parse_args(argv)

@@ -28,15 +28,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--work-dir',
-        help='folder of logs and checkpoints; ./work_dirs/<config name> '
-        'unless the config names one',
+        help='folder of logs and checkpoints; default: the one that the '
+        'config names, or ./work_dirs/<config name>',
     )
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='resume from a checkpoint, or from the newest in the work dir',
+        help='go on from a checkpoint; without one, from the newest in the '
+        'work dir',
     )
     parser.add_argument(
         '--amp', action='store_true', help='mixed precision (bf16 on a CPU)'
@@ -47,19 +48,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help="scale the learning rate with the batch, from the config's "
-        'auto_scale_lr.base_batch_size',
+        help='scale the learning rate with the total batch, relative to the '
+        "config's auto_scale_lr.base_batch_size",
     )
     parser.add_argument('--seed', type=int, help='random seed')
     parser.add_argument(
         '--diff-rank-seed',
         action='store_true',
-        help='another seed for each process',
+        help='use another seed for each process',
     )
     parser.add_argument(
         '--deterministic',
         action='store_true',
-        help='deterministic kernels, at a price',
+        help='use deterministic kernels, which may be slower',
     )
     add_run_options(parser)
     return parser.parse_args(argv)
@@ -106,8 +107,8 @@ def setting(cfg: Config, place: str) -> Any:
         part = part.get(key)
         if part is None:
             raise SettingError(
-                f'{place} is not in the config, and a flag is to change it. '
-                'Remedy: leave the flag out, or give the setting'
+                f'{place} is not in the config, but a flag changes it. '
+                'Remedy: leave the flag out, or add the setting'
             )
     return part
 

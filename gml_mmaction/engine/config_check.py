@@ -207,14 +207,14 @@ def check_config(cfg: Any, keys: Sequence[str]) -> None:
 
     if 'model' in keys and cfg.get('model') is None:
         raise SettingError(
-            'model: the config has none. Remedy: a config with a model, such '
-            'as configs/gml_xception_ffpp.py'
+            'model: the config has no model. Remedy: a config with a '
+            'model, such as configs/gml_xception_ffpp.py'
         )
     scope = cfg.get('default_scope') or 'mmengine'
     with MODELS.switch_scope_and_registry(scope) as own:
         if own.scope != scope:
             raise SettingError(
-                f'default_scope={scope!r}: there is none. Remedy: mmaction'
+                f'default_scope={scope!r}: no such scope. Remedy: mmaction'
             )
     with DefaultScope.overwrite_default_scope(scope):
         for key in keys:
@@ -255,7 +255,10 @@ def read_settings(path: str | os.PathLike) -> Any:
         raise
     except Exception as error:  # it is a program, which may raise anything
         what = f'{type(error).__name__}: {one_line(error)}'
-        raise SettingError(f'{path} cannot be read ({what:.300})') from error
+        raise SettingError(
+            f'{path} cannot be read ({what:.300}). Remedy: mend it; its '
+            'lines run as Python'
+        ) from error
 
 
 def change_settings(cfg: Any, options: Sequence[str]) -> None:
@@ -304,9 +307,9 @@ def _check_variable(place: str, cfg: Any) -> None:
     if used:
         data = '--data FOLDER, or ' if name == 'data_root' else ''
         raise SettingError(
-            f'--cfg-options {place}: a name in the config file alone; what '
-            'was made of it stays as it is. Remedy: '
-            f'{data}{" and ".join(sorted(used))}'
+            f'--cfg-options {place}: a variable of the config file; '
+            'changing it now does not change the settings made from it. '
+            f'Remedy: {data}{" and ".join(sorted(used))}'
         )
 
 
@@ -330,8 +333,8 @@ def _check_merge(cfg: Any, place: str, value: Any) -> None:
     given = dict(_within({**cfg}, '')).get(f'.{place}')
     if isinstance(given, dict) and isinstance(value, str | int | float):
         raise SettingError(
-            f'--cfg-options {place}={value!r:.60}: the config has settings '
-            f'there, not one value. Remedy: {place}.KEY=VALUE'
+            f'--cfg-options {place}={value!r:.60}: this place holds '
+            f'several settings, not one value. Remedy: {place}.KEY=VALUE'
         )
     try:
         cfg.merge_from_dict({place: value})
@@ -387,8 +390,8 @@ def _check_compile(part: Any) -> None:
         known = torch._dynamo.list_backends(exclude_tags=())
         if backend not in known:
             raise SettingError(
-                f'compile.backend={backend!r}: there is none. '
-                f'Remedy: {suggest(backend, known)}'
+                f'compile.backend={backend!r}: no such backend. Remedy: '
+                f'{suggest(backend, known)}'
             )
 
 
@@ -572,9 +575,8 @@ def _find_class(
                 own = own.parent
     if found is None:
         raise SettingError(
-            f'{place}{key}={kind!r}: there is no such '
-            f'{root.name.replace("_", " ")}. '
-            f'Remedy: {suggest(kind, names)}'
+            f'{place}{key}={kind!r}: no such '
+            f'{root.name.replace("_", " ")}. Remedy: {suggest(kind, names)}'
         )
     return found
 

@@ -240,7 +240,7 @@ def newest_checkpoint(work_dir: str | Path) -> Path | None:
     for _, path in sorted(found.items(), reverse=True):
         if _is_whole(path):
             return path
-        print_log(f'{path} is damaged: passed over', logger='current')
+        print_log(f'{path} is damaged and is skipped', logger='current')
     return None
 
 

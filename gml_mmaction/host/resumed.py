@@ -130,8 +130,9 @@ def check_optimizer(optimizer: Any) -> None:
 def not_resumable(file: str, error: BaseException) -> CheckpointError:
     """The error for a checkpoint from which no training can go on."""
     return CheckpointError(
-        f'{file}: no training can go on from it ({one_line(error):.200}). '
-        'Remedy: give a checkpoint iter_N.pth of gml train'
+        f'{file}: a training cannot go on from it '
+        f'({one_line(error):.200}). Remedy: give a checkpoint iter_N.pth '
+        'of gml train'
     )
 
 

@@ -168,7 +168,7 @@ def read_record(
     except ValueError as problem:
         words = str(problem).removeprefix(f'{path}: ')
         raise error(
-            f'{path} is no {what} ({words}). Remedy: {remedy}'
+            f'{path} is not a valid {what} ({words}). Remedy: {remedy}'
         ) from None
 
 
@@ -202,7 +202,7 @@ def _in_words(message: str, kind: Any) -> str:
     elif other := re.fullmatch(
         'Object contains unknown field `(.*)`', what, re.DOTALL
     ):
-        what = f'{other[1]!r:.60} is none of its fields'
+        what = f'{other[1]!r:.60} is not one of its fields'
     elif re.match('Expected|Invalid|Number|Integer', what):
         what = _expectation(what, _rule(_hint_at(kind, parts)))
         while parts and parts[-1].startswith('['):  # an item of a field

@@ -128,7 +128,7 @@ def _is_number(value: Any) -> bool:
 
 
 TEXT = line(4096)  # as long as a path
-PLACE = Rule('a path below its folder', is_place)
+PLACE = Rule('a path within its folder', is_place)
 NUMBER = Rule('a number', _is_number)
 LABEL = Rule(
     '0 (real) or 1 (fake)',
@@ -149,7 +149,7 @@ def check_fields(
         ValueError: One line says what is wrong.
     """
     if not isinstance(row, Mapping):
-        raise ValueError(f'{row!r:.60} where an object was expected')
+        raise ValueError(f'it is {row!r:.60}, expected an object')
     for name, rule in {**needed, **(optional or {})}.items():
         if name not in row:
             if name in needed:

@@ -187,7 +187,7 @@ def read_annotation(path: str | os.PathLike) -> Annotation:
             path,
             kind,
             what='annotation of gml prepare',
-            remedy='run it again',
+            remedy='run gml prepare again',
             error=DataError,
         )
 

@@ -45,7 +45,7 @@ __all__ = [
     'read_report',
 ]
 
-AGAIN = 'run it again'
+AGAIN = 'run gml prepare again'
 T = TypeVar('T')
 PIXELS = 2**15  # the largest coordinate in a frame that is accepted
 

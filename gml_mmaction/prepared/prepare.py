@@ -151,9 +151,11 @@ def prepare_videos(
     found = [_absolute(video) for video in videos if _is_found(video)]
     check_videos(videos)
     if not found:
-        example = f', e.g. {videos[0].path}' if videos else ''
+        example = f' (for instance {videos[0].path})' if videos else ''
         raise DataError(
-            f'none of the {len(videos)} videos is in {root}{example}'
+            f'{root}: no video of the {len(videos)} in its list is '
+            f'there{example}. Remedy: download them, or check the folder '
+            "and the source's options"
         )
     _check_names(found, out, root)
     _check_store(found, options)
@@ -245,8 +247,8 @@ def _rate_lines(rows: Sequence[Row]) -> list[str]:
         ]
         if others:
             lines.append(
-                f'{split}: {", ".join(others)} at another rate than real: a '
-                'detector may learn the rate. Remedy: prepare with '
+                f'{split}: {", ".join(others)} at another frame rate than '
+                'real: a detector may learn the rate. Remedy: prepare with '
                 f'--rate {min(r.low for r in rates.values()):.4g}'
             )
     return lines
@@ -283,14 +285,17 @@ def check_videos(videos: Sequence[Video]) -> None:
     twice = [video_id for video_id, count in counts.items() if count > 1]
     if twice:
         path = next(v.path for v in videos if v.video_id == twice[0])
-        raise DataError(f'two videos share the id {twice[0]}: {path}')
+        raise DataError(
+            f'{path}: two videos share the id {twice[0]}. Remedy: rename '
+            'one of the files'
+        )
     for video in videos:
         for folder in map(str, PurePosixPath(video.video_id).parents):
             if folder in counts:
                 raise DataError(
                     f'the id {folder} of a video is a folder in the id '
-                    f'{video.video_id} of another, whose crops would lie '
-                    'among its own; rename one of the files'
+                    f'{video.video_id} of another: their crops would be '
+                    'mixed. Remedy: rename one of the files'
                 )
 
 
@@ -328,8 +333,8 @@ def _check_store(videos: Sequence[Video], options: CropOptions) -> None:
             raise SettingError(
                 f'{video.video_id} undergoes '
                 f'{format_distortions(video.distortions)}: VC compresses a '
-                'whole video, of which no single frame can be had; use '
-                "store='crops'"
+                'whole video, of which no single frame can be taken. '
+                "Remedy: store='crops'"
             )
 
 

@@ -195,7 +195,7 @@ def prepare_video(job: PrepareJob) -> tuple[str, VideoRecord]:
 def record_crash(job: PrepareJob) -> tuple[str, VideoRecord]:
     """Return the same for a video that killed the process that read it."""
     shutil.rmtree(job.frame_dir, ignore_errors=True)
-    detail = 'the process that read it died'
+    detail = 'the process that read it crashed'
     result = Outcome(reason='crashed', detail=detail)
     return _write_record(job, facts(job), result)
 
@@ -300,7 +300,8 @@ def _check_same(out: Path, before: dict, now: dict) -> None:
     if changed:
         raise SettingError(
             f'{out} was begun with other parameters '
-            f'({"; ".join(changed)}); use the same, or another folder'
+            f'({"; ".join(changed)}). Remedy: use the same, or another '
+            'folder'
         )
 
 

@@ -76,8 +76,9 @@ class Video:
         for name in (self.video_id, *members):
             if not is_place(name):
                 raise DataError(
-                    f'{str(self.path)!r:.200}: {name!r:.80} can be no path of '
-                    "crops ('..', control characters, or too long); rename it"
+                    f'{str(self.path)!r:.200}: {name!r:.80} cannot be a '
+                    "folder of crops ('..', control characters, or too "
+                    'long). Remedy: rename it'
                 )
 
     @property
@@ -155,7 +156,7 @@ def get_entry(name: str) -> Entry:
         _import_all()
     if name not in _SOURCES:
         known = ', '.join(known_sources())
-        raise SettingError(f'unknown source {name!r}; known: {known}')
+        raise SettingError(f'unknown source {name!r}. Remedy: one of {known}')
     return _SOURCES[name]
 
 

@@ -102,11 +102,12 @@ def _notes_of(published: str) -> Notes:
         return [
             f'published: {published}; in the tree: {len(found) - fakes} '
             f'real, {fakes} fake',
-            f'no official val: carved out, {len(people["val"])} identities '
-            f'of {len(people["val"] | people["train"])}; left out: '
-            f'{left_out} fakes of one val and one training identity',
+            f'no official validation set: {len(people["val"])} identities '
+            f'of the {len(people["val"] | people["train"])} in training '
+            f'are taken for it; left out: {left_out} fakes of two '
+            'identities, one in each',
             f'{seen} of {len(people["test"])} identities of the official '
-            'test list are trained on as well',
+            'test list are in the training set, too',
         ]
 
     return notes
@@ -150,8 +151,8 @@ def list_videos(root: str | Path, *, val_fraction: float = 0.1) -> list[Video]:
     root = check_folder(root)
     if not 0 <= val_fraction < 1:
         raise SettingError(
-            f'val_fraction={val_fraction}: choose a value of at least 0 and '
-            'below 1'
+            f'val_fraction={val_fraction}: out of bounds. Remedy: from 0 '
+            'to less than 1'
         )
     tested, odd = read_test_list(root / TEST_LIST)
     found = _find_files(root)
@@ -183,7 +184,7 @@ def read_test_list(
     path = Path(path)
     if not path.is_file():
         raise DataError(
-            f'{path}: no such list; it is part of the official download'
+            f'{path}: no such list. Remedy: copy it from the official download'
         )
     videos, odd = read_lines(path, _read_line)
     return dict(videos), {w for line in odd for w in re.findall(r'\w+', line)}
@@ -195,13 +196,13 @@ def _read_line(line: str) -> tuple[str, PurePosixPath]:
     name = _name(path)
     if not match or name is None or not is_place(str(path)):
         raise DataError(
-            f'{line!r:.80}; expected "1 YouTube-real/00170.mp4", '
-            f'with 0 for fakes and one of the folders {", ".join(_FOLDERS)}'
+            f'{line!r:.80}: expected "1 YouTube-real/00170.mp4", with 0 '
+            f'for fakes and one of the folders {", ".join(_FOLDERS)}'
         )
     if (match[1] == '1') == name.startswith(_SYNTHESIS):
         raise DataError(
-            f"{line!r:.80} contradicts its folder; this list's 1 is "
-            'real and its 0 fake'
+            f'{line!r:.80} contradicts its folder: in this list 1 is real '
+            'and 0 is fake'
         )
     return name, path
 
@@ -239,7 +240,8 @@ def _find_files(root: Path) -> dict[str, Path]:
                 assert name is not None  # the folder is known
                 if found.setdefault(name, path) != path:
                     raise DataError(
-                        f'{path}: the tree has {found[name]} too; keep one'
+                        f'{path}: {found[name]} is the same video. Remedy: '
+                        'keep one of them'
                     )
     return dict(sorted(found.items()))
 

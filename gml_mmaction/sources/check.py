@@ -105,7 +105,7 @@ def format_check(report: dict) -> str:
     ]
     lines += [f'note: {printable(line)}' for line in report['notes']]
     lines += [f'PROBLEM: {printable(line)}' for line in report['problems']]
-    lines.append('not as it should be' if report['problems'] else 'all there')
+    lines.append('there are problems' if report['problems'] else 'all there')
     return '\n'.join(lines)
 
 
@@ -168,7 +168,7 @@ def _file_problems(
         {
             ('missing video', ''): by_state['missing'],
             ('empty video', ''): by_state['empty'],
-            ('missing video', ' in which to find the faces'): absent,
+            ('missing video', ' in which faces would be found'): absent,
         }
     )
 
@@ -222,7 +222,7 @@ def _people_notes(videos: Sequence[Video]) -> list[str]:
             )
     if not shared:
         number = '1 person' if len(splits) == 1 else f'{len(splits)} people'
-        return [f'{number}, none in two splits']
+        return [f'{number}, nobody in two splits']
     return [
         f'{len(people)} of {len(splits)} people are in {where}: '
         f'{_some(people)}'

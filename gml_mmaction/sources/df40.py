@@ -41,13 +41,15 @@ _NAMES = {
 
 def _notes(videos: Sequence[Video]) -> list[str]:
     notes = [
-        'all is listed for testing: the download of training data must not '
-        'be given',
-        'up to 32 images a video, not one frame after the other; methods '
-        'that synthesise single images have no motion at all',
+        'all videos are listed for testing: do not give the download of '
+        'training data',
+        'up to 32 images a video, which are not consecutive frames; '
+        'methods that make single images have no motion',
     ]
     if all(video.label for video in videos):
-        notes.append('no reals, hence no AUC: name their folder (reals)')
+        notes.append(
+            'no real videos, so no AUC: give their folder with --reals'
+        )
     return notes
 
 
@@ -82,7 +84,7 @@ def list_videos(
     for domain in domains:
         if domain not in DOMAINS:
             raise SettingError(
-                f'unknown domain {domain!r}; use {" or ".join(DOMAINS)}'
+                f'unknown domain {domain!r}. Remedy: {" or ".join(DOMAINS)}'
             )
     videos = []
     if reals is not None:
@@ -110,12 +112,14 @@ def _choose_methods(
     }
     if not found:
         raise DataError(
-            f'{root}: no folder <method>/{" or <method>/".join(domains)}'
+            f'{root}: no such data set. Remedy: a folder with '
+            f'<method>/{" or <method>/".join(domains)}'
         )
     for name in methods or ():
         if name not in found:
             raise SettingError(
-                f'unknown method {name!r}; found: {", ".join(sorted(found))}'
+                f'unknown method {name!r}. Remedy: one of '
+                f'{", ".join(sorted(found))}'
             )
     return list(dict.fromkeys(methods or sorted(found)))
 

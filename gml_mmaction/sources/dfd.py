@@ -35,11 +35,12 @@ _FAKE_NAME = re.compile(r'(\d+)_(\d+)__.+__[^_]{8}')
 def _notes(videos: Sequence[Video]) -> list[str]:
     fakes = [video for video in videos if video.label]
     masks = sum(video.mask is not None for video in fakes)
-    notes = ['no official split: every video is for testing']
+    notes = ['no official split: all videos are for testing']
     if masks < len(fakes):
         notes.append(
-            f'{masks} of {len(fakes)} fakes have a mask; without one, the '
-            'face followed among several need not be the forged one'
+            f'{masks} of {len(fakes)} fakes have a mask; in the others '
+            'with several faces, the one that is followed may not be the '
+            'forged one'
         )
     return notes
 
@@ -66,8 +67,8 @@ def list_videos(root: str | Path, *, compression: str = 'c23') -> list[Video]:
     fakes = root / 'manipulated_sequences' / METHOD / compression / 'videos'
     if not reals.is_dir() and not fakes.is_dir():
         raise DataError(
-            f'neither {reals} nor {fakes} is there; get them by '
-            f'-d {METHOD}_original and -d {METHOD} of the download script'
+            f'neither {reals} nor {fakes} is there. Remedy: get them by -d '
+            f'{METHOD}_original and -d {METHOD} of the download script'
         )
     masks = root / 'manipulated_sequences' / METHOD / 'masks/videos'
     found = [

@@ -37,7 +37,7 @@ _LABELS = ('REAL', 'FAKE')
 
 def _notes(videos: Sequence[Video]) -> list[str]:
     return [
-        'no official validation set; forgery methods are not told',
+        'no official validation set; the forgery methods are not known',
         'LipForensics and RealForensics test on 3215 of its test videos, '
         'others on all: compare numbers with care',
     ]
@@ -69,8 +69,8 @@ def list_videos(root: str | Path, *, train: bool = True) -> list[Video]:
         videos += _read_labels(path)
     if not videos:
         raise DataError(
-            f'{root}: neither test/labels.csv nor '
-            'train/dfdc_train_part_N/metadata.json'
+            f'{root}: no such data set. Remedy: a folder with '
+            'test/labels.csv or train/dfdc_train_part_N/metadata.json'
         )
     return videos
 
@@ -101,7 +101,10 @@ def _numbers(name: str) -> list[int]:
 def _read_metadata(path: Path) -> list[Video]:
     entries = read_json(path)
     if not isinstance(entries, dict):
-        raise DataError(f'{path}: expected {{"x.mp4": {{"label": ...}}}}')
+        raise DataError(
+            f'{path}: expected {{"x.mp4": {{"label": ...}}}}. Remedy: the '
+            "data set's own file"
+        )
     videos = []
     for file in video_files(path.parent):
         if file.name not in entries:
@@ -113,8 +116,8 @@ def _read_metadata(path: Path) -> list[Video]:
             continue
         if label not in [*_LABELS]:
             raise DataError(
-                f'{path}: {name} has the label {label!r:.60}; expected REAL '
-                'or FAKE'
+                f'{path}: {name} has the label {label!r:.60}. Remedy: REAL '
+                "or FAKE, as in the data set's own file"
             )
         seen = entry.get('original') or name
         seen = Path(seen if check_listed(seen, path) else name).stem
@@ -138,7 +141,8 @@ def _read_labels(path: Path) -> list[Video]:
             if not name or label not in ('0', '1'):
                 raise DataError(
                     f'{path}, line {rows.line_num}: expected the columns '
-                    'filename and label, the latter 0 or 1'
+                    'filename and label, which is 0 or 1. Remedy: the data '
+                    "set's own file"
                 )
             if check_listed(name, path):
                 videos.append(
@@ -149,7 +153,10 @@ def _read_labels(path: Path) -> list[Video]:
                     )
                 )
     except csv.Error as error:
-        raise DataError(f'{path}: no CSV ({error})') from None
+        raise DataError(
+            f"{path}: not a CSV file ({error}). Remedy: the data set's own "
+            'file'
+        ) from None
     return videos
 
 

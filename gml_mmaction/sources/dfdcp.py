@@ -50,10 +50,15 @@ def list_videos(root: str | Path) -> list[Video]:
     """
     path = check_folder(root) / 'dataset.json'
     if not path.is_file():
-        raise DataError(f'{path}: no such file; it is part of the download')
+        raise DataError(
+            f'{path}: no such file. Remedy: copy it from the download'
+        )
     entries = read_json(path)
     if not isinstance(entries, dict):
-        raise DataError(f'{path}: expected videos by their path, {{...}}')
+        raise DataError(
+            f'{path}: expected videos by their path, {{...}}. Remedy: the '
+            "data set's own file"
+        )
     videos = [
         _video(path, name, entry)
         for name, entry in entries.items()
@@ -75,8 +80,9 @@ def _video(path: Path, name: str, entry: object) -> Video:
         or len(listed.parts) < 2
     ):
         raise DataError(
-            f'{path}: {name}: expected a path with "label" real or fake and '
-            f'"set" train or test, not {label!r:.60} and {split!r:.60}'
+            f'{path}: {name}: expected a path with "label" real or fake '
+            f'and "set" train or test, not {label!r:.60} and '
+            f"{split!r:.60}. Remedy: the data set's own file"
         )
     top, *rest = listed.parts
     return Video(

@@ -113,13 +113,13 @@ def _notes(
     notes = [f"{count}: FaceForensics++'s c23 targets, {how}"]
     if len(variants) > 1:
         notes.append(
-            'scores of one variant set its fakes against the reals of all; '
-            'prepare variants one by one to tell them apart'
+            'the scores compare the fakes of each variant with the reals '
+            'of all; prepare each variant alone to separate them'
         )
     if variants - {*CLEAN} and not distorted:
         notes.append(
-            'distorted fakes against clean reals: the distortion alone '
-            'tells them apart'
+            'distorted fakes and clean reals: the distortion alone '
+            'separates them'
         )
     if ffpp is not None:
         notes.append(_overlap(videos, ffpp, ffpp_splits))
@@ -190,8 +190,8 @@ def list_videos(
     _check_choice('reals', reals, ('distorted', 'clean'))
     if not (root / 'manipulated_videos').is_dir():
         raise DataError(
-            f'{root}: no folder manipulated_videos; name the unzipped '
-            'DeeperForensics-1.0'
+            f'{root}: no folder manipulated_videos. Remedy: the folder of '
+            'the unzipped DeeperForensics-1.0'
         )
     if protocol == 'ffpp':
         test = read_splits(ffpp, ffpp_splits)['test']
@@ -216,7 +216,7 @@ def list_videos(
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
         raise SettingError(
-            f'unknown {name} {value!r}; use one of {", ".join(choices)}'
+            f'unknown {name} {value!r}. Remedy: one of {", ".join(choices)}'
         )
 
 
@@ -232,12 +232,13 @@ def _read_splits(root: Path) -> dict[_Fake, str]:
         path = root / 'lists/splits' / f'{split}.txt'
         if not path.is_file():
             raise DataError(
-                f"{path}: no such list; it comes with the data set's lists"
+                f"{path}: no such list. Remedy: copy the data set's lists"
             )
         for fake in read_lines(path, _parse)[0]:
             if splits.setdefault(fake, split) != split:
                 raise DataError(
-                    f'{path}: {fake.name} stands in {splits[fake]} too'
+                    f'{path}: {fake.name} is in {splits[fake]}, too. '
+                    "Remedy: the data set's own lists"
                 )
     return splits
 
@@ -291,7 +292,7 @@ def _distorted_reals(
         for target, fake in first.items():
             if fake.name not in distortions:
                 raise DataError(
-                    f'{path}: does not name {fake.name}; take the data '
+                    f'{path}: {fake.name} is missing. Remedy: the data '
                     "set's own file, or reals='clean'"
                 )
             video = _real(ffpp, target, fakes[fake])
@@ -313,8 +314,8 @@ def _read_meta(path: Path, variant: str) -> dict[str, tuple]:
     """
     if not path.is_file():
         raise DataError(
-            f"{path}: no such file; it comes with the data set's lists; "
-            "without it, choose reals='clean'"
+            f"{path}: no such file. Remedy: copy the data set's lists, or "
+            "reals='clean'"
         )
     found = {}
     for name, distortions in read_meta(path).items():

@@ -31,9 +31,10 @@ def _notes(videos: Sequence[Video]) -> list[str]:
     fakes = [video for video in videos if video.label]
     masks = sum(video.mask is not None for video in fakes)
     return [
-        'some three faces a frame, of which not all are forged: the fake '
+        'about three faces in a frame, and not all of them are forged: the '
         f'label is that of the video; {masks} of {len(fakes)} fakes have a '
-        'mask that tells the face to follow, for the others use all tracks',
+        'mask that shows which face to follow; for the others use --tracks '
+        'all',
     ]
 
 
@@ -66,8 +67,8 @@ def list_videos(
     root = check_folder(root)
     if not any((root / top / test).is_dir() for top in _LABELS):
         raise DataError(
-            f'{root}: no folder {test!r} in source or target; choose another '
-            'with the option test'
+            f'{root}: no folder {test!r} in source or target. Remedy: '
+            'another folder for the option test'
         )
     splits = {'train': 'train', 'val': 'val', test: 'test'}
     return [

@@ -46,7 +46,7 @@ _IMAGES = ('images', 'frames')
 # split (https://github.com/ondyari/FaceForensics/issues/63).
 _NOT_BY_DEFAULT = ('FaceShifter', 'DeepFakeDetection')
 _SPLITS_ORIGIN = (
-    'they are not part of the download: copy dataset/splits of '
+    'the download lacks them. Remedy: copy dataset/splits of '
     'github.com/ondyari/FaceForensics'
 )
 # 360, 70 and 70 pairs; each gives two reals, and two fakes a method.
@@ -62,7 +62,9 @@ def _notes(videos: Sequence[Video]) -> list[str]:
     absent = [m for m in METHODS if m not in {*listed, *_NOT_BY_DEFAULT}]
     if not absent:
         return []
-    return [f'without {", ".join(absent)}: not in the tree, or not chosen']
+    return [
+        f'methods that are not in the tree, or not chosen: {", ".join(absent)}'
+    ]
 
 
 @register_source('ffpp', counts=_COUNTS, notes=_notes)
@@ -123,8 +125,8 @@ def compression_folder(compression: str) -> str:
     """
     if compression not in COMPRESSIONS:
         raise SettingError(
-            f'unknown compression {compression!r}; '
-            f'use one of {", ".join(COMPRESSIONS)}'
+            f'unknown compression {compression!r}. Remedy: one of '
+            f'{", ".join(COMPRESSIONS)}'
         )
     return COMPRESSIONS[compression]
 
@@ -169,8 +171,8 @@ def read_splits(
         for name in (name for pair in pairs[split] for name in pair):
             if name in seen:
                 raise DataError(
-                    f'{path}: id {name} stands in {seen[name]} already; '
-                    'each id belongs to one pair of one split'
+                    f'{path}: id {name} is in {seen[name]} already. '
+                    'Remedy: the official lists, with each id in one pair'
                 )
             seen[name] = split
     return pairs
@@ -182,7 +184,8 @@ def _read_pairs(path: Path) -> list[tuple[str, str]]:
     pairs = read_json(path)
     if not isinstance(pairs, list) or not all(map(_is_pair, pairs)):
         raise DataError(
-            f'{path}: expected a list of pairs of ids, [["071", "054"], ...]'
+            f'{path}: expected a list of pairs of ids, [["071", "054"], '
+            '...]. Remedy: the official lists'
         )
     return [tuple(pair) for pair in pairs]
 
@@ -220,13 +223,15 @@ def _choose_methods(
         return [name for name in found if name not in _NOT_BY_DEFAULT]
     if 'DeepFakeDetection' in methods:
         raise SettingError(
-            'DeepFakeDetection has no official split; it is a test set, the '
-            "source 'dfd'"
+            'DeepFakeDetection has no official split; it is a test set. '
+            "Remedy: the source 'dfd'"
         )
     for name in methods:
         if name not in METHODS and name not in found:
             known = ', '.join(sorted({*METHODS, *found}))
-            raise SettingError(f'unknown method {name!r}; known: {known}')
+            raise SettingError(
+                f'unknown method {name!r}. Remedy: one of {known}'
+            )
     return list(dict.fromkeys(methods))
 
 

@@ -26,14 +26,13 @@ __all__ = ['list_videos']
 
 def _notes(videos: Sequence[Video]) -> list[str]:
     notes = [
-        'who is seen is unknown: that nobody is in two splits is for you to '
-        'know',
+        'who is seen is unknown: make sure that nobody is in two splits',
     ]
     for split in SPLITS:
         labels = {video.label for video in videos if video.split == split}
         if len(labels) == 1:
             only, other = ('fake', 'real') if labels == {1} else LABELS
-            notes.append(f'{split}: only {only}, no {other}: no AUC')
+            notes.append(f'{split}: only {only}, no {other}, so no AUC')
     return notes
 
 
@@ -58,11 +57,12 @@ def list_videos(root: str | Path) -> list[Video]:
     if flat and divided:
         raise DataError(
             f'{root}: videos in real or fake, and in train, val or test as '
-            'well; keep one of the two'
+            'well. Remedy: one of the two'
         )
     if not flat and not divided:
         raise DataError(
-            f'{root}: no videos in real and fake, nor in train, val, test'
+            f'{root}: no videos in real and fake, nor in train, val and '
+            'test. Remedy: put them there'
         )
     return _tell_apart(flat or divided)
 
@@ -88,7 +88,7 @@ def _list_layout(root: Path, splits: Mapping[str, str]) -> list[Video]:
 
 def _list_files(folder: Path) -> list[Path]:
     files = video_files(folder)
-    note_unread(folder, {*files}, 'without a name of a video')
+    note_unread(folder, {*files}, 'without the name of a video')
     return files
 
 

@@ -119,5 +119,5 @@ def _read(path: Path) -> dict[str, str]:
         path,
         Origin,
         what='origin of the videos below it',
-        remedy='make the tree again, or rename the file',
+        remedy='make the data again, or rename the file',
     ).origin

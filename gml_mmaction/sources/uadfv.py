@@ -20,7 +20,7 @@ __all__ = ['list_videos']
 
 
 def _notes(videos: Sequence[Video]) -> list[str]:
-    return ['no official split: every video is for testing']
+    return ['no official split: all videos are for testing']
 
 
 @register_source(
@@ -43,7 +43,10 @@ def list_videos(root: str | Path) -> list[Video]:
     """
     root = check_folder(root)
     if not any((root / method).is_dir() for method in LABELS):
-        raise DataError(f'{root}: neither a folder real nor a folder fake')
+        raise DataError(
+            f'{root}: no folder real and no folder fake. Remedy: the '
+            'folder of the data set'
+        )
     return [
         Video(
             video_id=video_id(path, root=root),

@@ -33,14 +33,16 @@ _ARCHIVES = ('.tar.gz', '.tgz', '.tar')
 
 def _notes(videos: Sequence[Video]) -> list[str]:
     notes = [
-        'no official validation set; no videos but face crops, used whole: '
-        'another crop than that of the other sets',
+        'no official validation set; it has face crops, not videos: they '
+        'are used as they are, and are cut in another way than those of '
+        'other sets',
     ]
     packed = sum(bool(video.member) for video in videos)
     if packed:
         notes.append(
-            f'{counted(packed, "sequence")} in archives, which are read from '
-            'the start for every one: unpack them to be faster'
+            f'{counted(packed, "sequence")} in archives, each of which is '
+            'read from its start for every sequence: unpacked they are '
+            'faster'
         )
     return notes
 
@@ -74,7 +76,8 @@ def list_videos(root: str | Path) -> list[Video]:
     ]
     if not folders:
         raise DataError(
-            f'{root}: none of real_train, fake_train, real_test, fake_test'
+            f'{root}: no such data set. Remedy: a folder with real_train, '
+            'fake_train, real_test or fake_test'
         )
     return [
         Video(
@@ -127,6 +130,6 @@ def _list_archive(path: Path) -> list[str]:
                     folders.add(str(name.parent))
     except Exception as error:  # also those of its compression
         raise DataError(
-            f'{path}: not a whole archive; fetch it again'
+            f'{path}: not a whole archive. Remedy: download it again'
         ) from error
     return sorted(folders)

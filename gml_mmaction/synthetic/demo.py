@@ -591,8 +591,8 @@ def _write_plan(
     path = root / 'people.json'
     if path.exists() and json.loads(path.read_text('utf-8')) != plan:
         raise SettingError(
-            f'{root}: holds a demo set with other parameters; '
-            'choose another folder or remove it'
+            f'{root}: holds a demo set with other parameters. Remedy: '
+            'another folder, or remove this one'
         )
     for folder in (_REAL_FOLDER, _FAKE_FOLDER):
         (root / folder).mkdir(parents=True, exist_ok=True)

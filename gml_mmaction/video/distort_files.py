@@ -130,7 +130,9 @@ def distort_video(job: DistortJob) -> Outcome:
         part.unlink(missing_ok=True)
     if broken_at is None:
         return Outcome(job, 'written')
-    return Outcome(job, 'broken tail', f'it ends before frame {broken_at}')
+    return Outcome(
+        job, 'broken tail', f'the file ends before frame {broken_at}'
+    )
 
 
 def find_videos(inputs: Sequence[Path], out: Path) -> dict[str, Path]:
@@ -153,7 +155,7 @@ def find_videos(inputs: Sequence[Path], out: Path) -> dict[str, Path]:
             if name in found:
                 raise SettingError(
                     f'{found[name]} and {video} would both become '
-                    f'{name}.mp4; distort them into two folders'
+                    f'{name}.mp4. Remedy: distort them into two folders'
                 )
             found[name] = video
     return found
@@ -193,12 +195,12 @@ def find_in_meta(
             return found.pop()
         if found:
             raise DataError(
-                f'the meta file has several lines for {wanted} that disagree; '
-                "leave only the wanted variant's"
+                f'the meta file has several lines for {wanted} that '
+                'disagree. Remedy: keep only those of the variant'
             )
     raise DataError(
-        f'the meta file has no line for {wanted}; add one, or leave the video '
-        'out'
+        f'the meta file has no line for {wanted}. Remedy: add one, or '
+        'leave the video out'
     )
 
 
@@ -224,7 +226,9 @@ def _open(path: Path) -> Frames:
     try:
         return open_video(path)
     except OSError as error:  # an unreadable video must not end the run
-        raise VideoError('unreadable', error.strerror or 'no file') from error
+        raise VideoError(
+            'unreadable', error.strerror or 'no such file'
+        ) from error
 
 
 def _comment_of(path: Path) -> str | None:
@@ -238,7 +242,7 @@ def _comment_of(path: Path) -> str | None:
 
 
 def _crashed(job: DistortJob) -> Outcome:
-    return Outcome(job, 'crashed', 'the process that worked on it died')
+    return Outcome(job, 'crashed', 'the process that worked on it crashed')
 
 
 def _videos_of(path: Path, out: Path) -> Iterator[tuple[str, Path]]:
@@ -250,19 +254,20 @@ def _videos_of(path: Path, out: Path) -> Iterator[tuple[str, Path]]:
         root, files = path, video_files(path)
         if out.resolve().is_relative_to(path.resolve()):
             raise SettingError(
-                f'{out} lies in {path}, where videos are looked for; write '
-                'to another folder'
+                f'{out} lies in {path}, where videos are read. Remedy: '
+                'write to another folder'
             )
         if not files:
             raise DataError(
-                f'{path}: no video there, or none with a name that is text; '
-                'give a file or a folder'
+                f'{path}: no video, or no valid file name. Remedy: another '
+                'file or folder'
             )
     for file in files:
         name = _without_suffix(PurePosixPath(file.relative_to(root)))
         if (out / f'{name}.mp4').resolve() == file.resolve():
             raise SettingError(
-                f'{file} would be replaced by itself; write to another folder'
+                f'{file} would be replaced by its own copy. Remedy: write '
+                'to another folder'
             )
         yield str(name), file
 

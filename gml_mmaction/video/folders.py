@@ -45,7 +45,8 @@ _NAME = 'not in UTF-8, with control characters or too long (to be renamed' + (
     ')' if sys.getfilesystemencoding() == 'utf-8' else _LOCALE
 )
 _LINK = (
-    'to outside a folder of the set, not followed (copy there what is linked)'
+    'leading out of the data set, not followed (copy the files into the '
+    'data set)'
 )
 
 
@@ -139,8 +140,8 @@ def check_listed(name: str, where: Path) -> bool:
     path = PurePosixPath(name if isinstance(name, str) else '/')
     if path.is_absolute() or '..' in path.parts or not path.parts:
         raise DataError(
-            f'{where}: {name!r:.80} is no path below the folder of the data '
-            "set; take the data set's own list"
+            f'{where}: {name!r:.80} is not a path within the folder of the '
+            "data set. Remedy: the data set's own list"
         )
     return is_well_named(path, where.parent)
 

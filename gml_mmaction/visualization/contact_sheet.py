@@ -81,7 +81,7 @@ def contact_sheet(
     shown = [video for pair in zip(*by_label, strict=False) for video in pair]
     shown = shown or [video for group in by_label for video in group]
     if not shown:
-        raise SettingError(f'{out}: no videos to show; give one or more')
+        raise SettingError(f'{out}: no videos to show. Remedy: one or more')
     strips = [
         strip(video, num_frames=num_frames, stride=stride, height=height)
         for video in shown
@@ -109,4 +109,6 @@ def _write_image(path: Path, image: np.ndarray) -> None:
     except cv2.error:
         done = False
     if not done:
-        raise SettingError(f'{path}: cannot be written; name a .png file')
+        raise SettingError(
+            f'{path}: cannot be written. Remedy: a name that ends in .png'
+        )

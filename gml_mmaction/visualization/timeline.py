@@ -165,7 +165,7 @@ def faceless(
 
 
 def _caption(detector: Mapping) -> str:
-    named = detector['training'].get('source') or 'unnamed data'
+    named = detector['training'].get('source') or 'data without a name'
     training = detector.get('origin') or named
     return (
         f'Trained on {training}. {detector["checkpoint"]}. Threshold: '

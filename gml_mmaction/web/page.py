@@ -86,10 +86,10 @@ class Page:
             text(
                 'div',
                 f'At most {limits.megabytes:g} MB and '
-                f'{counted(limits.minutes, "minute")}. It goes to the machine '
-                'that runs this page and nowhere else, and is removed there '
-                'when you leave, choose another, or do nothing for '
-                f'{counted(limits.keep_minutes, "minute")}.',
+                f'{counted(limits.minutes, "minute")}. It goes to the '
+                'machine that runs this page and nowhere else. It is '
+                'removed there when you leave, choose another video, or do '
+                f'nothing for {counted(limits.keep_minutes, "minute")}.',
             )
             ui.element('input').props(
                 f'type=file accept="{ACCEPTED}" aria-label="Video to analyse"'
@@ -144,7 +144,7 @@ class Waiting:
         done, total = upload.received
         line = f'Receiving {upload.name}: {done / 1e6:.1f} MB'
         if done == total:
-            line = f'Looking at {upload.name} ...'
+            line = f'Checking {upload.name} ...'
         self.bar.show(line, done, total)
 
 

@@ -28,7 +28,7 @@ HEAT = {
     'cam': 'Heat: where the class-activation map of "fake" is strong.',
     'none': '',
 }
-HINT = 'Click a moment, or move the slider, to see its frame and its motion.'
+HINT = 'Click a moment, or move the slider, to see its frame and motion.'
 FLOW = (
     'Optical flow: how the picture moves within two frames, an arrow every '
     '20 pixels.'

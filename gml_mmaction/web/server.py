@@ -70,8 +70,8 @@ def serve(
     with listen(host, port) as sock:
         if host not in LOOPBACK:
             say(
-                f'Warning: {host} lets others reach this page; whoever can '
-                'may upload videos to this machine.',
+                f'Warning: {host} lets other machines open this page; '
+                'their users can upload videos to this one.',
                 file=sys.stderr,
             )
         sessions = Sessions(inferencer, limits or Limits())
@@ -109,7 +109,7 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         raise ServerError(
-            f'{host}, port {port}: {error}; choose others with --host and '
+            f'{host}, port {port}: {error}. Remedy: others, by --host and '
             '--port'
         ) from None
 
@@ -197,7 +197,7 @@ async def _receive(
         async with looking:
             await run_in_threadpool(sessions.limits.check_length, upload.video)
     except ClientDisconnect:
-        line = f'{name}: the upload was broken off, or stood still'
+        line = f'{name}: the upload was cut off, or came too slowly'
         session.drop(line, upload)
         return _refusal(line, 400)
     except (UploadError, VideoError, OSError) as error:

@@ -296,8 +296,8 @@ class Sessions:
         others = (v for v in self._sessions.values() if v is not session)
         if sum(other.busy for other in others) >= self.limits.uploads:
             raise UploadError(
-                'not taken, as many videos as may be at once '
-                f'({self.limits.uploads}) are under way; try again later'
+                f'not taken: {self.limits.uploads} videos, the limit, are '
+                'being analysed; try again later'
             )
         session.drop()
         folder = Path(tempfile.mkdtemp(dir=self.folder))

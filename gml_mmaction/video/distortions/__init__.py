@@ -154,8 +154,8 @@ def blocks(
     if not count:
         raise SettingError(
             f'distortion BW does nothing to a frame of {width} x {height}: '
-            f'it needs {BLOCKS_FROM} pixels on the shorter side; apply it to '
-            'the whole frames, before faces are cut out'
+            f'its shorter side is below {BLOCKS_FROM} pixels. Remedy: '
+            'distort whole frames, before faces are cut out'
         )
     frame = frame.copy()
     left = rng.integers(0, width - BLOCK, count)
@@ -318,7 +318,7 @@ def distort_frame(
     """
     if not is_framewise(distortions):
         raise SettingError(
-            'distortion VC needs a whole video, not single frames; use '
+            'distortion VC needs a whole video, not single frames. Remedy: '
             'distort_frames or gml distort'
         )
     for position, distortion in enumerate(distortions):
@@ -400,7 +400,8 @@ def random_distortions(
     """
     if variant not in VARIANTS:
         raise SettingError(
-            f'unknown variant {variant!r}; choose from {", ".join(VARIANTS)}'
+            f'unknown variant {variant!r}. Remedy: one of '
+            f'{", ".join(VARIANTS)}'
         )
     word, _, number = variant.partition('_')
     count = int(number) if word == 'mix' else 1
@@ -422,8 +423,8 @@ def check_distortions(
     for kind, level in distortions:
         if kind not in LEVELS or level not in range(1, 6):
             raise SettingError(
-                f'unknown distortion {kind}:{level}; types are '
-                f'{", ".join(LEVELS)} and levels are 1 to 5'
+                f'unknown distortion {kind}:{level}. Remedy: the types '
+                f'{", ".join(LEVELS)} with the levels 1 to 5'
             )
     return distortions
 
@@ -445,7 +446,8 @@ def parse_distortions(text: str) -> tuple[Distortion, ...]:
     pairs = [(pair[1], int(pair[2])) for pair in found if pair]
     if len(pairs) < len(words):
         raise SettingError(
-            f'{text!r:.80} is no list of distortions; write it as in CS:3 GB:1'
+            f'{text!r:.80} is not a list of distortions. Remedy: write it '
+            'as in CS:3 GB:1'
         )
     return check_distortions(pairs)
 
