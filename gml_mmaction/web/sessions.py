@@ -296,8 +296,8 @@ class Sessions:
         others = (v for v in self._sessions.values() if v is not session)
         if sum(other.busy for other in others) >= self.limits.uploads:
             raise UploadError(
-                f'not taken: {self.limits.uploads} videos, the limit, are '
-                'being analysed; try again later'
+                'not taken: the server is busy with as many videos as it '
+                f'takes at once ({self.limits.uploads}); try again later'
             )
         session.drop()
         folder = Path(tempfile.mkdtemp(dir=self.folder))

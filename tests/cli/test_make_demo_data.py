@@ -71,6 +71,6 @@ def test_other_parameters_are_refused_in_one_line(main, root, capsys):
     assert main([str(root), *SMALL.split(), '--seed', '1']) == 1
     message = capsys.readouterr().err
     assert message.startswith(f'gml demo-data: {root}: ')
-    assert 'other parameters; choose another folder' in message
+    assert 'other parameters. Remedy: another folder' in message
     assert len(message.splitlines()) == 1
     assert contents(root) == before

@@ -309,7 +309,7 @@ def test_max_frames_differ_by_split(main, ffpp_tree, tmp_path):
     [
         (['--compression', 'c99'], 'unknown compression'),
         (['--methods', 'Photoshop'], 'unknown method'),
-        (['--compression', 'raw'], 'none of the 6 videos is in'),
+        (['--compression', 'raw'], 'no video of the 6 in its list is there'),
         (['--quality', '0'], 'quality is 0'),
         (['--workers', '0'], 'workers is 0'),
         (['--min-frames', '0'], 'min_frames is 0'),

@@ -244,7 +244,7 @@ def test_videos_that_are_gone_end_the_sweep_in_one_line(
     path = target.folder.parent / 'videos/real/1.mp4'
     path.rename(path.with_suffix('.away'))
     try:
-        with pytest.raises(GMLError, match='1 of 4 videos are not there'):
+        with pytest.raises(GMLError, match='1 of 4 videos are missing'):
             sweep(tmp_path)
     finally:
         path.with_suffix('.away').rename(path)
@@ -252,7 +252,9 @@ def test_videos_that_are_gone_end_the_sweep_in_one_line(
 
 def test_a_target_without_a_manifest_ends_in_one_line(sweep, target, tmp_path):
     shutil.copy(target.folder / 'test.json', tmp_path)
-    with pytest.raises(GMLError, match=r'json is not there: prepare the'):
+    with pytest.raises(
+        GMLError, match=r'json is missing\. Remedy: prepare the'
+    ):
         sweep(tmp_path / 'run', '--target', f'bare={tmp_path}')
 
 

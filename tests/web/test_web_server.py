@@ -259,7 +259,7 @@ def test_a_wider_host_is_warned_of(start_server, stop):
     wide = start_server('--host=0.0.0.0')
     stop(wide)
     (line,) = [one for one in wide.log().splitlines() if 'Warning' in one]
-    assert '0.0.0.0 lets others reach this page' in line
+    assert '0.0.0.0 lets other machines open this page' in line
 
 
 def ask(server, method, path, body=None):
@@ -337,8 +337,8 @@ def test_so_many_uploads_at_once_are_taken_and_no_more(
         assert reply.status_code == 503
         assert reply.text == second.message
         assert reply.text == (
-            'b.mp4: not taken, as many videos as may be at once (1) are '
-            'under way; try again later'
+            'b.mp4: not taken: the server is busy with as many videos as it '
+            'takes at once (1); try again later'
         )
         assert len(folders(site)) == 1
         leave.set()

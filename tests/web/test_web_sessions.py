@@ -171,5 +171,5 @@ def test_a_list_of_videos_does_not_lead_to_them(tmp_path):
     write(tmp_path / 'private.mp4', numbered(20))
     path = tmp_path / 'video'
     path.write_text('ffconcat version 1.0\nfile private.mp4\n')
-    with pytest.raises(VideoError, match='a text, such as a list'):
+    with pytest.raises(VideoError, match='a text file, such as a list'):
         Limits().check_length(path)
