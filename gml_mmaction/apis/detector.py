@@ -1,4 +1,4 @@
-"""A detector from only a checkpoint: network, crops, threshold, words."""
+"""A detector from a checkpoint alone: network, crops, threshold, words."""
 
 import dataclasses
 import json
@@ -239,10 +239,10 @@ class Detector:
         return read_records(self.meta)[0]
 
     @property
-    def _told(self) -> Mapping[str, Any]:
+    def _recorded(self) -> Mapping[str, Any]:
         """The same with everything else in it, as saved."""
-        told = self.meta.get(PROVENANCE, {}).get('training')
-        return told or self.meta.get('dataset_meta') or {}
+        recorded = self.meta.get(PROVENANCE, {}).get('training')
+        return recorded or self.meta.get('dataset_meta') or {}
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -257,7 +257,7 @@ class Detector:
             f'{self.cfg.model.cls_head.type}',
             training={
                 key: value
-                for key, value in self._told.items()
+                for key, value in self._recorded.items()
                 if key not in ('classes', 'root')
             },
             level=self.level,
@@ -515,12 +515,12 @@ def _crop_options(
     path: Path, cfg: Config, meta: Mapping
 ) -> tuple[CropOptions, int]:
     """Return how the training crops were made, and the frames of a clip."""
-    told = _told(meta)
-    if str(told.get('filename_tmpl', '')).endswith('.png'):
-        told.setdefault('image', 'png')
-    values = {name: told[name] for name in SAVED if name in told}
+    recorded = _recorded(meta)
+    if str(recorded.get('filename_tmpl', '')).endswith('.png'):
+        recorded.setdefault('image', 'png')
+    values = {name: recorded[name] for name in SAVED if name in recorded}
     kinds = {name: type(getattr(CropOptions, name)) for name in values}
-    store = told.get('store', 'crops')
+    store = recorded.get('store', 'crops')
     try:
         for name, kind in kinds.items():
             if type(values[name]) is not kind:
@@ -539,14 +539,14 @@ def _crop_options(
     return options, clip_len
 
 
-def _told(meta: Mapping) -> dict[str, Any]:
+def _recorded(meta: Mapping) -> dict[str, Any]:
     """What a checkpoint says of its training data, by the manifest."""
     training = meta.get(PROVENANCE, {}).get('training') or {}
     return {**(meta.get('dataset_meta') or {}), **training}
 
 
 def _rates(path: Path, meta: Mapping) -> Rates | None:
-    rates = _told(meta).get('rates')
+    rates = _recorded(meta).get('rates')
     if rates is None:
         return None
     try:

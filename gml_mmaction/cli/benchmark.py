@@ -2,7 +2,7 @@
 
 Any configs are compared with a reference, plain frame-wise Xception unless
 another is named; without configs, the blocks of the paper and GML. Every
-round runs each detector once, so that what else the machine does hits all
+round runs each detector once, so that other load on the machine affects all
 alike: trust the ratios, not the seconds. Nothing is loaded or downloaded, and
 no data set is read.
 

@@ -1,10 +1,10 @@
-"""How fast videos are prepared, against decoding them and doing nothing.
+"""How fast videos are prepared, compared with only decoding them.
 
 The least that preparation can cost is the decoding of the frames that it
 uses: decord, one thread, every 2nd frame, those in between skipped. Both run
-in turn, round by round, in the same processes, so that what else the machine
-does hits all alike. Time runs from the start of the first video to the end of
-the last: the start of processes, and dlib's in each, is left out of both.
+in turn, round by round, in the same processes, so that other load on the
+machine affects both alike. Time runs from the start of the first video to the
+end of the last; starting the processes, and dlib in each, does not count.
 
 Usage::
 

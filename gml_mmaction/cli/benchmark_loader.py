@@ -1,9 +1,9 @@
-"""How fast training clips are made, against decoding their files alone.
+"""How fast training clips are made, compared with only decoding their files.
 
 The least that a clip can cost is reading and decoding its eight JPEG files.
 That, the config's whole training pipeline, and the pipeline behind the
 config's loader with one worker process run in turn, round by round, on the
-same clips, so that what else the machine does hits all alike.
+same clips, so that other load on the machine affects all alike.
 
 Usage::
 

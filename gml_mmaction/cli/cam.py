@@ -3,9 +3,9 @@
 Example:
     gml cam a.mp4 b.mp4 --checkpoint best.pth
 
-By MMAction2's own class; its script, tools/visualizations/vis_cam.py, neither
+It uses MMAction2's own class; MMAction2's script for it, vis_cam.py, neither
 cuts out faces nor knows our networks. The largest face of each video is cut
-out as for training, from where it is seen first.
+out as for training, from where it is first seen.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-r"""Say what of a data set is there, what is missing, and what leaks.
+r"""Say what a data set has, what is missing, and what leaks.
 
 Usage::
 
@@ -6,8 +6,8 @@ Usage::
     gml check dfo DEEPERFORENSICS --ffpp FACEFORENSICS \
         --against ffpp FACEFORENSICS compression=c23
 
-The exit code is 0 if all is there, as many as published, and nothing leaks;
-1 if not, each reason in a line; 2 after an error.
+The exit code is 0 if all videos are there, as many as published, and nothing
+leaks; 1 if not, with a line for each reason; 2 after an error.
 """
 
 import argparse

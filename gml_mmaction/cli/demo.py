@@ -1,4 +1,4 @@
-r"""The whole way in one command: videos, faces, training, testing, scores.
+r"""All steps in one command: videos, faces, training, testing, scores.
 
 Makes a miniature FaceForensics++ (gml demo-data), finds and crops its faces
 (gml prepare), trains a small GML (gml train), tests it on people it never saw

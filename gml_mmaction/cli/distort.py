@@ -1,4 +1,4 @@
-"""Video files distorted as DeeperForensics-1.0's, with its kind of meta file.
+"""Distort video files as DeeperForensics-1.0 does, with its kind of meta file.
 
 Usage::
 

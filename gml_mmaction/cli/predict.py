@@ -1,4 +1,4 @@
-"""A verdict on your own videos, from a checkpoint and nothing else.
+"""Judge your own videos with a checkpoint.
 
 Example:
     gml predict suspect.mp4 --checkpoint best_video_auc_iter_N.pth

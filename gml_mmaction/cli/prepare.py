@@ -1,4 +1,4 @@
-"""From a data set's own tree to face crops, annotations and a report.
+"""Turn a data set into face crops, annotations and a report.
 
 Usage::
 

@@ -984,9 +984,9 @@ def _is_raised(where: tuple[types.FrameType, int]) -> bool:
 
 def _named(node: dict, text: str) -> list[str]:
     """The arguments that an error speaks of, by name or else by value."""
-    told = re.match(r'(\w+)=', text)  # as our own constructors begin
-    if told:
-        return _places_of(told[1], node)
+    begun = re.match(r'(\w+)=', text)  # as our own constructors begin
+    if begun:
+        return _places_of(begun[1], node)
     words = set(re.findall(r'[\w.+-]*\w', text))
     given = {
         key: value

@@ -116,9 +116,9 @@ class ProvenanceHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Remember at which rate the weights were trained."""
-        told = training_of(checkpoint, str(runner.cfg.get('load_from')))
+        training = training_of(checkpoint, str(runner.cfg.get('load_from')))
         try:
-            rates = told.get('rates')
+            rates = training.get('rates')
             self._trained_at = rates and to_record(rates, Rates)
         except ValueError:
             raise CheckpointError(

@@ -17,7 +17,7 @@ cannot say is a :class:`~gml_mmaction.io.rules.Rule` in the annotation::
 import functools
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import (
     Annotated,
     Any,
@@ -33,7 +33,7 @@ from msgspec import UNSET, Meta, UnsetType
 from gml_mmaction.errors import GMLError
 
 from .files import FileError, read_text
-from .rules import LABEL, NUMBER, PLACE, RELATIVE, TEXT, Rule
+from .rules import LABEL, NUMBER, PLACE, RELATIVE, TEXT, Rule, check_value
 
 __all__ = [
     'UNSET',
@@ -84,19 +84,17 @@ class Record(msgspec.Struct, frozen=True):
     """
 
     def __post_init__(self) -> None:
-        for name, holds, words in _rules(type(self)):
+        for name, rule in _rules(type(self)):
             value = getattr(self, name)
-            if value is not UNSET and not holds(value):
-                raise ValueError(
-                    f'{name!r} is {value!r:.60}, expected {words}'
-                )
+            if value is not UNSET:
+                check_value(name, value, rule)
 
 
 @functools.cache
-def _rules(kind: type[Record]) -> list[tuple[str, Callable[[Any], bool], str]]:
+def _rules(kind: type[Record]) -> list[tuple[str, Rule]]:
     hints = get_type_hints(kind, include_extras=True)
     return [
-        (name, rule.holds, rule.words)
+        (name, rule)
         for name in kind.__struct_fields__
         if (rule := _rule(hints[name])) is not None
     ]

@@ -18,6 +18,7 @@ __all__ = [
     'TEXT',
     'Rule',
     'check_fields',
+    'check_value',
     'is_place',
     'line',
     'list_of',
@@ -154,7 +155,15 @@ def check_fields(
         if name not in row:
             if name in needed:
                 raise ValueError(f'{name!r} is missing')
-        elif not rule.holds(row[name]):
-            raise ValueError(
-                f'{name!r} is {row[name]!r:.60}, expected {rule.words}'
-            )
+        else:
+            check_value(name, row[name], rule)
+
+
+def check_value(name: str, value: Any, rule: Rule) -> None:
+    """Check one value by its rule.
+
+    Raises:
+        ValueError: One line says what it is, and what was expected.
+    """
+    if not rule.holds(value):
+        raise ValueError(f'{name!r} is {value!r:.60}, expected {rule.words}')

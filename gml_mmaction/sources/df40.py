@@ -2,7 +2,7 @@
 
     ROOT/<method>/ff/<...>/<sequence>/NNN.png      from FaceForensics++
     ROOT/<method>/cdf/<...>/<sequence>/NNN.png     from Celeb-DF
-    REALS/<...>/<sequence>/NNN.png                 a folder told by name
+    REALS/<...>/<sequence>/NNN.png                 a folder given by --reals
 
 The download is linked at github.com/YZY-stack/DF40. A sequence is any folder
 with images in it, named as the video, ``071_054`` or ``id0_id1_0000``;

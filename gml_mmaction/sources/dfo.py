@@ -7,8 +7,8 @@
 
 The download comes after a form, github.com/EndlessSora/DeeperForensics-1.0.
 
-*Reals.* They are FaceForensics++'s c23 videos that the fakes were made of
-(``<target>``), says the data set's README; ``source_videos`` shows studio
+*Reals.* By the data set's README these are the c23 videos of FaceForensics++
+that the fakes were made of (``<target>``); ``source_videos`` shows studio
 actors and is not for detection. DeepfakeBench takes it for the real half,
 so that its "DF-1.0" is another task.
 
@@ -17,8 +17,8 @@ and 201 fakes, by actor. As it ignores targets, its test shows people whom a
 model trained on FaceForensics++ has seen: the notes count them.
 ``ffpp`` is what LipForensics and RealForensics use: the fakes whose target
 is in FaceForensics++'s test split, 140, and the reals of that split. It is
-the default, for it is the one that measures FF++ -> DFO without a leak, and
-has no training set: to train on DFO, choose ``official``.
+the default, because it measures FF++ -> DFO without a leak. It has no
+training set: to train on DFO, choose ``official``.
 
 *Distorted variants* (std = ``end_to_end``; std/sing = the five
 ``end_to_end_level_i``, with random types; std/rand = ``random_level``;

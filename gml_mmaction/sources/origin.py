@@ -55,14 +55,14 @@ def copy_origins(trees: Iterable[str | Path], out: str | Path) -> None:
         FileError: As :func:`read_origins`.
     """
     paths = {_find(Path(tree).absolute()) for tree in trees}
-    told = [_read(path) if path else {} for path in paths]
-    if not any(told):
+    origins = [_read(path) if path else {} for path in paths]
+    if not any(origins):
         return
     before = _read(Path(out, ORIGIN)) if Path(out, ORIGIN).is_file() else {}
     words = {}
     for split in SPLITS:
         known = before.get(split, '')
-        found = {one.get(split, '') for one in told}
+        found = {one.get(split, '') for one in origins}
         found = {text for text in found if not text or text not in known}
         if found - {''}:
             words[split] = _join(found | ({known} - {''}))

@@ -150,7 +150,7 @@ def _span(row: ScoredTrack | Clip, unit: str) -> Sequence[float]:
 def faceless(
     spans: Iterable[Sequence[float]], length: float
 ) -> list[tuple[float, float]]:
-    """Stretches from 0 to ``length`` that none of the spans covers, in order.
+    """Stretches from 0 to ``length`` outside all spans, in order.
 
     Args:
         spans: Start and stop of the faces, in any order; may overlap.

@@ -2,7 +2,7 @@
 
     POST /session/TOKEN/video     the bytes of a video, the body as it is
     GET  /session/TOKEN/NAME      a file that was made of it
-    GET  /                      the page, see :mod:`~gml_mmaction.web.page`
+    GET  /                        the page, see :mod:`~gml_mmaction.web.page`
 
 The body is written to the visitor's folder as it comes in and counted: a
 declared length is believed only where it is too large already.
