@@ -34,6 +34,7 @@ from mmengine.config import Config
 from gml_mmaction.engine.config_check import change_settings, read_settings
 from gml_mmaction.engine.cross_data import target_facts
 from gml_mmaction.engine.settings import LOADERS
+from gml_mmaction.errors import DataError, GMLError
 from gml_mmaction.evaluation.bootstrap import (
     FEW,
     Resampling,
@@ -62,11 +63,10 @@ from gml_mmaction.io.files import (
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.records import as_json
 from gml_mmaction.io.text import printable, say
-from gml_mmaction.prepared.annotation import DataError
 from gml_mmaction.prepared.manifest import read_manifest
 from gml_mmaction.synthetic.demo import KINDS
 
-from .common import CONFIGS, one_line_errors
+from .common import CONFIGS
 from .demo import best_checkpoint, run_tool
 
 MINIATURE = 'work_dirs/paper_miniature'
@@ -432,7 +432,7 @@ def do_runs(runs: list[Run], devices: Iterable[str | None]) -> list[str]:
             run.train(device)
             run.test(device)
             text = f'done, {time.perf_counter() - start:.0f} s'
-        except (RunError, SystemExit, OSError) as error:
+        except (RunError, GMLError, OSError) as error:
             text = str(error)
             failed.append(f'{run.name}, seed {run.seed}: {text}')
         finally:
@@ -644,16 +644,15 @@ def main(argv: list[str] | None = None) -> int:
         os.environ.setdefault('OMP_NUM_THREADS', str(threads))
     failed: list[str] = []
     try:
-        with one_line_errors():
-            if args.miniature and not args.only_write:
-                make_miniature(args.work_dir, args.data, args.kind)
-            runs = plan(args)
-            check_data(args, runs)
-            if not args.only_write:
-                devices = args.gpus or [None] * args.jobs
-                with hold(args.work_dir, 'series'):
-                    failed = do_runs(runs, devices)
-            say('', *write_tables(args, runs, failed).split('\n'))
+        if args.miniature and not args.only_write:
+            make_miniature(args.work_dir, args.data, args.kind)
+        runs = plan(args)
+        check_data(args, runs)
+        if not args.only_write:
+            devices = args.gpus or [None] * args.jobs
+            with hold(args.work_dir, 'series'):
+                failed = do_runs(runs, devices)
+        say('', *write_tables(args, runs, failed).split('\n'))
     except KeyboardInterrupt:
         say('stopped; the same command goes on from here', file=sys.stderr)
         return 130

@@ -6,6 +6,8 @@ import re
 import pytest
 from tiny import write_prepared
 
+from gml_mmaction.errors import DataError
+
 DATA = ('ffpp', 'dfo', 'dfo_official', 'dfo_sing', 'cdf')
 SMALL = [
     'train_cfg.max_iters=2',
@@ -139,7 +141,7 @@ def test_only_writing_shows_what_the_paper_has(tool, tmp_path, capsys):
 @pytest.mark.parametrize('more', [[], ['--only-write']])
 def test_data_that_are_not_there_are_one_line(tool, tmp_path, more):
     work_dir = tmp_path / 'work'
-    with pytest.raises(SystemExit) as error:
+    with pytest.raises(DataError) as error:
         tool.main(['--data', 'nope', '--work-dir', str(work_dir), *more])
     (line,) = str(error.value).splitlines()
     assert re.search(r'nope holds no prepared data \(cdf, .*Remedy: ', line)
