@@ -1,6 +1,7 @@
 """What tests share: the host's scope, and videos with a face."""
 
 import contextlib
+import gc
 import importlib
 import json
 import logging
@@ -14,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from cpu_time import CpuTime
 from mmengine.registry import init_default_scope
 
 import gml_mmaction  # noqa: F401
@@ -25,6 +27,28 @@ from gml_mmaction.video.distortions import format_distortions
 os.environ['GML_NATIVE'] = '0'
 
 REPO = Path(__file__).parents[1]
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        '--cpu',
+        type=int,
+        metavar='N',
+        help='show the CPU time of the N slowest files and tests',
+    )
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(CpuTime())
+
+
+def pytest_collection_finish():
+    """Let no collection look through all that is imported by now.
+
+    MMEngine collects for each data set that it builds.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -21,10 +21,9 @@ import time
 from pathlib import Path
 
 import torch
-from mmaction.datasets import transforms  # noqa: F401, before any fork
+import warm
 from tiny import REPO, TINY, write_prepared
 
-from gml_mmaction.cli import train  # noqa: F401, likewise
 from gml_mmaction.host.safe_checkpoints import safe_loading
 
 ITERATIONS = 40
@@ -145,7 +144,7 @@ class Copies:
 
 
 def train_to_the_end(arguments):
-    process = start(arguments)
+    process = start([warm.python(), *arguments[1:]])
     output, _ = process.communicate()
     assert process.returncode == 0, output
     return output
@@ -153,7 +152,7 @@ def train_to_the_end(arguments):
 
 def killed(arguments, moment):
     """Kill the training after ``moment`` seconds; False if it had ended."""
-    process = start(arguments)
+    process = start([warm.python(), *arguments[1:]])
     time.sleep(moment)
     ended = process.poll() is not None
     if not ended:
@@ -260,9 +259,9 @@ def drill_moments(folder, kills, seed=0):
     while done < kills and not differ:
         work_dir = folder / f'broken{runs}'
         arguments = command(data, config, work_dir)
-        # starting takes about half of the time; a kill in it tells little
+        # starting takes some of the time; a kill in it tells little
         while done < kills and killed(
-            arguments, longest * rng.uniform(0.4, 0.95)
+            arguments, longest * rng.uniform(0.2, 0.95)
         ):
             done += 1
         train_to_the_end(arguments)
@@ -278,6 +277,7 @@ if __name__ == '__main__':
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    warm.import_all()
     differ = []
     for kept in (2, 1):
         changes, more = drill_changes(
