@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import warm
 from cpu_time import CpuTime
 from mmengine.registry import init_default_scope
 
@@ -176,10 +177,10 @@ def real_people():
 def run_python():
     """Run a fresh Python that finds ``path`` and the package first."""
 
-    def run(*arguments, path='', timeout=500):
+    def run(*arguments, path='', timeout=500, python=sys.executable):
         paths = filter(None, [str(path), str(REPO), *sys.path])
         return subprocess.run(
-            [sys.executable, *arguments],
+            [python, *arguments],
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -187,6 +188,14 @@ def run_python():
         )
 
     return run
+
+
+@pytest.fixture(scope='session')
+def run_warm(run_python):
+    """Do the same with a Python that has imported the package."""
+    return lambda *words, **more: run_python(
+        *words, python=warm.python(), **more
+    )
 
 
 @pytest.fixture(scope='session')

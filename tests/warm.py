@@ -60,38 +60,45 @@ os._exit(code)
 """
 
 
+SERVERS = []
+
+
 @functools.cache
-def python():
-    """The path of the script; the first call starts the server."""
+def python(folder=''):
+    """Return the path of the script; its first call starts the server.
+
+    Args:
+        folder: Where the package is imported from, instead of here.
+    """
     if not hasattr(os, 'pidfd_open'):  # not Linux: an ordinary Python
         return sys.executable
-    folder = tempfile.TemporaryDirectory(prefix='warm-')
-    address = str(Path(folder.name, 'socket'))
-    script = Path(folder.name, 'python')
+    own = tempfile.TemporaryDirectory(prefix='warm-')
+    address = str(Path(own.name, 'socket'))
+    script = Path(own.name, 'python')
     script.write_text(RELAY.format(python=sys.executable, address=address))
     script.chmod(0o755)
+    paths = filter(None, [str(folder), *sys.path])
     server = subprocess.Popen(
         [sys.executable, __file__, address],
-        env=os.environ | {'PYTHONPATH': os.pathsep.join(sys.path)},
+        env=os.environ | {'PYTHONPATH': os.pathsep.join(paths)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
     assert server.stdout.readline() == b'ready\n'
-    python.server = server.pid
-    atexit.register(folder.cleanup)
+    SERVERS.append(server.pid)
+    atexit.register(own.cleanup)
     atexit.register(server.communicate)  # first: it closes what serve() reads
     return str(script)
 
 
 def cpu_seconds():
     """CPU time of all programs that have ended."""
-    server = getattr(python, 'server', None)
-    if server is None:
-        return 0
-    fields = Path(f'/proc/{server}/stat').read_text().rpartition(')')[2]
-    children = fields.split()[13:15]  # see proc_pid_stat(5): cutime, cstime
-    return sum(map(int, children)) / os.sysconf('SC_CLK_TCK')
+    ticks = 0
+    for server in SERVERS:
+        fields = Path(f'/proc/{server}/stat').read_text().rpartition(')')[2]
+        ticks += sum(map(int, fields.split()[13:15]))  # cutime and cstime
+    return ticks / os.sysconf('SC_CLK_TCK')
 
 
 def import_all():
@@ -174,9 +181,11 @@ def run(arguments, environment, folder):
     os.environ.clear()
     os.environ.update(environment)
     np.random.seed()  # or all forks draw the same
-    sys.stdin = open(0, closefd=False)
-    sys.stdout = open(1, 'w', closefd=False)
-    sys.stderr = open(*(2, 'w', 1), errors='backslashreplace', closefd=False)
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout = os.fdopen(1, 'w', closefd=False)
+    sys.stderr = os.fdopen(
+        *(2, 'w', 1), errors='backslashreplace', closefd=False
+    )
     while arguments[0] == '-u':
         arguments = arguments[1:]
         sys.stdout.reconfigure(write_through=True)

@@ -1,8 +1,10 @@
 """The paper's tables by one command, on tiny data and a tiny network."""
 
 import json
+import sys
 
 import pytest
+import warm
 from tiny import write_prepared
 
 DATA = ('ffpp', 'dfo', 'dfo_official', 'dfo_sing', 'cdf')
@@ -37,6 +39,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def tool(monkeypatch, load_tool):
+    monkeypatch.setattr(sys, 'executable', warm.python())
     return load_tool('tables')
 
 

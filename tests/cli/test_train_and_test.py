@@ -599,9 +599,9 @@ def test_where_faces_must_be_found_mmaction2_s_inference_names_ours(
         inference_recognizer(model, str(videos / 'talks/0.mp4'))
 
 
-def test_without_decord_the_line_names_it(videos, tmp_path, run_python):
+def test_without_decord_the_line_names_it(videos, tmp_path, run_warm):
     (tmp_path / 'decord.py').write_text("raise ImportError('not here')")
-    done = run_python(
+    done = run_warm(
         *(REPO / 'tools/train.py', PLAIN_VIDEOS, '--data', videos),
         *('--work-dir', tmp_path / 'run', '--cfg-options', *TINY),
         path=tmp_path,

@@ -70,16 +70,21 @@ def command(data, config, work_dir, *options):
     """The training as a command."""
     settings = [f'{key}={value}' for key, value in OPTIONS.items()]
     return [
-        *(sys.executable, str(REPO / 'tools/train.py'), str(config)),
+        *(warm.python(), str(REPO / 'tools/train.py'), str(config)),
         *('--data', str(data), '--work-dir', str(work_dir), '--seed', '3'),
         *('--resume', '--cfg-options', *settings, *options),
     ]
 
 
-def start(arguments):
-    """Begin a training in a process group of its own."""
+def start(arguments, python=None):
+    """Begin a training in a process group of its own.
+
+    Args:
+        arguments: See :func:`command`.
+        python: A fresh Python, where the process is asked for by its number.
+    """
     return subprocess.Popen(
-        arguments,
+        [python or arguments[0], *arguments[1:]],
         env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(REPO)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -144,7 +149,7 @@ class Copies:
 
 
 def train_to_the_end(arguments):
-    process = start([warm.python(), *arguments[1:]])
+    process = start(arguments)
     output, _ = process.communicate()
     assert process.returncode == 0, output
     return output
@@ -152,7 +157,7 @@ def train_to_the_end(arguments):
 
 def killed(arguments, moment):
     """Kill the training after ``moment`` seconds; False if it had ended."""
-    process = start([warm.python(), *arguments[1:]])
+    process = start(arguments)
     time.sleep(moment)
     ended = process.poll() is not None
     if not ended:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 import drill
@@ -80,7 +81,7 @@ def test_a_validation_that_was_due_is_made_up_for_after_a_kill(tmp_path):
 def test_sigterm_saves_exits_with_143_and_the_run_goes_on(tmp_path, receiver):
     data, config = drill.prepare(tmp_path)
     arguments = drill.command(data, config, tmp_path / 'run')
-    process = drill.start(arguments)
+    process = drill.start(arguments, python=sys.executable)
     while not list((tmp_path / 'run').glob('iter_*.pth')):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
