@@ -1,5 +1,6 @@
 """What tests share: the host's scope, and videos with a face."""
 
+import collections
 import contextlib
 import gc
 import importlib
@@ -28,6 +29,7 @@ from gml_mmaction.video.distortions import format_distortions
 os.environ['GML_NATIVE'] = '0'
 
 REPO = Path(__file__).parents[1]
+STARTS_PROCESSES = {'run_python', 'run_warm', 'start_cluster', 'start_server'}
 
 
 def pytest_addoption(parser):
@@ -41,6 +43,22 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.pluginmanager.register(CpuTime())
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items):
+    """Mark what starts processes; put files with many slow tests first.
+
+    So quick files are left for the end of a run, where one worker waits for
+    the other.
+    """
+    for item in items:
+        if STARTS_PROCESSES.intersection(item.fixturenames):
+            item.add_marker('slow')
+    slow = collections.Counter(
+        item.path for item in items if item.get_closest_marker('slow')
+    )
+    items.sort(key=lambda item: -slow[item.path])
 
 
 def pytest_collection_finish():

@@ -16,6 +16,7 @@ from tiny import free_port
 
 from gml_mmaction.engine.settings import LOADERS
 
+pytestmark = pytest.mark.slow
 REPO = Path(__file__).parents[2]
 CONFIG = 'configs/gml_xception-small_demo.py'
 TINY = [
@@ -226,7 +227,6 @@ def test_two_targets_end_in_one_table(one_table):
         assert 'video/acc_val' in target['metrics']
 
 
-@pytest.mark.slow
 def test_two_processes_give_the_table_that_one_gives(
     one_table, trained, crops, other_crops
 ):
@@ -278,7 +278,6 @@ optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', lr=0.01))
 """
 
 
-@pytest.mark.slow
 def test_two_processes_train_as_one_does_with_the_same_batch(crops, tmp_path):
     """Weights after two steps; each process takes half the batch."""
     config = tmp_path / 'plain.py'
@@ -301,7 +300,6 @@ def assert_same_weights(first, second):
         )
 
 
-@pytest.mark.slow
 def test_a_resumed_training_ends_where_an_unbroken_one_does(crops, tmp_path):
     config = tmp_path / 'plain.py'
     config.write_text(PLAIN_CONFIG.format(base=REPO / CONFIG))
@@ -321,7 +319,6 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(crops, tmp_path):
     )
 
 
-@pytest.mark.slow
 def test_amp_trains_in_bfloat16_on_a_cpu(crops, tmp_path):
     """Same seed, same steps: close to float32, and not the same."""
     states = []
@@ -333,7 +330,6 @@ def test_amp_trains_in_bfloat16_on_a_cpu(crops, tmp_path):
     torch.testing.assert_close(*states, atol=5e-3, rtol=0)
 
 
-@pytest.mark.slow
 def test_a_validation_set_of_one_class_does_not_end_the_run(crops, tmp_path):
     root = tmp_path / 'crops'
     make_crops(root, 'train', 4, label_of=lambda v: v % 2)
