@@ -51,7 +51,8 @@ for number in signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGABRT:
     signal.signal(number, lambda number, _: server.send(bytes([number])))
 for file in 0, 1, 2:  # which end with the program, not with this one
     os.close(file)
-code = int.from_bytes(server.recv(4), 'big', signed=True)
+status = server.recv(4)
+code = int.from_bytes(status, 'big', signed=True) if status else 1
 if code < 0:
     if code != -signal.SIGKILL:
         signal.signal(-code, signal.SIG_DFL)
@@ -60,7 +61,7 @@ os._exit(code)
 """
 
 
-SERVERS = []
+SERVERS = []  # their numbers
 
 
 @functools.cache
@@ -136,33 +137,43 @@ def serve(address):
         if listener in ready:
             relay, _ = listener.accept()
             request, files = receive(relay)
+            if not request:
+                continue
             program = os.fork()
+            os.setpgid(program, 0)  # whoever of the two is the first
             if program == 0:
                 break
             for file in files:
                 os.close(file)
             programs[os.pidfd_open(program)] = program, relay
             relays[relay] = program
-    for file in (listener, *relays, relay):
-        file.close()
-    os.setsid()
-    for number, file in enumerate(files):
-        os.dup2(file, number)
-        os.close(file)
+    take(files, leave=(listener, *relays, relay))
     return request
 
 
+def take(files, leave):
+    """Make files the standard ones; leave those of the server."""
+    for file in leave:
+        file.close()
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+
+
 def receive(relay):
-    """What a program is to be, and its first three files."""
+    """What a program is to be, and its first three files; else nothing."""
     size, files, _, _ = socket.recv_fds(relay, 8, 3)
     with relay.makefile('rb') as stream:
         request = stream.read(int.from_bytes(size, 'big'))
-    return json.loads(request), files
+    return json.loads(request or 'null'), files
 
 
 def pass_on(relay, relays):
     """Give a program the signals of its relay; end it with that."""
-    if number := relay.recv(1):
+    number = b''
+    with contextlib.suppress(ConnectionError):
+        number = relay.recv(1)
+    if number:
         os.kill(relays[relay], number[0])
     else:
         os.killpg(relays.pop(relay), signal.SIGKILL)
@@ -171,7 +182,7 @@ def pass_on(relay, relays):
 def end(program, relay):
     """Tell a relay how its program ended."""
     code = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
-    with relay, contextlib.suppress(BrokenPipeError):
+    with relay, contextlib.suppress(ConnectionError):
         relay.send(code.to_bytes(4, 'big', signed=True))
 
 
