@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.fileio import LocalBackend
 from tiny import REPO
 
+from gml_mmaction import host
 from gml_mmaction.datasets.samplers import ClipSampler, Draw, seeded
 from gml_mmaction.engine import DivergedError, FiniteHook, newest_checkpoint
 from gml_mmaction.engine.runner import build_runner
@@ -153,6 +154,7 @@ def test_a_full_disk_leaves_the_file_that_was_there(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, 'No space left on device')
 
+    host.prepare_run()
     monkeypatch.setattr('os.fsync', full)
     with pytest.raises(OSError, match='No space left'):
         LocalBackend().put(b'after', path)
