@@ -193,7 +193,10 @@ class ForgeryCAM(GradCAM):
         parts = (output,) if isinstance(output, Tensor) else output
         maps = [part for part in parts if part.dim() >= 4]
         if not maps:
-            raise LayerError(f'layer {self.name!r} gives no map')
+            raise LayerError(
+                f'layer {self.name!r} gives no map. Remedy: a layer whose '
+                'output is a map'
+            )
         return min(maps, key=lambda part: part.shape[-2:].numel())
 
     def _gradient(self, evidence: Tensor, leaf: Tensor) -> Tensor:
