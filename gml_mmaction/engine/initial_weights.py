@@ -233,13 +233,13 @@ def load_tensors(backbone: Any, state: Any, file: Path) -> None:
     state = unwrapped_names(state, file)
     public = public_file(file.name)
     if public:
-        state = public.rename(state)
+        state = {
+            name: value
+            for name, value in public.rename(state).items()
+            if not name.startswith(public.unused)
+        }
     fit = load_half(backbone, _inflated(backbone, state), file)
-    unused = public.unused if public else None
-    if unused and (
-        fit.misshapen
-        or any(not name.startswith(unused) for name in fit.unexpected)
-    ):
+    if public and (fit.unexpected or fit.misshapen):
         raise CheckpointError(
             f'{file}: it is not of {type(backbone).__name__} with the '
             f"config's settings: {fit.flaws}. Remedy: the published network, "

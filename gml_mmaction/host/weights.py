@@ -165,7 +165,7 @@ def load_half(
         if COUNTER not in name and name not in added
     ]
     if prefix is None:
-        prefix = max(PARTS, key=lambda p: sum(p + n in state for n in names))
+        prefix = _prefix_of(names, state)
     elif not prefix.endswith('.'):
         prefix += '.'
     size = len(prefix)
@@ -181,6 +181,24 @@ def load_half(
             'this network, or none'
         )
     return fit
+
+
+def _prefix_of(names: Sequence[str], state: Mapping[str, Any]) -> str:
+    """The prefix with which most names are in the file.
+
+    If none is, as for a network that loads another's file by a hook of its
+    own: the longest with which most names of the file begin.
+    """
+    counts = {p: sum(p + name in state for name in names) for p in PARTS}
+    best = max(PARTS, key=counts.__getitem__)
+    if counts[best]:
+        return best
+    common = [p for p in PARTS if 2 * _beginning(state, p) > len(state)]
+    return max(common, key=len, default='')
+
+
+def _beginning(names: Collection[str], prefix: str) -> int:
+    return sum(name.startswith(prefix) for name in names)
 
 
 def read_weights(file: Any) -> Any:
