@@ -31,7 +31,9 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 
 from gml_mmaction.engine.config_check import change_settings, read_settings
-from gml_mmaction.engine.cross_data import target_facts
+from gml_mmaction.engine.cross_data import start_words, target_facts
+from gml_mmaction.engine.initial_weights import find_weights, missing_weights
+from gml_mmaction.errors import CheckpointError
 from gml_mmaction.evaluation.forgery_metric import ALL_LEVELS
 from gml_mmaction.evaluation.paper_tables import (
     SYSTEMS,
@@ -73,6 +75,7 @@ class Run(NamedTuple):
         data: Folder of the prepared data.
         options: ``KEY=VALUE`` for the config.
         seed: Of the training.
+        weights: Folder of the public weights to start from.
     """
 
     system: str
@@ -83,6 +86,21 @@ class Run(NamedTuple):
     data: Path
     options: list[str]
     seed: int
+    weights: Path | None = None
+
+    @property
+    def cfg(self) -> Config:
+        """The config with the options."""
+        cfg = read_settings(self.config)
+        change_settings(cfg, self.options)
+        return cfg
+
+    @property
+    def start(self) -> dict[str, Any]:
+        """The file of weights that the training starts from, if any."""
+        if self.weights is None:
+            return {}
+        return dict(weights=file_sha256(find_weights(self.cfg, self.weights)))
 
     @property
     def settings(self) -> list[object]:
@@ -92,8 +110,7 @@ class Run(NamedTuple):
 
     def origin(self) -> dict[str, Any]:
         """What the trained weights depend on."""
-        cfg = read_settings(self.config)
-        change_settings(cfg, self.options)
+        cfg = self.cfg
         settings = {
             key: cfg[key]
             for key in (
@@ -109,6 +126,7 @@ class Run(NamedTuple):
             settings=hashlib.sha256(text.encode()).hexdigest(),
             manifest=self.manifest(self.source),
             seed=self.seed,
+            **self.start,
         )
 
     def manifest(self, name: str) -> str:
@@ -144,9 +162,10 @@ class Run(NamedTuple):
             return
         write_json(path, origin)
         start = time.perf_counter()
+        folder = ('--weights', self.weights) if self.weights else ()
         self.call(
             *('train', self.config, '--resume', '--seed', self.seed),
-            *('--work-dir', self.folder, *self.settings),
+            *('--work-dir', self.folder, *folder, *self.settings),
             device=device,
         )
         seconds = round(time.perf_counter() - start, 1)
@@ -243,6 +262,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action='store_true',
         help='make miniature data and take the small configs',
     )
+    add(
+        '--weights',
+        type=Path,
+        metavar='FOLDER',
+        help='start every training from the public weights of its system, '
+        'which you have put into this folder',
+    )
     add('--kind', choices=KINDS, default='appearance', help='of miniatures')
     add(
         '--cfg-options',
@@ -257,6 +283,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     own = args.work_dir / 'data' if args.miniature else Path('data')
     args.data = args.data or own
+    if args.weights and args.miniature:
+        parser.error('--weights: the small networks have no public weights')
     return args
 
 
@@ -305,9 +333,25 @@ def plan(args: argparse.Namespace) -> list[Run]:
                 data=args.data,
                 options=args.cfg_options,
                 seed=args.seed,
+                weights=args.weights,
             )
         )
     return runs
+
+
+def check_weights(runs: list[Run]) -> None:
+    """Say of all weights that are missing or wrong, before any training.
+
+    Raises:
+        CheckpointError: The last one; the others were printed.
+    """
+    folder = runs[0].weights if runs else None
+    if folder is None:
+        return
+    lines = missing_weights((run.cfg for run in runs), folder)
+    if lines:
+        say(*lines[:-1], file=sys.stderr)
+        raise CheckpointError(lines[-1])
 
 
 def do_runs(runs: list[Run], devices: Iterable[str | None]) -> list[str]:
@@ -331,7 +375,7 @@ def do_runs(runs: list[Run], devices: Iterable[str | None]) -> list[str]:
             run.train(device)
             run.test(device)
             text = f'done, {time.perf_counter() - start:.0f} s'
-        except (RunError, SystemExit, OSError) as error:
+        except (RunError, CheckpointError, SystemExit, OSError) as error:
             text = str(error)
             failed.append(f'{run.folder.name}: {text}')
         finally:
@@ -359,6 +403,7 @@ def collect(runs: list[Run]) -> dict[tuple[str, str, str], dict]:
             key: report[key]
             for key in ('config', 'checkpoint', 'checkpoint_sha256')
         }
+        detector['initial'] = report.get('initial')
         for row in report['targets']:
             results[run.system, run.source, row['name']] = detector | row
     return results
@@ -442,6 +487,7 @@ def facts(
         "best on the training data's own validation set. Settings: "
         + (' '.join(args.cfg_options) or "the configs'")
     )
+    lines += start_facts(results)
     tests = {name: row for (_, _, name), row in sorted(results.items())}
     lines += [
         f'Test {target_facts(row)}: {row["real_videos"]} real and '
@@ -458,6 +504,14 @@ def facts(
     return '\n'.join(f'- {printable(line)}' for line in lines) + '\n'
 
 
+def start_facts(results: dict[tuple[str, str, str], dict]) -> list[str]:
+    """Say of every row how its network was initialised, by their starts."""
+    rows: dict[str, dict[str, None]] = {}
+    for (system, source, _), row in results.items():
+        rows.setdefault(start_words(row), {})[f'{system} ({source})'] = None
+    return [f'Started from {how}: {", ".join(of)}' for how, of in rows.items()]
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run what is missing, write the tables; return the exit code."""
     args = parse_args(argv)
@@ -472,6 +526,7 @@ def main(argv: list[str] | None = None) -> int:
         if not args.only_write:
             devices = args.gpus or [None] * args.jobs
             with one_line_errors(), hold(args.work_dir, 'series'):
+                check_weights(runs)
                 failed = do_runs(runs, devices)
         say('', *write_tables(args, runs, failed).split('\n'))
     except KeyboardInterrupt:

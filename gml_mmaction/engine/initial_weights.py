@@ -357,9 +357,9 @@ def _check_hash(path: Path) -> None:
     if wanted and found and not found.startswith(wanted):
         where = f' from {public.address}' if public else ''
         raise CheckpointError(
-            f'{path}: its SHA-256 begins with {found[: len(wanted)]}, not '
-            f'{wanted}: it is cut short, or another file. Remedy: download it '
-            f'anew{where}'
+            f'{path}: its SHA-256 begins with {found[: len(wanted)]:.16}, '
+            f'not {wanted:.16}: it is cut short, or another file. Remedy: '
+            f'download it anew{where}'
         )
 
 

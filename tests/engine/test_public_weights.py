@@ -50,6 +50,21 @@ def test_an_entry_agrees_with_its_file_s_name(one):
     assert all([one.licence, one.source, one.trained_on])
 
 
+def test_the_document_lists_the_same_files_and_digits():
+    text = (CONFIGS.parent / 'docs/training.md').read_text()
+    rows = [
+        [cell.strip() for cell in line.split('|')]
+        for line in text.splitlines()
+        if line.startswith('| `') and line.count('|') == 6
+    ]
+    found = {row[1].strip('`'): (row[4].rstrip('.'), row[5]) for row in rows}
+    assert list(found) == [one.file for one in PUBLIC_WEIGHTS]
+    for one in PUBLIC_WEIGHTS:
+        digits, licence = found[one.file]
+        assert one.sha256.startswith(digits)
+        assert licence == one.licence
+
+
 def torchvision_names(layers, convolutions, video):
     """Names of torchvision's ResNets, in their order, without fc.
 
