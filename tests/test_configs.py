@@ -109,7 +109,7 @@ def test_gml_from_imagenet_differs_in_its_start_alone():
     reference = read('gml_xception_ffpp')
     cfg = read('gml_xception_imagenet_ffpp')
     start = cfg.model.backbone.pop('init_cfg')
-    assert start == dict(type='Pretrained', checkpoint='xception-43020ad28.pth')
+    assert start.checkpoint == 'xception-43020ad28.pth'
     block = cfg.model.backbone.motion_block
     assert block.pop('temporal_init') == 'identity'
     assert block.pop('expand_init') == 'zero'
