@@ -155,6 +155,19 @@ def test_training_sets_differ_in_the_data_alone(name):
     assert cfg.to_dict() == reference.to_dict()
 
 
+def test_gml_from_imagenet_differs_in_its_start_alone():
+    reference = read('gml_xception_ffpp')
+    cfg = read('gml_xception_imagenet_ffpp')
+    start = cfg.model.backbone.pop('init_cfg')
+    assert start.checkpoint == 'xception-43020ad28.pth'
+    block = cfg.model.backbone.motion_block
+    assert block.pop('temporal_init') == 'identity'
+    assert block.pop('expand_init') == 'zero'
+    for name in ('temporal_init', 'expand_init'):
+        reference.model.backbone.motion_block.pop(name, None)
+    assert cfg.to_dict() == reference.to_dict()
+
+
 @pytest.fixture(scope='module', params=['crops', 'boxes'])
 def prepared(request, talking_head, tmp_path_factory):
     """A video of 20 frames for each split, in either store."""

@@ -19,10 +19,12 @@ from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from gml_mmaction.datasets.clip_transforms import FaceCrop
+from gml_mmaction.engine.initial_weights import Initial
 from gml_mmaction.engine.provenance import (
     PROVENANCE,
     Training,
     Validation,
+    initial_of,
     read_records,
 )
 from gml_mmaction.engine.settings import inner_datasets
@@ -239,6 +241,11 @@ class Detector:
         return read_records(self.meta)[0]
 
     @property
+    def initial(self) -> Initial | None:
+        """How the network was initialised, if the checkpoint says it."""
+        return initial_of(dict(meta=self.meta))
+
+    @property
     def _recorded(self) -> Mapping[str, Any]:
         """The same with everything else in it, as saved."""
         recorded = self.meta.get(PROVENANCE, {}).get('training')
@@ -261,6 +268,7 @@ class Detector:
                 if key not in ('classes', 'root')
             },
             level=self.level,
+            initial=self.initial and as_json(self.initial),
             rates=self.rates and as_json(self.rates),
             threshold=dataclasses.asdict(self.threshold),
             calibration=calibration and calibration.facts,
@@ -302,6 +310,7 @@ class Detector:
             'the forgeries in the training data; another kind of forgery '
             'may score low, and a genuine video high.',
             f'Trained on {self._trained_on()}.',
+            *self._started_from(),
             f'Scores: {self.level}.',
             *(SLOW if self.rates else ()),
             f'Threshold {self.threshold.value:.4f}: {self.threshold.origin}.',
@@ -313,6 +322,10 @@ class Detector:
             '"Not suspicious" does not mean genuine.',
         ]
         return [printable(line) for line in lines]
+
+    def _started_from(self) -> list[str]:
+        initial = self.initial
+        return [f'Started from: {initial.words}.'] if initial else []
 
     def _trained_on(self) -> str:
         training = self.training

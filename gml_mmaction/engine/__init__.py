@@ -1,6 +1,7 @@
 """Training and testing: hooks and checks around MMEngine's runner."""
 
 from .best_checkpoint import LatestBestCheckpointHook
+from .initial_weights import InitialWeightsHook
 from .processes import ProcessesError, ProcessesHook
 from .provenance import ProvenanceHook
 from .resume import (
@@ -16,6 +17,7 @@ from .run_summary import RunSummaryHook
 __all__ = [
     'DivergedError',
     'FiniteHook',
+    'InitialWeightsHook',
     'LatestBestCheckpointHook',
     'PreemptionHook',
     'ProcessesError',
