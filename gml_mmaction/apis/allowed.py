@@ -26,9 +26,12 @@ HOSTS_MODELS = (
     *('ActionDataPreprocessor', 'MixupBlending', 'CutmixBlending'),
     *('Recognizer2D', 'Recognizer3D'),
     *('C3D', 'ResNet', 'ResNet3d', 'ResNet3dSlowOnly'),
+    *('ResNet2Plus1d', 'ResNet3dCSN', 'ResNetTSM', 'X3D'),
+    *('SwinTransformer3D', 'TimeSformer', 'VisionTransformer'),
     *('AvgConsensus', 'I3DHead', 'TSNHead'),
+    *('TimeSformerHead', 'TSMHead', 'X3DHead'),
     *('BCELossWithLogits', 'CrossEntropyLoss'),
-    *('Conv1d', 'Conv2d', 'Conv3d', 'BN', 'BN1d', 'BN2d', 'BN3d', 'SyncBN'),
+    *('Conv1d', 'Conv2d', 'Conv2plus1d', 'Conv3d', 'LN', 'BN', 'BN1d', 'BN2d', 'BN3d', 'SyncBN'),
     *('LeakyReLU', 'ReLU', 'Sigmoid'),
 )
 HOSTS_STEPS = ('CenterCrop', 'FormatShape', 'PackActionInputs', 'Resize')
@@ -44,6 +47,10 @@ NUMBER = 10**6
 CLIP_PIXELS = 64 * 512**2
 BOUNDS = {
     **dict.fromkeys(('width', 'arch', 'scale'), WIDTH),
+    **dict.fromkeys(('gamma_w', 'gamma_b', 'gamma_d'), WIDTH),
+    **dict.fromkeys(('depths', 'num_transformer_layers'), LAYERS),
+    **dict.fromkeys(('heads', 'num_heads', 'num_tokens'), LAYERS),
+    **dict.fromkeys(('rows', 'windows', 'window_size', 'places'), LAYERS),
     **dict.fromkeys(
         ('depth', 'middle_blocks', 'block_config', 'branch_depth', 'sigmas'),
         LAYERS,

@@ -1,5 +1,6 @@
 """Training and testing: hooks and checks around MMEngine's runner."""
 
+from .alternate import AltFreezingHook
 from .best_checkpoint import LatestBestCheckpointHook
 from .processes import ProcessesError, ProcessesHook
 from .provenance import ProvenanceHook
@@ -14,6 +15,7 @@ from .unbroken import (
 )
 
 __all__ = [
+    'AltFreezingHook',
     'DivergedError',
     'FiniteHook',
     'LatestBestCheckpointHook',
