@@ -31,7 +31,8 @@ HOSTS_MODELS = (
     *('AvgConsensus', 'I3DHead', 'TSNHead'),
     *('TimeSformerHead', 'TSMHead', 'X3DHead'),
     *('BCELossWithLogits', 'CrossEntropyLoss'),
-    *('Conv1d', 'Conv2d', 'Conv2plus1d', 'Conv3d', 'LN', 'BN', 'BN1d', 'BN2d', 'BN3d', 'SyncBN'),
+    *('Conv1d', 'Conv2d', 'Conv2plus1d', 'Conv3d'),
+    *('BN', 'BN1d', 'BN2d', 'BN3d', 'LN', 'SyncBN'),
     *('LeakyReLU', 'ReLU', 'Sigmoid'),
 )
 HOSTS_STEPS = ('CenterCrop', 'FormatShape', 'PackActionInputs', 'Resize')
