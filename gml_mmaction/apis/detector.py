@@ -1,6 +1,7 @@
 """A detector from only a checkpoint: network, crops, threshold, words."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from gml_mmaction.engine.settings import inner_datasets
 from gml_mmaction.errors import CheckpointError, GMLError
 from gml_mmaction.evaluation.calibration import Calibration, read_calibration
 from gml_mmaction.evaluation.forgery_metric import VIDEO_RULES
-from gml_mmaction.explain.cam import cam_maps
+from gml_mmaction.explain.cam import LayerError, cam_maps
 from gml_mmaction.explain.feature_maps import clue_maps, has_clue
 from gml_mmaction.faces import CropOptions
 from gml_mmaction.host.weights import check_weights
@@ -164,7 +165,7 @@ class Detector:
             heat: ``'clue'``: mean over channels of the forgery clues ``|F*|``
                 of the AD block (Sec. 2.3). ``'cam'``: Grad-CAM of the class
                 fake. ``'auto'``: the clue where the network has an AD block,
-                else the other. ``'none'``: nothing.
+                else the other, if it gives a map. ``'none'``: nothing.
 
         Returns:
             P(fake), ``(N,)``, and maps ``(N, T, h, w)``, not negative, or
@@ -204,7 +205,12 @@ class Detector:
         return scores.cpu().double().numpy(), maps.cpu().numpy()
 
     def heat_kind(self, heat: str) -> str:
-        """Return ``'clue'``, ``'cam'`` or ``'none'`` for a choice of heat."""
+        """Return ``'clue'``, ``'cam'`` or ``'none'`` for a choice of heat.
+
+        Raises:
+            DetectorError: An unknown choice, or one that the network does
+                not give.
+        """
         if heat not in HEATS:
             raise DetectorError(f'heat={heat!r}: use one of {HEATS}')
         if heat == 'clue' and not has_clue(self.model):
@@ -212,9 +218,29 @@ class Detector:
                 f'{self.checkpoint}: its network has no AD block and '
                 "no forgery clue; use heat='cam'"
             )
-        if heat == 'auto':
-            return 'clue' if has_clue(self.model) else 'cam'
-        return heat
+        if heat == 'cam' and not self._gives_maps:
+            raise DetectorError(
+                f'{self.checkpoint}: its network gives no map that Grad-CAM '
+                "could explain; use heat='none'"
+            )
+        if heat != 'auto':
+            return heat
+        if has_clue(self.model):
+            return 'clue'
+        return 'cam' if self._gives_maps else 'none'
+
+    @functools.cached_property
+    def _gives_maps(self) -> bool:
+        """Whether Grad-CAM explains a black clip."""
+        side = self.crop_options.size
+        clip = [np.zeros((side, side, 3), np.uint8)] * self.clip_len
+        try:
+            cam_maps(self.model, self.pack([clip]))
+        except LayerError:
+            return False
+        except Exception:  # score tells what is wrong with the config
+            return True
+        return True
 
     def _item(self, clip: Sequence[np.ndarray]) -> dict:
         return dict(
