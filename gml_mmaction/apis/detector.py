@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from mmengine.device import get_device
 from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
+from torch.overrides import TorchFunctionMode
 
 from gml_mmaction.datasets.clip_transforms import FaceCrop
 from gml_mmaction.engine.provenance import (
@@ -505,13 +506,32 @@ def _check_settings(path: Path, cfg: Config, clip_len: int) -> None:
         ) from None
 
 
+class _NumbersOnCpu(TorchFunctionMode):
+    """Leave ``linspace`` real on the meta device.
+
+    The host's transformers read their rates of stochastic depth from it.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable,
+        types: Sequence[type],
+        args: tuple = (),
+        kwargs: dict | None = None,
+    ) -> Any:
+        given = kwargs or {}
+        if func is torch.linspace:
+            given = {'device': 'cpu', **given}
+        return func(*args, **given)
+
+
 def _build(path: Path, cfg: Config, loaded: Mapping) -> BaseModel:
     """Build the network, after checking that its weights fit."""
     init_default_scope('mmaction')
     settings = Config(dict(model=without_files(cfg.model)))
     try:
         state = loaded['state_dict']
-        with torch.device('meta'):
+        with torch.device('meta'), _NumbersOnCpu():
             plan = MODELS.build(settings.model)
         check_weights(plan, state, path)
         model = MODELS.build(settings.model)

@@ -23,7 +23,7 @@ from gml_mmaction.evaluation.scores import read_scores_file
 from gml_mmaction.io.files import file_sha256
 from gml_mmaction.io.text import say
 
-from .common import one_line_errors
+from .common import add_import_option, import_modules, one_line_errors
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -42,6 +42,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='a sigmoid, or steps for some hundred videos and more '
         '[%(default)s]',
     )
+    add_import_option(parser)
     return parser.parse_args(argv)
 
 
@@ -49,6 +50,7 @@ def main(argv: list[str] | None = None) -> Calibration:
     """Calibrate; returns what the side file holds."""
     args = parse_args(argv)
     with one_line_errors():
+        import_modules(args)
         sha256 = file_sha256(args.checkpoint)
         if sha256 is None:
             raise CalibrationError(f'{args.checkpoint}: no such checkpoint')

@@ -16,7 +16,7 @@ from gml_mmaction.explain.cam import ForgeryCAM
 from gml_mmaction.io.text import say
 from gml_mmaction.visualization.paper_figures import draw_cam, face_clip
 
-from .common import one_line_errors
+from .common import add_import_option, import_modules, one_line_errors
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -43,6 +43,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='from when on a face is looked for',
     )
     add('--device', help='cpu, cuda:0, ...')
+    add_import_option(parser)
     return parser.parse_args(argv)
 
 
@@ -50,6 +51,7 @@ def main(argv: list[str] | None = None) -> Path:
     """Draw the maps; return their file."""
     args = parse_args(argv)
     with one_line_errors():
+        import_modules(args)
         path = draw(args, Path(args.out) / 'cam.png')
     say(path)
     return path

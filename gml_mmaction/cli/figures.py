@@ -28,7 +28,7 @@ from gml_mmaction.visualization.paper_figures import (
     face_clip,
 )
 
-from .common import one_line_errors
+from .common import add_import_option, import_modules, one_line_errors
 
 NUM_FRAMES = 8  # of a clip for Fig. 1
 
@@ -71,6 +71,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'shown, such as block1; the one that the AD block reads if not given',
     )
     add('--device', help='cpu, cuda:0, ...')
+    add_import_option(parser)
     args = parser.parse_args(argv)
     if not args.real and not args.fake:
         parser.error('give videos: --real VIDEO --fake VIDEO')
@@ -84,6 +85,7 @@ def main(argv: list[str] | None = None) -> Path:
     args = parse_args(argv)
     draw = {1: flow_figure, 3: feature_figure}[args.figure]
     with one_line_errors():
+        import_modules(args)
         path = draw(args, Path(args.out) / f'fig{args.figure}.png')
     say(path)
     return path

@@ -16,7 +16,7 @@ from gml_mmaction.io.text import say
 from gml_mmaction.stack import require
 from gml_mmaction.visualization.timeline import verdict_line
 
-from .common import one_line_errors
+from .common import add_import_option, import_modules, one_line_errors
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -59,6 +59,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--quiet', action='store_true', help='no progress bars'
     )
+    add_import_option(parser)
     return parser.parse_args(argv)
 
 
@@ -67,6 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     missing = 0
     with one_line_errors():
+        import_modules(args)
         if not args.no_overlay:
             require('av')
         inferencer = ForgeryInferencer(

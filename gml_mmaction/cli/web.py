@@ -14,7 +14,7 @@ from gml_mmaction.apis import ForgeryInferencer
 from gml_mmaction.stack import require
 from gml_mmaction.web.visits import Limits
 
-from .common import one_line_errors
+from .common import add_import_option, import_modules, one_line_errors
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -61,6 +61,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add('--device', help='such as cuda:1; the best there is by default')
     add('--open', action='store_true', help='open the page in a browser')
+    add_import_option(parser)
     return parser.parse_args(argv)
 
 
@@ -82,6 +83,7 @@ def main(argv: list[str] | None = None) -> None:
     """Serve until interrupted."""
     args = parse_args(argv)
     with one_line_errors():
+        import_modules(args)
         require('nicegui')
         require('gml_mmaction.web.server').serve(
             ForgeryInferencer(args.checkpoint, args.device),

@@ -9,6 +9,7 @@ from .ftcn import FTCN, TimeTransformerHead
 from .gml_head import ADBlock, ADHead, GMLHead
 from .inception_i3d import InceptionI3D
 from .istvt import ISTVTHead, XceptionEntry
+from .logit_head import LogitHead
 from .lstm_head import LSTMHead
 from .motion import CMM, CSTM, MCB, MCM, STMBlock
 from .multi_attention import (
@@ -48,6 +49,7 @@ __all__ = [
     'ISTVTHead',
     'InceptionI3D',
     'LSTMHead',
+    'LogitHead',
     'MATHead',
     'MATRecognizer',
     'PairedMATRecognizer',
