@@ -80,7 +80,7 @@ drills: $(TEST_INSTALLED) ## the long form of every fault drill
 	$(BIN)/python tests/engine/drill.py "$$(mktemp -d)/run" --kills 20
 	$(BIN)/python tests/fuzz/fuzz.py --inputs 10000
 	$(BIN)/python -m pytest -q tests/engine/test_faults.py \
-	    tests/engine/test_unbroken.py tests/test_no_network.py
+	    tests/engine/test_resume.py tests/test_no_network.py
 
 audit: $(BIN)/python ## compare the pinned versions with known vulnerabilities
 	test -x $(AUDIT)/bin/pip-audit || { $(BIN)/python -m venv $(AUDIT) && \

@@ -17,6 +17,7 @@ import pytest
 from mmengine.registry import init_default_scope
 
 import gml_mmaction  # noqa: F401
+from gml_mmaction import cli
 from gml_mmaction.io.pool import run_in_processes
 from gml_mmaction.video.distortions import format_distortions
 
@@ -37,6 +38,20 @@ def _scope():
 def load_tool():
     """Import the module of a command, ``'prepare'``."""
     return lambda name: importlib.import_module(f'gml_mmaction.cli.{name}')
+
+
+@pytest.fixture(scope='session')
+def run_command():
+    """Run a command in this process as ``gml`` does; returns its exit code."""
+
+    def run(name, words):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, 'argv', [f'gml {name}', *words])
+            with pytest.raises(SystemExit) as end:
+                cli.run(name)
+        return end.value.code
+
+    return run
 
 
 @pytest.fixture(scope='session')

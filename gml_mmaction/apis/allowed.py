@@ -188,11 +188,13 @@ def _check(
             raise ValueError(f'a _scope_ ({_shown(value)}) is not allowed')
         if key == 'type' and (type(value) is not str or value not in types):
             raise ValueError(
-                f'the type {_shown(value)} is none of those that a '
-                "detector's config may name"
+                f"the type {_shown(value)} is not one that a detector's "
+                'config may name'
             )
         if key in FILES and value not in DISK:
-            raise ValueError(f'{key}={_shown(value)}: only the disk is read')
+            raise ValueError(
+                f'{key}={_shown(value)}: files are read from the disk only'
+            )
         high = bounds.get(key, bound)
         if isinstance(value, (int, float)) and not _within(value, high):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""A detector from only a checkpoint: network, crops, threshold, words."""
+"""A detector from a checkpoint alone: network, crops, threshold, words."""
 
 import dataclasses
 import functools
@@ -58,11 +58,11 @@ SAVED = (
     *('search_stride', 'check_stride', 'lost'),
 )
 
-ANOTHER = 'Remedy: give another checkpoint of tools/train.py'
+ANOTHER = 'Remedy: give another checkpoint of gml train'
 MOST_FRAMES = 512  # of a clip
 SLOW = (
-    'In a video of far fewer frames a second, faces seem to move faster than '
-    'they do, and a genuine one may score high; a note says of which videos.',
+    'In a video with far fewer frames a second, faces seem to move faster '
+    'than they do. Such a genuine video may score high; a note marks it.',
 )
 
 
@@ -266,10 +266,10 @@ class Detector:
         return read_records(self.meta)[0]
 
     @property
-    def _told(self) -> Mapping[str, Any]:
+    def _recorded(self) -> Mapping[str, Any]:
         """The same with everything else in it, as saved."""
-        told = self.meta.get(PROVENANCE, {}).get('training')
-        return told or self.meta.get('dataset_meta') or {}
+        recorded = self.meta.get(PROVENANCE, {}).get('training')
+        return recorded or self.meta.get('dataset_meta') or {}
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -284,7 +284,7 @@ class Detector:
             f'{self.cfg.model.cls_head.type}',
             training={
                 key: value
-                for key, value in self._told.items()
+                for key, value in self._recorded.items()
                 if key not in ('classes', 'root')
             },
             level=self.level,
@@ -304,9 +304,9 @@ class Detector:
         """What a score of a clip, a track and a video is."""
         if self.rates is None:
             taken = (
-                f'every {nth(self.crop_options.stride)} of the video, at '
-                'whatever rate: the checkpoint does not say that of its '
-                'training'
+                f'every {nth(self.crop_options.stride)} frame of the '
+                'video, whatever its frame rate: the checkpoint does not '
+                'record the rate of its training'
             )
         else:
             taken = (
@@ -325,9 +325,9 @@ class Detector:
         made_up = [f'Trained on {self.origin}.'] if self.origin else []
         lines = [
             *made_up,
-            'A score is not a proof. It says how much a face looks like the '
-            'forgeries in the training data; another forgery may score low, '
-            'and a genuine video high.',
+            'A score is not a proof. It says how much a face looks like '
+            'the forgeries in the training data; another kind of forgery '
+            'may score low, and a genuine video high.',
             f'Trained on {self._trained_on()}.',
             f'Scores: {self.level}.',
             *(SLOW if self.rates else ()),
@@ -335,7 +335,7 @@ class Detector:
             self.calibration.words
             if self.calibration
             else 'Scores are not calibrated: 0.8 does not mean 80 per cent, '
-            'and on other data than that of the training (camera, '
+            'and on data unlike the training data (camera, '
             'compression, people) the threshold may be far off.',
             '"Not suspicious" does not mean genuine.',
         ]
@@ -438,7 +438,7 @@ def _load(path: Path) -> dict:
     if not path.is_file():
         raise DetectorError(
             f'{path}: no such checkpoint. Remedy: give a .pth file of '
-            'tools/train.py'
+            'gml train'
         )
     loaded = CheckpointLoader.load_checkpoint(
         str(path), 'cpu', logger='silent'
@@ -475,9 +475,10 @@ def _check_pipeline(path: Path, cfg: Config) -> None:
             continue
         names = printable(', '.join(map(str, steps)))
         raise DetectorError(
-            f'{path}: no detector of face forgeries: its {what} pipeline '
-            f'({names:.300}) does not begin with ClipDecode and cut faces by '
-            "FaceCrop. Remedy: give a checkpoint of this project's configs"
+            f'{path}: not a detector of face forgeries: its {what} '
+            f'pipeline ({names:.300}) does not begin with ClipDecode and '
+            'cut faces by FaceCrop. Remedy: give a checkpoint of this '
+            "project's configs"
         )
 
 
@@ -487,8 +488,8 @@ def _validation(path: Path, meta: Mapping) -> Validation:
         return read_records(meta)[1]
     except (TypeError, ValueError) as error:  # JSON cannot hold it
         raise DetectorError(
-            f'{path}: says of its training: {printable(str(error)):.200}. '
-            'Remedy: give another checkpoint'
+            f'{path}: its record of the training is not valid: '
+            f'{printable(str(error)):.200}. Remedy: give another checkpoint'
         ) from None
 
 
@@ -560,44 +561,46 @@ def _crop_options(
     path: Path, cfg: Config, meta: Mapping
 ) -> tuple[CropOptions, int]:
     """Return how the training crops were made, and the frames of a clip."""
-    told = _told(meta)
-    if str(told.get('filename_tmpl', '')).endswith('.png'):
-        told.setdefault('image', 'png')
-    values = {name: told[name] for name in SAVED if name in told}
+    recorded = _recorded(meta)
+    if str(recorded.get('filename_tmpl', '')).endswith('.png'):
+        recorded.setdefault('image', 'png')
+    values = {name: recorded[name] for name in SAVED if name in recorded}
     kinds = {name: type(getattr(CropOptions, name)) for name in values}
-    store = told.get('store', 'crops')
+    store = recorded.get('store', 'crops')
     try:
         for name, kind in kinds.items():
             if type(values[name]) is not kind:
                 wrong = printable(repr(values[name]))
-                raise ValueError(f'{name} {wrong:.60}, no {kind.__name__}')
+                raise ValueError(
+                    f'{name} is {wrong:.60}, expected {kind.__name__}'
+                )
         given = _dataset(cfg).get('clip_len', 8)
         clip_len = whole_number('clip_len', given, 1, MOST_FRAMES)
         values['min_frames'] = max(clip_len, values.get('min_frames', 0))
         options = CropOptions(**values, store=store, tracks='all')
     except (TypeError, ValueError) as error:
         raise DetectorError(
-            f'{path}: says that its crops were made with {error}. {ANOTHER}'
+            f'{path}: its record of the crops is not valid: {error}. {ANOTHER}'
         ) from None
     return options, clip_len
 
 
-def _told(meta: Mapping) -> dict[str, Any]:
+def _recorded(meta: Mapping) -> dict[str, Any]:
     """What a checkpoint says of its training data, by the manifest."""
     training = meta.get(PROVENANCE, {}).get('training') or {}
     return {**(meta.get('dataset_meta') or {}), **training}
 
 
 def _rates(path: Path, meta: Mapping) -> Rates | None:
-    rates = _told(meta).get('rates')
+    rates = _recorded(meta).get('rates')
     if rates is None:
         return None
     try:
         return to_record(rates, Rates)
     except ValueError as error:
         raise DetectorError(
-            f'{path}: says of its training rates {printable(repr(rates)):.60} '
-            f'({error}). {ANOTHER}'
+            f'{path}: its record of the frame rates is not valid: '
+            f'{printable(repr(rates)):.60} ({error}). {ANOTHER}'
         ) from None
 
 
@@ -618,7 +621,9 @@ def _threshold(
 ) -> Threshold:
     if given is not None:
         if not 0 <= given <= 1:
-            raise DetectorError(f'threshold {given}: give one from 0 to 1')
+            raise DetectorError(
+                f'threshold {given}: out of bounds. Remedy: 0 to 1'
+            )
         return Threshold(given, 'as given')
     if calibration:
         return Threshold(
@@ -628,7 +633,7 @@ def _threshold(
     value = validation.metrics.get('video/eer_threshold')
     if value is None:
         return Threshold(
-            0.5, 'the checkpoint was not validated, hence the middle'
+            0.5, 'the checkpoint was not validated, so the middle is used'
         )
     clips = validation.num_clips
     some = f', at most {clips} a track' if clips else ''

@@ -27,7 +27,7 @@ from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
 from gml_mmaction.synthetic.demo import KINDS
 
-from .common import CONFIGS, one_line_errors
+from .common import CONFIGS
 from .demo import make_data, train_and_test
 
 COMPARED = (
@@ -150,7 +150,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     root = Path(args.work_dir)
     if not args.table:
-        with one_line_errors(), hold(root, 'ablation'):
+        with hold(root, 'ablation'):
             run_missing(args, root)
     for key in ('video/auc', 'clip/auc'):
         say('', f'{key}: mean (least to greatest, seeds)', '')

@@ -2,7 +2,7 @@
 
 Any configs are compared with a reference, plain frame-wise Xception unless
 another is named; without configs, the blocks of the paper and GML. Every
-round runs each detector once, so that what else the machine does hits all
+round runs each detector once, so that other load on the machine affects all
 alike: trust the ratios, not the seconds. Nothing is loaded or downloaded, and
 no data set is read.
 
@@ -36,7 +36,7 @@ from gml_mmaction.io.files import write_json, write_text
 from gml_mmaction.io.text import markdown_table, say
 from gml_mmaction.kernels import library
 
-from .common import CONFIGS, one_line_errors
+from .common import CONFIGS
 
 REFERENCE = CONFIGS / 'baselines/xception_ffpp.py'
 BLOCKS = [
@@ -82,23 +82,33 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='config files',
     )
     add('--reference', type=find_config, default=REFERENCE, metavar='CONFIG')
-    add('--batch', type=int, default=1, help='clips; 2 have both labels')
-    add('--frames', type=int, default=8, help='of a clip')
+    add(
+        '--batch',
+        type=int,
+        default=1,
+        help='clips in a batch; from 2 on it has both labels',
+    )
+    add('--frames', type=int, default=8, help='frames of a clip')
     add('--size', type=int, default=224, help='pixels')
     add(
         '--own-clips',
         action='store_true',
         help='frames and pixels that each config tests on, instead',
     )
-    add('--rounds', type=int, default=7, help='after one that warms up')
-    add('--threads', type=int, help="instead of PyTorch's")
+    add(
+        '--rounds',
+        type=int,
+        default=7,
+        help='rounds that count, after one that warms up',
+    )
+    add('--threads', type=int, help="CPU threads, instead of PyTorch's number")
     add('--device', choices=MEMORY, default='cpu')
     add(
         '--ways',
         nargs='+',
         choices=WAYS,
         default=['as-is'],
-        help='to run each; of several, the fastest counts',
+        help='ways to run each detector; the fastest counts',
     )
     add('--amp', action='store_true', help='mixed precision (bf16 on a CPU)')
     add('--json', type=Path, help='file to write the numbers to')
@@ -130,28 +140,25 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     reference = args.reference.resolve()
     others = [path for path in args.configs if path.resolve() != reference]
     configs = [args.reference, *others]
-    with one_line_errors():
-        rows = compare(
-            configs, setting, args.rounds, args.ways, args.own_clips
-        )
-        result = {
-            **vars(setting),
-            'own_clips': args.own_clips,
-            'rounds': args.rounds,
-            'machine': machine(args.device),
-            'torch': torch.__version__,
-            'reference': str(args.reference),
-            'ways': args.ways,
-            'native': library.ready(),
-            'rows': summarise(fastest(rows), str(args.reference)),
-            'all_rows': rows,
-        }
-        text = format_result(result)
-        say(*text.split('\n'))
-        if args.json:
-            write_json(args.json, result)
-        if args.markdown:
-            write_text(args.markdown, text + '\n')
+    rows = compare(configs, setting, args.rounds, args.ways, args.own_clips)
+    result = {
+        **vars(setting),
+        'own_clips': args.own_clips,
+        'rounds': args.rounds,
+        'machine': machine(args.device),
+        'torch': torch.__version__,
+        'reference': str(args.reference),
+        'ways': args.ways,
+        'native': library.ready(),
+        'rows': summarise(fastest(rows), str(args.reference)),
+        'all_rows': rows,
+    }
+    text = format_result(result)
+    say(*text.split('\n'))
+    if args.json:
+        write_json(args.json, result)
+    if args.markdown:
+        write_text(args.markdown, text + '\n')
     return result
 
 

@@ -32,6 +32,7 @@ from mmengine.config import Config
 
 from gml_mmaction.engine.config_check import change_settings, read_settings
 from gml_mmaction.engine.cross_data import target_facts
+from gml_mmaction.errors import GMLError
 from gml_mmaction.evaluation.forgery_metric import ALL_LEVELS
 from gml_mmaction.evaluation.paper_tables import (
     SYSTEMS,
@@ -51,7 +52,7 @@ from gml_mmaction.io.text import printable, say
 from gml_mmaction.prepared.manifest import read_manifest
 from gml_mmaction.synthetic.demo import KINDS
 
-from .common import CONFIGS, one_line_errors
+from .common import CONFIGS
 from .demo import best_checkpoint, run_tool
 
 MINIATURE = 'work_dirs/paper_miniature'
@@ -331,7 +332,7 @@ def do_runs(runs: list[Run], devices: Iterable[str | None]) -> list[str]:
             run.train(device)
             run.test(device)
             text = f'done, {time.perf_counter() - start:.0f} s'
-        except (RunError, SystemExit, OSError) as error:
+        except (RunError, GMLError, OSError) as error:
             text = str(error)
             failed.append(f'{run.folder.name}: {text}')
         finally:
@@ -471,7 +472,7 @@ def main(argv: list[str] | None = None) -> int:
         runs = plan(args)
         if not args.only_write:
             devices = args.gpus or [None] * args.jobs
-            with one_line_errors(), hold(args.work_dir, 'series'):
+            with hold(args.work_dir, 'series'):
                 failed = do_runs(runs, devices)
         say('', *write_tables(args, runs, failed).split('\n'))
     except KeyboardInterrupt:

@@ -13,9 +13,10 @@ from mmengine.config import Config
 from gml_mmaction.engine import newest_checkpoint
 from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.errors import SettingError
+from gml_mmaction.host.processes import lost_processes
 from gml_mmaction.host.resumed import saved_seed
 
-from .common import add_run_options, one_line_errors, one_run, read_config
+from .common import add_run_options, one_run, read_config
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -27,15 +28,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--work-dir',
-        help='folder of logs and checkpoints; ./work_dirs/<config name> '
-        'unless the config names one',
+        help='folder of logs and checkpoints; default: the one that the '
+        'config names, or ./work_dirs/<config name>',
     )
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='resume from a checkpoint, or from the newest in the work dir',
+        help='go on from a checkpoint; without one, from the newest in the '
+        'work dir',
     )
     parser.add_argument(
         '--amp', action='store_true', help='mixed precision (bf16 on a CPU)'
@@ -46,19 +48,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help="scale the learning rate with the batch, from the config's "
-        'auto_scale_lr.base_batch_size',
+        help='scale the learning rate with the total batch, relative to the '
+        "config's auto_scale_lr.base_batch_size",
     )
     parser.add_argument('--seed', type=int, help='random seed')
     parser.add_argument(
         '--diff-rank-seed',
         action='store_true',
-        help='another seed for each process',
+        help='use another seed for each process',
     )
     parser.add_argument(
         '--deterministic',
         action='store_true',
-        help='deterministic kernels, at a price',
+        help='use deterministic kernels, which may be slower',
     )
     add_run_options(parser)
     return parser.parse_args(argv)
@@ -105,8 +107,8 @@ def setting(cfg: Config, place: str) -> Any:
         part = part.get(key)
         if part is None:
             raise SettingError(
-                f'{place} is not in the config, and a flag is to change it. '
-                'Remedy: leave the flag out, or give the setting'
+                f'{place} is not in the config, but a flag changes it. '
+                'Remedy: leave the flag out, or add the setting'
             )
     return part
 
@@ -132,7 +134,7 @@ def resume(cfg: Config, args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Train."""
     args = parse_args(argv)
-    with one_line_errors():
+    with lost_processes():
         cfg = read_config(args)
         with one_run(cfg, 'training'):
             merge_args(cfg, args)

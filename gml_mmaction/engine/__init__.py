@@ -4,15 +4,15 @@ from .alternate import AltFreezingHook
 from .best_checkpoint import LatestBestCheckpointHook
 from .processes import ProcessesError, ProcessesHook
 from .provenance import ProvenanceHook
-from .run_summary import RunSummaryHook
-from .unbroken import (
+from .resume import (
     DivergedError,
     FiniteHook,
     PreemptionHook,
-    UnbrokenHook,
+    ResumeHook,
     newest_checkpoint,
     outlive_preemption,
 )
+from .run_summary import RunSummaryHook
 
 __all__ = [
     'AltFreezingHook',
@@ -23,8 +23,8 @@ __all__ = [
     'ProcessesError',
     'ProcessesHook',
     'ProvenanceHook',
+    'ResumeHook',
     'RunSummaryHook',
-    'UnbrokenHook',
     'newest_checkpoint',
     'outlive_preemption',
 ]

@@ -11,8 +11,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from gml_mmaction.errors import CheckpointError
-from gml_mmaction.io.fields import Rule, list_of, or_null, text
 from gml_mmaction.io.records import Count, Record, as_json, to_record
+from gml_mmaction.io.rules import Rule, list_of, or_null, text
 from gml_mmaction.prepared.manifest import Manifest, read_manifest
 from gml_mmaction.video import Rates, rates_of
 
@@ -116,9 +116,9 @@ class ProvenanceHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Remember at which rate the weights were trained."""
-        told = training_of(checkpoint, str(runner.cfg.get('load_from')))
+        training = training_of(checkpoint, str(runner.cfg.get('load_from')))
         try:
-            rates = told.get('rates')
+            rates = training.get('rates')
             self._trained_at = rates and to_record(rates, Rates)
         except ValueError:
             raise CheckpointError(

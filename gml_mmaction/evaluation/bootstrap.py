@@ -225,11 +225,14 @@ def _problem(scores: Scores) -> str:
     level = scores.level
     if not len(scores.scores):
         others = ', '.join(name for name in ALL_LEVELS if name != level)
-        return f'it holds no score of a {level}; other levels are {others}'
+        return f'it has no scores of a {level}. Remedy: another of {others}'
     both = set(scores.videos[scores.labels == 0])
     both &= set(scores.videos[scores.labels == 1])
     if both:
-        return f'video {min(both)} is labelled both real and fake'
+        return (
+            f'video {min(both)} is labelled both real and fake. '
+            'Remedy: one label for each video'
+        )
     return ''
 
 
@@ -404,7 +407,7 @@ def why_unpaired(first: Scores, other: Scores) -> str:
     if differ == len(videos[0]) + len(videos[1]):
         return 'they are of different videos'
     if differ:
-        return f'{counted(differ, "video")} in one of the two only'
+        return f'{counted(differ, "video")} in only one of the two'
     if first.manifest != other.manifest:
         return 'their manifests differ'
     return ''

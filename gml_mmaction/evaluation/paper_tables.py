@@ -58,10 +58,10 @@ TARGETS = {
 }
 
 NOTES = {
-    1: "85.8 is GML's ACC on DFO in Table 1 and, called AUC in the text, its "
-    'FF++ -> DFO number in Table 3; Xception has 80.2 and 60.0 there. Which '
-    "metric and which of DFO's variants Table 3 shows cannot be told; ours "
-    'are of the same test as Table 1, row FF++.',
+    1: "85.8 is GML's ACC on DFO in Table 1 and, called AUC in the text, "
+    'its FF++ -> DFO number in Table 3; Xception has 80.2 and 60.0 '
+    "there. Which metric and which of DFO's variants Table 3 shows is "
+    'not said; ours are of the same test as Table 1, row FF++.',
     2: 'Table 1 is captioned "level-5 random distortion", its text says '
     'std -> std/sing for the row DFO: ours are level 5 in the row FF++ and '
     'std/sing, all five levels, in the row DFO.',

@@ -198,8 +198,7 @@ class ForgeryCAM(GradCAM):
         if not maps:
             raise LayerError(
                 f'layer {self.name!r} gives no map, only {_shapes(parts)}. '
-                'Remedy: a layer whose output has a height and a width, if '
-                'there is one'
+                'Remedy: a layer whose output is a map'
             )
         return min(maps, key=lambda part: part.shape[-2:].numel())
 

@@ -246,7 +246,10 @@ def naming(config: str) -> Iterator[None]:
         yield
     except Exception as error:
         what = ' '.join(f'{type(error).__name__}: {error}'.split())
-        raise CostError(f'{config} cannot be measured: {what}') from error
+        raise CostError(
+            f'{config} cannot be measured: {what}. Remedy: a config file, '
+            'or the name of one of ours, such as baselines/xception_ffpp'
+        ) from error
 
 
 def build_detector(config: str | Path, frames: int) -> BaseModel:

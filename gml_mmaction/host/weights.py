@@ -97,8 +97,8 @@ def unwrapped_names(state: Any, file: Any) -> dict[str, Any]:
         for name, value in state.items()
     ):
         raise CheckpointError(
-            f'{file}: its state_dict is no table of named tensors. Remedy: '
-            'give a .pth file of tools/train.py'
+            f'{file}: its state_dict does not hold tensors by their names. '
+            'Remedy: give a .pth file of gml train'
         )
     state = dict(state)
     counted = [name for name in state if name not in AVERAGED]
@@ -170,9 +170,9 @@ def load_half(
     matched = len(names) - len(missing) - len(fit.misshapen)
     if 2 * matched < len(names):
         raise CheckpointError(
-            f'{file}: it has {max(matched, 0)} of the {len(names)} tensors of '
-            f'{type(module).__name__}: {fit.flaws}. Remedy: give weights of '
-            'this network, or none'
+            f'{file}: it has {max(matched, 0)} of the {len(names)} tensors '
+            f'of {type(module).__name__}: {fit.flaws}. Remedy: give '
+            'weights of this network, or leave them out'
         )
 
 

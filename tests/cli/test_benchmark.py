@@ -7,6 +7,8 @@ import pytest
 from mmengine.config import Config
 from tiny import REPO
 
+from gml_mmaction.errors import GMLError
+
 SMALL = REPO / 'configs/baselines/xception-small_demo.py'
 MOVING = REPO / 'configs/gml_xception-small_demo.py'
 FEW = ['--size', '64', '--frames', '4', '--rounds', '1', '--batch', '2']
@@ -86,7 +88,7 @@ def test_without_configs_the_blocks_of_the_paper_are_compared(tool):
 def test_a_broken_config_ends_in_one_line_that_names_it(tool, tmp_path):
     path = tmp_path / 'broken.py'
     path.write_text("model = dict(type='NoSuchModel', backbone=dict())\n")
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(GMLError) as stopped:
         tool.main([str(path), '--reference', str(SMALL), *FEW])
     assert f'{path} cannot be measured: ' in str(stopped.value)
     assert 'NoSuchModel' in str(stopped.value)

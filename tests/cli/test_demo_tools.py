@@ -8,6 +8,8 @@ import pytest
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
+from gml_mmaction.errors import GMLError
+
 TOOLS = Path(__file__).parents[2] / 'tools'
 
 
@@ -52,7 +54,7 @@ def test_the_ablation_tabulates_seeds_of_one_budget(ablation, tmp_path):
 
 
 def test_a_training_without_validation_says_what_to_do(demo, tmp_path):
-    with pytest.raises(SystemExit, match='give more --iters'):
+    with pytest.raises(GMLError, match='give more --iters'):
         demo.best_checkpoint(tmp_path)
 
 

@@ -448,4 +448,4 @@ def test_a_config_without_a_model_says_so(data, tmp_path):
     cfg = config(data, tmp_path)
     cfg.pop('model')
     text = refusal(cfg)
-    assert text.startswith('model: the config has none. Remedy: ')
+    assert text.startswith('model: the config has no model. Remedy: ')

@@ -113,7 +113,7 @@ def test_a_truncated_newest_checkpoint_is_passed_over(training):
     newest.write_bytes(whole[: len(whole) // 2])
     ended, output = training.goes_on()
     assert ended
-    assert f'{newest} is damaged: passed over' in output
+    assert f'{newest} is damaged and is skipped' in output
     assert 'iter: 6' in output
 
 

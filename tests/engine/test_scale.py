@@ -48,7 +48,7 @@ model = dict(data_preprocessor=dict(type='ExactPreprocessor'))
 FROZEN = """
 custom_hooks = [
     dict(type='ProcessesHook'),
-    dict(type='UnbrokenHook'),
+    dict(type='ResumeHook'),
     dict(type='FrozenNormsHook'),
 ]
 """

@@ -222,7 +222,7 @@ def test_the_published_test_counts_add_up():
         ('1 id0_0001.mp4', r'line 2: .*expected'),
         ('1 elsewhere/id0_0001.mp4', r'line 2: .*expected'),
         ('1 Celeb-real/../../x.mp4', r'line 2: .*expected'),
-        ('0 Celeb-real/id0_0001.mp4', r'line 2: .*1 is real and its 0 fake'),
+        ('0 Celeb-real/id0_0001.mp4', r'line 2: .*1 is real and 0 is fake'),
         ('1 Celeb-synthesis/id0_id1_0001.mp4', r'line 2: .*1 is real'),
     ],
 )
@@ -251,7 +251,7 @@ def test_blank_lines_and_windows_line_ends_are_read(tree):
 def test_without_its_list_a_tree_is_refused(tree, tmp_path):
     root = tree()
     (root / LIST).unlink()
-    with pytest.raises(ValueError, match='part of the official download'):
+    with pytest.raises(ValueError, match='copy it from the official download'):
         list_videos(root)
     with pytest.raises(ValueError, match='no such folder'):
         list_videos(tmp_path / 'nowhere')

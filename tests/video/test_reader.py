@@ -535,7 +535,7 @@ def test_a_sequence_without_images_says_so(tmp_path):
     with pytest.raises(VideoError, match='no images in fake/4'):
         open_video(tmp_path / 'a.zip', 'fake/4')
     (tmp_path / 'b.tar.gz').write_bytes(b'x' * 99)
-    with pytest.raises(VideoError, match='no archive'):
+    with pytest.raises(VideoError, match='not an archive'):
         open_video(tmp_path / 'b.tar.gz')
 
 

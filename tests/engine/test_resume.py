@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.fileio import LocalBackend
 from tiny import REPO
 
-from gml_mmaction.datasets.samplers import ClipSampler, Draw, seeded
+from gml_mmaction.datasets.samplers import ClipSampler, DrawnIndex, seeded
 from gml_mmaction.engine import DivergedError, FiniteHook, newest_checkpoint
 from gml_mmaction.engine.runner import build_runner
 
@@ -116,7 +116,7 @@ def test_the_draws_of_two_processes_are_those_of_one(monkeypatch):
 def test_a_draw_reaches_a_worker_process_with_its_number():
     import pickle
 
-    draw = pickle.loads(pickle.dumps(Draw(3, seed=7, number=11)))
+    draw = pickle.loads(pickle.dumps(DrawnIndex(3, seed=7, number=11)))
     assert (draw, draw.seed, draw.number) == (3, 7, 11)
 
 
