@@ -1,5 +1,6 @@
 """Training and testing: hooks and checks around MMEngine's runner."""
 
+from .alternate import AltFreezingHook
 from .best_checkpoint import LatestBestCheckpointHook
 from .initial_weights import InitialWeightsHook
 from .processes import ProcessesError, ProcessesHook
@@ -15,6 +16,7 @@ from .resume import (
 from .run_summary import RunSummaryHook
 
 __all__ = [
+    'AltFreezingHook',
     'DivergedError',
     'FiniteHook',
     'InitialWeightsHook',
