@@ -25,9 +25,9 @@ from gml_mmaction.host.weights import (
     read_weights,
     unwrapped_names,
 )
-from gml_mmaction.io.rules import or_null, text
 from gml_mmaction.io.files import file_sha256
 from gml_mmaction.io.records import Count, Record
+from gml_mmaction.io.rules import or_null, text
 from gml_mmaction.io.text import printable
 
 from .public_weights import (
