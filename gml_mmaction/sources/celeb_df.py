@@ -104,8 +104,8 @@ def _notes_of(published: str) -> Notes:
             f'real, {fakes} fake',
             f'no official validation set: {len(people["val"])} identities '
             f'of the {len(people["val"] | people["train"])} in training '
-            f'are taken for it; left out: {left_out} fakes of two '
-            'identities, one in each',
+            f'are taken for it; left out: {left_out} fakes of a val '
+            'and a training identity',
             f'{seen} of {len(people["test"])} identities of the official '
             'test list are in the training set, too',
         ]
