@@ -78,8 +78,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--smooth-real',
-        action='store_true',
-        help='re-render genuine faces as well, with smooth motion',
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help='re-render genuine faces as well, with smooth motion; without, '
+        'traces of the renderer show in single frames',
     )
     parser.add_argument(
         '--workers', type=int, default=2, help='videos to make at a time'

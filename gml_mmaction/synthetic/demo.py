@@ -35,10 +35,11 @@ frames apart that start at an odd frame this does not hold; saving starts at
 frame 0 where the face is found there.)
 
 Real and fake videos of the last two kinds pass the same renderer, blending,
-noise and codec, with one exception: a genuine video used as real is
-encoded anew with its frames as they are, neither rendered nor blended, unless
-``smooth_real`` is set. Without it, traces of the renderer show what is fake
-too, in single frames as well, and the laws above are not in common.
+noise and codec; so do genuine videos of people, whose faces then move smoothly
+beside their own motion. With ``smooth_real=False`` a genuine video used as
+real is encoded anew with its frames as they are, neither rendered nor blended:
+traces of the renderer then show what is fake too, in single frames as well,
+and the laws above are not in common.
 
 The codec, Motion JPEG, sees one frame at a time: a codec that predicts frames
 from each other spends its bits by motion, and writes motion into single
@@ -688,16 +689,16 @@ def make_demo(
     test_person: str | None = None,
     videos: str | Path | None = None,
     people: str | Path | None = None,
-    smooth_real: bool = False,
+    smooth_real: bool = True,
     workers: int = 2,
     progress: Callable[..., Iterable[None]] | None = None,
 ) -> list[Shot]:
     """Write a demo set in FaceForensics++'s tree, with its split files.
 
     By default talking heads are made from portraits that installed packages
-    carry. With ``videos``, the real ones are genuine videos of real people,
-    re-encoded with their frames as they are, and the fakes are the same with
-    the inner face re-rendered.
+    carry. With ``videos``, they are genuine videos of real people whose inner
+    face is re-rendered: in the real ones with smooth motion, in the fakes as
+    the kind says.
 
     ``root/people.json`` says what each video is made of, and
     ``root/origin.json`` that no forgery in it is a real one. A set that was
@@ -725,8 +726,9 @@ def make_demo(
             three or more of people other than the test person.
         people: A CSV with the columns file,person. Default:
             ``videos/people.csv``.
-        smooth_real: Re-render the inner face of genuine videos as well, with
-            smooth motion, so that only time separates real from fake.
+        smooth_real: Without it, genuine videos keep their frames, re-encoded;
+            single frames then tell them from fakes, by traces of the
+            renderer. Films only.
         workers: Processes; with 1 it all happens in this one.
         progress: Wraps the iterable of videos made as ``tqdm.tqdm`` does,
             called with ``total`` and ``initial``.

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
@@ -66,8 +67,9 @@ def test_versions_leave_out_what_is_not_installed(demo):
 
 
 @pytest.mark.slow
-def test_from_made_up_videos_to_scores(demo, tmp_path, capfd):
+def test_from_made_up_videos_to_scores(demo, tmp_path, capfd, monkeypatch):
     """All four tools on a tiny set, and the table at the end."""
+    monkeypatch.setattr(sys, 'executable', warm.python())
     sizes = ('--num-train', 8, '--num-val', 4, '--num-test', 4)
     seconds = demo.make_data(tmp_path, *sizes, '--frames', 32)
     demo.draw_videos(tmp_path / 'videos', tmp_path / 'contact_sheet.png')

@@ -323,6 +323,7 @@ def test_a_video_that_is_none_is_named_by_a_loaders_process_too(boxes):
         next(iter(loader))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('wrap', 'index'),
     [

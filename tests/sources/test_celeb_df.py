@@ -132,6 +132,8 @@ def test_val_does_not_depend_on_the_order_of_files_and_can_be_empty(
     whole = list_videos(root, val_fraction=0)
     assert len(whole) == len(names)
     assert not split_of(whole, 'val')
+    (note,) = (n for n in get_entry('cdf').notes(whole) if 'official val' in n)
+    assert 'no checkpoint is the best one' in note
 
 
 @pytest.mark.parametrize('pairs', [2, 3, 5])

@@ -134,6 +134,7 @@ def test_strides_and_random_access_give_the_frames_of_reading_on(video):
             )
 
 
+@pytest.mark.slow
 def test_the_frames_of_real_videos_are_those_of_pyav_and_random_access(
     real_people,
 ):
