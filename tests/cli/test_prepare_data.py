@@ -183,7 +183,7 @@ def test_a_second_preparation_is_told_of_the_first_and_leaves_its_files(
     assert main(command) == 1
     error = capsys.readouterr().err
     assert error.count('\n') == 1
-    assert f'{out}: another preparation is at work there' in error
+    assert f'{out}: another preparation is running there' in error
     assert f'(process {stopped.pid} on ' in error
     assert list((out / '.partial').iterdir()) == scratch
     stopped.send_signal(signal.SIGCONT)

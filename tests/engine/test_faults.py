@@ -84,7 +84,7 @@ def test_a_crop_that_vanishes_is_named_and_the_run_goes_on_with_it(
     assert code == 1, output
     line = only_line(output)
     assert any(str(path) in line for path in crops)
-    assert 'tools/prepare_data.py' in line
+    assert 'gml prepare' in line
     assert_whole(training.run)
     for path, data in kept.items():
         path.write_bytes(data)
@@ -138,7 +138,7 @@ def test_a_second_training_is_told_of_the_first_and_a_killed_one_of_none(
     assert second.returncode == 1
     assert output.count('\n') == 1
     line = only_line(output)
-    assert f'{training.run}: another training is at work there' in line
+    assert f'{training.run}: another training is running there' in line
     assert f'(process {first.pid} on ' in line
     assert {p: p.stat().st_mtime_ns for p in training.run.rglob('*')} == before
     first.kill()  # its loaders' processes, which wait for it, may live on
