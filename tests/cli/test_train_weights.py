@@ -5,11 +5,11 @@ import json
 import os
 import pickle
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+import warm
 from mmaction.registry import MODELS
 from networks import randomise
 from tiny import TINY, write_prepared
@@ -47,7 +47,7 @@ def data(tmp_path_factory):
 
 def gml(*command):
     done = subprocess.run(
-        [sys.executable, '-m', 'gml_mmaction', *map(str, command)],
+        [warm.python(), '-m', 'gml_mmaction', *map(str, command)],
         cwd=REPO,
         capture_output=True,
         text=True,
