@@ -265,9 +265,10 @@ def print_tables(args: argparse.Namespace) -> None:
         for key in ('video/auc', 'clip/auc'):
             title = f'{name}, {key}: mean [95 % interval] (seeds); {how}'
             say('', title, '', *metric_table(runs, experiment, key))
-        if experiment.pairs:
+        differences = difference_table(runs, experiment)
+        if differences:
             title = f'{name}, difference of video/auc [95 % interval] (seeds)'
-            say('', title, '', *difference_table(runs, experiment))
+            say('', title, '', *differences)
         if experiment.hits:
             title = (
                 f'{name}, iterations to a validation AUC of 0.9: median '

@@ -232,7 +232,8 @@ def metric_table(
 def hits_table(runs: Runs, experiment: Experiment) -> list[str]:
     """Markdown: the median iteration of the first validation that suffices.
 
-    Runs without one are censored: a median among them is "> budget".
+    Runs without one count as later than all others; "not" is a median that
+    falls among them.
     """
 
     def cell(kind: str, variant: str) -> str:
@@ -259,7 +260,10 @@ def first_hit(validation: Iterable[Sequence[float]]) -> float:
 def difference_table(
     runs: Runs, experiment: Experiment, key: str = 'video/auc'
 ) -> list[str]:
-    """Markdown: mean difference of two variants over the seeds of both."""
+    """Markdown: mean difference of ``pairs`` over the seeds of both.
+
+    No lines if there is no such pair.
+    """
 
     def cell(kind: str, pair: str) -> str:
         first, second = pairs[pair]
@@ -296,4 +300,4 @@ def _table(
         cells = [cell(kind, name) for kind in experiment.kinds]
         if set(cells) != {'-'}:
             rows.append([name, *cells])
-    return markdown_table(rows)
+    return markdown_table(rows) if rows[1:] else []

@@ -45,8 +45,8 @@ and backwards.)
 
 A random walk does not get as far as a steady one: of `consistency`, ONE pair
 of saved frames tells what is fake if it is two apart. The best classifier of
-the seven motions' exact values has an AUC of 0.51 for pairs one apart, 0.94 for
-two, 0.997 for seven (``tests/synthetic/test_demo.py``). A network that sees a
+the seven motions' exact values has an AUC of 0.50 for pairs one apart, of 0.99
+for two apart (``tests/synthetic/test_demo.py``). A network that sees a
 whole clip needs no second difference for it; of `triplet`, no set of pairs
 tells anything.
 

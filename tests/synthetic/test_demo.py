@@ -171,12 +171,10 @@ def test_three_frames_in_a_row_tell_triplet():
     assert separation_by('triplet', 0, 1, 2) > 0.99
 
 
-@pytest.mark.parametrize(
-    ('apart', 'area'), [(1, 0.5), (2, 0.944), (7, 0.997)]
-)
-def test_one_pair_tells_consistency_if_it_is_two_apart(apart, area):
-    found = separation_by('consistency', 0, apart)
-    assert found == pytest.approx(area, abs=0.035)
+def test_one_pair_tells_consistency_if_it_is_two_apart():
+    assert abs(separation_by('consistency', 0, 1) - 0.5) < 0.035
+    for apart in (2, 7):
+        assert separation_by('consistency', 0, apart) > 0.98
 
 
 def test_one_pair_tells_jitter():
