@@ -89,7 +89,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     for name in args.experiments:
         if name not in EXPERIMENTS:
             parser.error(f'no experiment {name!r}: ' + ', '.join(EXPERIMENTS))
-    rows = {row for name in args.experiments for row in EXPERIMENTS[name].variants}
+    rows = {
+        row for name in args.experiments for row in EXPERIMENTS[name].variants
+    }
     for row in args.variants or ():
         if row not in rows:
             parser.error(f'no variant {row!r}: ' + '; '.join(sorted(rows)))

@@ -31,7 +31,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--kind',
         choices=KINDS,
         default='jitter',
-        help='what betrays a fake: single frames, motion, change of motion',
+        help='what betrays a fake: single frames, motion, change of motion, '
+        'three frames in their order',
     )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(
