@@ -110,13 +110,13 @@ _MOVING = ('jitter', 'consistency', 'triplet')
 
 
 def _initial(
-    temporal: str, motion: str, zero: str = 'random', expand: str = 'shared'
+    temporal: str, motion: str, start: str = 'random', expand: str = 'shared'
 ) -> Variant:
     """GML with these initial values."""
     values = (
         f'temporal_init={temporal}',
         f'motion_init={motion}',
-        f'expand_init={zero}',
+        f'expand_init={start}',
         f'expand={expand}',
     )
     return Variant(
@@ -124,6 +124,20 @@ def _initial(
         tuple(f'{_BLOCK}.{value}' for value in values),
     )
 
+
+_FULL = 'stm, random (the full config)'
+_INITIAL = {
+    _FULL: _initial('stm', 'random'),
+    'identity, random': _initial('identity', 'random'),
+    'stm, identity': _initial('stm', 'identity'),
+    'stm, random, zero': _initial('stm', 'random', 'zero'),
+    'stm, random, separate': _initial('stm', 'random', expand='separate'),
+    'identity, identity (the demo)': _initial('identity', 'identity'),
+    'identity, identity, zero': _initial('identity', 'identity', 'zero'),
+    'identity, identity, zero, separate': _initial(
+        'identity', 'identity', 'zero', 'separate'
+    ),
+}
 
 EXPERIMENTS = {
     # One motion block, which sees two frames, or three with a second order.
@@ -152,29 +166,16 @@ EXPERIMENTS = {
         pairs=_PAIRS,
         hits=True,
     ),
-    # The full config's initial values, first, and others.
+    # The initial values of the full config, and others: of the temporal kernel,
+    # of K^PM and of the expansion, which may be shared or not.
     'initial-values': Experiment(
-        variants={
-            'stm, random (the full config)': _initial('stm', 'random'),
-            'identity, random': _initial('identity', 'random'),
-            'stm, identity': _initial('stm', 'identity'),
-            'stm, random, zero': _initial('stm', 'random', 'zero'),
-            'stm, random, separate': _initial(
-                'stm', 'random', expand='separate'
-            ),
-            'identity, identity (the demo)': _initial('identity', 'identity'),
-            'identity, identity, zero': _initial(
-                'identity', 'identity', 'zero'
-            ),
-            'identity, identity, zero, separate': _initial(
-                'identity', 'identity', 'zero', 'separate'
-            ),
-        },
+        variants=_INITIAL,
         kinds=('appearance', *_MOVING),
         seeds=3,
         iters=500,
         val_interval=25,
         options=(*_TINY, 'model.cls_head.ad_head.in_channels=91'),
+        pairs=tuple((row, _FULL) for row in _INITIAL if row != _FULL),
         hits=True,
     ),
     # Rows of the paper's tables.
