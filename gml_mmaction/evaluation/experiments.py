@@ -166,8 +166,8 @@ EXPERIMENTS = {
         pairs=_PAIRS,
         hits=True,
     ),
-    # The initial values of the full config, and others: of the temporal kernel,
-    # of K^PM and of the expansion, which may be shared or not.
+    # Those of the full config, and others: of the temporal kernel, of K^PM
+    # and of the expansion, which may be shared or not.
     'initial-values': Experiment(
         variants=_INITIAL,
         kinds=('appearance', *_MOVING),
