@@ -41,7 +41,7 @@ from gml_mmaction.synthetic.demo import KINDS
 from gml_mmaction.version import __version__
 from gml_mmaction.visualization.curves import read_scalars
 
-from .common import CONFIGS, one_line_errors
+from .common import CONFIGS
 from .demo import make_data, train_and_test
 
 DEFAULT = ('one-site', 'initial-values', 'all-sites')
@@ -282,8 +282,7 @@ def print_tables(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Run what is missing and print the tables."""
     args = parse_args(argv)
-    with one_line_errors():
-        if not args.table:
-            with hold(args.work_dir, 'ablation'):
-                run_missing(args)
-        print_tables(args)
+    if not args.table:
+        with hold(args.work_dir, 'ablation'):
+            run_missing(args)
+    print_tables(args)

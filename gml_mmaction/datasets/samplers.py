@@ -19,10 +19,10 @@ from mmengine.dataset import InfiniteSampler
 
 from gml_mmaction.errors import SettingError
 
-__all__ = ['BalancedSampler', 'ClipSampler', 'Draw', 'seeded']
+__all__ = ['BalancedSampler', 'ClipSampler', 'DrawnIndex', 'seeded']
 
 
-class Draw(int):
+class DrawnIndex(int):
     """An index into a dataset, drawn in training.
 
     Attributes:
@@ -33,7 +33,7 @@ class Draw(int):
     seed: int
     number: int
 
-    def __new__(cls, index: int, seed: int, number: int) -> 'Draw':
+    def __new__(cls, index: int, seed: int, number: int) -> 'DrawnIndex':
         draw = super().__new__(cls, index)
         draw.seed, draw.number = seed, number
         return draw
@@ -83,11 +83,11 @@ class ClipSampler(InfiniteSampler):
 
     together = 1  # consecutive draws that go to the same process
 
-    def _indices_of_rank(self) -> Iterator[Draw]:
+    def _indices_of_rank(self) -> Iterator[DrawnIndex]:
         """Yield the draws of this process."""
         for number, index in enumerate(self._infinite_indices()):
             if number // self.together % self.world_size == self.rank:
-                yield Draw(index, self.seed, number)
+                yield DrawnIndex(index, self.seed, number)
 
 
 @DATA_SAMPLERS.register_module()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gml_mmaction.errors import SettingError
 from gml_mmaction.video import MAX_RATE
 
 __all__ = ['CropOptions']
@@ -36,7 +37,7 @@ class CropOptions:
             the track ends where it was last seen.
 
     Raises:
-        ValueError: A value is out of its range.
+        SettingError: A value is out of its range.
 
     Paper: names size and stride; clips have 8 frames. JPEG quality 95 and
     everything else are ours.
@@ -67,12 +68,12 @@ class CropOptions:
             ('lost', 1, 10**6),
         ):
             if not low <= getattr(self, name) <= high:
-                raise ValueError(
+                raise SettingError(
                     f'{name} is {getattr(self, name)}; '
                     f'it must be {low} to {high}'
                 )
         if self.rate is not None and not 0.1 <= self.rate <= MAX_RATE:
-            raise ValueError(
+            raise SettingError(
                 f'rate is {self.rate}; it must be 0.1 to {MAX_RATE:g}'
             )
         for name, known in (
@@ -81,7 +82,7 @@ class CropOptions:
             ('tracks', ('one', 'all')),
         ):
             if getattr(self, name) not in known:
-                raise ValueError(
+                raise SettingError(
                     f'{name} is {getattr(self, name)!r}; '
                     f'it must be {known[0]!r} or {known[1]!r}'
                 )

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gml_mmaction.errors import DataError
 from gml_mmaction.video.folders import check_folder, note_unread, video_files
 
 from . import LABELS, SPLITS, Video, register_source
@@ -25,14 +26,13 @@ __all__ = ['list_videos']
 
 def _notes(videos: Sequence[Video]) -> list[str]:
     notes = [
-        'who is seen is unknown: that nobody is in two splits is for you to '
-        'know',
+        'who is seen is unknown: make sure that nobody is in two splits',
     ]
     for split in SPLITS:
         labels = {video.label for video in videos if video.split == split}
         if len(labels) == 1:
             only, other = ('fake', 'real') if labels == {1} else LABELS
-            notes.append(f'{split}: only {only}, no {other}: no AUC')
+            notes.append(f'{split}: only {only}, no {other}, so no AUC')
     return notes
 
 
@@ -49,19 +49,20 @@ def list_videos(root: str | Path) -> list[Video]:
         first folder below ``fake``, ``fake`` if there is none.
 
     Raises:
-        ValueError: No such folder; no video in it; both layouts in one.
+        DataError: No such folder; no video in it; both layouts in one.
     """
     root = check_folder(root)
     flat = _list_layout(root, {'': 'test'})
     divided = _list_layout(root, {split: split for split in SPLITS})
     if flat and divided:
-        raise ValueError(
+        raise DataError(
             f'{root}: videos in real or fake, and in train, val or test as '
-            'well; keep one of the two'
+            'well. Remedy: one of the two'
         )
     if not flat and not divided:
-        raise ValueError(
-            f'{root}: no videos in real and fake, nor in train, val, test'
+        raise DataError(
+            f'{root}: no videos in real and fake, nor in train, val and '
+            'test. Remedy: put them there'
         )
     return _tell_apart(flat or divided)
 
@@ -87,7 +88,7 @@ def _list_layout(root: Path, splits: Mapping[str, str]) -> list[Video]:
 
 def _list_files(folder: Path) -> list[Path]:
     files = video_files(folder)
-    note_unread(folder, {*files}, 'without a name of a video')
+    note_unread(folder, {*files}, 'without the name of a video')
     return files
 
 

@@ -51,10 +51,11 @@ whole clip needs no second difference for it; of `triplet`, no set of pairs
 tells anything.
 
 Real and fake videos of the last three kinds pass the same renderer, blending,
-noise and codec, with one exception: a genuine video used as real is
-encoded anew with its frames as they are, neither rendered nor blended, unless
-``smooth_real`` is set. Without it, traces of the renderer show what is fake
-too, in single frames as well, and the laws above are not in common.
+noise and codec; so do genuine videos of people, whose faces then have one of
+these motions beside their own. With ``smooth_real=False`` a genuine video used
+as real is encoded anew with its frames as they are, neither rendered nor
+blended: traces of the renderer then show what is fake too, in single frames as
+well, and the laws above are not in common.
 
 The codec, Motion JPEG, sees one frame at a time: a codec that predicts frames
 from each other spends its bits by motion, and writes motion into single
@@ -76,6 +77,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.faces import detect_faces
 from gml_mmaction.io.pool import run_in_processes
 from gml_mmaction.io.text import counted
@@ -292,14 +294,14 @@ class Settings:
     def __post_init__(self) -> None:
         """Refuse values that the construction does not cover."""
         if self.kind not in PHASES:
-            raise ValueError(
+            raise SettingError(
                 f'kind={self.kind!r}: choose one of {", ".join(KINDS)}'
             )
         limits = {'amplitude': 0.1, 'step': 1.0, 'noise': 50.0}
         for name, limit in limits.items():
             value = getattr(self, name)
             if not 0 <= value <= limit:
-                raise ValueError(
+                raise SettingError(
                     f'{name}={value}: choose a value from 0 to {limit}'
                 )
 
@@ -391,7 +393,7 @@ def _filmed_scene(shot: Shot) -> Iterator[tuple[np.ndarray, FaceBox]]:
     try:
         faces = track_face(_film_frames(shot))
     except ValueError as error:
-        raise ValueError(f'{shot.file}: {error}') from error
+        raise DataError(f'{shot.file}: {error}') from error
     frames = (frame.astype(np.float32) for frame in _film_frames(shot))
     return zip(frames, faces, strict=True)
 
@@ -418,7 +420,7 @@ def track_face(
         smoothing: Sigma in frames.
 
     Raises:
-        ValueError: dlib finds no face in any frame.
+        DataError: dlib finds no face in any frame.
     """
     found = []
     boxes: list[tuple[float, float, float]] = []
@@ -433,7 +435,7 @@ def track_face(
             found.append(index)
             boxes.append(min(candidates, key=partial(math.dist, last)))
     if not boxes:
-        raise ValueError('dlib finds no face; leave the video out')
+        raise DataError('dlib finds no face; leave the video out')
     at = np.arange(num_frames)
     tracks = [np.interp(at, found, track) for track in np.transpose(boxes)]
     smooth = cv2.GaussianBlur(
@@ -473,7 +475,7 @@ def write_video(
 
     Raises:
         OSError: This build of OpenCV cannot write it.
-        ValueError: There are no frames.
+        DataError: There are no frames.
     """
     path = Path(path)
     part = path.with_name(f'.part-{path.name}')
@@ -525,12 +527,12 @@ def _plan_portraits(
     """Half of each split's videos are real; each is a shot."""
     for split, count in counts.items():
         if count < 0 or count % 4:
-            raise ValueError(
+            raise SettingError(
                 f'num_{split}={count}: choose a multiple of 4, '
                 'as each pair of ids makes two real and two fake videos'
             )
     if frames < MIN_FRAMES:
-        raise ValueError(f'frames={frames}: choose {MIN_FRAMES} or more')
+        raise SettingError(f'frames={frames}: choose {MIN_FRAMES} or more')
     others = [name for name in PORTRAITS if name != test_person]
     people = {'train': others, 'val': others, 'test': [test_person]}
     shots: list[Shot] = []
@@ -549,11 +551,11 @@ def _plan_films(films: list[_Film], test_person: str, seed: int) -> list[Shot]:
     two.
 
     Raises:
-        ValueError: The others have too few films, or one is too short.
+        DataError: The others have too few films, or one is too short.
     """
     others = [film for film in films if film.person != test_person]
     if len(others) < MIN_FILMS:
-        raise ValueError(
+        raise DataError(
             f'{counted(len(others), "video")} of people other than '
             f'{test_person!r}: '
             f'give {MIN_FILMS} or more, two for validation and the rest for '
@@ -588,7 +590,7 @@ def _even_pieces(films: list[_Film]) -> list[_Film]:
         pieces.append(longest._replace(num_frames=rest, start=half))
     for piece in pieces:
         if piece.num_frames < MIN_FRAMES:
-            raise ValueError(
+            raise DataError(
                 f'{piece.file}: too short, a piece of '
                 f'{counted(piece.num_frames, "frame")}; give videos of '
                 f'{2 * MIN_FRAMES} frames or more'
@@ -602,7 +604,7 @@ def _list_films(videos: Path, people: str | Path | None) -> list[_Film]:
     with open(people, newline='', encoding='utf-8') as file:
         rows = list(csv.DictReader(file))
     if not rows or not {'file', 'person'} <= set(rows[0]):
-        raise ValueError(
+        raise DataError(
             f'{people}: give a CSV with the columns file,person and a row '
             'for each video'
         )
@@ -614,7 +616,7 @@ def _probe(path: Path, person: str) -> _Film:
         with VideoReader(path) as reader:
             return _Film(str(path), person, reader.num_frames, reader.fps)
     except (OSError, VideoError) as error:
-        raise ValueError(f'{path}: {error}; leave the video out') from error
+        raise DataError(f'{path}: {error}; leave the video out') from error
 
 
 def _pick_person(people: Iterable[str], test_person: str | None) -> str:
@@ -622,7 +624,7 @@ def _pick_person(people: Iterable[str], test_person: str | None) -> str:
     names = sorted(set(people))
     picked = names[-1] if test_person is None else test_person
     if picked not in names or len(names) < 2:
-        raise ValueError(
+        raise SettingError(
             f'test_person={picked!r}: choose one of {", ".join(names)}, '
             'and have two people or more'
         )
@@ -661,9 +663,9 @@ def _write_plan(
     }
     path = root / 'people.json'
     if path.exists() and json.loads(path.read_text('utf-8')) != plan:
-        raise ValueError(
-            f'{root}: holds a demo set with other parameters; '
-            'choose another folder or remove it'
+        raise SettingError(
+            f'{root}: holds a demo set with other parameters. Remedy: '
+            'another folder, or remove this one'
         )
     for folder in (_REAL_FOLDER, _FAKE_FOLDER):
         (root / folder).mkdir(parents=True, exist_ok=True)
@@ -759,16 +761,16 @@ def make_demo(
     test_person: str | None = None,
     videos: str | Path | None = None,
     people: str | Path | None = None,
-    smooth_real: bool = False,
+    smooth_real: bool = True,
     workers: int = 2,
     progress: Callable[..., Iterable[None]] | None = None,
 ) -> list[Shot]:
     """Write a demo set in FaceForensics++'s tree, with its split files.
 
     By default talking heads are made from portraits that installed packages
-    carry. With ``videos``, the real ones are genuine videos of real people,
-    re-encoded with their frames as they are, and the fakes are the same with
-    the inner face re-rendered.
+    carry. With ``videos``, they are genuine videos of real people whose inner
+    face is re-rendered: in the real ones with smooth motion, in the fakes as
+    the kind says.
 
     ``root/people.json`` says what each video is made of, and
     ``root/origin.json`` that no forgery in it is a real one. A set that was
@@ -796,8 +798,9 @@ def make_demo(
             three or more of people other than the test person.
         people: A CSV with the columns file,person. Default:
             ``videos/people.csv``.
-        smooth_real: Re-render the inner face of genuine videos as well, with
-            smooth motion, so that only time separates real from fake.
+        smooth_real: Without it, genuine videos keep their frames, re-encoded;
+            single frames then tell them from fakes, by traces of the
+            renderer. Films only.
         workers: Processes; with 1 it all happens in this one.
         progress: Wraps the iterable of videos made as ``tqdm.tqdm`` does,
             called with ``total`` and ``initial``.
@@ -806,7 +809,7 @@ def make_demo(
         The shots; each is one real and one fake video.
 
     Raises:
-        ValueError: A parameter is out of its range, a video cannot be used,
+        DataError: A parameter is out of its range, a video cannot be used,
             or ``root`` holds another demo set.
     """
     settings = Settings(

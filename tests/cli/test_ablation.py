@@ -1,8 +1,10 @@
 """gml ablation: what it runs, in which order, and what it keeps."""
 
 import json
+import sys
 
 import pytest
+import warm
 
 from gml_mmaction.cli.ablation import list_runs, main, parse_args
 from gml_mmaction.errors import SettingError
@@ -72,6 +74,7 @@ def test_a_result_of_other_settings_is_not_counted(tmp_path):
 def test_a_run_is_kept_with_its_settings_and_not_done_again(
     tmp_path, monkeypatch, capfd
 ):
+    monkeypatch.setattr(sys, 'executable', warm.python())
     monkeypatch.setitem(VIDEOS, 'large', (*SMALL, '--frames', '16'))
     command = [
         *('one-site', '--kinds', 'triplet', '--variants', 'STM'),

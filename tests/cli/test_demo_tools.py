@@ -4,6 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm
+
+from gml_mmaction.errors import GMLError
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 
@@ -14,7 +17,7 @@ def demo(monkeypatch, load_tool):
 
 
 def test_a_training_without_validation_says_what_to_do(demo, tmp_path):
-    with pytest.raises(SystemExit, match='give more --iters'):
+    with pytest.raises(GMLError, match='give more --iters'):
         demo.best_checkpoint(tmp_path)
 
 
@@ -26,8 +29,9 @@ def test_versions_leave_out_what_is_not_installed(demo):
 
 
 @pytest.mark.slow
-def test_from_made_up_videos_to_scores(demo, tmp_path, capfd):
+def test_from_made_up_videos_to_scores(demo, tmp_path, capfd, monkeypatch):
     """All four tools on a tiny set, and the table at the end."""
+    monkeypatch.setattr(sys, 'executable', warm.python())
     sizes = ('--num-train', 8, '--num-val', 4, '--num-test', 4)
     seconds = demo.make_data(tmp_path, *sizes, '--frames', 32)
     demo.draw_videos(tmp_path / 'videos', tmp_path / 'contact_sheet.png')

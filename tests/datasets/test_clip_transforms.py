@@ -17,9 +17,9 @@ from gml_mmaction.datasets import (
     FaceCrop,
     RandomDistortClip,
 )
+from gml_mmaction.errors import DataError
 from gml_mmaction.faces import CropOptions
 from gml_mmaction.faces.square import Square, crop
-from gml_mmaction.prepared.annotation import DataError
 from gml_mmaction.prepared.prepare import prepare_videos
 from gml_mmaction.sources import Video
 from gml_mmaction.video import VideoError, VideoReader

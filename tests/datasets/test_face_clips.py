@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from gml_mmaction import host
 from gml_mmaction.datasets import BalancedSampler, ClipAugment, FaceClipDataset
-from gml_mmaction.datasets.samplers import Draw
+from gml_mmaction.datasets.samplers import DrawnIndex
 from gml_mmaction.errors import GMLError
 from gml_mmaction.video import VideoError
 
@@ -321,6 +321,7 @@ def test_a_video_that_is_none_is_named_by_a_loaders_process_too(boxes):
         next(iter(loader))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('wrap', 'index'),
     [
@@ -334,10 +335,10 @@ def test_a_video_that_is_none_is_named_by_a_loaders_process_too(boxes):
 def test_a_numbered_draw_is_the_same_within_every_wrapper(crops, wrap, index):
     host.prepare_run()  # MMEngine's wrappers seed
     inner = build(crops, test_mode=False)  # item 3 has 43 starts
-    expected = [frame_numbers(inner[Draw(3, 5, n)])[0] for n in range(9)]
+    expected = [frame_numbers(inner[DrawnIndex(3, 5, n)])[0] for n in range(9)]
     assert len(set(expected)) > 4
     dataset = wrap(inner)
     for seed in (0, 1):  # whatever was drawn before
         np.random.seed(seed)
-        draws = [dataset[Draw(index, 5, n)] for n in range(9)]
+        draws = [dataset[DrawnIndex(index, 5, n)] for n in range(9)]
         assert [frame_numbers(item)[0] for item in draws] == expected

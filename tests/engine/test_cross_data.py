@@ -244,9 +244,9 @@ def test_without_a_validation_set_there_is_a_line_and_only_one_half(
     assert report['thresholds'] is None
     val = tmp_path / 'gone/val.json'
     assert report['notes'] == [
-        f'no threshold of a validation set: {val} is not there',
+        f'no threshold of a validation set: {val} is missing',
         'not compared with the people of the training set: '
-        f'{val.parent}/manifest.json is not there',
+        f'{val.parent}/manifest.json is missing',
     ]
     table = cross_table(report)
     assert '(val)' not in table
@@ -294,7 +294,9 @@ def test_videos_of_the_config_are_those_of_the_same_folder_only(
 def test_a_config_without_our_metric_is_refused(tmp_path, checkpoint, targets):
     cfg = tiny_config(tmp_path, checkpoint, tmp_path)
     cfg.test_evaluator = dict(type='AccMetric')
-    with pytest.raises(ValueError, match='has no ForgeryMetric; add'):
+    with pytest.raises(
+        ValueError, match=r'has no ForgeryMetric\. Remedy: add'
+    ):
         score_target(cfg, targets[0], {})
 
 

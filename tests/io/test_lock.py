@@ -127,6 +127,7 @@ def test_the_own_process_is_kept_out_as_well_and_loses_nothing(
         assert other.wait(60) == 1
 
 
+@pytest.mark.slow
 def test_of_many_that_begin_together_one_holds(holder, tmp_path):
     started = [holder(tmp_path) for _ in range(4)]
     deadline = time.monotonic() + 60

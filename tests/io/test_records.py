@@ -118,7 +118,7 @@ def test_a_dict_is_held_to_the_same_rules():
 
 
 def test_an_unknown_field_moves_no_cursor():
-    with pytest.raises(ValueError, match='none of its fields') as caught:
+    with pytest.raises(ValueError, match='not one of its fields') as caught:
         decode(r'{"a\u001b[2J\n": 1}', Calibration)
     assert str(caught.value).isprintable()
 

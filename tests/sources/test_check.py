@@ -7,7 +7,7 @@ import pytest
 
 from gml_mmaction import sources
 from gml_mmaction.sources import Video
-from gml_mmaction.sources.check import Against, check_source, format_check
+from gml_mmaction.sources.check import TrainedOn, check_source, format_check
 
 COUNTS = {('train', 'real'): 2, ('train', 'swap'): 1, ('test', 'swap'): 1}
 
@@ -148,7 +148,7 @@ def test_without_people_leaks_are_called_unknown(toy):
 def test_people_trained_on_in_another_set_are_a_problem(toy):
     other = [replace(toy[-1], split='train'), toy[0]]
     sources.register_source('other')(lambda root: other)
-    against = [Against('other', Path('root'), {})]
+    against = [TrainedOn('other', Path('root'), {})]
     assert check(against=against)['problems'] == [
         '1 of 1 people in the test are in the training split of other: toy/c'
     ]

@@ -91,7 +91,7 @@ def test_the_notes_tell_of_a_split_without_reals(touch):
     [
         ([], 'no videos in real and fake'),
         (['a.mp4', 'real/readme.txt'], 'no videos in real and fake'),
-        (['real/a.mp4', 'test/fake/b.mp4'], 'keep one of the two'),
+        (['real/a.mp4', 'test/fake/b.mp4'], 'Remedy: one of the two'),
     ],
 )
 def test_another_layout_is_refused(touch, names, message):

@@ -615,8 +615,31 @@ def filmed(films, tmp_path_factory):
     return root, make_demo(root, videos=films, workers=1)
 
 
-def test_genuine_videos_keep_their_frames(filmed):
-    root, shots = filmed
+@pytest.fixture(scope='module')
+def untouched(films, tmp_path_factory):
+    root = tmp_path_factory.mktemp('untouched')
+    return root, make_demo(root, videos=films, smooth_real=False, workers=1)
+
+
+def sharpness_by_label(root):
+    """Of the inner face, by label, in the same order of shots."""
+    sizes = {0: {}, 1: {}}
+    for video in list_videos(root):
+        grey = read(video.path).mean(axis=3)[::SAVED, 90:160, 90:160]
+        name = video.path.stem[:3]
+        sizes[video.label][name] = sharpness(grey)
+    return [np.array([v for _, v in sorted(sizes[k].items())]) for k in (0, 1)]
+
+
+def test_single_frames_tell_untouched_videos_and_no_others(filmed, untouched):
+    real, fake = sharpness_by_label(untouched[0])
+    assert (real > 1.1 * fake).all(), 'the renderer blurs'
+    real, fake = sharpness_by_label(filmed[0])
+    assert np.abs(real / fake - 1).max() < 0.1
+
+
+def test_genuine_videos_may_keep_their_frames(untouched):
+    root, shots = untouched
     for shot in shots:
         path = (
             root / f'original_sequences/youtube/c23/videos/{shot.video_id}.mp4'
@@ -638,13 +661,20 @@ def test_an_odd_film_of_the_test_person_is_cut_in_two(filmed):
     assert {shot.fps for shot in shots} == {30.0}
 
 
-def test_a_genuine_face_re_rendered_frame_by_frame_jitters(filmed):
-    root, _ = filmed
+def motion_by_label(root):
+    """Of the inner face, by label, in the order of shots."""
     sizes = {0: [], 1: []}
-    for video in list_videos(root):
+    for video in sorted(list_videos(root), key=lambda v: v.path.stem):
         grey = read(video.path).mean(axis=3)[::SAVED, 90:160, 90:160]
         sizes[video.label].append(motion_size(grey))
-    assert min(sizes[1]) > 1.5 * max(sizes[0])
+    return map(np.array, sizes.values())
+
+
+def test_a_genuine_face_re_rendered_frame_by_frame_jitters(filmed, untouched):
+    real, fake = motion_by_label(untouched[0])
+    assert min(fake) > 1.5 * max(real)
+    real, fake = motion_by_label(filmed[0])  # which moves smoothly, too
+    assert (fake > 1.5 * real).all()
 
 
 def test_tracked_boxes_follow_the_face_and_bridge_gaps(films):
