@@ -1,8 +1,9 @@
 """A detector from a checkpoint alone: network, crops, threshold, words."""
 
 import dataclasses
+import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,22 @@ from mmengine.device import get_device
 from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
+from torch.overrides import TorchFunctionMode
 
 from gml_mmaction.datasets.clip_transforms import FaceCrop
+from gml_mmaction.engine.initial_weights import Initial
 from gml_mmaction.engine.provenance import (
     PROVENANCE,
     Training,
     Validation,
+    initial_of,
     read_records,
 )
 from gml_mmaction.engine.settings import inner_datasets
 from gml_mmaction.errors import CheckpointError, GMLError
 from gml_mmaction.evaluation.calibration import Calibration, read_calibration
 from gml_mmaction.evaluation.forgery_metric import VIDEO_RULES
-from gml_mmaction.explain.cam import cam_maps
+from gml_mmaction.explain.cam import LayerError, cam_maps
 from gml_mmaction.explain.feature_maps import clue_maps, has_clue
 from gml_mmaction.faces import CropOptions
 from gml_mmaction.host.weights import check_weights
@@ -164,7 +168,7 @@ class Detector:
             heat: ``'clue'``: mean over channels of the forgery clues ``|F*|``
                 of the AD block (Sec. 2.3). ``'cam'``: Grad-CAM of the class
                 fake. ``'auto'``: the clue where the network has an AD block,
-                else the other. ``'none'``: nothing.
+                else the other, if it gives a map. ``'none'``: nothing.
 
         Returns:
             P(fake), ``(N,)``, and maps ``(N, T, h, w)``, not negative, or
@@ -204,7 +208,12 @@ class Detector:
         return scores.cpu().double().numpy(), maps.cpu().numpy()
 
     def heat_kind(self, heat: str) -> str:
-        """Return ``'clue'``, ``'cam'`` or ``'none'`` for a choice of heat."""
+        """Return ``'clue'``, ``'cam'`` or ``'none'`` for a choice of heat.
+
+        Raises:
+            DetectorError: An unknown choice, or one that the network does
+                not give.
+        """
         if heat not in HEATS:
             raise DetectorError(f'heat={heat!r}: use one of {HEATS}')
         if heat == 'clue' and not has_clue(self.model):
@@ -212,9 +221,29 @@ class Detector:
                 f'{self.checkpoint}: its network has no AD block and '
                 "no forgery clue; use heat='cam'"
             )
-        if heat == 'auto':
-            return 'clue' if has_clue(self.model) else 'cam'
-        return heat
+        if heat == 'cam' and not self._gives_maps:
+            raise DetectorError(
+                f'{self.checkpoint}: its network gives no map that Grad-CAM '
+                "could explain; use heat='none'"
+            )
+        if heat != 'auto':
+            return heat
+        if has_clue(self.model):
+            return 'clue'
+        return 'cam' if self._gives_maps else 'none'
+
+    @functools.cached_property
+    def _gives_maps(self) -> bool:
+        """Whether Grad-CAM explains a black clip."""
+        side = self.crop_options.size
+        clip = [np.zeros((side, side, 3), np.uint8)] * self.clip_len
+        try:
+            cam_maps(self.model, self.pack([clip]))
+        except LayerError:
+            return False
+        except Exception:  # score tells what is wrong with the config
+            return True
+        return True
 
     def _item(self, clip: Sequence[np.ndarray]) -> dict:
         return dict(
@@ -239,6 +268,11 @@ class Detector:
         return read_records(self.meta)[0]
 
     @property
+    def initial(self) -> Initial | None:
+        """How the network was initialised, if the checkpoint says it."""
+        return initial_of(dict(meta=self.meta))
+
+    @property
     def _recorded(self) -> Mapping[str, Any]:
         """The same with everything else in it, as saved."""
         recorded = self.meta.get(PROVENANCE, {}).get('training')
@@ -261,6 +295,7 @@ class Detector:
                 if key not in ('classes', 'root')
             },
             level=self.level,
+            initial=self.initial and as_json(self.initial),
             rates=self.rates and as_json(self.rates),
             threshold=dataclasses.asdict(self.threshold),
             calibration=calibration and calibration.facts,
@@ -302,6 +337,7 @@ class Detector:
             'the forgeries in the training data; another kind of forgery '
             'may score low, and a genuine video high.',
             f'Trained on {self._trained_on()}.',
+            *self._started_from(),
             f'Scores: {self.level}.',
             *(SLOW if self.rates else ()),
             f'Threshold {self.threshold.value:.4f}: {self.threshold.origin}.',
@@ -313,6 +349,10 @@ class Detector:
             '"Not suspicious" does not mean genuine.',
         ]
         return [printable(line) for line in lines]
+
+    def _started_from(self) -> list[str]:
+        initial = self.initial
+        return [f'Started from: {initial.words}.'] if initial else []
 
     def _trained_on(self) -> str:
         training = self.training
@@ -480,13 +520,32 @@ def _check_settings(path: Path, cfg: Config, clip_len: int) -> None:
         ) from None
 
 
+class _NumbersOnCpu(TorchFunctionMode):
+    """Leave ``linspace`` real on the meta device.
+
+    The host's transformers read their rates of stochastic depth from it.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable,
+        types: Sequence[type],
+        args: tuple = (),
+        kwargs: dict | None = None,
+    ) -> Any:
+        given = kwargs or {}
+        if func is torch.linspace:
+            given = {'device': 'cpu', **given}
+        return func(*args, **given)
+
+
 def _build(path: Path, cfg: Config, loaded: Mapping) -> BaseModel:
     """Build the network, after checking that its weights fit."""
     init_default_scope('mmaction')
     settings = Config(dict(model=without_files(cfg.model)))
     try:
         state = loaded['state_dict']
-        with torch.device('meta'):
+        with torch.device('meta'), _NumbersOnCpu():
             plan = MODELS.build(settings.model)
         check_weights(plan, state, path)
         model = MODELS.build(settings.model)

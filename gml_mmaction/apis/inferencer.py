@@ -28,6 +28,9 @@ class InputError(GMLError, ValueError):
     """Inputs among which there is nothing to analyse."""
 
 
+NO_HEAT = 'No heat maps: the network gives no map of a clip to explain.'
+
+
 class ForgeryInferencer:
     """Scores videos; called like MMAction2's inferencers.
 
@@ -62,6 +65,8 @@ class ForgeryInferencer:
         self._detector = load_detector(checkpoint, device, threshold)
         self._heat = self._detector.heat_kind(heat)
         self.detector = dict(self._detector.facts, heat=self._heat)
+        if heat == 'auto' and self._heat == 'none':
+            self.detector['words'].append(NO_HEAT)
 
     def analyse(
         self,

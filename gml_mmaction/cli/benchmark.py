@@ -46,7 +46,7 @@ BLOCKS = [
     CONFIGS / 'gml_xception_ffpp.py',
 ]
 CAPTION = """\
-{batch} x 3 x {frames} x {size} x {size} (clips, channels, frames, pixels), \
+{clips}, \
 labels real and fake in turn; {precision} on {machine}, PyTorch {torch}.
 
 * Parameters: trainable, backbone and head.
@@ -90,6 +90,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add('--frames', type=int, default=8, help='frames of a clip')
     add('--size', type=int, default=224, help='pixels')
+    add(
+        '--own-clips',
+        action='store_true',
+        help='frames and pixels that each config tests on, instead',
+    )
     add(
         '--rounds',
         type=int,
@@ -135,9 +140,10 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     reference = args.reference.resolve()
     others = [path for path in args.configs if path.resolve() != reference]
     configs = [args.reference, *others]
-    rows = compare(configs, setting, args.rounds, args.ways)
+    rows = compare(configs, setting, args.rounds, args.ways, args.own_clips)
     result = {
         **vars(setting),
+        'own_clips': args.own_clips,
         'rounds': args.rounds,
         'machine': machine(args.device),
         'torch': torch.__version__,
@@ -172,8 +178,20 @@ def format_result(result: dict[str, Any]) -> str:
         precision=half[result['device']] if result['amp'] else 'float32',
         memory=MEMORY[result['device']],
         how=describe_ways(result),
+        clips=describe_clips(result),
     )
-    return f'{caption}\n{format_rows(result["rows"])}'
+    return f'{caption}\n{format_rows(result["rows"], result["own_clips"])}'
+
+
+def describe_clips(result: dict[str, Any]) -> str:
+    """What a batch is."""
+    if result['own_clips']:
+        return (
+            f'{result["batch"]} clips, as long and large as those that each '
+            'config tests on'
+        )
+    shape = '{batch} x 3 x {frames} x {size} x {size}'.format(**result)
+    return f'{shape} (clips, channels, frames, pixels)'
 
 
 def describe_ways(result: dict[str, Any]) -> str:
@@ -190,14 +208,16 @@ def describe_ways(result: dict[str, Any]) -> str:
     return f'{text} The fastest way of each: {fastest_of}.'
 
 
-def format_rows(rows: Sequence[dict[str, Any]]) -> str:
-    """One line for each detector."""
-    head = ['config', 'parameters (M)', 'GMACs', 'forward (s)', 'ratio']
-    head += ['training step (s)', 'ratio', 'peak memory (MiB)']
+def format_rows(rows: Sequence[dict[str, Any]], own_clips: bool) -> str:
+    """One line for each detector; with its clips, if each has its own."""
+    head = ['config', *['clip'] * own_clips, 'parameters (M)', 'GMACs']
+    head += ['forward (s)', 'ratio', 'training step (s)', 'ratio']
+    head += ['peak memory (MiB)']
     table = [head]
     table += [
         [
             f'`{short_name(row["config"])}`',
+            *[f'{row["frames"]} x {row["size"]}²'] * own_clips,
             f'{row["parameters"] / 1e6:.2f}',
             f'{row["macs"] / 1e9:.2f}',
             f'{row["forward_median_s"]:.3f}',

@@ -23,6 +23,8 @@ from gml_mmaction.evaluation.scores import read_scores_file
 from gml_mmaction.io.files import file_sha256
 from gml_mmaction.io.text import say
 
+from .common import add_import_option, import_modules
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
@@ -40,12 +42,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='fit a sigmoid, or steps if there are some hundred videos or '
         'more [%(default)s]',
     )
+    add_import_option(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> Calibration:
     """Calibrate; returns what the side file holds."""
     args = parse_args(argv)
+    import_modules(args)
     sha256 = file_sha256(args.checkpoint)
     if sha256 is None:
         raise CalibrationError(

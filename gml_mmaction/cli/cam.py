@@ -16,6 +16,8 @@ from gml_mmaction.explain.cam import ForgeryCAM
 from gml_mmaction.io.text import say
 from gml_mmaction.visualization.paper_figures import draw_cam, face_clip
 
+from .common import add_import_option, import_modules
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
@@ -41,12 +43,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='start of the search for a face',
     )
     add('--device', help='cpu, cuda:0, ...; default: the best there is')
+    add_import_option(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> Path:
     """Draw the maps; return their file."""
     args = parse_args(argv)
+    import_modules(args)
     path = draw(args, Path(args.out) / 'cam.png')
     say(path)
     return path

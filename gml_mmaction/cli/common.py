@@ -23,8 +23,34 @@ RANKS = {
 }
 
 
+def add_import_option(parser: argparse.ArgumentParser) -> None:
+    """The option that adds networks of the user's own."""
+    parser.add_argument(
+        '--import',
+        dest='modules',
+        action='append',
+        default=[],
+        metavar='MODULE',
+        help='a file or module of your own, which is run; networks that it '
+        'registers may be named by configs and checkpoints',
+    )
+
+
+def import_modules(args: argparse.Namespace) -> None:
+    """Import what ``--import`` names.
+
+    Raises:
+        SettingError: There is no such module.
+    """
+    from gml_mmaction.apis.allowed import import_own
+
+    for module in getattr(args, 'modules', ()):
+        import_own(module)
+
+
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Options that training and testing share."""
+    add_import_option(parser)
     parser.add_argument(
         '--data',
         metavar='FOLDER',
@@ -51,6 +77,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 def read_config(args: argparse.Namespace) -> Config:
     """Read the config; apply launcher, data, work dir and overrides."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    import_modules(args)
     path = own_config(args.config)
     cfg = read_settings(path)
     cfg.launcher = args.launcher

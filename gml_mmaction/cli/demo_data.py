@@ -32,7 +32,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         choices=KINDS,
         default='jitter',
         help='what shows a fake: single frames (appearance), motion '
-        '(jitter), change of motion (consistency)',
+        '(jitter), change of motion (consistency), three frames in their '
+        'order (triplet)',
     )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(

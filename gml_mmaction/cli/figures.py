@@ -29,6 +29,8 @@ from gml_mmaction.visualization.paper_figures import (
     face_clip,
 )
 
+from .common import add_import_option, import_modules
+
 NUM_FRAMES = 8  # of a clip for Fig. 1
 
 
@@ -77,6 +79,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'reads',
     )
     add('--device', help='cpu, cuda:0, ...; default: the best there is')
+    add_import_option(parser)
     args = parser.parse_args(argv)
     if not args.real and not args.fake:
         parser.error('videos are missing: give --real VIDEO --fake VIDEO')
@@ -88,6 +91,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> Path:
     """Draw the figure; return its file."""
     args = parse_args(argv)
+    import_modules(args)
     draw = {1: flow_figure, 3: feature_figure}[args.figure]
     path = draw(args, Path(args.out) / f'fig{args.figure}.png')
     say(path)

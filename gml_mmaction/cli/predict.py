@@ -16,6 +16,8 @@ from gml_mmaction.io.text import say
 from gml_mmaction.stack import require
 from gml_mmaction.visualization.timeline import verdict_line
 
+from .common import add_import_option, import_modules
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
@@ -66,12 +68,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--quiet', action='store_true', help='show no progress bars'
     )
+    add_import_option(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Predict; returns 1 if a video got no score, else 0."""
     args = parse_args(argv)
+    import_modules(args)
     missing = 0
     if not args.no_overlay:
         require('av')

@@ -27,7 +27,7 @@ from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
 from gml_mmaction.video.distortions import LEVELS
 
-from .common import read_config
+from .common import add_import_option, read_config
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -79,6 +79,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='change settings of the config',
     )
+    add_import_option(parser)
     parser.set_defaults(launcher='none', local_rank=0, data=None)
     return parser.parse_args(argv)
 

@@ -32,9 +32,10 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 
 from gml_mmaction.engine.config_check import change_settings, read_settings
-from gml_mmaction.engine.cross_data import target_facts
+from gml_mmaction.engine.cross_data import start_words, target_facts
+from gml_mmaction.engine.initial_weights import find_weights, missing_weights
 from gml_mmaction.engine.settings import LOADERS
-from gml_mmaction.errors import DataError, GMLError
+from gml_mmaction.errors import CheckpointError, DataError, GMLError
 from gml_mmaction.evaluation.bootstrap import (
     FEW,
     Resampling,
@@ -89,6 +90,7 @@ class Run(NamedTuple):
         options: ``KEY=VALUE`` for the config.
         seed: Of the training.
         name: For people; of all seeds.
+        weights: Folder of the public weights to start from.
     """
 
     system: str
@@ -100,6 +102,21 @@ class Run(NamedTuple):
     options: list[str]
     seed: int
     name: str
+    weights: Path | None = None
+
+    @property
+    def cfg(self) -> Config:
+        """The config with the options."""
+        cfg = read_settings(self.config)
+        change_settings(cfg, self.options)
+        return cfg
+
+    @property
+    def start(self) -> dict[str, Any]:
+        """The file of weights that the training starts from, if any."""
+        if self.weights is None:
+            return {}
+        return dict(weights=file_sha256(find_weights(self.cfg, self.weights)))
 
     @property
     def settings(self) -> list[object]:
@@ -117,6 +134,7 @@ class Run(NamedTuple):
             ),
             manifest=self.manifest(self.source),
             seed=self.seed,
+            **self.start,
         )
 
     def test_origin(self) -> dict[str, Any]:
@@ -126,8 +144,7 @@ class Run(NamedTuple):
 
     def hash_of(self, *names: str) -> str:
         """Hash of some settings, as far as results depend on them."""
-        cfg = read_settings(self.config)
-        change_settings(cfg, self.options)
+        cfg = self.cfg
         settings = {name: cfg[name] for name in names}
         for name in LOADERS:
             for key in ('num_workers', 'persistent_workers'):
@@ -169,9 +186,10 @@ class Run(NamedTuple):
             return
         write_json(path, origin)
         start = time.perf_counter()
+        folder = ('--weights', self.weights) if self.weights else ()
         self.call(
             *('train', self.config, '--resume', '--seed', self.seed),
-            *('--work-dir', self.folder, *self.settings),
+            *('--work-dir', self.folder, *folder, *self.settings),
             device=device,
         )
         seconds = round(time.perf_counter() - start, 1)
@@ -320,6 +338,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action='store_true',
         help='make miniature data and take the small configs',
     )
+    add(
+        '--weights',
+        type=Path,
+        metavar='FOLDER',
+        help='start every training from the public weights of its system, '
+        'which you have put into this folder',
+    )
     add('--kind', choices=KINDS, default='appearance', help='of miniatures')
     add(
         '--cfg-options',
@@ -336,6 +361,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     own = args.work_dir / 'data' if args.miniature else Path('data')
     args.own_data = args.data is None
     args.data = args.data or own
+    if args.weights and args.miniature:
+        parser.error('--weights: the small networks have no public weights')
     return args
 
 
@@ -388,6 +415,7 @@ def plan(args: argparse.Namespace) -> list[Run]:
                     options=args.cfg_options,
                     seed=seed,
                     name=name,
+                    weights=args.weights,
                 )
             )
     return runs
@@ -409,6 +437,21 @@ def check_data(args: argparse.Namespace, runs: list[Run]) -> None:
             f'({", ".join(sorted(names))}). Remedy: --data with the folder '
             'of those that gml prepare wrote (docs/paper.md), or --miniature'
         )
+
+
+def check_weights(runs: list[Run]) -> None:
+    """Say of all weights that are missing or wrong, before any training.
+
+    Raises:
+        CheckpointError: The last one; the others were printed.
+    """
+    folder = runs[0].weights if runs else None
+    if folder is None:
+        return
+    lines = missing_weights((run.cfg for run in runs), folder)
+    if lines:
+        say(*lines[:-1], file=sys.stderr)
+        raise CheckpointError(lines[-1])
 
 
 def do_runs(runs: list[Run], devices: Iterable[str | None]) -> list[str]:
@@ -473,7 +516,7 @@ def collect(runs: list[Run]) -> Tested:
         found.notes.extend(report.get('notes', ()))
         detector = {
             key: report.get(key)
-            for key in ('config', 'checkpoint', 'checkpoint_sha256')
+            for key in ('config', 'checkpoint', 'checkpoint_sha256', 'initial')
         }
         for row in report.get('targets', ()):
             about = dict(
@@ -590,6 +633,7 @@ def facts(
         'might give, not what other trainings would; none where all '
         'replicates give the same number',
     ]
+    lines += start_facts(tested.tests)
     by_target = {row['name']: row for row in tested.tests}
     lines += [test_fact(by_target[name]) for name in sorted(by_target)]
     done = {
@@ -623,6 +667,15 @@ def how_often(seeds: list[int]) -> str:
     )
 
 
+def start_facts(tests: list[dict[str, Any]]) -> list[str]:
+    """Say of every training how its network was initialised, by starts."""
+    rows: dict[str, dict[str, None]] = {}
+    for row in tests:
+        name = f'{row["system"]} ({row["trained_on"]})'
+        rows.setdefault(start_words(row), {})[name] = None
+    return [f'Started from {how}: {", ".join(of)}' for how, of in rows.items()]
+
+
 def test_fact(row: dict[str, Any]) -> str:
     """Say what a test set is, and if it is too small for its intervals."""
     counts = row['real_videos'], row['fake_videos']
@@ -651,6 +704,7 @@ def main(argv: list[str] | None = None) -> int:
         if not args.only_write:
             devices = args.gpus or [None] * args.jobs
             with hold(args.work_dir, 'series'):
+                check_weights(runs)
                 failed = do_runs(runs, devices)
         say('', *write_tables(args, runs, failed).split('\n'))
     except KeyboardInterrupt:

@@ -14,6 +14,8 @@ from gml_mmaction.apis import ForgeryInferencer
 from gml_mmaction.stack import require
 from gml_mmaction.web.sessions import Limits
 
+from .common import add_import_option, import_modules
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
@@ -64,6 +66,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add('--device', help='such as cuda:1; default: the best there is')
     add('--open', action='store_true', help='open the page in a browser')
+    add_import_option(parser)
     return parser.parse_args(argv)
 
 
@@ -84,6 +87,7 @@ def _count(text: str) -> int:
 def main(argv: list[str] | None = None) -> None:
     """Serve until interrupted."""
     args = parse_args(argv)
+    import_modules(args)
     require('nicegui')
     require('gml_mmaction.web.server').serve(
         ForgeryInferencer(args.checkpoint, args.device),

@@ -7,6 +7,7 @@ from .clip_transforms import (
     FaceCrop,
     RandomDistortClip,
 )
+from .cut_out import CutOut
 from .face_clips import FaceClipDataset
 from .samplers import BalancedSampler, ClipSampler
 
@@ -15,6 +16,7 @@ __all__ = [
     'ClipAugment',
     'ClipDecode',
     'ClipSampler',
+    'CutOut',
     'DistortClip',
     'FaceClipDataset',
     'FaceCrop',

@@ -1,6 +1,8 @@
 """Training and testing: hooks and checks around MMEngine's runner."""
 
+from .alternate import AltFreezingHook
 from .best_checkpoint import LatestBestCheckpointHook
+from .initial_weights import InitialWeightsHook
 from .processes import ProcessesError, ProcessesHook
 from .provenance import ProvenanceHook
 from .resume import (
@@ -14,8 +16,10 @@ from .resume import (
 from .run_summary import RunSummaryHook
 
 __all__ = [
+    'AltFreezingHook',
     'DivergedError',
     'FiniteHook',
+    'InitialWeightsHook',
     'LatestBestCheckpointHook',
     'PreemptionHook',
     'ProcessesError',

@@ -102,8 +102,8 @@ def _notes_of(published: str) -> Notes:
         carved = (
             f'{len(people["val"])} identities '
             f'of the {len(people["val"] | people["train"])} in training '
-            f'are taken for it; left out: {left_out} fakes of two '
-            'identities, one in each'
+            f'are taken for it; left out: {left_out} fakes of a val '
+            'and a training identity'
             if people['val']
             else 'none is taken, so gml train needs --cfg-options '
             'val_cfg=None val_dataloader=None val_evaluator=None, no '

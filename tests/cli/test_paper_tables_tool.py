@@ -2,11 +2,13 @@
 
 import json
 import re
+import sys
 
 import pytest
+import warm
 from tiny import write_prepared
 
-from gml_mmaction.errors import DataError
+from gml_mmaction.errors import CheckpointError, DataError
 
 DATA = ('ffpp', 'dfo', 'dfo_official', 'dfo_sing', 'cdf')
 SMALL = [
@@ -40,6 +42,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def tool(monkeypatch, load_tool):
+    monkeypatch.setattr(sys, 'executable', warm.python())
     return load_tool('tables')
 
 
@@ -85,6 +88,10 @@ def test_what_is_missing_is_run_once_and_both_tables_are_written(
         assert training['threshold'] == report['thresholds']['video']
     assert 'MINIATURE' in text
     assert 'source cdf' in text
+    start = 'Started from random (seed 0): Xception (cdf), Xception (ffpp)\n'
+    assert start in text
+    for row in content['tests']:
+        assert row['initial'] == dict(files=[], seed=0)
 
     before = changed(tmp_path)
     assert tool.main(command(data, tmp_path)) == 0
@@ -128,6 +135,40 @@ def test_a_missing_data_set_is_named_with_the_remedy(tool, tmp_path):
     args = tool.parse_args(command(tmp_path / 'none', tmp_path))
     with pytest.raises(tool.RunError, match=r'ffpp.*prepare'):
         tool.plan(args)[-1].train(None)
+
+
+def test_weights_that_are_missing_are_said_before_the_first_training(
+    tool, data, tmp_path, capsys
+):
+    arguments = [
+        *('--data', str(data), '--work-dir', str(tmp_path / 'work')),
+        *('--weights', str(tmp_path), '--tables', '2'),
+        *('--systems', 'Xception', 'EfficientNet-B4', 'Two-branch'),
+    ]
+    with pytest.raises(CheckpointError) as stopped:
+        tool.main(arguments)
+    lines = [*capsys.readouterr().err.splitlines(), str(stopped.value)]
+    files = ('xception-43020ad28', 'densenet121-a639ec97', 'efficientnet-b4-')
+    for line, file in zip(lines, files, strict=True):
+        assert f'{tmp_path}/{file}' in line
+        assert 'Remedy: download https://' in line
+    assert not list((tmp_path / 'work').rglob('runs/*'))
+
+
+def test_weights_belong_to_what_a_run_was_trained_with(tool, data, tmp_path):
+    file = tmp_path / 'mine.pth'
+    file.write_bytes(b'a')
+    named = 'model.backbone.init_cfg'
+    options = [f'{named}.type=Pretrained', f'{named}.checkpoint=mine.pth']
+    arguments = ['--data', str(data), '--work-dir', str(tmp_path)]
+    arguments += ['--systems', 'Xception', '--cfg-options', *options]
+    random = tool.plan(tool.parse_args(arguments))[0].origin()
+    arguments = ['--weights', str(tmp_path), *arguments]
+    first = tool.plan(tool.parse_args(arguments))[0].origin()
+    file.write_bytes(b'b')
+    second = tool.plan(tool.parse_args(arguments))[0].origin()
+    assert 'weights' not in random
+    assert first['weights'] != second['weights']
 
 
 def test_only_writing_shows_what_the_paper_has(tool, tmp_path, capsys):

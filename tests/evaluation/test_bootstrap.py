@@ -464,7 +464,7 @@ def test_a_detector_of_clips_has_no_scores_of_frames(tmp_path, samples):
     for sample in samples:
         del sample['frame_scores']
     write_file(tmp_path / 'scores.json', samples)
-    with pytest.raises(ScoreFileError, match='other levels are video, clip'):
+    with pytest.raises(ScoreFileError, match='Remedy: another of video, clip'):
         read_scores(tmp_path / 'scores.json', 'frame')
 
 

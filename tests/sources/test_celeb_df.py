@@ -114,7 +114,7 @@ def test_fakes_of_one_val_and_one_training_identity_are_left_out(tree):
         people = {f'cdf/{name}' for name in path.stem.split('_')[:2]}
         assert len(people & val) == 1
     assert any(
-        f'left out: {len(left_out)} fakes of two identities' in note
+        f'left out: {len(left_out)} fakes of a val' in note
         for note in get_entry('cdf').notes(videos)
     )
 
