@@ -18,6 +18,7 @@ ALL = sorted(
 )
 # Rows of Table 3 but the first: block, AD head, its classifier, its L1 loss.
 ROWS = {
+    'ablation/xception-clip': (None, False, False, False),
     'ablation/xception-cstm': ('CSTM', False, False, False),
     'ablation/xception-stm': ('STMBlock', False, False, False),
     'ablation/xception-mcb': ('MCB', False, False, False),
@@ -65,6 +66,23 @@ def test_the_first_row_of_table_3_is_the_frame_wise_xception():
     assert model.cls_head.type == 'FrameHead'
 
 
+@pytest.mark.parametrize('ending', ['_ffpp', '-small_demo'])
+@pytest.mark.parametrize('part', ['motion', 'ad'])
+def test_the_control_of_table_3_differs_from_its_row_in_one_thing(
+    part, ending
+):
+    """Not so the frame-wise row, which has another head, too."""
+    row = 'mcb' if part == 'motion' else 'ad'
+    plain = read(f'ablation/xception-clip{ending}').model
+    model = read(f'ablation/xception-{row}{ending}').model
+    assert plain != model
+    if part == 'motion':
+        model.backbone.motion_block = plain.backbone.motion_block
+    else:
+        model.cls_head.ad_head = plain.cls_head.ad_head
+    assert plain == model
+
+
 @pytest.mark.parametrize('name', [*ROWS, 'baselines/xception'])
 @pytest.mark.parametrize('ending', ['_ffpp', '-small_demo'])
 def test_rows_of_table_3_differ_in_the_model_alone(name, ending):
@@ -87,6 +105,38 @@ def test_the_recipe_is_that_of_section_3():
         assert dataset.ann_file == f'{split}.json'
 
 
+def test_what_the_recipe_adds_is_what_docs_training_lists():
+    cfg = read('gml_xception_ffpp')
+    assert cfg.optim_wrapper.optimizer.momentum == 0.9
+    assert cfg.param_scheduler == []  # a constant rate
+    loader = cfg.train_dataloader
+    assert loader.sampler == dict(type='ClipSampler', shuffle=True)
+    (flip,) = (t for t in loader.dataset.pipeline if t.type == 'Flip')
+    assert flip.flip_ratio == 0.5
+    values = cfg.model.data_preprocessor
+    assert {*values['mean'], *values.std} == {127.5}  # [-1, 1]
+    tsn = read('baselines/tsn_r50_ffpp')
+    assert tsn.train_dataloader == loader  # consecutive frames
+    balanced = {
+        path.stem
+        for path in ALL
+        if 'small' not in path.stem
+        and Config.fromfile(path).train_dataloader.sampler.type
+        == 'BalancedSampler'
+    }
+    assert balanced == {'f3net_xception_ffpp', 'two-branch_densenet121_ffpp'}
+    optimizers = {
+        path.stem
+        for path in ALL
+        if 'small' not in path.stem
+        and Config.fromfile(path).optim_wrapper != cfg.optim_wrapper
+    }
+    assert optimizers == {
+        *('recce_xception_ffpp', 'f3net_xception_ffpp'),
+        *('mat_efficientnet-b4_ffpp', 'mat-paired_efficientnet-b4_ffpp'),
+    }
+
+
 @pytest.mark.parametrize('path', ALL, ids=lambda path: path.stem)
 def test_the_best_checkpoint_is_chosen_on_validation_video_auc(path):
     cfg = Config.fromfile(path)
@@ -102,6 +152,19 @@ def test_training_sets_differ_in_the_data_alone(name):
     for split in SPLITS:
         assert cfg[f'{split}_dataloader'].dataset.pop('data_root') == root
         reference[f'{split}_dataloader'].dataset.pop('data_root')
+    assert cfg.to_dict() == reference.to_dict()
+
+
+def test_gml_from_imagenet_differs_in_its_start_alone():
+    reference = read('gml_xception_ffpp')
+    cfg = read('gml_xception_imagenet_ffpp')
+    start = cfg.model.backbone.pop('init_cfg')
+    assert start.checkpoint == 'xception-43020ad28.pth'
+    block = cfg.model.backbone.motion_block
+    assert block.pop('temporal_init') == 'identity'
+    assert block.pop('expand_init') == 'zero'
+    for name in ('temporal_init', 'expand_init'):
+        reference.model.backbone.motion_block.pop(name, None)
     assert cfg.to_dict() == reference.to_dict()
 
 

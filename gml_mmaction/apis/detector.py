@@ -21,10 +21,12 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch.overrides import TorchFunctionMode
 
 from gml_mmaction.datasets.clip_transforms import FaceCrop
+from gml_mmaction.engine.initial_weights import Initial
 from gml_mmaction.engine.provenance import (
     PROVENANCE,
     Training,
     Validation,
+    initial_of,
     read_records,
 )
 from gml_mmaction.engine.settings import inner_datasets
@@ -266,6 +268,11 @@ class Detector:
         return read_records(self.meta)[0]
 
     @property
+    def initial(self) -> Initial | None:
+        """How the network was initialised, if the checkpoint says it."""
+        return initial_of(dict(meta=self.meta))
+
+    @property
     def _recorded(self) -> Mapping[str, Any]:
         """The same with everything else in it, as saved."""
         recorded = self.meta.get(PROVENANCE, {}).get('training')
@@ -288,6 +295,7 @@ class Detector:
                 if key not in ('classes', 'root')
             },
             level=self.level,
+            initial=self.initial and as_json(self.initial),
             rates=self.rates and as_json(self.rates),
             threshold=dataclasses.asdict(self.threshold),
             calibration=calibration and calibration.facts,
@@ -329,6 +337,7 @@ class Detector:
             'the forgeries in the training data; another kind of forgery '
             'may score low, and a genuine video high.',
             f'Trained on {self._trained_on()}.',
+            *self._started_from(),
             f'Scores: {self.level}.',
             *(SLOW if self.rates else ()),
             f'Threshold {self.threshold.value:.4f}: {self.threshold.origin}.',
@@ -340,6 +349,10 @@ class Detector:
             '"Not suspicious" does not mean genuine.',
         ]
         return [printable(line) for line in lines]
+
+    def _started_from(self) -> list[str]:
+        initial = self.initial
+        return [f'Started from: {initial.words}.'] if initial else []
 
     def _trained_on(self) -> str:
         training = self.training

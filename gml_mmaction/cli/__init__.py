@@ -37,7 +37,7 @@ COMMANDS = {
     'distort': 'distort whole videos, as DeeperForensics does',
     'tables': "fill in the paper's tables",
     'figures': "draw the paper's figures",
-    'ablation': "run the paper's ablation on made-up videos",
+    'ablation': 'which block finds which forgery, on made-up videos',
     'demo-data': 'write the videos of the demo',
     'demo-trees': 'write miniatures of two data sets',
     'benchmark': 'measure parameters, operations, speed and memory',

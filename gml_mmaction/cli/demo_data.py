@@ -32,7 +32,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         choices=KINDS,
         default='jitter',
         help='what shows a fake: single frames (appearance), motion '
-        '(jitter), change of motion (consistency)',
+        '(jitter), change of motion (consistency), three frames in their '
+        'order (triplet)',
     )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(
@@ -78,8 +79,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--smooth-real',
-        action='store_true',
-        help='re-render genuine faces as well, with smooth motion',
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help='re-render genuine faces as well, with smooth motion; without, '
+        'traces of the renderer show in single frames',
     )
     parser.add_argument(
         '--workers', type=int, default=2, help='videos to make at a time'

@@ -2,6 +2,7 @@
 
 Example:
     gml train configs/gml_xception_ffpp.py --amp
+    gml train configs/gml_xception_imagenet_ffpp.py --weights weights
 """
 
 import argparse
@@ -11,6 +12,10 @@ from typing import Any
 from mmengine.config import Config
 
 from gml_mmaction.engine import newest_checkpoint
+from gml_mmaction.engine.initial_weights import (
+    check_named_file,
+    start_from,
+)
 from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.errors import SettingError
 from gml_mmaction.host.processes import lost_processes
@@ -62,6 +67,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action='store_true',
         help='use deterministic kernels, which may be slower',
     )
+    parser.add_argument(
+        '--weights',
+        metavar='FOLDER',
+        help='start from the public weights for this network, which you have '
+        'put into this folder; motion blocks then start as the convolutions '
+        'that they replace',
+    )
     add_run_options(parser)
     return parser.parse_args(argv)
 
@@ -83,6 +95,10 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
             f'load_from={str(start)!r}: no such file. Remedy: a .pth file, '
             'or None'
         )
+    if args.weights is not None:
+        start_from(cfg, args.weights)
+    elif not start:
+        check_named_file(cfg)
     if args.auto_scale_lr:
         setting(cfg, 'auto_scale_lr').enable = True
     given = dict(

@@ -2,6 +2,7 @@
 
 from .alternate import AltFreezingHook
 from .best_checkpoint import LatestBestCheckpointHook
+from .initial_weights import InitialWeightsHook
 from .processes import ProcessesError, ProcessesHook
 from .provenance import ProvenanceHook
 from .resume import (
@@ -18,6 +19,7 @@ __all__ = [
     'AltFreezingHook',
     'DivergedError',
     'FiniteHook',
+    'InitialWeightsHook',
     'LatestBestCheckpointHook',
     'PreemptionHook',
     'ProcessesError',

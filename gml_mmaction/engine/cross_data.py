@@ -28,6 +28,7 @@ from gml_mmaction.io.files import (
     write_json,
     write_text,
 )
+from gml_mmaction.io.records import as_json, to_record
 from gml_mmaction.io.text import markdown_table, printable
 from gml_mmaction.prepared.manifest import (
     Manifest,
@@ -35,7 +36,8 @@ from gml_mmaction.prepared.manifest import (
     read_report,
 )
 
-from .provenance import training_of
+from .initial_weights import Initial
+from .provenance import initial_of, training_of
 from .runner import build_runner
 from .settings import inner_datasets
 
@@ -48,6 +50,7 @@ __all__ = [
     'leaked_videos',
     'score_target',
     'set_metric',
+    'start_words',
     'target_facts',
     'unscored_videos',
     'val_thresholds',
@@ -144,12 +147,16 @@ def cross_test(
         rows.append(_row(cfg, target, values, training))
         notes += _unscored_note(rows[-1])
         notes += _leak_note(rows[-1], training)
-    origins = _origins(cfg, targets)
+    path = str(cfg.load_from)
+    loaded = CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent')
+    origins = _origins(training_of(loaded, path).get('origin'), targets)
+    initial = initial_of(loaded)
     report = dict(
         **({'origin': origins} if origins else {}),
         config=str(cfg.filename),
         checkpoint=str(cfg.load_from),
         checkpoint_sha256=file_sha256(cfg.load_from),
+        initial=initial and as_json(initial),
         thresholds=_origin(cfg, thresholds) if thresholds else None,
         notes=list(dict.fromkeys(notes)),
         targets=rows,
@@ -159,11 +166,8 @@ def cross_test(
     return report
 
 
-def _origins(cfg: Config, targets: Sequence[Target]) -> list[str]:
+def _origins(trained: str | None, targets: Sequence[Target]) -> list[str]:
     """Say of detector and targets what their videos are, if synthetic."""
-    path = str(cfg.load_from)
-    loaded = CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent')
-    trained = training_of(loaded, path).get('origin')
     lines = [f'detector: trained on {trained}'] if trained else []
     for target in targets:
         manifest = read_manifest(target.folder)
@@ -462,6 +466,7 @@ def _facts(report: Mapping) -> list[str]:
     lines = [
         *report.get('origin', ()),
         f'{report["config"]}, {report["checkpoint"]} (sha256 {digest})',
+        f'started from: {start_words(report)}',
     ]
     if report['thresholds']:
         lines.append(
@@ -470,6 +475,14 @@ def _facts(report: Mapping) -> list[str]:
         )
     lines += map(target_facts, report['targets'])
     return [f'- {printable(line)}' for line in [*lines, *report['notes']]]
+
+
+def start_words(report: Mapping) -> str:
+    """Say in one line how the network of a report was initialised."""
+    initial = report.get('initial')
+    if initial is None:
+        return 'the checkpoint does not say'
+    return to_record(initial, Initial).words
 
 
 def target_facts(target: Mapping) -> str:

@@ -434,17 +434,10 @@ def start_from_half_at_least() -> None:
 
     @functools.wraps(PretrainedInit.__call__)
     def call(self: Any, module: Any) -> None:
-        from mmengine.runner.checkpoint import CheckpointLoader
+        from .weights import load_half, read_weights
 
-        from .weights import load_half
-
-        loaded = CheckpointLoader.load_checkpoint(
-            self.checkpoint, self.map_location
-        )
-        for key in ('state_dict', 'model'):
-            if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-                loaded = loaded[key]
-        load_half(module, loaded, self.checkpoint, self.prefix)
+        state = read_weights(self.checkpoint)
+        load_half(module, state, self.checkpoint, self.prefix)
         if hasattr(module, '_params_init_info'):
             update_init_info(module, init_info=self._get_init_info())
 

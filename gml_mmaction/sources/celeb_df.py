@@ -99,13 +99,20 @@ def _notes_of(published: str) -> Notes:
             for split in ('train', 'val', 'test')
         }
         seen = len(people['test'] & people['train'])
+        carved = (
+            f'{len(people["val"])} identities '
+            f'of the {len(people["val"] | people["train"])} in training '
+            f'are taken for it; left out: {left_out} fakes of a val '
+            'and a training identity'
+            if people['val']
+            else 'none is taken, so gml train needs --cfg-options '
+            'val_cfg=None val_dataloader=None val_evaluator=None, no '
+            'checkpoint is the best one, and no threshold but 0.5 is known'
+        )
         return [
             f'published: {published}; in the tree: {len(found) - fakes} '
             f'real, {fakes} fake',
-            f'no official validation set: {len(people["val"])} identities '
-            f'of the {len(people["val"] | people["train"])} in training '
-            f'are taken for it; left out: {left_out} fakes of two '
-            'identities, one in each',
+            f'no official validation set: {carved}',
             f'{seen} of {len(people["test"])} identities of the official '
             'test list are in the training set, too',
         ]
@@ -136,7 +143,8 @@ def list_videos(root: str | Path, *, val_fraction: float = 0.1) -> list[Video]:
         val_fraction: Share of the identities outside the test list that go
             to val, by default 0.1; two celebrities at least. The choice
             depends on the names of the files that are there, nothing else.
-            0 leaves all to training.
+            0 leaves all to training: then no validation can choose the best
+            checkpoint or a threshold.
 
     Returns:
         Train and val as found; test in the order of the list, present or

@@ -224,8 +224,8 @@ def _notes(
     mean = 1 / steps.mean() if steps.mean() else np.inf
     if mean < rates.low / NEAR:
         notes.append(
-            f'{mean:.3g} frames a second, fewer than the {rates} of the '
-            'training: motion looks faster than it is'
+            f'{mean:.3g} frames a second, fewer than the {rates} '
+            'wanted: motion looks faster than it is'
         )
     elif late > FEW * len(steps):
         notes.append(

@@ -167,7 +167,7 @@ def test_a_checkpoint_without_its_rate_says_so(tmp_path, portraits):
     path = write_detector(tmp_path / 'old.pth', training=training)
     detector = load_detector(path, 'cpu')
     assert detector.rates is None
-    assert 'every 2nd of the video, at whatever rate' in ' '.join(
+    assert 'every 2nd frame of the video, whatever its frame rate' in ' '.join(
         detector.words
     )
     video = lossless(tmp_path / 'a.mkv', portraits[:24], fps=10)
@@ -490,7 +490,8 @@ def test_files_of_a_folder_that_are_not_read_are_named(
     shutil.copy(talking, folder / 'a.mp4')
     (folder / 'notes\x1b[2J.txt').touch()
     lines = [
-        f'{folder}/below: not read: a folder, give it by itself',
+        f'{folder}/below: not read: a folder within a folder; give it by its '
+        'own path',
         f'{folder}/notes\\x1b[2J.txt: not read: no video',
     ]
     assert inferencer(folder, show_progress=False)['unread'] == lines

@@ -124,6 +124,7 @@ def test_a_cut_without_encoding_is_whole_and_has_no_note(odd, predict):
         assert drawn.num_frames == reader.num_frames
 
 
+@pytest.mark.slow
 def test_names_and_playlists_lead_the_command_nowhere(
     odd, checkpoint, tmp_path
 ):

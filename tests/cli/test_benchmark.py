@@ -20,12 +20,12 @@ def tool(load_tool):
 
 
 @pytest.fixture(scope='module')
-def done(run_python, tmp_path_factory):
+def done(run_warm, tmp_path_factory):
     """One run of the command: what was printed and written."""
     out = tmp_path_factory.mktemp('out')
     files = ['--json', out / 'cost.json', '--markdown', out / 'cost.md']
     command = [REPO / 'tools/benchmark.py', MOVING, SMALL, *FEW, *files]
-    printed = run_python(*map(str, command), '--reference', str(SMALL))
+    printed = run_warm(*map(str, command), '--reference', str(SMALL))
     assert printed.returncode == 0, printed.stderr
     content = json.loads((out / 'cost.json').read_text())
     return printed.stdout, (out / 'cost.md').read_text(), content

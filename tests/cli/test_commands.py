@@ -65,6 +65,7 @@ def test_a_broken_stack_is_one_line_of_any_command(
     assert 'Remedy: pip install "gml-mmaction[lite]"' in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('words', 'unbuffered'),
     [(['--help'], ''), (['--help'], '1'), (['predict', '--help'], '')],

@@ -368,7 +368,7 @@ def test_a_folder_that_is_being_written_is_left_alone(main, tmp_path, capsys):
     with hold(tmp_path / 'out', 'distortion'):
         assert main([*arguments, '--level', '1']) == 1
         assert len(list((tmp_path / 'out').iterdir())) == 1
-    assert 'another distortion is at work there' in capsys.readouterr().err
+    assert 'another distortion is running there' in capsys.readouterr().err
 
 
 def test_an_input_without_videos_is_named(main, tmp_path, capsys):

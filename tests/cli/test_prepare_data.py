@@ -173,6 +173,7 @@ def stopped(ffpp_tree, tmp_path):
     process.wait()
 
 
+@pytest.mark.slow
 def test_a_second_preparation_is_told_of_the_first_and_leaves_its_files(
     main, ffpp_tree, prepared, stopped, tmp_path, capsys
 ):
@@ -182,7 +183,7 @@ def test_a_second_preparation_is_told_of_the_first_and_leaves_its_files(
     assert main(command) == 1
     error = capsys.readouterr().err
     assert error.count('\n') == 1
-    assert f'{out}: another preparation is at work there' in error
+    assert f'{out}: another preparation is running there' in error
     assert f'(process {stopped.pid} on ' in error
     assert list((out / '.partial').iterdir()) == scratch
     stopped.send_signal(signal.SIGCONT)
@@ -190,6 +191,7 @@ def test_a_second_preparation_is_told_of_the_first_and_leaves_its_files(
     assert contents(out) == contents(prepared)
 
 
+@pytest.mark.slow
 def test_a_preparation_goes_on_at_once_when_the_first_was_killed(
     main, ffpp_tree, prepared, stopped, tmp_path
 ):

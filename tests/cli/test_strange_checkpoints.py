@@ -128,9 +128,9 @@ def command(tool, checkpoint, folder):
 @pytest.mark.parametrize(
     ('change', 'why'),
     [
-        (type_module, "the type 'antigravity' is none"),
+        (type_module, "the type 'antigravity' is not one"),
         (scope, "a _scope_ ('antigravity') is not allowed"),
-        (pipeline_memcached, "the type 'LoadRGBFromFile' is none"),
+        (pipeline_memcached, "the type 'LoadRGBFromFile' is not one"),
         (threshold, 'its threshold is 7.5; it must be 0 to 1'),
         (prefixed, 'its weights do not fit the network'),
         (bare, 'it carries no config, only weights'),

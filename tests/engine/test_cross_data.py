@@ -378,7 +378,7 @@ def test_videos_without_crops_are_counted_below_the_table(
     cfg = tiny_config(tmp_path / 'work', checkpoint, source)
     report = cross_test(cfg, [Target('odd', odd)], val_threshold=False)
     line = (
-        '6 of 10 test videos of odd have no crops and are in no score: '
+        '6 of 10 test videos of odd have no crops and no score: '
         'no face 3, empty 1, missing 2'
     )
     assert line.split(': ')[0] in report['notes'][0]

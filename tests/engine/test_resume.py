@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 import drill
@@ -12,6 +13,7 @@ from mmengine.config import Config
 from mmengine.fileio import LocalBackend
 from tiny import REPO
 
+from gml_mmaction import host
 from gml_mmaction.datasets.samplers import ClipSampler, DrawnIndex, seeded
 from gml_mmaction.engine import DivergedError, FiniteHook, newest_checkpoint
 from gml_mmaction.engine.runner import build_runner
@@ -80,7 +82,7 @@ def test_a_validation_that_was_due_is_made_up_for_after_a_kill(tmp_path):
 def test_sigterm_saves_exits_with_143_and_the_run_goes_on(tmp_path, receiver):
     data, config = drill.prepare(tmp_path)
     arguments = drill.command(data, config, tmp_path / 'run')
-    process = drill.start(arguments)
+    process = drill.start(arguments, python=sys.executable)
     while not list((tmp_path / 'run').glob('iter_*.pth')):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
@@ -152,6 +154,7 @@ def test_a_full_disk_leaves_the_file_that_was_there(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, 'No space left on device')
 
+    host.prepare_run()
     monkeypatch.setattr('os.fsync', full)
     with pytest.raises(OSError, match='No space left'):
         LocalBackend().put(b'after', path)

@@ -440,6 +440,6 @@ def test_a_length_in_an_image_is_not_believed(tmp_path, place):
     data[at - 4 : at] = b'\x7f\xff\xff\xff'
     write_files(tmp_path, **{'1.png': bytes(data)})
     before = watch.memory_now()
-    with pytest.raises(VideoError, match=r'1\.png is no image'):
+    with pytest.raises(VideoError, match=r'1\.png is not an image'):
         open_video(tmp_path)
     assert watch.memory_peak() < before + (100 << 10)

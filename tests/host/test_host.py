@@ -604,6 +604,7 @@ class HostListener(HostToyModel):
         return super().forward(inputs, labels, sample_idx, mode)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('sampler', 'workers', 'most_read'),
     [

@@ -67,6 +67,7 @@ def test_no_job_gives_no_result():
     assert not list(run_in_processes(print, [], workers=2, on_crash=print))
 
 
+@pytest.mark.slow
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     script = tmp_path / 'script.py'
     script.write_text(

@@ -76,6 +76,22 @@ def test_motion_stages_restrict_the_blocks():
     assert with_motion == {'block5', 'conv4'}
 
 
+def test_a_motion_block_can_be_in_one_convolution_alone():
+    backbone = Xception(dict(type='MCB'), motion_stages=('block5.2', 'conv3'))
+    places = [
+        name
+        for name, m in backbone.named_modules()
+        if type(m).__name__ == 'MCB'
+    ]
+    assert places == ['block5.rep.7.conv1', 'conv3.conv1']
+
+
+@pytest.mark.parametrize('stage', ['block1.2', 'conv3.1', 'block5.', 'b.0'])
+def test_a_convolution_that_is_not_there_is_refused(stage):
+    with pytest.raises(ValueError, match=f'no stage {stage!r}'):
+        Xception(dict(type='MCB'), motion_stages=(stage,))
+
+
 @torch.no_grad()
 def test_features_have_the_shapes_of_the_published_network():
     f_out, f_last = Xception().eval()(torch.zeros(1, 3, 1, 224, 224))

@@ -114,7 +114,7 @@ def test_fakes_of_one_val_and_one_training_identity_are_left_out(tree):
         people = {f'cdf/{name}' for name in path.stem.split('_')[:2]}
         assert len(people & val) == 1
     assert any(
-        f'left out: {len(left_out)} fakes of one val' in note
+        f'left out: {len(left_out)} fakes of a val' in note
         for note in get_entry('cdf').notes(videos)
     )
 
@@ -132,6 +132,8 @@ def test_val_does_not_depend_on_the_order_of_files_and_can_be_empty(
     whole = list_videos(root, val_fraction=0)
     assert len(whole) == len(names)
     assert not split_of(whole, 'val')
+    (note,) = (n for n in get_entry('cdf').notes(whole) if 'official val' in n)
+    assert 'no checkpoint is the best one' in note
 
 
 @pytest.mark.parametrize('pairs', [2, 3, 5])

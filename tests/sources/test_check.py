@@ -48,7 +48,7 @@ def check(**options):
 def test_a_whole_set_has_no_problem(toy):
     report = check()
     assert report['problems'] == []
-    assert report['notes'] == ['a toy', '3 people, none in two splits']
+    assert report['notes'] == ['a toy', '3 people, nobody in two splits']
     assert report['rows'][0] == {
         'split': 'train',
         'method': 'real',
@@ -162,7 +162,7 @@ def test_a_lost_target_in_which_to_find_the_face_is_a_problem(toy):
     lost = toy[0].path.with_name('lost.mp4')
     toy[-1] = replace(toy[-1], boxes_from=lost)
     (line,) = check()['problems']
-    assert line == f'1 missing video in which to find the faces: {lost}'
+    assert line == f'1 missing video in which faces would be found: {lost}'
 
 
 def test_decoding_finds_what_has_bytes_but_no_frames(ffpp_tree, tmp_path):

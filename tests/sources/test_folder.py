@@ -59,8 +59,8 @@ def test_links_that_lead_out_are_not_followed_and_named(touch, tmp_path):
     videos, notes = list_with_notes('folder', root, {})
     assert [v.video_id for v in videos] == ['real/c', 'fake/swap/b']
     assert [note for note in notes if 'links' in note] == [
-        '3 links to outside a folder of the set, not followed '
-        '(copy there what is linked): fake/Deepfakes, real/d.mp4, real/up'
+        '3 links leading out of the data set, not followed (copy the files '
+        'into the data set): fake/Deepfakes, real/d.mp4, real/up'
     ]
 
 
@@ -82,7 +82,7 @@ def test_the_notes_tell_of_a_split_without_reals(touch):
     root = touch('test/fake/a.mp4', 'train/fake/b.mp4', 'train/real/c.mp4')
     notes = get_entry('folder').notes(list_videos(root))
     assert [note for note in notes if 'AUC' in note] == [
-        'test: only fake, no real: no AUC'
+        'test: only fake, no real, so no AUC'
     ]
 
 
@@ -103,4 +103,4 @@ def test_every_file_is_read_or_named(touch):
     root = touch('real/a.mp4', 'real/b.MTS', 'real/c.3gp', 'fake/d.txt')
     videos, notes = list_with_notes('folder', root, {})
     assert len(videos) == 3
-    assert '1 file without a name of a video: fake/d.txt' in notes
+    assert '1 file without the name of a video: fake/d.txt' in notes
