@@ -188,13 +188,13 @@ def check_named_file(cfg: Any) -> None:
     """
     model = cfg.get('model') or {}
     named = _named(model.get('backbone'))
-    if named and named.startswith('torchvision://'):
-        if not importlib.util.find_spec('torchvision'):
-            raise CheckpointError(
-                f'{named}: only torchvision, which is not installed, knows '
-                'where that is. Remedy: model.backbone.pretrained=FILE.pth, '
-                'or --weights FOLDER'
-            )
+    torchvision = importlib.util.find_spec('torchvision')
+    if named and named.startswith('torchvision://') and not torchvision:
+        raise CheckpointError(
+            f'{named}: only torchvision, which is not installed, knows where '
+            'that is. Remedy: model.backbone.pretrained=FILE.pth, or '
+            '--weights FOLDER'
+        )
     if named and '://' not in named and not Path(named).is_file():
         raise CheckpointError(_missing(Path(named)))
 
