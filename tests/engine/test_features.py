@@ -87,5 +87,5 @@ def test_a_training_with_a_wrong_head_ends_in_that_line(tmp_path):
         loader.persistent_workers = False
     cfg.train_dataloader.batch_size = 2
     cfg.work_dir = str(tmp_path / 'run')
-    with pytest.raises(SettingError, match=r"'I3DHead': takes a map .*\(2, 64"):
+    with pytest.raises(SettingError, match=r'takes a map .*\(2, 64\)'):
         build_runner(cfg).train()
