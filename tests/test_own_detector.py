@@ -105,7 +105,8 @@ def test_a_network_of_ones_own_is_trained_tested_and_predicts(
     words = ['suspect.mp4', '--checkpoint', 'work_dirs/mine/best.pth']
     refused = run_python('-m', 'gml_mmaction', 'predict', *words)
     assert refused.returncode == 1
-    assert "the type 'Differences' is none of those" in refused.stderr
+    assert "the type 'Differences' is not one that a" in refused.stderr
+    assert '--import' in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
     words += ['--import', 'absent.py']
     refused = run_python('-m', 'gml_mmaction', 'predict', *words)

@@ -516,7 +516,8 @@ def _check_settings(path: Path, cfg: Config, clip_len: int) -> None:
     except ValueError as error:
         raise DetectorError(
             f'{path}: its config was not used: {error}. Remedy: give a '
-            "checkpoint of this project's configs"
+            "checkpoint of this project's configs, or --import MODULE for a "
+            'network of your own'
         ) from None
 
 

@@ -6,6 +6,7 @@ a checkpoint says of its start is not taken from settings: the network's values
 are compared with those of the file (:func:`.weights.held_tensors`).
 """
 
+import importlib.util
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -182,10 +183,18 @@ def check_named_file(cfg: Any) -> None:
     """Refuse a config whose backbone names a file that is not there.
 
     Raises:
-        CheckpointError: The message says where a public one is.
+        CheckpointError: The message says where a public one is; or the file
+            is one of torchvision's, which is not installed.
     """
     model = cfg.get('model') or {}
     named = _named(model.get('backbone'))
+    torchvision = importlib.util.find_spec('torchvision')
+    if named and named.startswith('torchvision://') and not torchvision:
+        raise CheckpointError(
+            f'{named}: only torchvision, which is not installed, knows where '
+            'that is. Remedy: model.backbone.pretrained=FILE.pth, or '
+            '--weights FOLDER'
+        )
     if named and '://' not in named and not Path(named).is_file():
         raise CheckpointError(_missing(Path(named)))
 

@@ -18,6 +18,7 @@ from scipy.stats import t as student
 
 from gml_mmaction.io.text import markdown_table
 
+from . import since_the_paper
 from .paper_tables import SYSTEMS
 
 __all__ = [
@@ -188,6 +189,20 @@ EXPERIMENTS = {
         seeds=3,
         iters=200,
         val_interval=100,
+        videos='demo',
+    ),
+    # Video detectors since the paper, and two that know no time.
+    'since-the-paper': Experiment(
+        variants={
+            system: Variant(f'{stem}-small_demo.py')
+            for system, stem in (
+                since_the_paper.SYSTEMS | since_the_paper.CONTROLS
+            ).items()
+        },
+        kinds=('jitter',),
+        seeds=3,
+        iters=300,
+        val_interval=50,
         videos='demo',
     ),
 }

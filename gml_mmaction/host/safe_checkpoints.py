@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 from gml_mmaction.errors import CheckpointError, GMLError
 from gml_mmaction.io.text import one_line, printable
@@ -148,6 +149,11 @@ def safe_loading(filename: str | os.PathLike) -> Iterator[None]:
         ) from None
     except (GMLError, ImportError, FileNotFoundError):
         raise
+    except URLError as error:
+        raise CheckpointError(
+            f'{filename}: cannot be downloaded ({one_line(error)}). '
+            'Remedy: download it elsewhere, and name the file instead'
+        ) from None
     except Exception as error:  # a damaged file may raise anything
         if getattr(error, 'filename', None):  # named in the message
             raise

@@ -1,6 +1,7 @@
 """A detector starts from the file that it names, and says so."""
 
 import hashlib
+import importlib.util
 import re
 
 import pytest
@@ -8,12 +9,14 @@ import torch
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
+from mmengine.runner.checkpoint import CheckpointLoader
 from networks import randomise
-from tiny import REPO, TINY, write_prepared
+from tiny import REPO, TINY, free_port, write_prepared
 
 from gml_mmaction.apis import load_detector
 from gml_mmaction.engine.initial_weights import (
     Initial,
+    check_named_file,
     find_weights,
     load_tensors,
     missing_weights,
@@ -157,6 +160,20 @@ def test_a_network_has_one_start(tmp_path):
     cfg.load_from = 'other.pth'
     with pytest.raises(SettingError, match='one start'):
         start_from(cfg, tmp_path)
+
+
+def test_what_cannot_be_had_is_a_line_with_a_remedy(tmp_path):
+    """The port is one that nobody listens at."""
+    cfg = Config.fromfile(REPO / 'configs/video/tsm_r50-small_demo.py')
+    cfg.model.backbone.pretrained = 'torchvision://resnet50'
+    if not importlib.util.find_spec('torchvision'):
+        with pytest.raises(CheckpointError, match=r'pretrained=FILE\.pth'):
+            check_named_file(cfg)
+    address = f'http://127.0.0.1:{free_port()}/resnet50.pth'
+    with pytest.raises(CheckpointError, match='cannot be downloaded') as error:
+        CheckpointLoader.load_checkpoint(address)
+    assert address in str(error.value)
+    assert str(error.value).endswith('name the file instead')
 
 
 @pytest.fixture(scope='module')

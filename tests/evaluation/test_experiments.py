@@ -22,6 +22,8 @@ from gml_mmaction.evaluation.experiments import (
     mean_interval,
     metric_table,
 )
+from gml_mmaction.evaluation.since_the_paper import CONTROLS, PUBLISHED
+from gml_mmaction.evaluation.since_the_paper import SYSTEMS as SINCE
 from gml_mmaction.synthetic.demo import KINDS
 
 SLOTS = {
@@ -221,3 +223,26 @@ def test_runs_that_do_not_reach_it_are_later_than_all_others():
 def test_no_runs_are_no_table():
     assert metric_table({}, TWO) == hits_table({}, TWO) == []
     assert difference_table({}, TWO) == []
+
+
+def test_detectors_since_the_paper_have_a_full_and_a_small_config():
+    full = {
+        path.stem.removesuffix('_ffpp')
+        for path in (REPO / 'configs/video').glob('*_ffpp.py')
+    }
+    named = {stem.removeprefix('video/') for stem in SINCE.values()}
+    assert named == full - {'ftcn_i3d-r50-8'}
+    variants = EXPERIMENTS['since-the-paper'].variants
+    for config, _ in variants.values():
+        assert (REPO / 'configs' / config).is_file()
+    assert list(variants) == [*SINCE, *CONTROLS]
+
+
+def test_the_document_says_what_was_published():
+    text = (REPO / 'docs/systems.md').read_text(encoding='utf-8')
+    text = ' '.join(text.partition('Published video AUCs')[2].split())
+    said = text.partition('Ours are not measured')[0]
+    for number in PUBLISHED:
+        assert f'{number.auc}' in said, number
+        assert number.system in {*SINCE, 'GML'}
+        assert (number.level == 'unstated') == (number.system == 'GML')
