@@ -20,6 +20,7 @@ ALL = sorted(
 GENUINE = [path for path in ALL if path.parent.name == 'genuine']
 # Rows of Table 3 but the first: block, AD head, its classifier, its L1 loss.
 ROWS = {
+    'ablation/xception-clip': (None, False, False, False),
     'ablation/xception-cstm': ('CSTM', False, False, False),
     'ablation/xception-stm': ('STMBlock', False, False, False),
     'ablation/xception-mcb': ('MCB', False, False, False),
@@ -67,6 +68,23 @@ def test_the_first_row_of_table_3_is_the_frame_wise_xception():
     assert model.cls_head.type == 'FrameHead'
 
 
+@pytest.mark.parametrize('ending', ['_ffpp', '-small_demo'])
+@pytest.mark.parametrize('part', ['motion', 'ad'])
+def test_the_control_of_table_3_differs_from_its_row_in_one_thing(
+    part, ending
+):
+    """Not so the frame-wise row, which has another head, too."""
+    row = 'mcb' if part == 'motion' else 'ad'
+    plain = read(f'ablation/xception-clip{ending}').model
+    model = read(f'ablation/xception-{row}{ending}').model
+    assert plain != model
+    if part == 'motion':
+        model.backbone.motion_block = plain.backbone.motion_block
+    else:
+        model.cls_head.ad_head = plain.cls_head.ad_head
+    assert plain == model
+
+
 @pytest.mark.parametrize('name', [*ROWS, 'baselines/xception'])
 @pytest.mark.parametrize('ending', ['_ffpp', '-small_demo'])
 def test_rows_of_table_3_differ_in_the_model_alone(name, ending):
@@ -89,6 +107,38 @@ def test_the_recipe_is_that_of_section_3():
         assert dataset.ann_file == f'{split}.json'
 
 
+def test_what_the_recipe_adds_is_what_docs_training_lists():
+    cfg = read('gml_xception_ffpp')
+    assert cfg.optim_wrapper.optimizer.momentum == 0.9
+    assert cfg.param_scheduler == []  # a constant rate
+    loader = cfg.train_dataloader
+    assert loader.sampler == dict(type='ClipSampler', shuffle=True)
+    (flip,) = (t for t in loader.dataset.pipeline if t.type == 'Flip')
+    assert flip.flip_ratio == 0.5
+    values = cfg.model.data_preprocessor
+    assert {*values['mean'], *values.std} == {127.5}  # [-1, 1]
+    tsn = read('baselines/tsn_r50_ffpp')
+    assert tsn.train_dataloader == loader  # consecutive frames
+    balanced = {
+        path.stem
+        for path in ALL
+        if 'small' not in path.stem
+        and Config.fromfile(path).train_dataloader.sampler.type
+        == 'BalancedSampler'
+    }
+    assert balanced == {'f3net_xception_ffpp', 'two-branch_densenet121_ffpp'}
+    optimizers = {
+        path.stem
+        for path in ALL
+        if 'small' not in path.stem
+        and Config.fromfile(path).optim_wrapper != cfg.optim_wrapper
+    }
+    assert optimizers == {
+        *('recce_xception_ffpp', 'f3net_xception_ffpp'),
+        *('mat_efficientnet-b4_ffpp', 'mat-paired_efficientnet-b4_ffpp'),
+    }
+
+
 @pytest.mark.parametrize('path', ALL, ids=lambda path: path.stem)
 def test_the_best_checkpoint_is_chosen_on_validation_video_auc(path):
     cfg = Config.fromfile(path)
@@ -107,28 +157,64 @@ def test_training_sets_differ_in_the_data_alone(name):
     assert cfg.to_dict() == reference.to_dict()
 
 
+def test_gml_from_imagenet_differs_in_its_start_alone():
+    reference = read('gml_xception_ffpp')
+    cfg = read('gml_xception_imagenet_ffpp')
+    start = cfg.model.backbone.pop('init_cfg')
+    assert start.checkpoint == 'xception-43020ad28.pth'
+    block = cfg.model.backbone.motion_block
+    assert block.pop('temporal_init') == 'identity'
+    assert block.pop('expand_init') == 'zero'
+    for name in ('temporal_init', 'expand_init'):
+        reference.model.backbone.motion_block.pop(name, None)
+    assert cfg.to_dict() == reference.to_dict()
+
+
 @pytest.fixture(scope='module', params=['crops', 'boxes'])
 def prepared(request, talking_head, tmp_path_factory):
-    """A video of 20 frames for each split, in either store."""
+    """A track for each split, of 10 and of 38 frames, in either store."""
     out = tmp_path_factory.mktemp(request.param)
-    for split in SPLITS:
-        entry = dict(video_id=split, track=0, num_frames=10, label=1)
-        entry['method'] = 'Deepfakes'
-        if request.param == 'boxes':
-            talking_head(out / f'{split}.mp4')
-            place = dict(video=f'{split}.mp4', start=0, square=[9, -4, 150])
-        else:
-            place = dict(frame_dir=f'frames/{split}/0')
-            (out / place['frame_dir']).mkdir(parents=True)
-            image = np.random.default_rng(0).integers(0, 256, (224, 224, 3))
-            for i in range(10):
-                path = out / place['frame_dir'] / f'{i:06}.png'
-                assert cv2.imwrite(str(path), image.astype(np.uint8))
-        metainfo = dict(store=request.param, stride=2, root='.')
-        metainfo['filename_tmpl'] = '{:06}.png'
-        annotation = dict(metainfo=metainfo, data_list=[{**entry, **place}])
-        (out / f'{split}.json').write_text(json.dumps(annotation))
+    for frames in (10, 38):
+        for split in SPLITS:
+            write_track(
+                out / str(frames), split, frames, request.param, talking_head
+            )
     return out
+
+
+def write_track(out, split, frames, store, talking_head):
+    """Prepared data of one video in which every other frame is taken."""
+    out.mkdir(exist_ok=True)
+    entry = dict(video_id=split, track=0, num_frames=frames, label=1)
+    entry['method'] = 'Deepfakes'
+    if store == 'boxes':
+        talking_head(out / f'{split}.mp4', 2 * frames)
+        place = dict(video=f'{split}.mp4', start=0, square=[9, -4, 150])
+    else:
+        place = dict(frame_dir=f'frames/{split}/0')
+        (out / place['frame_dir']).mkdir(parents=True)
+        image = np.random.default_rng(0).integers(0, 256, (224, 224, 3))
+        for i in range(frames):
+            path = out / place['frame_dir'] / f'{i:06}.png'
+            assert cv2.imwrite(str(path), image.astype(np.uint8))
+    metainfo = dict(store=store, stride=2, root='.')
+    metainfo['filename_tmpl'] = '{:06}.png'
+    annotation = dict(metainfo=metainfo, data_list=[{**entry, **place}])
+    (out / f'{split}.json').write_text(json.dumps(annotation))
+
+
+# Frames of a clip and side of a crop where they are not the paper's 8 and 224.
+OTHERS = {
+    'ftcn_i3d-r50_ffpp': (32, 224),
+    'altfreezing_i3d-r50_ffpp': (32, 224),
+    'videoswin-t_ffpp': (32, 224),
+    'csn_r50_ffpp': (32, 224),
+    'videomae_vit-s_ffpp': (16, 224),
+    'x3d_m_ffpp': (16, 224),
+    'istvt_xception_ffpp': (6, 300),
+    'tall_swin-b_ffpp': (4, 112),
+    'tall_swin-b-small_demo': (4, 64),
+}
 
 
 @pytest.mark.parametrize(
@@ -138,12 +224,13 @@ def prepared(request, talking_head, tmp_path_factory):
 )
 def test_every_config_reads_prepared_data_of_either_store(path, prepared):
     cfg = Config.fromfile(path)
-    side = 64 if 'small' in path.stem else 224
+    usual = 8, 64 if 'small' in path.stem else 224
+    frames, side = OTHERS.get(path.stem, usual)
     for split in SPLITS:
         dataset = cfg[f'{split}_dataloader'].dataset
-        dataset.data_root = str(prepared)
-        (item,) = DATASETS.build(dataset)
-        assert item['inputs'].shape == (1, 3, 8, side, side)
+        dataset.data_root = str(prepared / ('10' if frames <= 8 else '38'))
+        item = DATASETS.build(dataset)[0]
+        assert item['inputs'].shape == (1, 3, frames, side, side)
         assert item['inputs'].float().std() > 10
         sample = item['data_samples']
         assert sample.gt_label == 1

@@ -35,8 +35,6 @@ from gml_mmaction.io.files import write_json
 from gml_mmaction.io.text import say
 from gml_mmaction.visualization.contact_sheet import captioned, write_sheet
 
-from .common import one_line_errors
-
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
@@ -62,22 +60,21 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     args = parse_args(argv)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    with one_line_errors():
-        settings = read_dataset(args.config, args.data)
-        strips: list[np.ndarray] = []
-        rows = []
-        for family in settings.families:
-            one = {**settings, 'families': [family], 'weights': None}
-            dataset = DATASETS.build(one)
-            pairs, seconds = draw(dataset, args.draws, args.seed)
-            rows.append(describe(pairs, seconds, dataset.visible))
-            for pair in pairs[: args.clips]:
-                strips += show(pair, args.height)
-        plain = {
-            'read alone': read(dataset.before, dataset, args),
-            'genuine clips': read(dataset.pipeline, dataset, args),
-        }
-        write_sheet(strips, args.out)
+    settings = read_dataset(args.config, args.data)
+    strips: list[np.ndarray] = []
+    rows = []
+    for family in settings.families:
+        one = {**settings, 'families': [family], 'weights': None}
+        dataset = DATASETS.build(one)
+        pairs, seconds = draw(dataset, args.draws, args.seed)
+        rows.append(describe(pairs, seconds, dataset.visible))
+        for pair in pairs[: args.clips]:
+            strips += show(pair, args.height)
+    plain = {
+        'read alone': read(dataset.before, dataset, args),
+        'genuine clips': read(dataset.pipeline, dataset, args),
+    }
+    write_sheet(strips, args.out)
     result = dict(clips_per_s=plain, rows=rows)
     say(*format_rows(rows, plain), f'sheet: {args.out}')
     if args.json:

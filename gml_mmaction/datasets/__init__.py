@@ -8,6 +8,7 @@ from .clip_transforms import (
     FaceCrop,
     RandomDistortClip,
 )
+from .cut_out import CutOut
 from .face_clips import FaceClipDataset
 from .genuine_clips import GenuineClipDataset
 from .samplers import BalancedSampler, ClipSampler, PairSampler
@@ -17,6 +18,7 @@ __all__ = [
     'ClipAugment',
     'ClipDecode',
     'ClipSampler',
+    'CutOut',
     'DistortClip',
     'FaceClipDataset',
     'FaceCrop',

@@ -9,13 +9,13 @@ import torch
 from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.dataset import BaseDataset, Compose
 
+from gml_mmaction.errors import DataError
 from gml_mmaction.io.text import counted
-from gml_mmaction.prepared.annotation import DataError
 from gml_mmaction.video.distortions import seed_of
 
 from .clip_transforms import FaceCrop
 from .face_clips import FaceClipDataset
-from .samplers import Draw, seeded
+from .samplers import DrawnIndex, seeded
 
 __all__ = ['GenuineClipDataset', 'Pair']
 
@@ -154,7 +154,7 @@ class GenuineClipDataset(FaceClipDataset):
 
     def __getitem__(self, idx: int) -> dict:
         """Item ``idx``; a numbered draw is seeded under any runner."""
-        if not isinstance(idx, Draw):
+        if not isinstance(idx, DrawnIndex):
             return super().__getitem__(idx)
         with seeded(idx.seed, idx.number):
             return super().__getitem__(int(idx))
@@ -249,8 +249,8 @@ def _read_points(path: str, info: dict) -> np.ndarray:
         length = count = axes = 0
     if (length, axes) != (info['num_frames'], 2) or count not in (5, 68):
         raise DataError(
-            f'{path}: no landmarks of {info["num_frames"]} crops; run '
-            'tools/prepare_data.py again, which completes what is not there'
+            f'{path}: no landmarks of {info["num_frames"]} crops. Remedy: run '
+            'gml prepare again, which adds what is missing'
         )
     return np.array(points[info['frame_inds']], np.float32)
 

@@ -19,10 +19,16 @@ from mmengine.dataset import InfiniteSampler
 
 from gml_mmaction.errors import SettingError
 
-__all__ = ['BalancedSampler', 'ClipSampler', 'Draw', 'PairSampler', 'seeded']
+__all__ = [
+    'BalancedSampler',
+    'ClipSampler',
+    'DrawnIndex',
+    'PairSampler',
+    'seeded',
+]
 
 
-class Draw(int):
+class DrawnIndex(int):
     """An index into a dataset, drawn in training.
 
     Attributes:
@@ -33,7 +39,7 @@ class Draw(int):
     seed: int
     number: int
 
-    def __new__(cls, index: int, seed: int, number: int) -> 'Draw':
+    def __new__(cls, index: int, seed: int, number: int) -> 'DrawnIndex':
         draw = super().__new__(cls, index)
         draw.seed, draw.number = seed, number
         return draw
@@ -83,11 +89,11 @@ class ClipSampler(InfiniteSampler):
 
     together = 1  # consecutive draws that go to the same process
 
-    def _indices_of_rank(self) -> Iterator[Draw]:
+    def _indices_of_rank(self) -> Iterator[DrawnIndex]:
         """Yield the draws of this process."""
         for number, index in enumerate(self._infinite_indices()):
             if number // self.together % self.world_size == self.rank:
-                yield Draw(index, self.seed, number)
+                yield DrawnIndex(index, self.seed, number)
 
 
 @DATA_SAMPLERS.register_module()
@@ -159,9 +165,9 @@ class PairSampler(ClipSampler):
 
     together = 2
 
-    def _indices_of_rank(self) -> Iterator[Draw]:
+    def _indices_of_rank(self) -> Iterator[DrawnIndex]:
         for draw in super()._indices_of_rank():
-            yield Draw(int(draw), draw.seed, draw.number // 2)
+            yield DrawnIndex(int(draw), draw.seed, draw.number // 2)
 
     def _infinite_indices(self) -> Iterator[int]:
         labels = [self.dataset.get_data_info(i)['label'] for i in (0, 1)]

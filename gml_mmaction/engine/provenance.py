@@ -12,11 +12,12 @@ from mmengine.runner import Runner
 
 from gml_mmaction.datasets import GenuineClipDataset
 from gml_mmaction.errors import CheckpointError
-from gml_mmaction.io.fields import Rule, list_of, or_null, text
 from gml_mmaction.io.records import Count, Record, as_json, to_record
+from gml_mmaction.io.rules import Rule, list_of, or_null, text
 from gml_mmaction.prepared.manifest import Manifest, read_manifest
 from gml_mmaction.video import Rates, rates_of
 
+from .initial_weights import Initial, describe_start
 from .settings import inner_datasets
 
 PROVENANCE = 'provenance'  # key of a checkpoint's meta
@@ -78,6 +79,7 @@ class Validation(Record, frozen=True, kw_only=True):
 class _Parts(Record, frozen=True):
     training: dict[str, Any] | None = None
     validation: dict[str, Any] | None = None
+    initial: Initial | None = None
 
 
 @HOOKS.register_module()
@@ -88,7 +90,7 @@ class ProvenanceHook(Hook):
     enough to score a video (:mod:`gml_mmaction.apis`).
     ``checkpoint['meta']['provenance']`` holds::
 
-        {"training": {...}, "validation": {...}}
+        {"training": {...}, "validation": {...}, "initial": {...}}
 
     ``training`` is the manifest of the training data without its list of
     videos: ``source`` and its options, all crop options, rules and versions
@@ -104,12 +106,18 @@ class ProvenanceHook(Hook):
     best is: ``iter``, the metric's keys in ``metrics``, ``source``,
     ``manifest``, number of ``clips`` and ``num_clips``, the largest number of
     a track; and ``origin``, if its fakes are made of genuine videos.
+
+    ``initial`` is how the network was initialised
+    (:class:`.initial_weights.Initial`): the files, and how many tensors had
+    their values before the first iteration. A run that is resumed keeps it.
     """
 
     def __init__(self) -> None:
+        self.initial: Initial | None = None
         self._training: dict[str, Any] | None = None
         self._validation: dict[str, Any] | None = None
         self._trained_at: Rates | None = None
+        self._resumed = False
 
     def before_train(self, runner: Runner) -> None:
         """Read the manifest of the training data."""
@@ -118,12 +126,18 @@ class ProvenanceHook(Hook):
         if rates:
             spread = to_record(rates, Rates)
             runner.logger.info(f'Training crops: {spread} frames a second')
+        if not self._resumed:
+            self.initial = describe_start(runner, runner.seed)
+        if self.initial:
+            runner.logger.info(f'Network started from: {self.initial.words}')
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Remember at which rate the weights were trained."""
-        told = training_of(checkpoint, str(runner.cfg.get('load_from')))
+        """Remember at which rate the weights were trained, and their start."""
+        training = training_of(checkpoint, str(runner.cfg.get('load_from')))
+        self._resumed = runner._resume
+        self.initial = initial_of(checkpoint)
         try:
-            rates = told.get('rates')
+            rates = training.get('rates')
             self._trained_at = rates and to_record(rates, Rates)
         except ValueError:
             raise CheckpointError(
@@ -169,8 +183,12 @@ class ProvenanceHook(Hook):
             self._validation['origin'] = inner_datasets(dataset)[0].origin
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add both to the checkpoint's meta."""
-        found = dict(training=self._training, validation=self._validation)
+        """Add all to the checkpoint's meta."""
+        found = dict(
+            training=self._training,
+            validation=self._validation,
+            initial=self.initial and as_json(self.initial),
+        )
         checkpoint['meta'][PROVENANCE] = {
             key: value for key, value in found.items() if value is not None
         }
@@ -208,6 +226,22 @@ def training_of(checkpoint: Mapping[str, Any], name: str) -> dict[str, Any]:
             'another checkpoint'
         ) from None
     return meta.get(PROVENANCE, {}).get('training') or {}
+
+
+def initial_of(checkpoint: Mapping[str, Any]) -> Initial | None:
+    """How a checkpoint's network was initialised; None if it does not say.
+
+    Raises:
+        ValueError: What it says cannot be.
+    """
+    meta = checkpoint.get('meta') or {}
+    return to_record(meta.get(PROVENANCE, {}), _Parts).initial
+
+
+def started_from(runner: Runner) -> Initial | None:
+    """How the network of a runner was initialised, if its hook knows."""
+    hooks = [h for h in runner.hooks if isinstance(h, ProvenanceHook)]
+    return hooks[0].initial if hooks else None
 
 
 def describe_training(dataset: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from gml_mmaction.errors import SettingError
 from gml_mmaction.video import MAX_RATE
 
 from .landmarks import LANDMARKS
@@ -41,7 +42,7 @@ class CropOptions:
             the track ends where it was last seen.
 
     Raises:
-        ValueError: A value is out of its range.
+        SettingError: A value is out of its range.
 
     Paper: names size and stride; clips have 8 frames. JPEG quality 95 and
     everything else are ours.
@@ -73,12 +74,12 @@ class CropOptions:
             ('lost', 1, 10**6),
         ):
             if not low <= getattr(self, name) <= high:
-                raise ValueError(
+                raise SettingError(
                     f'{name} is {getattr(self, name)}; '
                     f'it must be {low} to {high}'
                 )
         if self.rate is not None and not 0.1 <= self.rate <= MAX_RATE:
-            raise ValueError(
+            raise SettingError(
                 f'rate is {self.rate}; it must be 0.1 to {MAX_RATE:g}'
             )
         for name, known in (
@@ -88,12 +89,12 @@ class CropOptions:
             ('landmarks', LANDMARKS),
         ):
             if getattr(self, name) not in known:
-                raise ValueError(
+                raise SettingError(
                     f'{name} is {getattr(self, name)!r}; '
                     f'it must be {" or ".join(map(repr, known))}'
                 )
         if self.landmarks != 'none' and self.store != 'crops':
-            raise ValueError(
+            raise SettingError(
                 f'landmarks is {self.landmarks!r}: they are saved beside '
                 "crops; use store 'crops'"
             )

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from gml_mmaction.errors import SettingError
 from gml_mmaction.faces.detect import Face
 from gml_mmaction.faces.follow import (
     Walk,
@@ -102,15 +103,15 @@ def extract_video(
 
     Raises:
         VideoError: The video gives no crops; its ``reason`` says why.
-        ValueError: ``VC`` is among the distortions and nothing is saved.
+        SettingError: ``VC`` is among the distortions and nothing is saved.
         OSError: The crops cannot be written. Errors of reading are
             VideoErrors.
     """
     frame_dir = Path(frame_dir)
     if options.store == 'boxes' and not is_framewise(video.distortions):
-        raise ValueError(
-            f'{video.video_id}: distortion VC needs the whole video and '
-            "cannot be had from boxes; use store='crops'"
+        raise SettingError(
+            f'{video.video_id}: distortion VC needs the whole video, which '
+            "boxes do not have. Remedy: store='crops'"
         )
     if frame_dir.exists():
         shutil.rmtree(frame_dir)
@@ -140,8 +141,8 @@ def _check_length(taken: Taken, options: CropOptions) -> None:
     if to_save < options.min_frames:
         raise VideoError(
             'too short',
-            f'{to_save} to save of {counted(taken.num_frames, "frame")}; '
-            f'{options.min_frames} needed',
+            f'{to_save} of {counted(taken.num_frames, "frame")} would be '
+            f'saved; at least {options.min_frames} are needed',
         )
 
 
@@ -412,12 +413,12 @@ def _failure(
     tracks: Sequence[Track], last: int, options: CropOptions
 ) -> VideoError:
     if not tracks:
-        return VideoError('no face', f'none in frames 0 to {last}')
+        return VideoError('no face', f'no face in frames 0 to {last}')
     longest = max(track.num_frames(options.stride) for track in tracks)
     return VideoError(
         'too short',
-        f'the longest track has {counted(longest, "frame")} to save; '
-        f'{options.min_frames} needed',
+        f'the longest track has {counted(longest, "frame")} to save; at '
+        f'least {options.min_frames} are needed',
     )
 
 
@@ -430,14 +431,15 @@ def _known_tracks(
     if records is None:
         return [Track(0, None, stop=len(taken.indices) * options.stride)]
     if not records:
-        raise VideoError('no face', 'no tracks were given')
+        raise VideoError('no face', 'the record has no tracks')
     if options.rate is not None:
         return [_track_by_time(record, taken) for record in records]
     for start in (record.start for record in records):
         if start % options.stride:
-            raise ValueError(
+            raise SettingError(
                 f'a track starts at frame {start}, which stride '
-                f"{options.stride} does not save; use its record's stride"
+                f'{options.stride} does not save. Remedy: the stride of '
+                'its record'
             )
     return [record.track for record in records]
 
@@ -449,8 +451,8 @@ def _track_by_time(record: TrackRecord, taken: Taken) -> Track:
     if frames != list(taken.indices[first : first + len(frames)]):
         raise VideoError(
             'error',
-            'its tracks are of frames that this rate does not take; use '
-            'those of a run with the same rate',
+            'its tracks are at frames that this rate does not take. '
+            'Remedy: tracks of a run with the same rate',
         )
     track = record.track
     track.start = first * taken.stride

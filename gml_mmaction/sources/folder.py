@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.io.text import counted
 from gml_mmaction.video.distortions import seed_of
 from gml_mmaction.video.folders import check_folder, note_unread, video_files
@@ -30,16 +31,16 @@ __all__ = ['list_videos']
 def _notes(videos: Sequence[Video]) -> list[str]:
     who = 'who is seen is unknown'
     if any(video.people for video in videos):
-        who = 'each folder below real, and each video there, is one person'
-    notes = [f'{who}: that nobody is in two splits is for you to know']
+        who = 'each folder in real, and each video there, counts as a person'
+    notes = [f'{who}: make sure that nobody is in two splits']
     for split in SPLITS:
         labels = {video.label for video in videos if video.split == split}
         if labels == {1}:
-            notes.append(f'{split}: only fake, no real: no AUC')
+            notes.append(f'{split}: only fake, no real, so no AUC')
         elif labels == {0}:
             notes.append(
-                f'{split}: only real, no fake: no AUC, but pseudo-fakes may '
-                'be made of them (configs/genuine)'
+                f'{split}: only real, no fake, so no AUC; pseudo-fakes may be '
+                'made of them (configs/genuine)'
             )
     return notes
 
@@ -62,29 +63,31 @@ def list_videos(
         first folder below ``fake``, ``fake`` if there is none.
 
     Raises:
-        ValueError: No such folder; no video in it; both layouts in one; a
-            share of videos that are no folder ``real`` alone, or that leaves
-            nobody to train on.
+        DataError: No such folder; no video in it; both layouts in one.
+        SettingError: A fraction of videos that are no folder ``real`` alone,
+            or that leaves nobody to train on.
     """
     root = check_folder(root)
     flat = _list_layout(root, {'': 'test'})
     divided = _list_layout(root, {split: split for split in SPLITS})
     if flat and divided:
-        raise ValueError(
+        raise DataError(
             f'{root}: videos in real or fake, and in train, val or test as '
-            'well; keep one of the two'
+            'well. Remedy: one of the two'
         )
     if not flat and not divided:
-        raise ValueError(
-            f'{root}: no videos in real and fake, nor in train, val, test'
+        raise DataError(
+            f'{root}: no videos in real and fake, nor in train, val and '
+            'test. Remedy: put them there'
         )
     videos = _tell_apart(flat or divided)
     if val_fraction is None:
         return videos
     if divided or any(video.label for video in videos):
-        raise ValueError(
-            f'{root}: val_fraction is for a folder real alone, with no fake '
-            'and no train, val, test beside it; leave it out'
+        raise SettingError(
+            f'val_fraction={val_fraction}: {root} has more than a folder '
+            'real. Remedy: leave it out, or take fake, train, val and test '
+            'away'
         )
     return _divide(root, videos, val_fraction)
 
@@ -100,10 +103,10 @@ def _divide(root: Path, videos: list[Video], share: float) -> list[Video]:
     people = sorted({*names}, key=seed_of)
     count = max(1, round(share * len(people)))
     if not 0 < share < 1 or count >= len(people):
-        raise ValueError(
+        raise SettingError(
             f'val_fraction={share}: of {counted(len(people), "folder")} in '
-            f'{root / "real"}, {count} would be for validation; give another '
-            'share, or more people'
+            f'{root / "real"}, {count} would be for validation. Remedy: '
+            'another fraction, or more people'
         )
     chosen = {*people[:count]}
     divided = [
@@ -142,7 +145,7 @@ def _list_layout(root: Path, splits: Mapping[str, str]) -> list[Video]:
 
 def _list_files(folder: Path) -> list[Path]:
     files = video_files(folder)
-    note_unread(folder, {*files}, 'without a name of a video')
+    note_unread(folder, {*files}, 'without the name of a video')
     return files
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from gml_mmaction.errors import SettingError
 from gml_mmaction.sources import Video
 from gml_mmaction.video import VideoReader
 
@@ -91,7 +92,7 @@ def contact_sheet(
         ``out``.
 
     Raises:
-        ValueError: No video to show, or ``out`` is not an image format.
+        SettingError: No video to show, or ``out`` is not an image format.
     """
     by_label = [
         spread([video for video in videos if video.label == label], per_label)
@@ -100,7 +101,7 @@ def contact_sheet(
     shown = [video for pair in zip(*by_label, strict=False) for video in pair]
     shown = shown or [video for group in by_label for video in group]
     if not shown:
-        raise ValueError(f'{out}: no videos to show; give one or more')
+        raise SettingError(f'{out}: no videos to show. Remedy: one or more')
     strips = [
         strip(video, num_frames=num_frames, stride=stride, height=height)
         for video in shown
@@ -137,4 +138,6 @@ def _write_image(path: Path, image: np.ndarray) -> None:
     except cv2.error:
         done = False
     if not done:
-        raise ValueError(f'{path}: cannot be written; name a .png file')
+        raise SettingError(
+            f'{path}: cannot be written. Remedy: a name that ends in .png'
+        )

@@ -4,6 +4,8 @@ import cv2
 import pytest
 from tiny import CONFIG, REPO, write_prepared
 
+from gml_mmaction.errors import SettingError
+
 GENUINE = REPO / 'configs/genuine/gml_xception-small_genuine.py'
 
 
@@ -42,5 +44,5 @@ def test_the_sheet_shows_each_family_and_the_table_measures_it(
 
 
 def test_a_config_without_pseudo_fakes_is_refused(tool, data):
-    with pytest.raises(SystemExit, match='makes no pseudo-fakes'):
+    with pytest.raises(SettingError, match='makes no pseudo-fakes'):
         tool.main([str(CONFIG), str(data)])

@@ -10,10 +10,9 @@ from mmaction.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
 from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
 
-from gml_mmaction.datasets.samplers import Draw, seeded
-from gml_mmaction.errors import SettingError
+from gml_mmaction.datasets.samplers import DrawnIndex, seeded
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.evaluation.forgery_metric import ForgeryMetric
-from gml_mmaction.prepared.annotation import DataError
 from gml_mmaction.video.distortions import compress
 
 SIDE = 64
@@ -94,7 +93,10 @@ def clip_of(item):
 
 def pairs_of(dataset, count):
     return [
-        tuple(dataset[Draw(2 * (k % 3) + member, 7, k)] for member in (0, 1))
+        tuple(
+            dataset[DrawnIndex(2 * (k % 3) + member, 7, k)]
+            for member in (0, 1)
+        )
         for k in range(count)
     ]
 
@@ -129,7 +131,7 @@ def test_a_common_augmentation_leaves_the_rest_of_both_equal(crops, family):
         for edge in (differ[:, :10], differ[:, -6:], differ[:, :, :12]):
             assert not edge.any()
         assert not differ[:, :, -12:].any()
-        before = clip_of(plain[Draw(2 * (k % 3), 7, k)])
+        before = clip_of(plain[DrawnIndex(2 * (k % 3), 7, k)])
         changed += (before != real).mean() > 0.5
     assert changed == 3
 
@@ -173,11 +175,11 @@ def test_a_pair_is_the_same_whatever_was_read_before(crops):
     fresh = build(crops, BEHIND)
     for k in (8, 3, 5, 0):
         for member in (1, 0):  # the other way round
-            again = fresh[Draw(2 * (k % 3) + member, 7, k)]
+            again = fresh[DrawnIndex(2 * (k % 3) + member, 7, k)]
             assert torch.equal(again['inputs'], pairs[k][member]['inputs'])
-    one = fresh[Draw(2, 7, 4)]  # alone
+    one = fresh[DrawnIndex(2, 7, 4)]  # alone
     assert torch.equal(one['inputs'], pairs[4][0]['inputs'])
-    other = fresh[Draw(2, 8, 4)]  # another run
+    other = fresh[DrawnIndex(2, 8, 4)]  # another run
     assert not torch.equal(one['inputs'], other['inputs'])
 
 
@@ -395,7 +397,7 @@ def encoded(clip, seed=0, **settings):
 
 @pytest.fixture(scope='module')
 def clip(crops):
-    return clip_of(build(crops)[Draw(0, 0, 0)])
+    return clip_of(build(crops)[DrawnIndex(0, 0, 0)])
 
 
 def test_without_a_chance_nothing_is_encoded(clip):

@@ -59,8 +59,8 @@ def test_links_that_lead_out_are_not_followed_and_named(touch, tmp_path):
     videos, notes = list_with_notes('folder', root, {})
     assert [v.video_id for v in videos] == ['real/c', 'fake/swap/b']
     assert [note for note in notes if 'links' in note] == [
-        '3 links to outside a folder of the set, not followed '
-        '(copy there what is linked): fake/Deepfakes, real/d.mp4, real/up'
+        '3 links leading out of the data set, not followed (copy the files '
+        'into the data set): fake/Deepfakes, real/d.mp4, real/up'
     ]
 
 
@@ -82,7 +82,7 @@ def test_the_notes_tell_of_a_split_without_reals(touch):
     root = touch('test/fake/a.mp4', 'train/fake/b.mp4', 'train/real/c.mp4')
     notes = get_entry('folder').notes(list_videos(root))
     assert [note for note in notes if 'AUC' in note] == [
-        'test: only fake, no real: no AUC'
+        'test: only fake, no real, so no AUC'
     ]
 
 
@@ -91,7 +91,7 @@ def test_the_notes_tell_of_a_split_without_reals(touch):
     [
         ([], 'no videos in real and fake'),
         (['a.mp4', 'real/readme.txt'], 'no videos in real and fake'),
-        (['real/a.mp4', 'test/fake/b.mp4'], 'keep one of the two'),
+        (['real/a.mp4', 'test/fake/b.mp4'], 'Remedy: one of the two'),
     ],
 )
 def test_another_layout_is_refused(touch, names, message):
@@ -103,7 +103,7 @@ def test_every_file_is_read_or_named(touch):
     root = touch('real/a.mp4', 'real/b.MTS', 'real/c.3gp', 'fake/d.txt')
     videos, notes = list_with_notes('folder', root, {})
     assert len(videos) == 3
-    assert '1 file without a name of a video: fake/d.txt' in notes
+    assert '1 file without the name of a video: fake/d.txt' in notes
 
 
 def genuine(touch, people=10):
@@ -143,8 +143,8 @@ def test_a_person_more_moves_few_others(touch, tmp_path):
     [
         (['real/a.mp4', 'fake/b.mp4'], 0.5, 'leave it out'),
         (['train/real/a.mp4'], 0.5, 'leave it out'),
-        (['real/a.mp4', 'real/b.mp4'], 1.0, 'give another share'),
-        (['real/a.mp4', 'real/b.mp4'], 0.0, 'give another share'),
+        (['real/a.mp4', 'real/b.mp4'], 1.0, 'another fraction'),
+        (['real/a.mp4', 'real/b.mp4'], 0.0, 'another fraction'),
         (['real/p/a.mp4', 'real/p/b.mp4'], 0.5, 'of 1 folder in'),
     ],
 )
@@ -156,5 +156,7 @@ def test_a_share_that_divides_nothing_is_refused(touch, names, share, message):
 def test_a_split_of_genuine_videos_alone_may_serve_pseudo_fakes(touch):
     root = touch('train/real/a.mp4', 'test/fake/b.mp4')
     notes = get_entry('folder').notes(list_videos(root))
-    assert notes[1].startswith('train: only real, no fake: no AUC, but')
-    assert notes[2] == 'test: only fake, no real: no AUC'
+    assert notes[1].startswith(
+        'train: only real, no fake, so no AUC; pseudo-fakes'
+    )
+    assert notes[2] == 'test: only fake, no real, so no AUC'

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-__all__ = ['Job', 'Line', 'StoppedError']
+__all__ = ['Job', 'JobQueue', 'StoppedError']
 
 Progress = Callable[[int, int], None]
 
@@ -15,7 +15,7 @@ class StoppedError(Exception):
 
 
 class Job:
-    """A task in the line; the worker writes it, the page reads it.
+    """A task in the queue; the worker writes it, the page reads it.
 
     Attributes:
         frames: Frames done and frames in all; (0, 0) before the first.
@@ -66,7 +66,7 @@ class Job:
             self.state = 'failed'
 
 
-class Line:
+class JobQueue:
     """Jobs, first come, first served, in a thread of their own."""
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 A server has one folder, a visitor has one folder in it for each video, and
 the names in it are the server's own. Nobody finds another one's files: a
-visit is known by its token, 256 random bits, which its own page alone has.
+session is known by its token, 256 random bits, which its own page alone has.
 """
 
 import shutil
@@ -24,9 +24,9 @@ from gml_mmaction.io.files import write_json
 from gml_mmaction.io.text import counted
 from gml_mmaction.video import open_video
 
-from .line import Job, Line, Progress
+from .queue import Job, JobQueue, Progress
 
-__all__ = ['Case', 'Limits', 'UploadError', 'Visit', 'Visits']
+__all__ = ['Limits', 'Session', 'Sessions', 'Upload', 'UploadError']
 
 PREFIX = 'gml-web-'
 USUAL_FPS = 25  # where a file does not say how fast it is
@@ -84,7 +84,7 @@ class Limits:
             )
 
 
-class Case:
+class Upload:
     """One uploaded video and what was made of it.
 
     Attributes:
@@ -178,7 +178,7 @@ class Case:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Leave nothing behind where the case was removed meanwhile."""
+        """Leave nothing behind where the upload was removed meanwhile."""
         try:
             yield
         finally:
@@ -191,19 +191,19 @@ def _write_jpeg(path: Path, image: np.ndarray) -> None:
     path.write_bytes(cv2.imencode('.jpg', bgr)[1].tobytes())
 
 
-class Visit:
+class Session:
     """One open page.
 
     Attributes:
-        token: Names the visit in addresses; nobody can guess it.
-        case: The visitor's video, if there is one.
+        token: Names the session in addresses; nobody can guess it.
+        upload: The visitor's video, if there is one.
         message: One line about what went wrong, or ``''``.
         used: When the visitor last did something, by ``time.monotonic``.
     """
 
     def __init__(self) -> None:
         self.token = token_urlsafe(32)
-        self.case: Case | None = None
+        self.upload: Upload | None = None
         self.message = ''
         self.touch()
 
@@ -213,47 +213,47 @@ class Visit:
 
         ``'empty'``, ``'receiving'``, or the state of the analysis.
         """
-        if self.case is None:
+        if self.upload is None:
             return 'empty'
-        if self.case.analysis is None:
+        if self.upload.analysis is None:
             return 'receiving'
-        return self.case.analysis.state
+        return self.upload.analysis.state
 
     @property
     def busy(self) -> bool:
         """Whether the visitor waits for something."""
-        case = self.case
-        jobs = [case.analysis, case.overlay] if case else []
+        upload = self.upload
+        jobs = [upload.analysis, upload.overlay] if upload else []
         return self.stage == 'receiving' or any(
             job is not None and not job.ended for job in jobs
         )
 
     def address(self, name: str) -> str:
-        """Return the address of a file of this visit, without the host."""
-        return f'/visit/{self.token}/{name}'
+        """Return the address of a file of this session, without the host."""
+        return f'/session/{self.token}/{name}'
 
     def touch(self) -> None:
         """Note that the visitor is still there."""
         self.used = time.monotonic()
 
-    def drop(self, message: str = '', case: Case | None = None) -> None:
+    def drop(self, message: str = '', upload: Upload | None = None) -> None:
         """Remove the visitor's video and say why.
 
         Args:
             message: One line for the visitor.
-            case: The video that is meant, if another may be there by now,
+            upload: The video that is meant, if another may be there by now,
                 which stays.
         """
-        if case not in (None, self.case):
+        if upload not in (None, self.upload):
             return
-        if self.case is not None:
-            self.case.remove()
-        self.case = None
+        if self.upload is not None:
+            self.upload.remove()
+        self.upload = None
         self.message = message
 
 
-class Visits:
-    """All open pages, the line they wait in and the folder of their files.
+class Sessions:
+    """All open pages, the queue they wait in and the folder of their files.
 
     Args:
         inferencer: A ``ForgeryInferencer`` or what acts like it.
@@ -268,73 +268,73 @@ class Visits:
     ) -> None:
         self.inferencer = inferencer
         self.limits = limits
-        self.line = Line()
+        self.queue = JobQueue()
         self.folder, self._lock = _own_folder(parent)
-        self._visits: dict[str, Visit] = {}
+        self._sessions: dict[str, Session] = {}
         _remove_leftovers(self.folder)
 
-    def open(self) -> Visit:
-        """Begin a visit."""
-        visit = Visit()
-        self._visits[visit.token] = visit
-        return visit
+    def open(self) -> Session:
+        """Begin a session."""
+        session = Session()
+        self._sessions[session.token] = session
+        return session
 
-    def find(self, token: str) -> Visit | None:
-        """Return the visit of a token and note that it is in use."""
-        visit = self._visits.get(token)
-        if visit is not None:
-            visit.touch()
-        return visit
+    def find(self, token: str) -> Session | None:
+        """Return the session of a token and note that it is in use."""
+        session = self._sessions.get(token)
+        if session is not None:
+            session.touch()
+        return session
 
-    def begin(self, visit: Visit, name: str) -> Case:
+    def begin(self, session: Session, name: str) -> Upload:
         """Make room for a video; the one before is removed.
 
         Raises:
             UploadError: Others have as many under way as may be; the
                 visitor's own video stays.
         """
-        others = (v for v in self._visits.values() if v is not visit)
+        others = (v for v in self._sessions.values() if v is not session)
         if sum(other.busy for other in others) >= self.limits.uploads:
             raise UploadError(
-                'not taken, as many videos as may be at once '
-                f'({self.limits.uploads}) are under way; try again later'
+                'not taken: the server is busy with as many videos as it '
+                f'takes at once ({self.limits.uploads}); try again later'
             )
-        visit.drop()
+        session.drop()
         folder = Path(tempfile.mkdtemp(dir=self.folder))
-        visit.case = Case(folder, name)
-        return visit.case
+        session.upload = Upload(folder, name)
+        return session.upload
 
-    def analyse(self, case: Case) -> None:
-        """Put a received video at the end of the line."""
-        case.analysis = self.line.put(
-            lambda progress: case.analyse(self.inferencer, progress)
+    def analyse(self, upload: Upload) -> None:
+        """Put a received video at the end of the queue."""
+        upload.analysis = self.queue.put(
+            lambda progress: upload.analyse(self.inferencer, progress)
         )
 
-    def write_overlay(self, case: Case) -> None:
-        """Put a video's overlay at the end of the line."""
-        case.overlay = self.line.put(case.write_overlay)
+    def write_overlay(self, upload: Upload) -> None:
+        """Put a video's overlay at the end of the queue."""
+        upload.overlay = self.queue.put(upload.write_overlay)
 
-    def close(self, visit: Visit) -> None:
-        """End a visit and remove its files."""
-        visit.drop()
-        self._visits.pop(visit.token, None)
+    def close(self, session: Session) -> None:
+        """End a session and remove its files."""
+        session.drop()
+        self._sessions.pop(session.token, None)
 
     def sweep(self) -> None:
-        """Remove the files of visits that were not used for long."""
+        """Remove the files of sessions that were not used for long."""
         minutes = self.limits.keep_minutes
-        for visit in list(self._visits.values()):
-            idle = time.monotonic() - visit.used > 60 * minutes
-            if idle and visit.case is not None and not visit.busy:
-                visit.drop(
-                    f'The files of {visit.case.name} were removed after '
+        for session in list(self._sessions.values()):
+            idle = time.monotonic() - session.used > 60 * minutes
+            if idle and session.upload is not None and not session.busy:
+                session.drop(
+                    f'The files of {session.upload.name} were removed after '
                     f'{counted(minutes, "minute")} without use.'
                 )
 
     def shut_down(self) -> None:
         """Remove all files, when the server ends."""
-        for visit in list(self._visits.values()):
-            self.close(visit)
-        self.line.close()
+        for session in list(self._sessions.values()):
+            self.close(session)
+        self.queue.close()
         self._lock.release()
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -18,6 +18,7 @@ __all__ = [
     'TEXT',
     'Rule',
     'check_fields',
+    'check_value',
     'is_place',
     'line',
     'list_of',
@@ -128,7 +129,7 @@ def _is_number(value: Any) -> bool:
 
 
 TEXT = line(4096)  # as long as a path
-PLACE = Rule('a path below its folder', is_place)
+PLACE = Rule('a path within its folder', is_place)
 NUMBER = Rule('a number', _is_number)
 LABEL = Rule(
     '0 (real) or 1 (fake)',
@@ -149,12 +150,20 @@ def check_fields(
         ValueError: One line says what is wrong.
     """
     if not isinstance(row, Mapping):
-        raise ValueError(f'{row!r:.60} where an object was expected')
+        raise ValueError(f'it is {row!r:.60}, expected an object')
     for name, rule in {**needed, **(optional or {})}.items():
         if name not in row:
             if name in needed:
                 raise ValueError(f'{name!r} is missing')
-        elif not rule.holds(row[name]):
-            raise ValueError(
-                f'{name!r} is {row[name]!r:.60}, expected {rule.words}'
-            )
+        else:
+            check_value(name, row[name], rule)
+
+
+def check_value(name: str, value: Any, rule: Rule) -> None:
+    """Check one value by its rule.
+
+    Raises:
+        ValueError: One line says what it is, and what was expected.
+    """
+    if not rule.holds(value):
+        raise ValueError(f'{name!r} is {value!r:.60}, expected {rule.words}')

@@ -5,7 +5,7 @@ from nicegui.elements.mixins.text_element import TextElement
 
 from gml_mmaction.io.text import printable
 
-from .line import Job, Line
+from .queue import Job, JobQueue
 
 __all__ = ['STYLE', 'ProgressBar', 'alert', 'text']
 
@@ -67,11 +67,11 @@ class ProgressBar:
         self._line.set_text(printable(line))
         self._bar.set_value(done / total if total else 0)
 
-    def show_job(self, line: Line, job: Job, doing: str) -> None:
+    def show_job(self, queue: JobQueue, job: Job, doing: str) -> None:
         """Show the state of a job, which is not ended."""
         done, total = job.frames
         if job.state == 'waiting':
-            self.show(f'Waiting: {line.ahead(job)} before you', 0, 0)
+            self.show(f'Waiting: {queue.ahead(job)} before you', 0, 0)
         elif total:
             self.show(f'{doing}: {done} of {total} frames', done, total)
         else:

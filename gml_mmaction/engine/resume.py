@@ -33,7 +33,7 @@ __all__ = [
     'DivergedError',
     'FiniteHook',
     'PreemptionHook',
-    'UnbrokenHook',
+    'ResumeHook',
     'newest_checkpoint',
     'outlive_preemption',
 ]
@@ -44,7 +44,7 @@ class DivergedError(GMLError, ArithmeticError):
 
 
 @HOOKS.register_module()
-class UnbrokenHook(Hook):
+class ResumeHook(Hook):
     """Seed each iteration, and run a validation that was not done.
 
     Random numbers of iteration i, as for dropout, depend only on the seed of
@@ -240,7 +240,7 @@ def newest_checkpoint(work_dir: str | Path) -> Path | None:
     for _, path in sorted(found.items(), reverse=True):
         if _is_whole(path):
             return path
-        print_log(f'{path} is damaged: passed over', logger='current')
+        print_log(f'{path} is damaged and is skipped', logger='current')
     return None
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 import drill
@@ -12,7 +13,8 @@ from mmengine.config import Config
 from mmengine.fileio import LocalBackend
 from tiny import REPO
 
-from gml_mmaction.datasets.samplers import ClipSampler, Draw, seeded
+from gml_mmaction import host
+from gml_mmaction.datasets.samplers import ClipSampler, DrawnIndex, seeded
 from gml_mmaction.engine import DivergedError, FiniteHook, newest_checkpoint
 from gml_mmaction.engine.runner import build_runner
 
@@ -80,7 +82,7 @@ def test_a_validation_that_was_due_is_made_up_for_after_a_kill(tmp_path):
 def test_sigterm_saves_exits_with_143_and_the_run_goes_on(tmp_path, receiver):
     data, config = drill.prepare(tmp_path)
     arguments = drill.command(data, config, tmp_path / 'run')
-    process = drill.start(arguments)
+    process = drill.start(arguments, python=sys.executable)
     while not list((tmp_path / 'run').glob('iter_*.pth')):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
@@ -116,7 +118,7 @@ def test_the_draws_of_two_processes_are_those_of_one(monkeypatch):
 def test_a_draw_reaches_a_worker_process_with_its_number():
     import pickle
 
-    draw = pickle.loads(pickle.dumps(Draw(3, seed=7, number=11)))
+    draw = pickle.loads(pickle.dumps(DrawnIndex(3, seed=7, number=11)))
     assert (draw, draw.seed, draw.number) == (3, 7, 11)
 
 
@@ -152,6 +154,7 @@ def test_a_full_disk_leaves_the_file_that_was_there(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, 'No space left on device')
 
+    host.prepare_run()
     monkeypatch.setattr('os.fsync', full)
     with pytest.raises(OSError, match='No space left'):
         LocalBackend().put(b'after', path)

@@ -4,17 +4,17 @@ import threading
 
 import pytest
 
-from gml_mmaction.web.line import Line
+from gml_mmaction.web.queue import JobQueue
 
 
 @pytest.fixture
-def line():
-    line = Line()
-    yield line
-    line.close()
+def queue():
+    queue = JobQueue()
+    yield queue
+    queue.close()
 
 
-def hold(line):
+def hold(queue):
     """Put a job that runs until its event is set."""
     begun, leave = threading.Event(), threading.Event()
 
@@ -24,12 +24,12 @@ def hold(line):
             progress(1, 2)
         return 'left'
 
-    job = line.put(task)
+    job = queue.put(task)
     assert begun.wait(10)
     return job, leave
 
 
-def test_jobs_are_done_one_at_a_time_in_their_order(line, wait_for):
+def test_jobs_are_done_one_at_a_time_in_their_order(queue, wait_for):
     log = []
 
     def task(name):
@@ -41,7 +41,7 @@ def test_jobs_are_done_one_at_a_time_in_their_order(line, wait_for):
 
         return do
 
-    jobs = [line.put(task(name)) for name in 'abc']
+    jobs = [queue.put(task(name)) for name in 'abc']
     wait_for(lambda: all(job.ended for job in jobs))
     assert [job.result for job in jobs] == ['a', 'b', 'c']
     assert log == [
@@ -49,28 +49,28 @@ def test_jobs_are_done_one_at_a_time_in_their_order(line, wait_for):
     ]
 
 
-def test_a_job_knows_how_many_are_before_it(line, wait_for):
-    first, leave = hold(line)
-    second, third = (line.put(lambda progress: None) for _ in range(2))
-    ahead = [line.ahead(job) for job in (first, second, third)]
+def test_a_job_knows_how_many_are_before_it(queue, wait_for):
+    first, leave = hold(queue)
+    second, third = (queue.put(lambda progress: None) for _ in range(2))
+    ahead = [queue.ahead(job) for job in (first, second, third)]
     leave.set()
     wait_for(lambda: third.ended)
     assert ahead == [0, 1, 2]
-    assert line.ahead(third) == 0
+    assert queue.ahead(third) == 0
 
 
-def test_a_running_job_ends_at_its_next_report_once_stopped(line, wait_for):
-    job, _ = hold(line)
+def test_a_running_job_ends_at_its_next_report_once_stopped(queue, wait_for):
+    job, _ = hold(queue)
     wait_for(lambda: job.frames == (1, 2))
     job.stop()
     wait_for(lambda: job.ended)
     assert job.state == 'stopped'
 
 
-def test_a_waiting_job_that_was_stopped_never_begins(line, wait_for):
-    first, leave = hold(line)
+def test_a_waiting_job_that_was_stopped_never_begins(queue, wait_for):
+    first, leave = hold(queue)
     begun = []
-    second = line.put(lambda progress: begun.append(1))
+    second = queue.put(lambda progress: begun.append(1))
     second.stop()
     leave.set()
     wait_for(lambda: second.ended)
@@ -78,20 +78,20 @@ def test_a_waiting_job_that_was_stopped_never_begins(line, wait_for):
 
 
 def test_a_task_that_fails_does_not_keep_the_next_from_its_turn(
-    line, wait_for
+    queue, wait_for
 ):
     def fail(progress):
         raise RuntimeError('broken')
 
-    bad, good = line.put(fail), line.put(lambda progress: 5)
+    bad, good = queue.put(fail), queue.put(lambda progress: 5)
     wait_for(lambda: good.ended)
     assert (bad.state, str(bad.error)) == ('failed', 'broken')
     assert good.result == 5
 
 
 def test_a_closed_line_has_stopped_the_job_that_ran():
-    line = Line()
-    running, _ = hold(line)
-    waiting = line.put(lambda progress: 5)
-    line.close()
+    queue = JobQueue()
+    running, _ = hold(queue)
+    waiting = queue.put(lambda progress: 5)
+    queue.close()
     assert (running.state, waiting.state) == ('stopped', 'stopped')
