@@ -6,6 +6,7 @@ import gc
 import importlib
 import json
 import logging
+import multiprocessing
 import os
 import re
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 import warm
 from cpu_time import CpuTime
 from mmengine.registry import init_default_scope
+from torch.multiprocessing import start_processes
 
 import gml_mmaction  # noqa: F401
 from gml_mmaction import cli
@@ -30,7 +32,9 @@ from gml_mmaction.video.distortions import format_distortions
 os.environ['GML_NATIVE'] = '0'
 
 REPO = Path(__file__).parents[1]
-STARTS_PROCESSES = {'run_python', 'run_warm', 'start_cluster', 'start_server'}
+STARTS_PROCESSES = {
+    *('run_group', 'run_python', 'run_warm', 'start_cluster', 'start_server')
+}
 
 
 def pytest_addoption(parser):
@@ -228,6 +232,19 @@ def run_warm(run_python):
     """Do the same with a Python that has imported the package."""
     return lambda *words, **more: run_python(
         *words, python=warm.python(), **more
+    )
+
+
+@pytest.fixture(scope='session')
+def run_group():
+    """Run ``function(rank, *arguments)`` in several processes at once.
+
+    They are forked from one that has imported the package.
+    """
+    server = multiprocessing.get_context('forkserver')
+    server.set_forkserver_preload(['gml_mmaction'])
+    return lambda function, *arguments, processes=2: start_processes(
+        *(function, arguments, processes), start_method='forkserver'
     )
 
 

@@ -375,7 +375,7 @@ def test_an_input_without_videos_is_named(main, tmp_path, capsys):
     (tmp_path / 'in').mkdir()
     arguments = [str(tmp_path / 'in'), str(tmp_path / 'out')]
     assert main([*arguments, '--type', 'CS', '--level', '1']) == 1
-    assert 'in: no video there' in capsys.readouterr().err
+    assert 'in: no video, or no valid file name' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,10 @@ def test_a_wrong_target_ends_in_one_line_that_names_the_right_ones():
         check=False,
     )
     assert done.returncode != 0
-    assert 'data/nowhere/test.json is not there; in data/ are' in done.stderr
+    assert (
+        'data/nowhere/test.json is missing. Remedy: one of those in data/'
+        in done.stderr
+    )
     assert 'Traceback' not in done.stderr
 
 

@@ -255,7 +255,7 @@ def test_blocks_on_saved_crops_are_refused(crops):
 
 
 def test_recompression_of_clips_is_refused():
-    with pytest.raises(ValueError, match=r'whole files.*distort_videos\.py'):
+    with pytest.raises(ValueError, match=r'whole files.*gml distort'):
         DistortClip('GNC:3 VC:1')
     with pytest.raises(ValueError, match='VC'):
         RandomDistortClip(types=['VC'])

@@ -166,7 +166,7 @@ def test_missing_crops_are_named_at_the_start(crops):
 
 
 def test_a_missing_annotation_is_named_with_the_remedy(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'test\.json.*prepare_data'):
+    with pytest.raises(FileNotFoundError, match=r'test\.json.*gml prepare'):
         build(tmp_path)
 
 
@@ -175,13 +175,13 @@ def test_tracks_shorter_than_a_clip_are_left_out(crops):
         'a',
         'c',
     }
-    with pytest.raises(ValueError, match='none of 4 tracks'):
+    with pytest.raises(ValueError, match='all 4 tracks are shorter'):
         build(crops, clip_len=64)
 
 
 def test_missing_videos_are_named_with_their_root_and_the_remedy(boxes):
     (boxes / '../videos/youtube/a.mp4').unlink()
-    expected = r'1 of 3 videos .*videos: youtube.a\.mp4; .*video_root'
+    expected = r'1 of 3 videos .*videos: youtube.a\.mp4\. .*video_root'
     with pytest.raises(FileNotFoundError, match=expected):
         build(boxes)
 

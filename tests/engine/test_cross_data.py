@@ -261,8 +261,8 @@ def test_a_config_without_training_data_is_told_in_words(
     del cfg.train_dataloader.dataset['data_root']
     report = cross_test(cfg, targets[:1], val_threshold=False)
     assert report['notes'] == [
-        'not compared with the people of the training set: the config names '
-        'no data_root of its training data'
+        'not compared with the people of the training set: the config has '
+        'no data_root for its training data'
     ]
 
 

@@ -123,20 +123,17 @@ def norm_of_many():
 
 
 @pytest.fixture(scope='module')
-def parts(tmp_path_factory):
+def parts(run_group, tmp_path_factory):
     """A batch of 7 images, so that processes have 3, 2 and 2."""
     folder = tmp_path_factory.mktemp('parts')
     torch.manual_seed(1)
     batch = torch.randn(2, 7, 5, 3, 4, dtype=torch.float64)
     torch.save(tuple(batch), folder / 'batch.pt')
-    torch.multiprocessing.start_processes(
-        take_part, (folder,), nprocs=WORLD, start_method='forkserver'
-    )
+    run_group(take_part, folder, processes=WORLD)
     found = [torch.load(folder / f'{rank}.pt') for rank in range(WORLD)]
     return batch, found
 
 
-@pytest.mark.slow
 def test_norms_of_several_processes_are_one_norm_over_their_batch(parts):
     (x, weight), found = parts
     x.requires_grad_()
@@ -149,18 +146,15 @@ def test_norms_of_several_processes_are_one_norm_over_their_batch(parts):
     torch.testing.assert_close(total, norm.weight.grad)
 
 
-@pytest.mark.slow
 def test_the_log_gets_the_mean_loss_of_all_processes(parts):
     for part in parts[1]:
         assert part['outputs'] == dict(loss=1.0, acc=1.0)
 
 
-@pytest.mark.slow
 def test_a_checkpoint_holds_the_mean_statistics_of_all_processes(parts):
     assert [part['saved'] for part in parts[1]] == [[1.0]] * WORLD
 
 
-@pytest.mark.slow
 def test_a_process_without_a_clip_loses_none(parts):
     """The files of the sampler that does not fill up are collected whole."""
     first, *others = (part['rows'] for part in parts[1])
@@ -168,7 +162,6 @@ def test_a_process_without_a_clip_loses_none(parts):
     assert not any(others)
 
 
-@pytest.mark.slow
 def test_processes_that_go_on_at_different_iterations_are_told(parts):
     """As where a machine does not see the checkpoints of the others."""
     for part in parts[1]:

@@ -438,11 +438,11 @@ def break_file(path, samples, kind):
 @pytest.mark.parametrize(
     ('kind', 'words'),
     [
-        ('no JSON', 'no file of scores'),
-        ('a list', 'no file of scores'),
-        ('missing key', 'no file of scores'),
-        (dict(score='high'), 'no file of scores'),
-        ('empty', 'no score of a video'),
+        ('no JSON', 'not a valid file of scores'),
+        ('a list', 'not a valid file of scores'),
+        ('missing key', 'not a valid file of scores'),
+        (dict(score='high'), 'not a valid file of scores'),
+        ('empty', 'no scores of a video'),
         ('both', 'both real and fake'),
         (dict(score=float('nan')), 'not JSON'),
         (dict(score=None), "videos[0]: 'score' is null, expected a number"),

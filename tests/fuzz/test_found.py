@@ -162,7 +162,7 @@ FOUND = {
     ),
     'a label too large for a number': (
         *('scores', 'scores.json', field('videos', 0, 'label', to=10**30)),
-        'no file of scores',
+        'not a valid file of scores',
     ),
     'a calibration with a threshold of text': (
         *('calibration', 'a.calibration.json', field('threshold', to='x')),

@@ -42,6 +42,7 @@ def test_motion_blocks_add_the_parameters_they_were_designed_with(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('size', 'gmacs'), [(224, 4.55), (256, 5.95), (299, 8.36)]
 )

@@ -316,7 +316,7 @@ def test_what_is_absent_or_malformed_is_named(
 
 @pytest.mark.parametrize('option', ['variant', 'protocol', 'reals'])
 def test_a_wrong_option_is_answered_by_the_right_ones(root, ffpp, option):
-    with pytest.raises(ValueError, match=f"unknown {option} 'all'; use one"):
+    with pytest.raises(ValueError, match=f"unknown {option} 'all'. Remedy"):
         list_videos(root, ffpp=ffpp, **{option: 'all'})
 
 

@@ -195,19 +195,28 @@ def test_one_pair_tells_jitter():
     assert separation_by('jitter', 0, 1) > 0.99
 
 
-def test_a_triplet_fake_is_a_real_one_backwards():
-    """Of equal first steps in its own order, up to the start and the sign."""
-    phases = [
-        triplet_phase(13, np.random.default_rng(3), 0.2, first=0, **order)
-        for order in ({}, {'backwards': True})
-    ]
-    real, fake = (np.abs(np.diff(phase))[::SAVED] for phase in phases)
-    assert real == pytest.approx(0.2 * np.array([0.5, 1, 2, 0.5, 1, 2]))
-    assert fake == pytest.approx(0.2 * np.array([0.5, 2, 1, 0.5, 2, 1]))
-    for phase in phases:
+def triplet_steps(first, **order):
+    """Phases' moves by saved frame, in steps, and the phase."""
+    generator = np.random.default_rng(first)
+    phase = triplet_phase(13, generator, 0.2, first=first, **order)
+    return np.abs(np.diff(phase))[::SAVED] / 0.2, phase
+
+
+def test_triplet_phases_go_one_way_by_three_steps_each_held_for_two_frames():
+    for first, order in ((0, {}), (1, {}), (2, {'backwards': True})):
+        steps, phase = triplet_steps(first, **order)
         moves = np.diff(phase)
-        assert np.allclose(moves[::2], moves[1::2])
         assert len(set(np.sign(moves))) == 1
+        assert np.allclose(moves[::2], moves[1::2])
+        expected = np.roll([0.5, 1, 2], -first) if not order else [2, 1, 0.5]
+        assert steps == pytest.approx(np.tile(expected, 2))
+
+
+def test_a_triplet_fake_is_a_real_one_backwards():
+    reals = [triplet_steps(first)[0] for first in range(3)]
+    fakes = [triplet_steps(first, backwards=True)[0] for first in range(3)]
+    turned = sorted(tuple(np.round(fake[::-1], 6)) for fake in fakes)
+    assert turned == sorted(tuple(np.round(real, 6)) for real in reals)
 
 
 def test_the_motions_of_a_triplet_video_change_their_steps_together():

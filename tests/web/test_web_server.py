@@ -140,7 +140,7 @@ def test_a_video_that_is_too_long_is_refused(site, write_video, draw_faces):
     ('content', 'line'),
     [
         (b'', 'a.mp4: empty: the file has no bytes'),
-        (b'no video \0 at all', 'a.mp4: unreadable: no video file'),
+        (b'no video \0 at all', 'a.mp4: unreadable: not a video'),
         (b'#EXTM3U\nhttp://example.org/a.ts', 'a.mp4: unreadable: a text'),
         (b'\xef\xbb\xbf\n<?xml\0?><MPD>', 'a.mp4: unreadable: a text'),
     ],
