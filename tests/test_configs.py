@@ -9,6 +9,8 @@ import pytest
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 
+from gml_mmaction.engine.config_check import FIRST, PHASES, check_config
+
 CONFIGS = Path(__file__).parents[1] / 'configs'
 # All but that of videos which have not been prepared.
 ALL = sorted(
@@ -142,6 +144,12 @@ def test_the_best_checkpoint_is_chosen_on_validation_video_auc(path):
     cfg = Config.fromfile(path)
     assert cfg.default_hooks.checkpoint.save_best == 'video/auc'
     assert cfg.val_dataloader.dataset.ann_file == 'val.json'
+
+
+@pytest.mark.parametrize('path', ALL, ids=lambda path: path.stem)
+def test_every_name_and_keyword_of_a_config_is_known(path):
+    keys = (*FIRST, *(key for phase in PHASES.values() for key in phase))
+    check_config(Config.fromfile(path), keys)
 
 
 @pytest.mark.parametrize('name', ['ffpp', 'dfo', 'cdf'])
