@@ -119,19 +119,21 @@ def test_what_the_recipe_adds_is_what_docs_training_lists():
     assert {*values['mean'], *values.std} == {127.5}  # [-1, 1]
     tsn = read('baselines/tsn_r50_ffpp')
     assert tsn.train_dataloader == loader  # consecutive frames
-    balanced = {
-        path.stem
+    rows = {
+        path.stem: Config.fromfile(path)
         for path in ALL
-        if 'small' not in path.stem
-        and Config.fromfile(path).train_dataloader.sampler.type
-        == 'BalancedSampler'
+        if path.parent.name == 'baselines' and 'small' not in path.stem
+    }
+    balanced = {
+        name
+        for name, row in rows.items()
+        if row.train_dataloader.sampler.type == 'BalancedSampler'
     }
     assert balanced == {'f3net_xception_ffpp', 'two-branch_densenet121_ffpp'}
     optimizers = {
-        path.stem
-        for path in ALL
-        if 'small' not in path.stem
-        and Config.fromfile(path).optim_wrapper != cfg.optim_wrapper
+        name
+        for name, row in rows.items()
+        if row.optim_wrapper != cfg.optim_wrapper
     }
     assert optimizers == {
         *('recce_xception_ffpp', 'f3net_xception_ffpp'),
