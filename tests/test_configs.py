@@ -18,6 +18,8 @@ ALL = sorted(
     for path in CONFIGS.rglob('*.py')
     if '_base_' not in path.parts and not path.stem.endswith('_videos')
 )
+# Their fakes are made in training.
+GENUINE = [path for path in ALL if path.parent.name == 'genuine']
 # Rows of Table 3 but the first: block, AD head, its classifier, its L1 loss.
 ROWS = {
     'ablation/xception-clip': (None, False, False, False),
@@ -225,7 +227,11 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize('path', ALL, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    'path',
+    [path for path in ALL if path not in GENUINE],
+    ids=lambda path: path.stem,
+)
 def test_every_config_reads_prepared_data_of_either_store(path, prepared):
     cfg = Config.fromfile(path)
     usual = 8, 64 if 'small' in path.stem else 224
@@ -242,6 +248,47 @@ def test_every_config_reads_prepared_data_of_either_store(path, prepared):
             place = (sample.video_id, sample.track, sample.clip_index)
             assert place == (split, 0, 0)
             assert sample.method == 'Deepfakes'
+
+
+@pytest.mark.parametrize('path', GENUINE, ids=lambda path: path.stem)
+def test_a_config_of_pseudo_fakes_reads_genuine_videos_of_either_store(
+    path, prepared, tmp_path
+):
+    """The same videos, called real; in validation a pair by family."""
+    cfg = Config.fromfile(path)
+    side = 64 if 'small' in path.stem else 224
+    for split in SPLITS:
+        annotation = json.loads((prepared / f'{split}.json').read_text())
+        annotation['data_list'][0].update(label=0, method='real')
+        (tmp_path / f'{split}.json').write_text(json.dumps(annotation))
+        dataset = cfg[f'{split}_dataloader'].dataset
+        dataset.data_root = str(prepared)
+        dataset.ann_file = str(tmp_path / f'{split}.json')
+        items = [*DATASETS.build(dataset)]
+        labels = [int(item['data_samples'].gt_label) for item in items]
+        families = len(dataset.families) if split != 'test' else 0
+        pairs = {'train': 1, 'val': families, 'test': 0}[split]
+        assert labels == (pairs * [0, 1] or [0])
+        for item in items:
+            assert item['inputs'].shape == (1, 3, 8, side, side)
+        if split == 'val':
+            methods = [item['data_samples'].method for item in items[1::2]]
+            assert methods == [family.type for family in dataset.families]
+
+
+def test_configs_of_pseudo_fakes_have_the_networks_of_the_others():
+    for name, other in (
+        ('gml_xception_genuine', 'gml_xception_ffpp'),
+        ('gml_xception-small_genuine', 'gml_xception-small_demo'),
+        ('xception_genuine', 'baselines/xception_ffpp'),
+        ('xception-small_genuine', 'baselines/xception-small_demo'),
+        ('efficientnet_b4_genuine', 'baselines/efficientnet_b4_ffpp'),
+        (
+            'efficientnet_b4-small_genuine',
+            'baselines/efficientnet_b4-small_demo',
+        ),
+    ):
+        assert read(f'genuine/{name}').model == read(other).model, name
 
 
 def test_full_gml_builds_with_matching_channels():

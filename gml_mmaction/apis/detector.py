@@ -40,7 +40,7 @@ from gml_mmaction.host.weights import check_weights
 from gml_mmaction.io.config_text import ConfigTextError, parse_config
 from gml_mmaction.io.files import file_sha256
 from gml_mmaction.io.records import as_json, to_record
-from gml_mmaction.io.text import nth, one_line, printable
+from gml_mmaction.io.text import counted, nth, one_line, printable
 from gml_mmaction.kernels import accelerate
 from gml_mmaction.video import Frames, Rates, Taken, at_rate, every
 
@@ -304,7 +304,7 @@ class Detector:
 
     @property
     def origin(self) -> str:
-        """What the training data are, if they are synthetic; or ''."""
+        """What it was trained on, if videos or fakes are synthetic; or ''."""
         return printable(self.training.origin or '')
 
     @property
@@ -361,7 +361,9 @@ class Detector:
         named = ' by name' if self.origin else ''
         text = f'data of source {training.source}{named}'
         text += f' ({_options(training)})'
-        if training.real_videos is not None:
+        if training.real_videos is not None and not training.fake_videos:
+            text += f', {counted(training.real_videos, "real video")}'
+        elif training.real_videos is not None:
             text += (
                 f', {training.real_videos} real and '
                 f'{training.fake_videos} fake videos of '
@@ -651,6 +653,7 @@ def _threshold(
         )
     clips = validation.num_clips
     some = f', at most {clips} a track' if clips else ''
+    made = f'; {printable(validation.origin)}' if validation.origin else ''
     if type(value) not in (int, float) or not 0 <= value <= 1:
         raise DetectorError(
             f'{path}: its threshold is {printable(repr(value)):.60}; it must '
@@ -660,7 +663,7 @@ def _threshold(
         float(value),
         'equal error rate of videos in the validation set of '
         f'source {validation.source or "unknown"} '
-        f'({validation.clips} clips{some})',
+        f'({validation.clips} clips{some}{made})',
     )
 
 

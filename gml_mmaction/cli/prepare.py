@@ -22,6 +22,7 @@ from typing import Any
 from tqdm import tqdm
 
 from gml_mmaction.faces import CropOptions
+from gml_mmaction.faces.landmarks import LANDMARKS
 from gml_mmaction.io.text import say
 from gml_mmaction.prepared.manifest import Report
 from gml_mmaction.prepared.prepare import format_report, prepare_videos
@@ -41,6 +42,7 @@ CROP_OPTIONS = (
     'rate',
     'quality',
     'min_frames',
+    'landmarks',
 )
 
 
@@ -98,6 +100,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         type=int,
         default=CropOptions.min_frames,
         help='least number of saved frames of a track',
+    )
+    add(
+        '--landmarks',
+        choices=LANDMARKS,
+        default=CropOptions.landmarks,
+        help="save so many of the face's points with each crop, for "
+        'pseudo-fakes (an extra; docs/genuine.md has the licences)',
     )
     add(
         '--max-frames',

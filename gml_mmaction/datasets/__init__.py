@@ -1,6 +1,7 @@
 """Clips of face crops: read, cut, degraded, augmented and sampled."""
 
 from .clip_augment import ClipAugment
+from .clip_encode import RandomEncode
 from .clip_transforms import (
     ClipDecode,
     DistortClip,
@@ -9,7 +10,8 @@ from .clip_transforms import (
 )
 from .cut_out import CutOut
 from .face_clips import FaceClipDataset
-from .samplers import BalancedSampler, ClipSampler
+from .genuine_clips import GenuineClipDataset
+from .samplers import BalancedSampler, ClipSampler, PairSampler
 
 __all__ = [
     'BalancedSampler',
@@ -20,5 +22,8 @@ __all__ = [
     'DistortClip',
     'FaceClipDataset',
     'FaceCrop',
+    'GenuineClipDataset',
+    'PairSampler',
     'RandomDistortClip',
+    'RandomEncode',
 ]

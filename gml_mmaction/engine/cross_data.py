@@ -39,7 +39,7 @@ from gml_mmaction.prepared.manifest import (
 from .initial_weights import Initial
 from .provenance import initial_of, training_of
 from .runner import build_runner
-from .settings import inner_datasets
+from .settings import PREPARED, inner_datasets
 
 __all__ = [
     'Target',
@@ -195,7 +195,7 @@ def val_thresholds(cfg: Config) -> tuple[dict[str, float], list[str]]:
     cfg.test_dataloader = copy.deepcopy(cfg.val_dataloader)
     cfg.test_dataloader.persistent_workers = False
     for part in inner_datasets(cfg.test_dataloader.dataset):
-        if part.type == FaceClipDataset.__name__:
+        if part.type in PREPARED:
             part.num_clips = None
         part.test_mode = True
     metrics = build_runner(cfg).test()

@@ -10,6 +10,7 @@ from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from gml_mmaction.datasets import GenuineClipDataset
 from gml_mmaction.errors import CheckpointError
 from gml_mmaction.io.records import Count, Record, as_json, to_record
 from gml_mmaction.io.rules import Rule, list_of, or_null, text
@@ -36,7 +37,8 @@ class Training(Record, frozen=True, kw_only=True):
     """What a checkpoint says about its training data, as far as we use it.
 
     Attributes:
-        origin: What the videos are, if they are synthetic.
+        origin: What it was trained on, if the videos are synthetic or the
+            fakes were made in training.
         source: Name of the data set.
         source_options: Those with which its videos were listed.
         manifest: SHA-256 of the prepared set's manifest.
@@ -58,6 +60,7 @@ class Validation(Record, frozen=True, kw_only=True):
     """What a checkpoint says about its validation.
 
     Attributes:
+        origin: Of what the fakes were made, if they were made for it.
         source: Name of the data set.
         manifest: SHA-256 of its manifest.
         metrics: By their keys.
@@ -65,6 +68,7 @@ class Validation(Record, frozen=True, kw_only=True):
         num_clips: Largest number of clips of a track.
     """
 
+    origin: Told = None
     source: Told = None
     manifest: Told = None
     metrics: dict[str, Any] = {}
@@ -94,13 +98,14 @@ class ProvenanceHook(Hook):
     ``manifest`` (sha256), ``real_videos``, ``fake_videos``, ``methods`` and
     ``rates``, the spread of the frames a second of its crops.
     If videos are synthetic, ``origin`` says what they are
-    (:mod:`gml_mmaction.sources.origin`). Without a manifest, ``training`` is
-    the annotation's metainfo.
+    (:mod:`gml_mmaction.sources.origin`), and so it does if the fakes are made
+    in training (:class:`~gml_mmaction.datasets.GenuineClipDataset`). Without
+    a manifest, ``training`` is the annotation's metainfo.
 
     ``validation`` is there if this checkpoint itself was validated, as the
     best is: ``iter``, the metric's keys in ``metrics``, ``source``,
     ``manifest``, number of ``clips`` and ``num_clips``, the largest number of
-    a track.
+    a track; and ``origin``, if its fakes are made of genuine videos.
 
     ``initial`` is how the network was initialised
     (:class:`.initial_weights.Initial`): the files, and how many tensors had
@@ -174,6 +179,8 @@ class ProvenanceHook(Hook):
             clips=len(dataset),
             num_clips=getattr(inner_datasets(dataset)[0], 'num_clips', None),
         )
+        if isinstance(inner_datasets(dataset)[0], GenuineClipDataset):
+            self._validation['origin'] = inner_datasets(dataset)[0].origin
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add all to the checkpoint's meta."""
@@ -303,11 +310,15 @@ def describe_one(dataset: Any) -> dict[str, Any]:
     """Describe a training set without a wrapper."""
     meta = {**getattr(dataset, 'metainfo', {})}
     meta = {k: v for k, v in meta.items() if k not in ('classes', 'root')}
+    if isinstance(dataset, GenuineClipDataset):
+        meta['origin'] = dataset.origin
     folder = getattr(dataset, 'data_root', None)
     manifest = read_manifest(folder or '')
     if manifest is None:
         return meta
     videos = manifest.prepared('train')
+    if isinstance(dataset, GenuineClipDataset):
+        videos = [video for video in videos if not video.label]
     labels = Counter(video.label for video in videos)
     # of all splits; the annotation's is its own
     apart = ('root', 'origin', *meta)

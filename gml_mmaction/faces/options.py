@@ -1,9 +1,12 @@
 """How a video becomes face crops: the choices of a whole data set."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from gml_mmaction.errors import SettingError
 from gml_mmaction.video import MAX_RATE
+
+from .landmarks import LANDMARKS
 
 __all__ = ['CropOptions']
 
@@ -33,6 +36,8 @@ class CropOptions:
         search_stride: A face is searched for in every ``search_stride``-th
             source frame (among those saved) until one is found.
         check_stride: Likewise, how often it is searched for in its square.
+        landmarks: ``'5'`` or ``'68'``: these points of the face are saved
+            with each crop (:mod:`.landmarks`). ``'none'``.
         lost: If the face of a track was not seen for so many source frames,
             the track ends where it was last seen.
 
@@ -55,6 +60,7 @@ class CropOptions:
     search_stride: int = 10
     check_stride: int = 50
     lost: int = 100
+    landmarks: str = 'none'
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -80,12 +86,29 @@ class CropOptions:
             ('store', ('crops', 'boxes')),
             ('image', ('jpg', 'png')),
             ('tracks', ('one', 'all')),
+            ('landmarks', LANDMARKS),
         ):
             if getattr(self, name) not in known:
                 raise SettingError(
                     f'{name} is {getattr(self, name)!r}; '
-                    f'it must be {known[0]!r} or {known[1]!r}'
+                    f'it must be {" or ".join(map(repr, known))}'
                 )
+        if self.landmarks != 'none' and self.store != 'crops':
+            raise SettingError(
+                f'landmarks is {self.landmarks!r}: they are saved beside '
+                "crops; use store 'crops'"
+            )
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """All by name, without landmarks where there are none.
+
+        So older sets, which do not name them, are continued.
+        """
+        values = asdict(self)
+        if self.landmarks == 'none':
+            del values['landmarks']
+        return values
 
     @property
     def filename_tmpl(self) -> str:

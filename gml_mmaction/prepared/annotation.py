@@ -128,9 +128,16 @@ class Entry(Record, frozen=True, kw_only=True):
 
 
 class CropEntry(Entry, frozen=True, kw_only=True):
-    """A track whose crops are images in ``frame_dir``."""
+    """A track whose crops are images in ``frame_dir``.
+
+    Attributes:
+        frame_dir: Their folder.
+        landmarks: An array of their points, ``(num_frames, points, 2)``, x
+            and y in sides of the crop.
+    """
 
     frame_dir: Place
+    landmarks: Place | UnsetType = UNSET
 
 
 class BoxEntry(Entry, frozen=True, kw_only=True):

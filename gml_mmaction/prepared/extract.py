@@ -25,6 +25,7 @@ from gml_mmaction.faces.follow import (
     decoded_ahead,
     reading,
 )
+from gml_mmaction.faces.landmarks import SIDE, LandmarkFinder
 from gml_mmaction.faces.options import CropOptions
 from gml_mmaction.faces.square import Square, crop, resize, scaled
 from gml_mmaction.faces.track import (
@@ -74,7 +75,9 @@ def extract_video(
 
     Crop i of track t is ``frame_dir/t/00000i.jpg`` (or ``.png``). It is cut
     from source frame ``start + i * stride``; ``start`` is a multiple of the
-    stride. With ``options.rate``, frames go by time: it is ``frames[i]``. An
+    stride. With ``options.rate``, frames go by time: it is ``frames[i]``. With
+    ``options.landmarks``, ``frame_dir/t.landmarks.npy`` has the points of each
+    crop, ``(crops, points, 2)`` float32 in sides of the crop. An
     existing ``frame_dir`` is replaced; it appears complete or, after an
     error, not at all. In the boxes store it is only removed.
 
@@ -500,6 +503,8 @@ class _Writer:
         self._options = options
         self._counts: dict[Track, int] = {}
         self._folders: dict[Track, Path] = {}
+        self._finders: dict[Track, LandmarkFinder] = {}
+        self._points: dict[Track, list[np.ndarray]] = {}
         self.saves = options.store == 'crops'
 
     def add(
@@ -510,11 +515,17 @@ class _Writer:
             self._counts[track] = 0
             self._folders[track] = self._scratch / f'track{len(self._folders)}'
             self._folders[track].mkdir()
+            if self._options.landmarks != 'none':
+                finder = LandmarkFinder(self._options.landmarks)
+                self._finders[track], self._points[track] = finder, []
         size = self._options.size
         crops = crop(image, square, size) if square else resize(image, size)
         path = self._path(track, self._counts[track])
         path.write_bytes(_encode(crops, self._options))
         self._counts[track] += 1
+        if track in self._finders:
+            large = crop(image, square, SIDE) if square else image
+            self._points[track].append(self._finders[track].find(large))
 
     def publish(self, tracks: Sequence[Track], frame_dir: Path) -> None:
         """Make ``frame_dir`` of these tracks, up to where they ended."""
@@ -527,6 +538,9 @@ class _Writer:
             for index in range(used, self._counts[track]):
                 self._path(track, index).unlink()
             os.replace(self._folders[track], whole / str(number))
+            if track in self._points:
+                points = np.stack(self._points[track][:used])
+                np.save(whole / f'{number}.landmarks.npy', points)
         frame_dir.parent.mkdir(parents=True, exist_ok=True)
         os.replace(whole, frame_dir)
 

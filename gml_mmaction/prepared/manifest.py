@@ -264,6 +264,7 @@ class Parameters(
     search_stride: Count | UnsetType = UNSET
     check_stride: Count | UnsetType = UNSET
     lost: Count | UnsetType = UNSET
+    landmarks: Text | UnsetType = UNSET
     max_frames: dict[str, Count | None] | UnsetType = UNSET
     rules: dict[str, Any] | UnsetType = UNSET
     versions: dict[str, str] | UnsetType = UNSET

@@ -32,6 +32,7 @@ import numpy as np
 from msgspec import structs
 
 from gml_mmaction.errors import DataError, SettingError
+from gml_mmaction.faces.landmarks import LandmarkFinder
 from gml_mmaction.faces.options import CropOptions
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.lock import hold
@@ -141,7 +142,8 @@ def prepare_videos(
             two videos share an id, or one's id is a folder in another's; no
             video is there; a folder's name is not text; the boxes store
             cannot hold a video's distortions.
-        ImportError: dlib, PyAV or, with ``cluster``, dask is missing.
+        ImportError: dlib, PyAV, the models of landmarks or, with
+            ``cluster``, dask is missing.
         OSError: ``out`` cannot be written, another run is at work there, or
             the cluster is gone.
     """
@@ -159,6 +161,8 @@ def prepare_videos(
         )
     _check_names(found, out, root)
     _check_store(found, options)
+    if options.landmarks != 'none':
+        LandmarkFinder(options.landmarks)  # missing models end the run here
     origins = read_origins(found)
     parameters = _parameters(source, source_options or {}, options, limits)
     run = functools.partial(run_in_processes, workers=workers)
@@ -351,7 +355,7 @@ def _parameters(
             for name, value in sorted(source_options.items())
             if not isinstance(value, PurePath)
         },
-        **dataclasses.asdict(options),
+        **options.recorded,
         max_frames={split: limits.get(split) for split in SPLITS},
         rules=RULES,
         versions={
@@ -471,7 +475,10 @@ def _write_lists(
             manifest=hashlib.sha256(data).hexdigest(),
             root=there,
         )
-        make = _crop_entry if options.store == 'crops' else _box_entry
+        make: Callable[..., CropEntry | BoxEntry] = _box_entry
+        if options.store == 'crops':
+            landmarks = options.landmarks != 'none'
+            make = functools.partial(_crop_entry, landmarks=landmarks)
         entries = [
             make(video, record, index)
             for video in own
@@ -482,10 +489,16 @@ def _write_lists(
         write(out / f'{split}.json', as_json(content))
 
 
-def _crop_entry(video: Video, record: VideoRecord, index: int) -> CropEntry:
+def _crop_entry(
+    video: Video, record: VideoRecord, index: int, *, landmarks: bool
+) -> CropEntry:
     """What is seen of a track, and where its crops are."""
     folder = f'frames/{video.video_id}/{index}'
-    return CropEntry(**_seen(video, record, index), frame_dir=folder)
+    return CropEntry(
+        **_seen(video, record, index),
+        frame_dir=folder,
+        landmarks=f'{folder}.landmarks.npy' if landmarks else UNSET,
+    )
 
 
 def _box_entry(video: Video, record: VideoRecord, index: int) -> BoxEntry:

@@ -3,6 +3,7 @@
     OUT/parameters.json                      what all videos have in common
     OUT/records/<video_id>.json              what became of one video
     OUT/frames/<video_id>/<track>/000000.jpg its crops, written before that
+    OUT/frames/<video_id>/<track>.landmarks.npy, with --landmarks, likewise
     OUT/.partial/<run>/                      unfinished work of a run
 
 A record holds the facts that it depends on: where the video is, its size,
@@ -261,6 +262,9 @@ def _has_crops(job: PrepareJob, tracks: Sequence[TrackRecord]) -> bool:
         crops = (job.frame_dir / str(index)).glob(pattern)
         sizes = [crop.stat().st_size for crop in crops]
         if len(sizes) != track.num_frames or 0 in sizes:
+            return False
+        points = job.frame_dir / f'{index}.landmarks.npy'
+        if job.options.landmarks != 'none' and not points.is_file():
             return False
     return True
 

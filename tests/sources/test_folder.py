@@ -104,3 +104,59 @@ def test_every_file_is_read_or_named(touch):
     videos, notes = list_with_notes('folder', root, {})
     assert len(videos) == 3
     assert '1 file without the name of a video: fake/d.txt' in notes
+
+
+def genuine(touch, people=10):
+    return touch(
+        'real/alone.mp4',
+        *(f'real/p{i}/{name}.mp4' for i in range(people) for name in 'ab'),
+    )
+
+
+def test_genuine_videos_alone_are_divided_by_their_people(touch):
+    root = genuine(touch)
+    videos = list_videos(root, val_fraction=0.2)
+    people = {
+        split: {v.people for v in videos if v.split == split}
+        for split in ('train', 'val')
+    }
+    assert len(videos) == 21
+    assert len(people['val']) == 2
+    assert len(people['train']) == 9
+    assert not people['train'] & people['val']
+    assert videos == list_videos(root, val_fraction=0.2)
+    assert {v.split for v in list_videos(root)} == {'test'}
+
+
+def test_a_person_more_moves_few_others(touch, tmp_path):
+    split = {}
+    for people in (20, 21):
+        root = genuine(touch, people)
+        videos = list_videos(root, val_fraction=0.2)
+        split[people] = {v.video_id: v.split for v in videos}
+    moved = [k for k, v in split[20].items() if split[21][k] != v]
+    assert len(moved) <= 2
+
+
+@pytest.mark.parametrize(
+    ('names', 'share', 'message'),
+    [
+        (['real/a.mp4', 'fake/b.mp4'], 0.5, 'leave it out'),
+        (['train/real/a.mp4'], 0.5, 'leave it out'),
+        (['real/a.mp4', 'real/b.mp4'], 1.0, 'another fraction'),
+        (['real/a.mp4', 'real/b.mp4'], 0.0, 'another fraction'),
+        (['real/p/a.mp4', 'real/p/b.mp4'], 0.5, 'of 1 folder in'),
+    ],
+)
+def test_a_share_that_divides_nothing_is_refused(touch, names, share, message):
+    with pytest.raises(ValueError, match=message):
+        list_videos(touch(*names), val_fraction=share)
+
+
+def test_a_split_of_genuine_videos_alone_may_serve_pseudo_fakes(touch):
+    root = touch('train/real/a.mp4', 'test/fake/b.mp4')
+    notes = get_entry('folder').notes(list_videos(root))
+    assert notes[1].startswith(
+        'train: only real, no fake, so no AUC; pseudo-fakes'
+    )
+    assert notes[2] == 'test: only fake, no real, so no AUC'

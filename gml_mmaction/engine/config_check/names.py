@@ -31,6 +31,7 @@ REGISTRIES = {
     'datasets': 'DATASETS',
     'pipeline': 'TRANSFORMS',
     'transforms': 'TRANSFORMS',
+    'families': 'TRANSFORMS',
     'sampler': 'DATA_SAMPLERS',
     'batch_sampler': 'DATA_SAMPLERS',
     'collate_fn': 'FUNCTIONS',

@@ -215,7 +215,11 @@ def pixelate(frame: np.ndarray, factor: int) -> np.ndarray:
 
 
 def compress(
-    frames: Iterable[np.ndarray], crf: int, *, fps: float
+    frames: Iterable[np.ndarray],
+    crf: int,
+    *,
+    fps: float,
+    preset: str = 'medium',
 ) -> Iterator[np.ndarray]:
     """Type VC: encode a video with x264 at ``crf`` and decode it.
 
@@ -227,6 +231,7 @@ def compress(
         crf: x264's constant rate factor, 0 (lossless) to 51.
         fps: Frames per second, on which x264's choices depend; 0 where
             unknown, which means 25.
+        preset: x264's; the data set's is the default.
 
     Yields:
         As many frames as there were.
@@ -237,7 +242,14 @@ def compress(
     """
     av = require('av')
     with tempfile.TemporaryFile() as file:
-        write_h264(file, frames, fps=fps, crf=crf, container='matroska')
+        write_h264(
+            file,
+            frames,
+            fps=fps,
+            crf=crf,
+            container='matroska',
+            preset=preset,
+        )
         file.seek(0)
         with av.open(file) as video:
             for frame in video.decode(video=0):
