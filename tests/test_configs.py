@@ -9,6 +9,8 @@ import pytest
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 
+from gml_mmaction.engine.config_check import FIRST, PHASES, check_config
+
 CONFIGS = Path(__file__).parents[1] / 'configs'
 # All but that of videos which have not been prepared.
 ALL = sorted(
@@ -119,19 +121,21 @@ def test_what_the_recipe_adds_is_what_docs_training_lists():
     assert {*values['mean'], *values.std} == {127.5}  # [-1, 1]
     tsn = read('baselines/tsn_r50_ffpp')
     assert tsn.train_dataloader == loader  # consecutive frames
-    balanced = {
-        path.stem
+    rows = {
+        path.stem: Config.fromfile(path)
         for path in ALL
-        if 'small' not in path.stem
-        and Config.fromfile(path).train_dataloader.sampler.type
-        == 'BalancedSampler'
+        if path.parent.name == 'baselines' and 'small' not in path.stem
+    }
+    balanced = {
+        name
+        for name, row in rows.items()
+        if row.train_dataloader.sampler.type == 'BalancedSampler'
     }
     assert balanced == {'f3net_xception_ffpp', 'two-branch_densenet121_ffpp'}
     optimizers = {
-        path.stem
-        for path in ALL
-        if 'small' not in path.stem
-        and Config.fromfile(path).optim_wrapper != cfg.optim_wrapper
+        name
+        for name, row in rows.items()
+        if row.optim_wrapper != cfg.optim_wrapper
     }
     assert optimizers == {
         *('recce_xception_ffpp', 'f3net_xception_ffpp'),
@@ -144,6 +148,12 @@ def test_the_best_checkpoint_is_chosen_on_validation_video_auc(path):
     cfg = Config.fromfile(path)
     assert cfg.default_hooks.checkpoint.save_best == 'video/auc'
     assert cfg.val_dataloader.dataset.ann_file == 'val.json'
+
+
+@pytest.mark.parametrize('path', ALL, ids=lambda path: path.stem)
+def test_every_name_and_keyword_of_a_config_is_known(path):
+    keys = (*FIRST, *(key for phase in PHASES.values() for key in phase))
+    check_config(Config.fromfile(path), keys)
 
 
 @pytest.mark.parametrize('name', ['ffpp', 'dfo', 'cdf'])

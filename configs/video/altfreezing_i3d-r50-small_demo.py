@@ -7,12 +7,6 @@ model = dict(
     ),
     cls_head=dict(in_channels=512),
 )
-custom_hooks = [
-    dict(type='ProcessesHook'),
-    dict(type='UnbrokenHook'),
-    dict(type='FiniteHook'),
-    dict(type='ProvenanceHook'),
-    dict(type='PreemptionHook'),
-    dict(type='RunSummaryHook'),
-    dict(type='AltFreezingHook', spatial=20, temporal=1),
-]
+default_hooks = dict(
+    alternate=dict(type='AltFreezingHook', spatial=20, temporal=1)
+)

@@ -24,12 +24,6 @@ param_scheduler = [
 ]
 train_cfg = dict(max_iters=200000)
 
-custom_hooks = [
-    dict(type='ProcessesHook'),
-    dict(type='UnbrokenHook'),
-    dict(type='FiniteHook'),
-    dict(type='ProvenanceHook'),
-    dict(type='PreemptionHook'),
-    dict(type='RunSummaryHook'),
-    dict(type='AltFreezingHook', spatial=20, temporal=1),
-]
+default_hooks = dict(
+    alternate=dict(type='AltFreezingHook', spatial=20, temporal=1)
+)

@@ -62,8 +62,7 @@ class AltFreezingHook(Hook):
         for name, steps in (('spatial', spatial), ('temporal', temporal)):
             if steps < 1:
                 raise SettingError(
-                    f'custom_hooks: AltFreezingHook.{name}={steps}: use 1 or '
-                    'more steps'
+                    f'AltFreezingHook.{name}={steps}: use 1 or more steps'
                 )
         self.spatial = spatial
         self.temporal = temporal
@@ -76,7 +75,7 @@ class AltFreezingHook(Hook):
         )
         if not all(groups):
             raise SettingError(
-                'custom_hooks: AltFreezingHook needs 3-D convolutions with '
+                'AltFreezingHook needs 3-D convolutions with '
                 'spatial kernels and others with temporal ones. Remedy: a '
                 'backbone such as ResNet3d with inflate_style="3x1x1"'
             )

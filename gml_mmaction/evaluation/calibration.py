@@ -198,7 +198,7 @@ def read_calibration(
     path = calibration_path(checkpoint)
     if not path.is_file():
         return None
-    remedy = 'Remedy: remove it, or run gml calibrate again'
+    remedy = 'remove it, or run gml calibrate again'
     calibration = read_record(
         path,
         Calibration,
@@ -208,10 +208,10 @@ def read_calibration(
     )
     if calibration.checkpoint_sha256 != sha256:
         raise CalibrationError(
-            f'{path}: it belongs to another checkpoint. {remedy}'
+            f'{path}: it belongs to another checkpoint. Remedy: {remedy}'
         )
     if not _rises(calibration):
-        raise CalibrationError(f'{path}: not a rising curve. {remedy}')
+        raise CalibrationError(f'{path}: not a rising curve. Remedy: {remedy}')
     return calibration
 
 

@@ -413,7 +413,7 @@ def _failure(
     tracks: Sequence[Track], last: int, options: CropOptions
 ) -> VideoError:
     if not tracks:
-        return VideoError('no face', f'no face in frames 0 to {last}')
+        return VideoError('no face', f'none in frames 0 to {last}')
     longest = max(track.num_frames(options.stride) for track in tracks)
     return VideoError(
         'too short',

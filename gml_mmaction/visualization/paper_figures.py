@@ -109,7 +109,7 @@ def face_clip(
                 if faces:
                     break
             else:
-                raise VideoError('no face', f'no face from {start:g} s on')
+                raise VideoError('no face', f'none from {start:g} s on')
             frames = taken.indices[begin : begin + num_frames]
             if len(frames) < num_frames:
                 raise VideoError(

@@ -376,7 +376,7 @@ def test_a_record_of_another_kind_or_length_is_refused(
         loaded['meta']['provenance'][part][name] = value
 
     path = rewrite(checkpoint, tmp_path / 'told.pth', change)
-    with pytest.raises(DetectorError, match=f"training: '{name}' is") as found:
+    with pytest.raises(DetectorError, match=f"valid: '{name}' is") as found:
         load_detector(path)
     assert str(path) in str(found.value)
     assert len(str(found.value)) < len(str(path)) + 300

@@ -95,7 +95,6 @@ def settings(data, work_dir, **changes):
     path = CONFIGS / 'video/altfreezing_i3d-r50-small_demo.py'
     cfg = Config.fromfile(path)
     loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-    hooks = [hook for hook in cfg.custom_hooks if 'Freezing' not in hook.type]
     cfg.merge_from_dict(
         {
             'model.backbone.base_channels': 4,
@@ -107,6 +106,8 @@ def settings(data, work_dir, **changes):
             'train_cfg.max_iters': len(TURNS),
             'train_cfg.val_interval': 100,
             'default_hooks.checkpoint.interval': 4,
+            'default_hooks.alternate.spatial': SPATIAL,
+            'default_hooks.alternate.temporal': TEMPORAL,
             'randomness': dict(seed=0),
             **changes,
         }
@@ -114,10 +115,6 @@ def settings(data, work_dir, **changes):
     cfg.optim_wrapper.optimizer = dict(
         type='SGD', lr=0.05, momentum=0.9, weight_decay=0.1
     )
-    cfg.custom_hooks = [
-        *hooks,
-        dict(type='AltFreezingHook', spatial=SPATIAL, temporal=TEMPORAL),
-    ]
     for step in cfg.train_dataloader.dataset.pipeline:
         if step.type == 'FaceCrop':
             step['size'] = 32

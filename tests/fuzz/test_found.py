@@ -154,7 +154,7 @@ FOUND = {
     'a manifest whose video is another file': (
         *('manifest', 'manifest.json'),
         field('videos', 0, 'path', to='report.json'),
-        'are not there',
+        'are missing',
     ),
     'a report whose counts are text': (
         *('manifest', 'report.json', field('rows', 1, 'missing', to='x')),
@@ -166,19 +166,19 @@ FOUND = {
     ),
     'a calibration with a threshold of text': (
         *('calibration', 'a.calibration.json', field('threshold', to='x')),
-        'no calibration',
+        'not a valid calibration',
     ),
     'a calibration of no videos': (
         *('calibration', 'a.calibration.json'),
         lambda path: [
             field(f'{kind}_videos', to=0)(path) for kind in ('real', 'fake')
         ],
-        'no calibration',
+        'not a valid calibration',
     ),
     'a calibration beyond all numbers': (
         *('calibration', 'a.calibration.json'),
         field('parameters', to=[10**400, 0]),
-        'no calibration',
+        'not a valid calibration',
     ),
 }
 
@@ -404,7 +404,7 @@ def test_a_training_goes_on_from_no_strange_records(run, place, value):
     else:
         tree[last] = value
     torch.save(content, path)
-    check_one_line(checkpoints.read_run, run, 'no training can go on')
+    check_one_line(checkpoints.read_run, run, 'a training cannot go on')
 
 
 def test_a_checkpoint_with_a_changed_byte_is_neither_resumed_nor_tested(run):
