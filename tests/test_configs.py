@@ -258,11 +258,12 @@ def test_a_config_of_pseudo_fakes_reads_genuine_videos_of_either_store(
     cfg = Config.fromfile(path)
     side = 64 if 'small' in path.stem else 224
     for split in SPLITS:
-        annotation = json.loads((prepared / f'{split}.json').read_text())
+        folder = prepared / '10'
+        annotation = json.loads((folder / f'{split}.json').read_text())
         annotation['data_list'][0].update(label=0, method='real')
         (tmp_path / f'{split}.json').write_text(json.dumps(annotation))
         dataset = cfg[f'{split}_dataloader'].dataset
-        dataset.data_root = str(prepared)
+        dataset.data_root = str(folder)
         dataset.ann_file = str(tmp_path / f'{split}.json')
         items = [*DATASETS.build(dataset)]
         labels = [int(item['data_samples'].gt_label) for item in items]
