@@ -26,7 +26,7 @@ def test_rates_and_the_cores_that_are_needed_add_up(tool, tmp_path, capsys):
     cores = result['cores_needed']
     assert cores * loader['clips_per_s'] >= 1500
     assert (cores - 1) * loader['clips_per_s'] < 1500
-    assert f'taken by {cores} cores' in capsys.readouterr().out
+    assert f'{cores} cores are needed for' in capsys.readouterr().out
 
 
 def test_only_the_files_of_the_clip_are_decoded(tool, tmp_path, monkeypatch):

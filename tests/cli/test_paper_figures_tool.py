@@ -113,5 +113,5 @@ def test_without_videos_or_checkpoint_the_usage_is_shown(figures, capsys):
         with pytest.raises(SystemExit):
             figures.main(arguments)
     told = capsys.readouterr().err
-    assert 'give videos' in told
+    assert 'videos are missing' in told
     assert 'needs a checkpoint' in told

@@ -440,7 +440,7 @@ def test_classes_of_different_rates_are_told(
     lines = capsys.readouterr().out.splitlines()
     assert 'train: frames a second: real 15, swap 10' in lines
     (warning,) = (line for line in lines if 'may learn the rate' in line)
-    assert warning.startswith('train: swap at another rate than real')
+    assert warning.startswith('train: swap at another frame rate than real')
     assert warning.endswith('Remedy: prepare with --rate 10')
     metainfo = read(tmp_path / 'out/train.json')['metainfo']
     assert metainfo['rates'] == {'low': 10, 'median': 10, 'high': 15}
