@@ -59,6 +59,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='SECONDS',
         help='a connection that keeps the server waiting for as long is ended',
     )
+    add(
+        '--clips',
+        type=int,
+        metavar='N',
+        help='score N moments spread over each video [all of it]',
+    )
     add('--device', help='such as cuda:1; the best there is by default')
     add('--open', action='store_true', help='open the page in a browser')
     return parser.parse_args(argv)
@@ -84,7 +90,7 @@ def main(argv: list[str] | None = None) -> None:
     with one_line_errors():
         require('nicegui')
         require('gml_mmaction.web.server').serve(
-            ForgeryInferencer(args.checkpoint, args.device),
+            ForgeryInferencer(args.checkpoint, args.device, clips=args.clips),
             host=args.host,
             port=args.port,
             limits=Limits(
