@@ -27,6 +27,7 @@ COMMANDS = {
     'prepare': 'from a data set to face crops, annotations and a report',
     'train': 'train a detector',
     'test': 'test a detector, also on several data sets',
+    'init': 'random weights, to try speed and installation',
     'predict': 'a verdict on videos of your own',
     'web': 'the same on a page in a browser',
     'calibrate': 'from scores to probabilities',
@@ -42,6 +43,7 @@ COMMANDS = {
     'benchmark': 'parameters, operations, speed and memory of detectors',
     'benchmark-data': 'speed of preparation',
     'benchmark-loader': 'speed of loading',
+    'benchmark-predict': 'speed of predicting',
 }
 
 
