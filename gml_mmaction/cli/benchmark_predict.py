@@ -175,7 +175,7 @@ def summarise(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         ratios = [a['total'] / b['total'] for a, b in zip(group, base)]
         rows.append(
             dict(
-                network=Path(network).stem,
+                detector=Path(network).stem,
                 video=Path(video).stem,
                 clips=clips if group[0]['supported'] else 0,
                 version=version,
@@ -193,12 +193,12 @@ def summarise(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def format_rows(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Lay the medians out as a table."""
-    head = ['network', 'video', 'clips', 'version', 'CPU s a minute', 'ratio']
+    head = ['detector', 'video', 'clips', 'version', 'CPU s a minute', 'ratio']
     table = [[*head, *PARTS, 'peak MB']]
     for row in rows:
         table.append(
             [
-                row['network'],
+                row['detector'],
                 row['video'],
                 str(row['clips'] or 'all'),
                 Path(row['version']).absolute().name,
