@@ -81,7 +81,7 @@ def spread(reader: Frames, taken: Taken, count: int, length: int) -> list[int]:
 
 @dataclass
 class _Met:
-    """A track, its width when it was last seen, and thumbnails of frame and face."""
+    """A track, its width when last seen, and thumbnails of frame and face."""
 
     track: Track
     width: int
