@@ -34,6 +34,9 @@ ORACLES := $(VENV)/oracles
 DOCS := $(VENV)/docs
 
 AUDIT := $(VENV)/audit
+# Files in the order of tests/conftest.py: those with slow tests first.
+PYTEST := $(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile \
+    --no-loadscope-reorder
 
 .PHONY: help install demo web check test lint docs doctor audit drills clean
 .DEFAULT_GOAL := help
@@ -53,13 +56,12 @@ web: $(WEB_INSTALLED) ## a page for videos of one's own: CHECKPOINT=best.pth
 check test: export OMP_NUM_THREADS ?= 1
 check test: export MPLBACKEND ?= Agg
 check: lint ## lint and the quick tests, an answer while you work
-	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile \
-	    -m 'not slow' $(TEST_ARGS)
+	$(PYTEST) -m 'not slow' $(TEST_ARGS)
 
 test: export GML_TEST_ORACLES ?= $(abspath $(ORACLES))
 test: export GML_TEST_DOCS ?= $(abspath $(DOCS))
 test: lint $(ORACLES) $(DOCS) ## lint and run the tests
-	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile $(TEST_ARGS)
+	$(PYTEST) $(TEST_ARGS)
 
 lint: $(TEST_INSTALLED) ## check style, format, types and who imports whom
 	$(BIN)/ruff check $(LINTED)
@@ -80,7 +82,7 @@ drills: $(TEST_INSTALLED) ## the long form of every fault drill
 	$(BIN)/python tests/engine/drill.py "$$(mktemp -d)/run" --kills 20
 	$(BIN)/python tests/fuzz/fuzz.py --inputs 10000
 	$(BIN)/python -m pytest -q tests/engine/test_faults.py \
-	    tests/engine/test_unbroken.py tests/test_no_network.py
+	    tests/engine/test_resume.py tests/test_no_network.py
 
 audit: $(BIN)/python ## compare the pinned versions with known vulnerabilities
 	test -x $(AUDIT)/bin/pip-audit || { $(BIN)/python -m venv $(AUDIT) && \

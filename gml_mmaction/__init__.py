@@ -20,6 +20,7 @@ def register() -> None:
     host.prepare()
 
     from . import datasets, engine, evaluation, models  # noqa: F401
+    from .synthetic import pseudo_fakes  # noqa: F401
 
 
 host.give_home()

@@ -11,6 +11,7 @@ from gml_mmaction.io.text import printable
 
 __all__ = [
     'CheckpointError',
+    'DataError',
     'GMLError',
     'SettingError',
     'VideoError',
@@ -23,6 +24,10 @@ class GMLError(Exception):
 
 class CheckpointError(GMLError, ValueError):
     """A checkpoint that cannot be used, or must not be."""
+
+
+class DataError(GMLError, ValueError):
+    """Data that cannot be used: a data set, its lists, or prepared files."""
 
 
 class SettingError(GMLError, ValueError):

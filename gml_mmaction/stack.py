@@ -40,10 +40,13 @@ class Range(NamedTuple):
 
 # By import name: the distribution, and what is wrong with other versions.
 STACK = {
-    'torch': ('torch', 'its safe loader has no allow-list of stand-ins'),
+    'torch': ('torch', 'its safe loader has no list of allowed classes'),
     'numpy': ('numpy', 'it was not tried'),
     'setuptools': ('setuptools', 'MMEngine needs its pkg_resources'),
-    'mmengine': ('mmengine', 'MMAction2 and we were not tried with it'),
+    'mmengine': (
+        'mmengine',
+        'neither MMAction2 nor this plugin was tried with it',
+    ),
     'mmcv': ('mmcv-lite', 'MMAction2 refuses it'),
     'mmaction': ('mmaction2', 'the plugin was not tried with it'),
 }
@@ -53,8 +56,9 @@ ADVICE = {
     'cv2': 'pip install opencv-python-headless',
     'av': 'pip install "gml-mmaction[video]"',
     'nicegui': 'pip install "gml-mmaction[web]"',
-    'decord': 'pip install decord; nothing but DecordInit and DecordDecode of '
-    'MMAction2 needs it',
+    'decord': 'pip install decord; only DecordInit and DecordDecode of '
+    'MMAction2 need it',
+    'face_recognition_models': 'pip install "gml-mmaction[landmarks]"',
     'distributed': 'pip install "gml-mmaction[cluster]"',
 }
 

@@ -1,9 +1,12 @@
 """What tests share: the host's scope, and videos with a face."""
 
+import collections
 import contextlib
+import gc
 import importlib
 import json
 import logging
+import multiprocessing
 import os
 import re
 import subprocess
@@ -14,9 +17,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import warm
+from cpu_time import CpuTime
 from mmengine.registry import init_default_scope
+from torch.multiprocessing import start_processes
 
 import gml_mmaction  # noqa: F401
+from gml_mmaction import cli
 from gml_mmaction.io.pool import run_in_processes
 from gml_mmaction.video.distortions import format_distortions
 
@@ -25,6 +32,47 @@ from gml_mmaction.video.distortions import format_distortions
 os.environ['GML_NATIVE'] = '0'
 
 REPO = Path(__file__).parents[1]
+STARTS_PROCESSES = {
+    *('run_group', 'run_python', 'run_warm', 'start_cluster', 'start_server')
+}
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        '--cpu',
+        type=int,
+        metavar='N',
+        help='show the CPU time of the N slowest files and tests',
+    )
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(CpuTime())
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items):
+    """Mark what starts processes; put files with many slow tests first.
+
+    So quick files are left for the end of a run, where one worker waits for
+    the other.
+    """
+    for item in items:
+        if STARTS_PROCESSES.intersection(item.fixturenames):
+            item.add_marker('slow')
+    slow = collections.Counter(
+        item.path for item in items if item.get_closest_marker('slow')
+    )
+    items.sort(key=lambda item: -slow[item.path])
+
+
+def pytest_collection_finish():
+    """Let no collection look through all that is imported by now.
+
+    MMEngine collects for each data set that it builds.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +85,20 @@ def _scope():
 def load_tool():
     """Import the module of a command, ``'prepare'``."""
     return lambda name: importlib.import_module(f'gml_mmaction.cli.{name}')
+
+
+@pytest.fixture(scope='session')
+def run_command():
+    """Run a command in this process as ``gml`` does; returns its exit code."""
+
+    def run(name, words):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, 'argv', [f'gml {name}', *words])
+            with pytest.raises(SystemExit) as end:
+                cli.run(name)
+        return end.value.code
+
+    return run
 
 
 @pytest.fixture(scope='session')
@@ -152,10 +214,10 @@ def real_people():
 def run_python():
     """Run a fresh Python that finds ``path`` and the package first."""
 
-    def run(*arguments, path='', timeout=500):
+    def run(*arguments, path='', timeout=500, python=sys.executable):
         paths = filter(None, [str(path), str(REPO), *sys.path])
         return subprocess.run(
-            [sys.executable, *arguments],
+            [python, *arguments],
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -163,6 +225,27 @@ def run_python():
         )
 
     return run
+
+
+@pytest.fixture(scope='session')
+def run_warm(run_python):
+    """Do the same with a Python that has imported the package."""
+    return lambda *words, **more: run_python(
+        *words, python=warm.python(), **more
+    )
+
+
+@pytest.fixture(scope='session')
+def run_group():
+    """Run ``function(rank, *arguments)`` in several processes at once.
+
+    They are forked from one that has imported the package.
+    """
+    server = multiprocessing.get_context('forkserver')
+    server.set_forkserver_preload(['gml_mmaction'])
+    return lambda function, *arguments, processes=2: start_processes(
+        *(function, arguments, processes), start_method='forkserver'
+    )
 
 
 @pytest.fixture(scope='session')

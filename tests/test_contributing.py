@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import warm
 import yaml
 from tiny import REPO
 
@@ -72,6 +73,7 @@ def desk(project, talking_head):
 def follow(desk, run_python, monkeypatch):
     """Run a section's commands in the copy; return what they print."""
     monkeypatch.chdir(desk)
+    python = warm.python(desk)
 
     def run(title):
         printed = ''
@@ -85,7 +87,12 @@ def follow(desk, run_python, monkeypatch):
                     for setting in STOP
                 ]
             done = run_python(
-                '-m', 'gml_mmaction', name, *arguments, path=desk
+                '-m',
+                'gml_mmaction',
+                name,
+                *arguments,
+                path=desk,
+                python=python,
             )
             printed += done.stdout
             # a check says 1 where something is to be known

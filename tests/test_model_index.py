@@ -25,6 +25,7 @@ SETS = {
     'FaceForensics++ (c23)': 'data/ffpp',
     'DeeperForensics-1.0 (std)': 'data/dfo_official',
     'Celeb-DF v2': 'data/cdf',
+    'Genuine videos and pseudo-fakes of them': 'data/genuine',
 }
 
 

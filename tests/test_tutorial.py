@@ -3,10 +3,9 @@
 import os
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+import warm
 from tiny import REPO
 
 pytest.importorskip('av')
@@ -20,10 +19,9 @@ def cells():
     return re.findall(r'```(bash|python)\n(.*?)```', text, re.DOTALL)
 
 
-def run_bash(code):
-    """Run a cell in a shell in which ``python`` is this one."""
-    folder = str(Path(sys.executable).parent)
-    path = os.pathsep.join([folder, os.environ['PATH']])
+def run_bash(code, gml):
+    """Run a cell in a shell that finds the script ``gml``."""
+    path = os.pathsep.join([str(gml.parent), os.environ['PATH']])
     done = subprocess.run(
         ['bash', '-e', '-c', code],
         env={**os.environ, 'PATH': path, 'PYTHONPATH': str(REPO)},
@@ -39,10 +37,14 @@ def run_bash(code):
 def test_every_cell_runs(tmp_path, monkeypatch):
     (tmp_path / 'configs').symlink_to(REPO / 'configs')
     monkeypatch.chdir(tmp_path)
+    gml = tmp_path / 'bin/gml'
+    gml.parent.mkdir()
+    gml.write_text(f'#!/bin/sh\nexec {warm.python()} -m gml_mmaction "$@"\n')
+    gml.chmod(0o755)
     session = {}
     for language, code in cells():
         if language == 'bash':
-            run_bash(code)
+            run_bash(code, gml)
         else:
             exec(compile(code, str(TUTORIAL), 'exec'), session)
     for made in ('verdicts', 'moment.png', 'flow.png', 'figures'):

@@ -1,4 +1,4 @@
-"""Which block finds which forgery: the paper's order under control.
+"""Which block finds which forgery: experiments on made-up videos.
 
 The same as ``gml ablation``.
 """

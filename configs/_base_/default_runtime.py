@@ -28,7 +28,7 @@ default_hooks = dict(
 )
 custom_hooks = [
     dict(type='ProcessesHook'),
-    dict(type='UnbrokenHook'),
+    dict(type='ResumeHook'),
     dict(type='FiniteHook'),
     dict(type='ProvenanceHook'),
     dict(type='PreemptionHook'),

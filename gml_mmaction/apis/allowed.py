@@ -3,20 +3,27 @@
 The config in a checkpoint is as untrusted as the checkpoint. Only types in
 the lists below are built from it, nothing is imported by name, and numbers
 have bounds, so that no network is built that could not have been trained.
+Modules of the user's own are added by the user's word alone
+(:func:`import_own`).
 """
 
+import importlib
 import math
+import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from mmaction.registry import MODELS, TRANSFORMS
 
+from gml_mmaction.errors import SettingError
 from gml_mmaction.io.text import printable
 
 __all__ = [
     'check_clips',
     'check_model',
     'check_pipeline',
+    'import_own',
     'whole_number',
     'without_files',
 ]
@@ -26,9 +33,13 @@ HOSTS_MODELS = (
     *('ActionDataPreprocessor', 'MixupBlending', 'CutmixBlending'),
     *('Recognizer2D', 'Recognizer3D'),
     *('C3D', 'ResNet', 'ResNet3d', 'ResNet3dSlowOnly'),
+    *('ResNet2Plus1d', 'ResNet3dCSN', 'ResNetTSM', 'X3D'),
+    *('SwinTransformer3D', 'TimeSformer', 'VisionTransformer'),
     *('AvgConsensus', 'I3DHead', 'TSNHead'),
+    *('TimeSformerHead', 'TSMHead', 'X3DHead'),
     *('BCELossWithLogits', 'CrossEntropyLoss'),
-    *('Conv1d', 'Conv2d', 'Conv3d', 'BN', 'BN1d', 'BN2d', 'BN3d', 'SyncBN'),
+    *('Conv1d', 'Conv2d', 'Conv2plus1d', 'Conv3d'),
+    *('BN', 'BN1d', 'BN2d', 'BN3d', 'LN', 'SyncBN'),
     *('LeakyReLU', 'ReLU', 'Sigmoid'),
 )
 HOSTS_STEPS = ('CenterCrop', 'FormatShape', 'PackActionInputs', 'Resize')
@@ -44,6 +55,10 @@ NUMBER = 10**6
 CLIP_PIXELS = 64 * 512**2
 BOUNDS = {
     **dict.fromkeys(('width', 'arch', 'scale'), WIDTH),
+    **dict.fromkeys(('gamma_w', 'gamma_b', 'gamma_d'), WIDTH),
+    **dict.fromkeys(('depths', 'num_transformer_layers'), LAYERS),
+    **dict.fromkeys(('heads', 'num_heads', 'num_tokens'), LAYERS),
+    **dict.fromkeys(('rows', 'windows', 'window_size', 'places'), LAYERS),
     **dict.fromkeys(
         ('depth', 'middle_blocks', 'block_config', 'branch_depth', 'sigmas'),
         LAYERS,
@@ -52,6 +67,38 @@ BOUNDS = {
     **dict.fromkeys(('num_maps', 'num_classes'), LAYERS),
     **dict.fromkeys(('size', 'kernel_size'), PIXELS // 2),
 }
+
+
+# Top-level names of modules that the user has asked for.
+OWN: set[str] = set()
+
+
+def import_own(module: str) -> None:
+    """Import a module of the user's; configs may name what it registers.
+
+    Args:
+        module: A file ``PATH/NAME.py``, or a name that Python finds.
+
+    Raises:
+        SettingError: There is no such module.
+    """
+    path = Path(module)
+    is_file = path.suffix == '.py'
+    name = path.stem if is_file else module
+    if is_file:
+        sys.path.insert(0, str(path.resolve().parent))
+    try:
+        if is_file and not path.is_file():
+            raise ModuleNotFoundError(name=name)
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:  # one that it imports itself
+            raise
+        raise SettingError(
+            f'--import {module}: there is no such module. Remedy: the path '
+            'of its file, NAME.py, or a name that Python finds'
+        ) from None
+    OWN.add(name.partition('.')[0])
 
 
 def check_model(model: Any) -> None:
@@ -105,12 +152,15 @@ def whole_number(name: str, value: Any, low: int, high: int) -> int:
 
 
 def without_files(model: Any) -> Any:
-    """Copy the settings of a network without the files to start from."""
+    """Copy the settings of a network without the files to start from.
+
+    ``pretrained`` stays, as None: some of the host's networks want it.
+    """
     if isinstance(model, Mapping):
         return {
-            key: without_files(value)
+            key: None if key == 'pretrained' else without_files(value)
             for key, value in model.items()
-            if key not in INITIAL
+            if key != 'init_cfg'
         }
     if isinstance(model, (list, tuple)):
         return type(model)(map(without_files, model))
@@ -121,7 +171,7 @@ def _registered(registry: Any, hosts: tuple[str, ...]) -> frozenset[str]:
     ours = {
         name
         for name, item in registry.module_dict.items()
-        if item.__module__.partition('.')[0] == PACKAGE
+        if item.__module__.partition('.')[0] in {PACKAGE, *OWN}
     }
     return frozenset(ours.union(hosts))
 
@@ -138,11 +188,13 @@ def _check(
             raise ValueError(f'a _scope_ ({_shown(value)}) is not allowed')
         if key == 'type' and (type(value) is not str or value not in types):
             raise ValueError(
-                f'the type {_shown(value)} is none of those that a '
-                "detector's config may name"
+                f"the type {_shown(value)} is not one that a detector's "
+                'config may name'
             )
         if key in FILES and value not in DISK:
-            raise ValueError(f'{key}={_shown(value)}: only the disk is read')
+            raise ValueError(
+                f'{key}={_shown(value)}: files are read from the disk only'
+            )
         high = bounds.get(key, bound)
         if isinstance(value, (int, float)) and not _within(value, high):
             raise ValueError(

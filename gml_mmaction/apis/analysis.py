@@ -313,15 +313,15 @@ class _Run:
         if len(taken.indices) < options.min_frames:
             raise VideoError(
                 'too short',
-                f'{len(taken.indices)} to score of '
-                f'{counted(reader.num_frames, "frame")}; '
-                f'{options.min_frames} needed',
+                f'{len(taken.indices)} of '
+                f'{counted(reader.num_frames, "frame")} can be scored; at '
+                f'least {options.min_frames} are needed',
             )
         doublings = _doublings(reader.width * reader.height, options.upsample)
         if doublings < options.upsample:
             self.notes.append(
                 f'{reader.width}x{reader.height}: faces below '
-                f'{80 // 2**doublings} pixels are not looked for'
+                f'{80 // 2**doublings} pixels are not searched for'
             )
             return replace(options, upsample=doublings)
         return options
@@ -401,8 +401,8 @@ def _failure(
     longest = max(track.num_frames(options.stride) for track in tracks)
     return VideoError(
         'too short',
-        f'a face is seen in {longest} of the frames taken at most; '
-        f'{options.min_frames} are needed',
+        f'no face is seen in more than {longest} of the frames taken; at '
+        f'least {options.min_frames} are needed',
     )
 
 

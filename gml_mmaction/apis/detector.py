@@ -1,8 +1,9 @@
-"""A detector from only a checkpoint: network, crops, threshold, words."""
+"""A detector from a checkpoint alone: network, crops, threshold, words."""
 
 import dataclasses
+import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,26 +18,29 @@ from mmengine.device import get_device
 from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
+from torch.overrides import TorchFunctionMode
 
 from gml_mmaction.datasets.clip_transforms import FaceCrop
+from gml_mmaction.engine.initial_weights import Initial
 from gml_mmaction.engine.provenance import (
     PROVENANCE,
     Training,
     Validation,
+    initial_of,
     read_records,
 )
 from gml_mmaction.engine.settings import inner_datasets
 from gml_mmaction.errors import CheckpointError, GMLError
 from gml_mmaction.evaluation.calibration import Calibration, read_calibration
 from gml_mmaction.evaluation.forgery_metric import VIDEO_RULES
-from gml_mmaction.explain.cam import cam_maps
+from gml_mmaction.explain.cam import LayerError, cam_maps
 from gml_mmaction.explain.feature_maps import clue_maps, has_clue
 from gml_mmaction.faces import CropOptions
 from gml_mmaction.host.weights import check_weights
 from gml_mmaction.io.config_text import ConfigTextError, parse_config
 from gml_mmaction.io.files import file_sha256
 from gml_mmaction.io.records import as_json, to_record
-from gml_mmaction.io.text import nth, one_line, printable
+from gml_mmaction.io.text import counted, nth, one_line, printable
 from gml_mmaction.kernels import accelerate
 from gml_mmaction.video import Frames, Rates, Taken, at_rate, every
 
@@ -56,11 +60,11 @@ SAVED = (
     *('search_stride', 'check_stride', 'lost'),
 )
 
-ANOTHER = 'Remedy: give another checkpoint of tools/train.py'
+ANOTHER = 'Remedy: give another checkpoint of gml train'
 MOST_FRAMES = 512  # of a clip
 SLOW = (
-    'In a video of far fewer frames a second, faces seem to move faster than '
-    'they do, and a genuine one may score high; a note says of which videos.',
+    'In a video with far fewer frames a second, faces seem to move faster '
+    'than they do. Such a genuine video may score high; a note marks it.',
 )
 
 
@@ -164,7 +168,7 @@ class Detector:
             heat: ``'clue'``: mean over channels of the forgery clues ``|F*|``
                 of the AD block (Sec. 2.3). ``'cam'``: Grad-CAM of the class
                 fake. ``'auto'``: the clue where the network has an AD block,
-                else the other. ``'none'``: nothing.
+                else the other, if it gives a map. ``'none'``: nothing.
 
         Returns:
             P(fake), ``(N,)``, and maps ``(N, T, h, w)``, not negative, or
@@ -204,7 +208,12 @@ class Detector:
         return scores.cpu().double().numpy(), maps.cpu().numpy()
 
     def heat_kind(self, heat: str) -> str:
-        """Return ``'clue'``, ``'cam'`` or ``'none'`` for a choice of heat."""
+        """Return ``'clue'``, ``'cam'`` or ``'none'`` for a choice of heat.
+
+        Raises:
+            DetectorError: An unknown choice, or one that the network does
+                not give.
+        """
         if heat not in HEATS:
             raise DetectorError(f'heat={heat!r}: use one of {HEATS}')
         if heat == 'clue' and not has_clue(self.model):
@@ -212,9 +221,29 @@ class Detector:
                 f'{self.checkpoint}: its network has no AD block and '
                 "no forgery clue; use heat='cam'"
             )
-        if heat == 'auto':
-            return 'clue' if has_clue(self.model) else 'cam'
-        return heat
+        if heat == 'cam' and not self._gives_maps:
+            raise DetectorError(
+                f'{self.checkpoint}: its network gives no map that Grad-CAM '
+                "could explain; use heat='none'"
+            )
+        if heat != 'auto':
+            return heat
+        if has_clue(self.model):
+            return 'clue'
+        return 'cam' if self._gives_maps else 'none'
+
+    @functools.cached_property
+    def _gives_maps(self) -> bool:
+        """Whether Grad-CAM explains a black clip."""
+        side = self.crop_options.size
+        clip = [np.zeros((side, side, 3), np.uint8)] * self.clip_len
+        try:
+            cam_maps(self.model, self.pack([clip]))
+        except LayerError:
+            return False
+        except Exception:  # score tells what is wrong with the config
+            return True
+        return True
 
     def _item(self, clip: Sequence[np.ndarray]) -> dict:
         return dict(
@@ -244,10 +273,15 @@ class Detector:
         return read_records(self.meta)[0]
 
     @property
-    def _told(self) -> Mapping[str, Any]:
+    def initial(self) -> Initial | None:
+        """How the network was initialised, if the checkpoint says it."""
+        return initial_of(dict(meta=self.meta))
+
+    @property
+    def _recorded(self) -> Mapping[str, Any]:
         """The same with everything else in it, as saved."""
-        told = self.meta.get(PROVENANCE, {}).get('training')
-        return told or self.meta.get('dataset_meta') or {}
+        recorded = self.meta.get(PROVENANCE, {}).get('training')
+        return recorded or self.meta.get('dataset_meta') or {}
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -262,10 +296,11 @@ class Detector:
             f'{self.cfg.model.cls_head.type}',
             training={
                 key: value
-                for key, value in self._told.items()
+                for key, value in self._recorded.items()
                 if key not in ('classes', 'root')
             },
             level=self.level,
+            initial=self.initial and as_json(self.initial),
             rates=self.rates and as_json(self.rates),
             threshold=dataclasses.asdict(self.threshold),
             calibration=calibration and calibration.facts,
@@ -274,7 +309,7 @@ class Detector:
 
     @property
     def origin(self) -> str:
-        """What the training data are, if they are synthetic; or ''."""
+        """What it was trained on, if videos or fakes are synthetic; or ''."""
         return printable(self.training.origin or '')
 
     @property
@@ -282,9 +317,9 @@ class Detector:
         """What a score of a clip, a track and a video is."""
         if self.rates is None:
             taken = (
-                f'every {nth(self.crop_options.stride)} of the video, at '
-                'whatever rate: the checkpoint does not say that of its '
-                'training'
+                f'every {nth(self.crop_options.stride)} frame of the '
+                'video, whatever its frame rate: the checkpoint does not '
+                'record the rate of its training'
             )
         else:
             taken = (
@@ -303,21 +338,26 @@ class Detector:
         made_up = [f'Trained on {self.origin}.'] if self.origin else []
         lines = [
             *made_up,
-            'A score is not a proof. It says how much a face looks like the '
-            'forgeries in the training data; another forgery may score low, '
-            'and a genuine video high.',
+            'A score is not a proof. It says how much a face looks like '
+            'the forgeries in the training data; another kind of forgery '
+            'may score low, and a genuine video high.',
             f'Trained on {self._trained_on()}.',
+            *self._started_from(),
             f'Scores: {self.level}.',
             *(SLOW if self.rates else ()),
             f'Threshold {self.threshold.value:.4f}: {self.threshold.origin}.',
             self.calibration.words
             if self.calibration
             else 'Scores are not calibrated: 0.8 does not mean 80 per cent, '
-            'and on other data than that of the training (camera, '
+            'and on data unlike the training data (camera, '
             'compression, people) the threshold may be far off.',
             '"Not suspicious" does not mean genuine.',
         ]
         return [printable(line) for line in lines]
+
+    def _started_from(self) -> list[str]:
+        initial = self.initial
+        return [f'Started from: {initial.words}.'] if initial else []
 
     def _trained_on(self) -> str:
         training = self.training
@@ -326,7 +366,9 @@ class Detector:
         named = ' by name' if self.origin else ''
         text = f'data of source {training.source}{named}'
         text += f' ({_options(training)})'
-        if training.real_videos is not None:
+        if training.real_videos is not None and not training.fake_videos:
+            text += f', {counted(training.real_videos, "real video")}'
+        elif training.real_videos is not None:
             text += (
                 f', {training.real_videos} real and '
                 f'{training.fake_videos} fake videos of '
@@ -416,7 +458,7 @@ def _load(path: Path) -> dict:
     if not path.is_file():
         raise DetectorError(
             f'{path}: no such checkpoint. Remedy: give a .pth file of '
-            'tools/train.py'
+            'gml train'
         )
     loaded = CheckpointLoader.load_checkpoint(
         str(path), 'cpu', logger='silent'
@@ -453,9 +495,10 @@ def _check_pipeline(path: Path, cfg: Config) -> None:
             continue
         names = printable(', '.join(map(str, steps)))
         raise DetectorError(
-            f'{path}: no detector of face forgeries: its {what} pipeline '
-            f'({names:.300}) does not begin with ClipDecode and cut faces by '
-            "FaceCrop. Remedy: give a checkpoint of this project's configs"
+            f'{path}: not a detector of face forgeries: its {what} '
+            f'pipeline ({names:.300}) does not begin with ClipDecode and '
+            'cut faces by FaceCrop. Remedy: give a checkpoint of this '
+            "project's configs"
         )
 
 
@@ -465,8 +508,8 @@ def _validation(path: Path, meta: Mapping) -> Validation:
         return read_records(meta)[1]
     except (TypeError, ValueError) as error:  # JSON cannot hold it
         raise DetectorError(
-            f'{path}: says of its training: {printable(str(error)):.200}. '
-            'Remedy: give another checkpoint'
+            f'{path}: its record of the training is not valid: '
+            f'{printable(str(error)):.200}. Remedy: give another checkpoint'
         ) from None
 
 
@@ -480,8 +523,28 @@ def _check_settings(path: Path, cfg: Config, clip_len: int) -> None:
     except ValueError as error:
         raise DetectorError(
             f'{path}: its config was not used: {error}. Remedy: give a '
-            "checkpoint of this project's configs"
+            "checkpoint of this project's configs, or --import MODULE for a "
+            'network of your own'
         ) from None
+
+
+class _NumbersOnCpu(TorchFunctionMode):
+    """Leave ``linspace`` real on the meta device.
+
+    The host's transformers read their rates of stochastic depth from it.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable,
+        types: Sequence[type],
+        args: tuple = (),
+        kwargs: dict | None = None,
+    ) -> Any:
+        given = kwargs or {}
+        if func is torch.linspace:
+            given = {'device': 'cpu', **given}
+        return func(*args, **given)
 
 
 def _build(path: Path, cfg: Config, loaded: Mapping) -> BaseModel:
@@ -490,7 +553,7 @@ def _build(path: Path, cfg: Config, loaded: Mapping) -> BaseModel:
     settings = Config(dict(model=without_files(cfg.model)))
     try:
         state = loaded['state_dict']
-        with torch.device('meta'):
+        with torch.device('meta'), _NumbersOnCpu():
             plan = MODELS.build(settings.model)
         check_weights(plan, state, path)
         model = MODELS.build(settings.model)
@@ -519,44 +582,46 @@ def _crop_options(
     path: Path, cfg: Config, meta: Mapping
 ) -> tuple[CropOptions, int]:
     """Return how the training crops were made, and the frames of a clip."""
-    told = _told(meta)
-    if str(told.get('filename_tmpl', '')).endswith('.png'):
-        told.setdefault('image', 'png')
-    values = {name: told[name] for name in SAVED if name in told}
+    recorded = _recorded(meta)
+    if str(recorded.get('filename_tmpl', '')).endswith('.png'):
+        recorded.setdefault('image', 'png')
+    values = {name: recorded[name] for name in SAVED if name in recorded}
     kinds = {name: type(getattr(CropOptions, name)) for name in values}
-    store = told.get('store', 'crops')
+    store = recorded.get('store', 'crops')
     try:
         for name, kind in kinds.items():
             if type(values[name]) is not kind:
                 wrong = printable(repr(values[name]))
-                raise ValueError(f'{name} {wrong:.60}, no {kind.__name__}')
+                raise ValueError(
+                    f'{name} is {wrong:.60}, expected {kind.__name__}'
+                )
         given = _dataset(cfg).get('clip_len', 8)
         clip_len = whole_number('clip_len', given, 1, MOST_FRAMES)
         values['min_frames'] = max(clip_len, values.get('min_frames', 0))
         options = CropOptions(**values, store=store, tracks='all')
     except (TypeError, ValueError) as error:
         raise DetectorError(
-            f'{path}: says that its crops were made with {error}. {ANOTHER}'
+            f'{path}: its record of the crops is not valid: {error}. {ANOTHER}'
         ) from None
     return options, clip_len
 
 
-def _told(meta: Mapping) -> dict[str, Any]:
+def _recorded(meta: Mapping) -> dict[str, Any]:
     """What a checkpoint says of its training data, by the manifest."""
     training = meta.get(PROVENANCE, {}).get('training') or {}
     return {**(meta.get('dataset_meta') or {}), **training}
 
 
 def _rates(path: Path, meta: Mapping) -> Rates | None:
-    rates = _told(meta).get('rates')
+    rates = _recorded(meta).get('rates')
     if rates is None:
         return None
     try:
         return to_record(rates, Rates)
     except ValueError as error:
         raise DetectorError(
-            f'{path}: says of its training rates {printable(repr(rates)):.60} '
-            f'({error}). {ANOTHER}'
+            f'{path}: its record of the frame rates is not valid: '
+            f'{printable(repr(rates)):.60} ({error}). {ANOTHER}'
         ) from None
 
 
@@ -577,7 +642,9 @@ def _threshold(
 ) -> Threshold:
     if given is not None:
         if not 0 <= given <= 1:
-            raise DetectorError(f'threshold {given}: give one from 0 to 1')
+            raise DetectorError(
+                f'threshold {given}: out of bounds. Remedy: 0 to 1'
+            )
         return Threshold(given, 'as given')
     if calibration:
         return Threshold(
@@ -587,10 +654,11 @@ def _threshold(
     value = validation.metrics.get('video/eer_threshold')
     if value is None:
         return Threshold(
-            0.5, 'the checkpoint was not validated, hence the middle'
+            0.5, 'the checkpoint was not validated, so the middle is used'
         )
     clips = validation.num_clips
     some = f', at most {clips} a track' if clips else ''
+    made = f'; {printable(validation.origin)}' if validation.origin else ''
     if type(value) not in (int, float) or not 0 <= value <= 1:
         raise DetectorError(
             f'{path}: its threshold is {printable(repr(value)):.60}; it must '
@@ -600,7 +668,7 @@ def _threshold(
         float(value),
         'equal error rate of videos in the validation set of '
         f'source {validation.source or "unknown"} '
-        f'({validation.clips} clips{some})',
+        f'({validation.clips} clips{some}{made})',
     )
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from tqdm import tqdm
 
 from gml_mmaction.errors import GMLError
-from gml_mmaction.io.fields import is_place
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.records import as_json
+from gml_mmaction.io.rules import is_place
 from gml_mmaction.io.text import printable
 from gml_mmaction.video import VideoError
 from gml_mmaction.video.files import ARCHIVES, VIDEO_SUFFIXES, is_image
@@ -30,6 +30,9 @@ WRITTEN = ('finished.json', 'prediction.json', 'timeline.png', 'overlay.mp4')
 
 class InputError(GMLError, ValueError):
     """Inputs among which there is nothing to analyse."""
+
+
+NO_HEAT = 'No heat maps: the network gives no map of a clip to explain.'
 
 
 class ForgeryInferencer:
@@ -73,6 +76,8 @@ class ForgeryInferencer:
         self._detector = load_detector(checkpoint, device, threshold)
         self._heat = self._detector.heat_kind(heat)
         self.detector = dict(self._detector.facts, heat=self._heat)
+        if heat == 'auto' and self._heat == 'none':
+            self.detector['words'].append(NO_HEAT)
 
     def analyse(
         self,
@@ -174,6 +179,7 @@ class ForgeryInferencer:
         skip_finished: bool = False,
         workers: int = 1,
         cluster: str | None = None,
+        modules: Sequence[str] = (),
     ) -> Iterator[tuple[Analysis, dict[str, str]]]:
         """Yield each input's analysis and files; arguments as in the call.
 
@@ -190,6 +196,8 @@ class ForgeryInferencer:
                 without heat maps; inputs are files or folders, and ``out_dir``
                 is needed.
             cluster: Address of a Dask scheduler; its workers do the work.
+            modules: Those of a network of one's own, for the processes to
+                import.
         """
         many = workers > 1 or cluster is not None
         jobs = self._jobs(inputs, batch_size, out_dir, overlay)
@@ -206,6 +214,7 @@ class ForgeryInferencer:
             for job in todo:
                 yield self._do(job, show_progress)
             return
+        todo = [job._replace(modules=tuple(modules)) for job in todo]
         results = run(todo, workers=workers, cluster=cluster)
         for result in tqdm(
             results, total=len(todo), unit='video', disable=not show_progress
@@ -302,7 +311,9 @@ class ForgeryInferencer:
                 analysis.write_overlay(files['overlay'])
             except VideoError as error:  # changed since it was analysed
                 del files['overlay']
-                analysis.prediction.notes.append(f'no overlay: {error}')
+                analysis.prediction.notes.append(
+                    f'the overlay was not written: {error}'
+                )
         write_json(files['prediction'], self.report(analysis))
         return {kind: str(path) for kind, path in files.items()}
 
@@ -327,7 +338,7 @@ def list_inputs(inputs: Inputs) -> list[Source]:
         else:
             found.append(item)
     if not found:
-        raise InputError('no video was given')
+        raise InputError('no video was given. Remedy: a file or a folder')
     return found
 
 
@@ -350,7 +361,11 @@ def list_unread(inputs: Inputs) -> list[str]:
             if read == [Path(item)] and is_image(path.name):
                 continue
             folder = path.is_dir()
-            why = 'a folder, give it by itself' if folder else 'no video'
+            why = (
+                'a folder within a folder; give it by its own path'
+                if folder
+                else 'no video'
+            )
             lines.append(f'{printable(str(path))}: not read: {why}')
     return lines
 
@@ -385,7 +400,9 @@ def _in_folder(folder: Path) -> list[Path]:
         return videos
     if any(is_image(path.name) for path in files):
         return [folder]
-    raise InputError(f'{folder}: neither a video nor images in it')
+    raise InputError(
+        f'{folder}: it holds neither videos nor images. Remedy: another folder'
+    )
 
 
 def _folder_names(sources: Sequence[Source]) -> list[str]:

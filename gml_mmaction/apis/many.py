@@ -24,6 +24,8 @@ from gml_mmaction.io.pool import run_in_processes, run_on_cluster
 from gml_mmaction.io.records import Record, as_json, read_record
 from gml_mmaction.version import __version__
 
+from .allowed import import_own
+
 if TYPE_CHECKING:
     from .inferencer import ForgeryInferencer
 
@@ -85,6 +87,7 @@ class Job(NamedTuple):
         given: The threshold if it is not the checkpoint's.
         batch_size: Clips that the network takes at once.
         threads: Of the network; 0: as they are.
+        modules: Of a network of one's own, to be imported.
     """
 
     source: str | Path | np.ndarray
@@ -97,6 +100,7 @@ class Job(NamedTuple):
     given: float | None
     batch_size: int
     threads: int = 0
+    modules: tuple[str, ...] = ()
 
 
 Result = tuple[Job, Prediction, dict[str, str]]
@@ -137,7 +141,11 @@ def predict_video(job: Job) -> Result:
     if job.threads:
         torch.set_num_threads(job.threads)
     inferencer = _inferencer(
-        job.checkpoint, job.device, job.given, job.settings.heat
+        job.checkpoint,
+        job.device,
+        job.given,
+        job.settings.heat,
+        job.modules,
     )
     if inferencer.detector['sha256'] != job.settings.sha256:
         raise CheckpointError(
@@ -150,11 +158,17 @@ def predict_video(job: Job) -> Result:
 
 @functools.lru_cache(maxsize=1)
 def _inferencer(
-    checkpoint: Path, device: str, threshold: float | None, heat: str
+    checkpoint: Path,
+    device: str,
+    threshold: float | None,
+    heat: str,
+    modules: tuple[str, ...],
 ) -> 'ForgeryInferencer':
     from .inferencer import ForgeryInferencer
 
     gml_mmaction.register()
+    for module in modules:
+        import_own(module)
     return ForgeryInferencer(checkpoint, device, threshold, heat)
 
 

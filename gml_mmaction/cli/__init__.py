@@ -5,6 +5,7 @@ python tools/train.py ...  is the same, where MMAction2's users look
 """
 
 import importlib
+import json
 import os
 import select
 import sys
@@ -21,30 +22,33 @@ __all__ = ['COMMANDS', 'main', 'run']
 
 # In the order of use. A command is the module of its name, with '_' for '-'.
 COMMANDS = {
-    'demo': 'from made-up videos to a tested detector',
-    'doctor': 'what is installed, and what is wrong with it',
-    'check': 'what of a data set is there, what is missing, what leaks',
-    'prepare': 'from a data set to face crops, annotations and a report',
+    'demo': 'make videos, train on them and test: a few minutes',
+    'doctor': 'say what is installed, and what is wrong with it',
+    'check': 'what a data set has, what is missing, what leaks',
+    'prepare': 'cut out the faces of a data set; annotations and a report',
+    'fakes': 'look at the pseudo-fakes that a config trains on',
     'train': 'train a detector',
     'test': 'test a detector, also on several data sets',
-    'init': 'random weights, to try speed and installation',
-    'predict': 'a verdict on videos of your own',
-    'web': 'the same on a page in a browser',
-    'calibrate': 'from scores to probabilities',
-    'cam': 'Grad-CAM of a clip',
-    'plot': 'curves, intervals and comparisons of score files',
-    'robustness': 'test under distortions',
+    'init': 'write random weights, to try speed and installation',
+    'predict': 'judge videos of your own',
+    'web': 'judge videos on a page in the browser',
+    'calibrate': 'turn scores into probabilities',
+    'cam': 'draw Grad-CAM of a clip',
+    'plot': 'draw and compare score files, with intervals',
+    'robustness': 'test a detector on distorted videos',
     'distort': 'distort whole videos, as DeeperForensics does',
     'tables': "fill in the paper's tables",
     'figures': "draw the paper's figures",
-    'ablation': "the paper's ablation on made-up videos",
+    'ablation': 'which block finds which forgery, on made-up videos',
     'demo-data': 'write the videos of the demo',
     'demo-trees': 'write miniatures of two data sets',
-    'benchmark': 'parameters, operations, speed and memory of detectors',
-    'benchmark-data': 'speed of preparation',
-    'benchmark-loader': 'speed of loading',
-    'benchmark-predict': 'speed of predicting',
+    'benchmark': 'measure parameters, operations, speed and memory',
+    'benchmark-data': 'measure the speed of gml prepare',
+    'benchmark-loader': 'measure the speed of the data loader',
+    'benchmark-predict': 'measure the speed of gml predict',
 }
+# The exit codes after an error that are not 1.
+ERROR_CODES = {'check': 2}  # 1 says that the data set has problems
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -67,12 +71,13 @@ def show_help() -> None:
     width = max(map(len, COMMANDS))
     say('usage: gml COMMAND ...', '')
     say(*(f'  {name:<{width}}  {what}' for name, what in COMMANDS.items()))
-    say('', 'gml COMMAND --help tells the options of each.')
+    say('', 'gml COMMAND --help lists the options of a command.')
 
 
 def run(command: str) -> None:
     """Run a command by the words in ``sys.argv``; ends the process."""
-    with one_line_ends(Path(sys.argv[0]).name):
+    code = ERROR_CODES.get(command, 1)
+    with one_line_ends(Path(sys.argv[0]).name, code):
         if command != 'doctor':  # it runs where nothing else does
             gml_mmaction.register()
         name = command.replace('-', '_')
@@ -82,13 +87,14 @@ def run(command: str) -> None:
 
 
 @contextmanager
-def one_line_ends(program: str) -> Iterator[None]:
+def one_line_ends(program: str, code: int = 1) -> Iterator[None]:
     """End a program with one line, or silently, if the error is not ours.
 
-    An error that a user can mend is its message and exit code 1; Ctrl+C is
-    one line and exit code 130. If nobody reads the output any more, as in
-    ``gml --help | head -1``, the end is quiet, with the exit code of a
-    program that the system stops for it.
+    An error that a user can mend, or that the system reports of a file, is
+    its message and the exit code ``code``; Ctrl+C is one line and exit code
+    130. If nobody reads the output any more, as in ``gml --help | head -1``,
+    the end is quiet, with the exit code of a program that the system stops
+    for it.
     """
     widen_streams()
     try:
@@ -96,17 +102,16 @@ def one_line_ends(program: str) -> Iterator[None]:
             yield
         finally:
             flush_output()
-    except GMLError as error:
-        raise SystemExit(f'{program}: {one_line(error)}') from None
     except KeyboardInterrupt:
         say(f'{program}: stopped', file=sys.stderr)
         raise SystemExit(130) from None
-    except BrokenPipeError:
-        if not is_output_unread():
-            raise
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())  # Python writes once more
-        raise SystemExit(141) from None  # 128 and the number of SIGPIPE
+    except (GMLError, OSError, json.JSONDecodeError) as error:
+        if isinstance(error, BrokenPipeError) and is_output_unread():
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())  # Python writes once more
+            raise SystemExit(141) from None  # 128 and the number of SIGPIPE
+        say(f'{program}: {one_line(error)}', file=sys.stderr)
+        raise SystemExit(code) from None
 
 
 def is_output_unread() -> bool:

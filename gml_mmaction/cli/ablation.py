@@ -1,40 +1,50 @@
-r"""Which block finds which forgery: the paper's order under control.
+r"""Which block finds which forgery: experiments on made-up videos.
 
-Trains plain Xception, +CSTM, +STM, +MCB and GML (+MCB+AD), or any systems of
-the paper's tables, each with the same budget, on the demo's three kinds of
-forgery and for several seeds. Stopped
-and started again, it goes on with the runs that are not done. The inner face
-moves twice as far as in the demo, with half the noise.
+``one-site`` has a motion block in one place only, ``all-sites`` everywhere,
+``initial-values`` compares what the blocks start from. ``systems`` trains any
+rows of the paper's tables. docs/experiments.md says what is expected and why.
+
+Seed by seed, all variants on all kinds: an early stop leaves whole tables.
+Stopped and started again, it goes on with the runs that are not done.
 
 Usage::
 
-    gml ablation --seeds 0 1 2
-    gml ablation --kinds appearance --seeds 0 --iters 300 \
-        --systems RECCE F3-Net
+    gml ablation
+    gml ablation one-site --seeds 0 1 2
+    gml ablation systems --kinds appearance --seeds 0 --iters 300 \
+        --variants RECCE F3-Net
     gml ablation --table
 """
 
 import argparse
 import os
-import statistics
+import shutil
+import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from gml_mmaction.evaluation.paper_tables import GML, SYSTEMS
+from gml_mmaction.errors import SettingError
+from gml_mmaction.evaluation.experiments import (
+    EXPERIMENTS,
+    VIDEOS,
+    Experiment,
+    difference_table,
+    hits_table,
+    metric_table,
+)
 from gml_mmaction.io.files import read_json, write_json
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
 from gml_mmaction.synthetic.demo import KINDS
+from gml_mmaction.version import __version__
+from gml_mmaction.visualization.curves import read_scalars
 
-from .common import CONFIGS, one_line_errors
+from .common import CONFIGS
 from .demo import make_data, train_and_test
 
-COMPARED = (
-    *('Xception', 'Xception+CSTM', 'Xception+STM', 'Xception+MCB'),
-    GML,
-)
-VIDEOS = ('--amplitude', 0.1, '--noise', 1)
+DEFAULT = ('one-site', 'initial-values', 'all-sites')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -43,116 +53,236 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__.splitlines()[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument('--work-dir', default='work_dirs/demo_ablation')
-    parser.add_argument('--kinds', nargs='+', choices=KINDS, default=KINDS)
     parser.add_argument(
-        '--systems',
-        nargs='+',
-        metavar='SYSTEM',
-        choices=SYSTEMS,
-        default=COMPARED,
-        help='rows of Table 3, or any of: ' + '; '.join(SYSTEMS),
+        'experiments',
+        nargs='*',
+        metavar='EXPERIMENT',
+        default=DEFAULT,
+        help='any of: ' + ', '.join(EXPERIMENTS),
     )
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
-    parser.add_argument('--iters', type=int, default=200)
+    parser.add_argument('--work-dir', default='work_dirs/ablation')
+    parser.add_argument(
+        '--kinds',
+        nargs='+',
+        choices=KINDS,
+        help="of forgeries, instead of the experiment's",
+    )
+    parser.add_argument(
+        '--variants',
+        nargs='+',
+        metavar='VARIANT',
+        help='only these rows of the tables',
+    )
+    parser.add_argument(
+        '--seeds', nargs='+', type=int, help="instead of the experiment's"
+    )
+    parser.add_argument(
+        '--iters', type=int, help="iterations instead of the experiment's"
+    )
     parser.add_argument(
         '--jobs', type=int, default=2, help='runs at a time, one core each'
     )
     parser.add_argument(
         '--table', action='store_true', help='only print what is done'
     )
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    for name in args.experiments:
+        if name not in EXPERIMENTS:
+            parser.error(f'no experiment {name!r}: ' + ', '.join(EXPERIMENTS))
+    rows = {
+        row for name in args.experiments for row in EXPERIMENTS[name].variants
+    }
+    for row in args.variants or ():
+        if row not in rows:
+            parser.error(f'no variant {row!r}: ' + '; '.join(sorted(rows)))
+    return args
 
 
-def config_of(system: str) -> Path:
-    """The small config of a system."""
-    return CONFIGS / f'{SYSTEMS[system]}-small_demo.py'
+def chosen(
+    name: str, args: argparse.Namespace
+) -> tuple[Experiment, list[int]]:
+    """An experiment as the command line wants it, and its seeds."""
+    found = EXPERIMENTS[name]
+    seeds = args.seeds or list(range(found.seeds))
+    return found._replace(
+        kinds=tuple(args.kinds or found.kinds),
+        iters=args.iters or found.iters,
+    ), seeds
 
 
-def result_path(
-    root: Path, kind: str, system: str, seed: int, iters: int
-) -> Path:
-    """The path of a finished run's metrics."""
-    name = Path(SYSTEMS[system]).name
-    return root / f'results-{iters}' / kind / name / f'{seed}.json'
+class Run(NamedTuple):
+    """One training of an experiment, and where its result is kept."""
 
+    root: Path
+    name: str
+    experiment: Experiment
+    kind: str
+    variant: str
+    seed: int
 
-def run_once(
-    root: Path, iters: int, seed: int, kind: str, system: str
-) -> None:
-    """Train and test one system on one kind, unless that was done."""
-    result = result_path(root, kind, system, seed, iters)
-    if result.exists():
-        return
-    metrics, seconds = train_and_test(
-        str(config_of(system)),
-        root / 'data' / f'{kind}-{seed}' / 'crops',
-        root / f'runs-{iters}' / kind / result.parent.name / str(seed),
-        seed,
-        f'train_cfg.max_iters={iters}',
-        'train_cfg.val_interval=100',
-    )
-    write_json(result, dict(metrics, seconds=seconds))
+    @property
+    def folder(self) -> Path:
+        """Of logs and scores, relative to ``root``."""
+        row = ''.join(c if c.isalnum() else '-' for c in self.variant)
+        budget = f'{self.name}-{self.experiment.iters}'
+        return Path(budget, self.kind, row, str(self.seed))
 
+    @property
+    def result(self) -> Path:
+        """The record of the finished run."""
+        folder = self.folder
+        return self.root / 'results' / folder.parent / f'{folder.name}.json'
 
-def read_results(
-    root: Path, iters: int, key: str
-) -> dict[tuple[str, str], list[float]]:
-    """``{(kind, system): values over seeds}`` of one metric key."""
-    values: dict[tuple[str, str], list[float]] = {}
-    systems = {Path(stem).name: name for name, stem in SYSTEMS.items()}
-    for path in sorted(root.glob(f'results-{iters}/*/*/*.json')):
-        kind, name = path.parts[-3:-1]
-        value = read_json(path)[key]
-        values.setdefault((kind, systems[name]), []).append(value)
-    return values
+    @property
+    def data(self) -> Path:
+        """The folder of its videos and crops."""
+        videos = self.experiment.videos
+        return self.root / 'data' / videos / f'{self.kind}-{self.seed}'
 
+    def settings(self) -> dict[str, Any]:
+        """All that the result depends on, but for the code."""
+        config, options = self.experiment.variants[self.variant]
+        return dict(
+            experiment=self.name,
+            variant=self.variant,
+            kind=self.kind,
+            seed=self.seed,
+            config=config,
+            options=[
+                *self.experiment.options,
+                *options,
+                f'train_cfg.max_iters={self.experiment.iters}',
+                f'train_cfg.val_interval={self.experiment.val_interval}',
+            ],
+            videos=[
+                *('--kind', self.kind, '--seed', str(self.seed)),
+                *VIDEOS[self.experiment.videos],
+            ],
+        )
 
-def format_table(values: dict[tuple[str, str], list[float]]) -> str:
-    """A Markdown table: mean (least to greatest, seeds) of each cell."""
-    lines = [
-        '| system | ' + ' | '.join(KINDS) + ' |',
-        '|---' * (len(KINDS) + 1) + '|',
-    ]
-    done = {system for _, system in values}
-    for system in filter(done.__contains__, SYSTEMS):
-        cells = []
-        for kind in KINDS:
-            seen = values.get((kind, system))
-            cells.append(
-                f'{statistics.mean(seen):.3f} ({min(seen):.3f} to '
-                f'{max(seen):.3f}, {len(seen)})'
-                if seen
-                else '-'
+    def read(self) -> dict[str, Any] | None:
+        """The record, or None before the run.
+
+        Raises:
+            SettingError: It is of other settings.
+        """
+        if not self.result.is_file():
+            return None
+        record, settings = read_json(self.result), self.settings()
+        if {key: record.get(key) for key in settings} != settings:
+            raise SettingError(
+                f'{self.result}: made with other settings. Remedy: another '
+                '--work-dir, or remove the file'
             )
-        lines.append(f'| {system} | ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines)
+        return record
+
+    def make_data(self) -> None:
+        """Make the videos and crops, or what is missing of them."""
+        if not (self.data / 'crops' / 'manifest.json').is_file():
+            videos = self.settings()['videos']
+            make_data(self.data, *videos, workers=1)
+
+    def run(self) -> None:
+        """Train and test, and write the record."""
+        settings, folder = self.settings(), self.root / 'runs' / self.folder
+        code = describe_code()
+        metrics, seconds = train_and_test(
+            str(CONFIGS / settings['config']),
+            self.data / 'crops',
+            folder,
+            self.seed,
+            *settings['options'],
+        )
+        record = dict(
+            settings,
+            **code,
+            metrics=metrics,
+            validation=read_scalars(folder)['video/auc'],
+            seconds=seconds,
+        )
+        write_json(self.result, record)
+        for checkpoint in folder.glob('*.pth'):
+            checkpoint.unlink()  # hundreds of runs would fill a disk
 
 
-def run_missing(args: argparse.Namespace, root: Path) -> None:
-    """Make the data, train and test, seed by seed.
+def describe_code() -> dict[str, str]:
+    """The package's version and, in a clone, its commit."""
+    git = shutil.which('git')
+    words = ['describe', '--always', '--dirty', '--abbrev=40', '--exclude=*']
+    found = subprocess.run(
+        [git or 'false', '-C', str(Path(__file__).parent), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return dict(version=__version__, commit=found.stdout.strip() or 'unknown')
 
-    So an early stop leaves whole tables.
-    """
+
+def list_runs(args: argparse.Namespace) -> Iterator[Run]:
+    """All runs; the first seed of all experiments, then the second."""
+    experiments = {name: chosen(name, args) for name in args.experiments}
+    last = max(max(seeds) for _, seeds in experiments.values())
+    for seed in range(last + 1):
+        for name, (experiment, seeds) in experiments.items():
+            for kind in experiment.kinds if seed in seeds else ():
+                for variant in args.variants or experiment.variants:
+                    if variant in experiment.variants:
+                        place = (kind, variant, seed)
+                        yield Run(
+                            Path(args.work_dir), name, experiment, *place
+                        )
+
+
+def run_missing(args: argparse.Namespace) -> None:
+    """Make the data, train and test."""
     os.environ['OMP_NUM_THREADS'] = '1'
-    for seed in args.seeds:
-        for kind in args.kinds:
-            data = root / 'data' / f'{kind}-{seed}'
-            make_data(data, '--kind', kind, '--seed', seed, *VIDEOS)
-        cells = [(k, s) for k in args.kinds for s in args.systems]
-        run = partial(run_once, root, args.iters, seed)
-        with ThreadPoolExecutor(args.jobs) as pool:
-            list(pool.map(run, *zip(*cells)))
+    todo = [run for run in list_runs(args) if run.read() is None]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        for seed in sorted({run.seed for run in todo}):
+            mine = [run for run in todo if run.seed == seed]
+            sets = {run.data: run for run in mine}
+            list(pool.map(Run.make_data, sets.values()))
+            list(pool.map(Run.run, mine))
+
+
+def read_runs(args: argparse.Namespace) -> dict[str, dict]:
+    """The finished runs by experiment, and in it by kind, variant, seed."""
+    found: dict[str, dict] = {name: {} for name in args.experiments}
+    for run in list_runs(args):
+        record = run.read()
+        if record is not None:
+            found[run.name][run.kind, run.variant, run.seed] = record
+    return found
+
+
+def print_tables(args: argparse.Namespace) -> None:
+    """The tables of the runs that are done, of each experiment."""
+    for name, runs in read_runs(args).items():
+        experiment, _ = chosen(name, args)
+        if not runs:
+            say('', f'{name}: no run is done')
+            continue
+        commits = {record['commit'][:10] for record in runs.values()}
+        how = f'{experiment.iters} iterations, {", ".join(sorted(commits))}'
+        for key in ('video/auc', 'clip/auc'):
+            title = f'{name}, {key}: mean [95 % interval] (seeds); {how}'
+            say('', title, '', *metric_table(runs, experiment, key))
+        differences = difference_table(runs, experiment)
+        if differences:
+            title = f'{name}, difference of video/auc [95 % interval] (seeds)'
+            say('', title, '', *differences)
+        if experiment.hits:
+            title = (
+                f'{name}, iterations to a validation AUC of 0.9: median '
+                '(how many reached it)'
+            )
+            say('', title, '', *hits_table(runs, experiment))
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run what is missing and print the tables."""
     args = parse_args(argv)
-    root = Path(args.work_dir)
     if not args.table:
-        with one_line_errors(), hold(root, 'ablation'):
-            run_missing(args, root)
-    for key in ('video/auc', 'clip/auc'):
-        say('', f'{key}: mean (least to greatest, seeds)', '')
-        table = format_table(read_results(root, args.iters, key))
-        say(*table.split('\n'))
+        with hold(args.work_dir, 'ablation'):
+            run_missing(args)
+    print_tables(args)

@@ -2,7 +2,7 @@
 
 Any configs are compared with a reference, plain frame-wise Xception unless
 another is named; without configs, the blocks of the paper and GML. Every
-round runs each detector once, so that what else the machine does hits all
+round runs each detector once, so that other load on the machine affects all
 alike: trust the ratios, not the seconds. Nothing is loaded or downloaded, and
 no data set is read.
 
@@ -36,7 +36,7 @@ from gml_mmaction.io.files import write_json, write_text
 from gml_mmaction.io.text import markdown_table, say
 from gml_mmaction.kernels import library
 
-from .common import CONFIGS, one_line_errors
+from .common import CONFIGS
 
 REFERENCE = CONFIGS / 'baselines/xception_ffpp.py'
 BLOCKS = [
@@ -46,7 +46,7 @@ BLOCKS = [
     CONFIGS / 'gml_xception_ffpp.py',
 ]
 CAPTION = """\
-{batch} x 3 x {frames} x {size} x {size} (clips, channels, frames, pixels), \
+{clips}, \
 labels real and fake in turn; {precision} on {machine}, PyTorch {torch}.
 
 * Parameters: trainable, backbone and head.
@@ -82,18 +82,33 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='config files',
     )
     add('--reference', type=find_config, default=REFERENCE, metavar='CONFIG')
-    add('--batch', type=int, default=1, help='clips; 2 have both labels')
-    add('--frames', type=int, default=8, help='of a clip')
+    add(
+        '--batch',
+        type=int,
+        default=1,
+        help='clips in a batch; from 2 on it has both labels',
+    )
+    add('--frames', type=int, default=8, help='frames of a clip')
     add('--size', type=int, default=224, help='pixels')
-    add('--rounds', type=int, default=7, help='after one that warms up')
-    add('--threads', type=int, help="instead of PyTorch's")
+    add(
+        '--own-clips',
+        action='store_true',
+        help='frames and pixels that each config tests on, instead',
+    )
+    add(
+        '--rounds',
+        type=int,
+        default=7,
+        help='rounds that count, after one that warms up',
+    )
+    add('--threads', type=int, help="CPU threads, instead of PyTorch's number")
     add('--device', choices=MEMORY, default='cpu')
     add(
         '--ways',
         nargs='+',
         choices=WAYS,
         default=['as-is'],
-        help='to run each; of several, the fastest counts',
+        help='ways to run each detector; the fastest counts',
     )
     add('--amp', action='store_true', help='mixed precision (bf16 on a CPU)')
     add('--json', type=Path, help='file to write the numbers to')
@@ -125,25 +140,25 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     reference = args.reference.resolve()
     others = [path for path in args.configs if path.resolve() != reference]
     configs = [args.reference, *others]
-    with one_line_errors():
-        rows = compare(configs, setting, args.rounds, args.ways)
-        result = {
-            **vars(setting),
-            'rounds': args.rounds,
-            'machine': machine(args.device),
-            'torch': torch.__version__,
-            'reference': str(args.reference),
-            'ways': args.ways,
-            'native': library.ready(),
-            'rows': summarise(fastest(rows), str(args.reference)),
-            'all_rows': rows,
-        }
-        text = format_result(result)
-        say(*text.split('\n'))
-        if args.json:
-            write_json(args.json, result)
-        if args.markdown:
-            write_text(args.markdown, text + '\n')
+    rows = compare(configs, setting, args.rounds, args.ways, args.own_clips)
+    result = {
+        **vars(setting),
+        'own_clips': args.own_clips,
+        'rounds': args.rounds,
+        'machine': machine(args.device),
+        'torch': torch.__version__,
+        'reference': str(args.reference),
+        'ways': args.ways,
+        'native': library.ready(),
+        'rows': summarise(fastest(rows), str(args.reference)),
+        'all_rows': rows,
+    }
+    text = format_result(result)
+    say(*text.split('\n'))
+    if args.json:
+        write_json(args.json, result)
+    if args.markdown:
+        write_text(args.markdown, text + '\n')
     return result
 
 
@@ -163,8 +178,20 @@ def format_result(result: dict[str, Any]) -> str:
         precision=half[result['device']] if result['amp'] else 'float32',
         memory=MEMORY[result['device']],
         how=describe_ways(result),
+        clips=describe_clips(result),
     )
-    return f'{caption}\n{format_rows(result["rows"])}'
+    return f'{caption}\n{format_rows(result["rows"], result["own_clips"])}'
+
+
+def describe_clips(result: dict[str, Any]) -> str:
+    """What a batch is."""
+    if result['own_clips']:
+        return (
+            f'{result["batch"]} clips, as long and large as those that each '
+            'config tests on'
+        )
+    shape = '{batch} x 3 x {frames} x {size} x {size}'.format(**result)
+    return f'{shape} (clips, channels, frames, pixels)'
 
 
 def describe_ways(result: dict[str, Any]) -> str:
@@ -181,14 +208,16 @@ def describe_ways(result: dict[str, Any]) -> str:
     return f'{text} The fastest way of each: {fastest_of}.'
 
 
-def format_rows(rows: Sequence[dict[str, Any]]) -> str:
-    """One line for each detector."""
-    head = ['config', 'parameters (M)', 'GMACs', 'forward (s)', 'ratio']
-    head += ['training step (s)', 'ratio', 'peak memory (MiB)']
+def format_rows(rows: Sequence[dict[str, Any]], own_clips: bool) -> str:
+    """One line for each detector; with its clips, if each has its own."""
+    head = ['config', *['clip'] * own_clips, 'parameters (M)', 'GMACs']
+    head += ['forward (s)', 'ratio', 'training step (s)', 'ratio']
+    head += ['peak memory (MiB)']
     table = [head]
     table += [
         [
             f'`{short_name(row["config"])}`',
+            *[f'{row["frames"]} x {row["size"]}²'] * own_clips,
             f'{row["parameters"] / 1e6:.2f}',
             f'{row["macs"] / 1e9:.2f}',
             f'{row["forward_median_s"]:.3f}',

@@ -1,10 +1,10 @@
-"""How fast videos are prepared, against decoding them and doing nothing.
+"""How fast videos are prepared, compared with only decoding them.
 
 The least that preparation can cost is the decoding of the frames that it
 uses: decord, one thread, every 2nd frame, those in between skipped. Both run
-in turn, round by round, in the same processes, so that what else the machine
-does hits all alike. Time runs from the start of the first video to the end of
-the last: the start of processes, and dlib's in each, is left out of both.
+in turn, round by round, in the same processes, so that other load on the
+machine affects both alike. Time runs from the start of the first video to the
+end of the last; starting the processes, and dlib in each, does not count.
 
 Usage::
 
@@ -33,7 +33,7 @@ import numpy as np
 from gml_mmaction.faces import CropOptions, detect_faces
 from gml_mmaction.io.pool import run_in_processes
 from gml_mmaction.io.text import counted, nth, say
-from gml_mmaction.prepared.records import Job, prepare_video
+from gml_mmaction.prepared.records import PrepareJob, prepare_video
 from gml_mmaction.sources import Video
 from gml_mmaction.stack import require
 from gml_mmaction.synthetic.render import PORTRAITS
@@ -55,11 +55,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         'videos',
         nargs='*',
         type=Path,
-        help='files; if none is given, some are made: 640 x 480, H.264, '
-        'a moving face and noise',
+        help='video files; without any, some are made: 640 x 480, H.264, a '
+        'moving face and noise',
     )
-    add('--num-videos', type=int, default=6, help='to make')
-    add('--num-frames', type=int, default=300, help='of a video that is made')
+    add('--num-videos', type=int, default=6, help='number of videos to make')
+    add(
+        '--num-frames',
+        type=int,
+        default=300,
+        help='frames of a video that is made',
+    )
     add('--rounds', type=int, default=5)
     add('--workers', type=int, nargs='+', default=[1, 2], help='processes')
     add('--store', choices=('crops', 'boxes'), default=CropOptions.store)
@@ -164,7 +169,7 @@ def warm_up() -> None:
 
 def crashed(job: Any) -> None:
     """End the benchmark."""
-    raise RuntimeError(f'the process died that worked at {job}')
+    raise RuntimeError(f'the process that worked on {job} died')
 
 
 def decode(stride: int, path: Path) -> None:
@@ -178,10 +183,10 @@ def decode(stride: int, path: Path) -> None:
 
 def make_jobs(
     videos: Sequence[Path], out: Path, options: CropOptions
-) -> list[Job]:
+) -> list[PrepareJob]:
     """What ``prepare_videos`` would give to its processes."""
     return [
-        Job(
+        PrepareJob(
             Video(f'{i:03}', path.absolute(), 0, 'real', 'test'),
             out=out,
             root=path.absolute().parent,
@@ -245,7 +250,7 @@ def make_videos(folder: Path, count: int, num_frames: int) -> list[Path]:
         require('av')
         write = functools.partial(write_h264, fps=FPS, crf=CRF)
     except ImportError as error:
-        say(f'MPEG-4 instead of H.264: {error}')
+        say(f'made as MPEG-4 instead of H.264: {error}')
         write = write_mpeg4
     paths = [folder / f'{seed:03}.mp4' for seed in range(count)]
     for seed, path in enumerate(paths):

@@ -1,9 +1,9 @@
-"""How fast training clips are made, against decoding their files alone.
+"""How fast training clips are made, compared with only decoding their files.
 
 The least that a clip can cost is reading and decoding its eight JPEG files.
 That, the config's whole training pipeline, and the pipeline behind the
 config's loader with one worker process run in turn, round by round, on the
-same clips, so that what else the machine does hits all alike.
+same clips, so that other load on the machine affects all alike.
 
 Usage::
 
@@ -30,12 +30,11 @@ from mmaction.registry import DATASETS
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader
 
-from gml_mmaction.datasets.samplers import Draw
+from gml_mmaction.datasets import GenuineClipDataset
+from gml_mmaction.datasets.samplers import DrawnIndex
 from gml_mmaction.engine.config_check import read_settings
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.text import say
-
-from .common import one_line_errors
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -43,11 +42,21 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     add = parser.add_argument
     add('config', help='config file')
-    add('data', help='prepared data: saved crops')
-    add('--clips', type=int, default=64, help='in a round (64)')
-    add('--rounds', type=int, default=5, help='after a first (5)')
-    add('--step', type=float, help='seconds of a training step')
-    add('--batch', type=int, default=16, help='clips of that step (16)')
+    add('data', help='folder of prepared data, with saved crops')
+    add('--clips', type=int, default=64, help='clips in a round [%(default)s]')
+    add(
+        '--rounds',
+        type=int,
+        default=5,
+        help='rounds, after one that does not count [%(default)s]',
+    )
+    add('--step', type=float, help='seconds that a training step takes')
+    add(
+        '--batch',
+        type=int,
+        default=16,
+        help='clips in that step [%(default)s]',
+    )
     add('--json', type=Path, help='file to write the numbers to')
     return parser.parse_args(argv)
 
@@ -56,9 +65,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Print the table; returns what ``--json`` writes."""
     args = parse_args(argv)
     cv2.setNumThreads(0)  # as in the workers of a run
-    with one_line_errors():
-        dataset = build_dataset(args.config, args.data)
-        times = measure(dataset, args.clips, args.rounds)
+    dataset = build_dataset(args.config, args.data)
+    times = measure(dataset, args.clips, args.rounds)
     result = dict(
         summarise(times, args.clips),
         config=args.config,
@@ -73,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         rate = args.batch / args.step
         cores = cores_for(rate, result['rows'])
         result.update(clips_per_s_needed=rate, cores_needed=cores)
-        say(f'{rate:.1f} clips/s are taken by {cores} cores')
+        say(f'{cores} cores are needed for {rate:.1f} clips/s')
     if args.json:
         write_json(args.json, result)
     return result
@@ -90,7 +98,10 @@ def build_dataset(config: str, data: str) -> Any:
 
 def measure(dataset: Any, clips: int, rounds: int) -> dict[str, list[float]]:
     """Seconds of each round, by what was done; the first round warms up."""
-    draws = [Draw(i % len(dataset), 0, i) for i in range(clips)]
+    together = 2 if isinstance(dataset, GenuineClipDataset) else 1
+    draws = [
+        DrawnIndex(i % len(dataset), 0, i // together) for i in range(clips)
+    ]
     works: dict[str, Callable[[], float]] = {
         'decoding': lambda: decode(dataset, draws),
         'pipeline': lambda: read(dataset, draws),
@@ -105,7 +116,7 @@ def measure(dataset: Any, clips: int, rounds: int) -> dict[str, list[float]]:
     return times
 
 
-def decode(dataset: Any, draws: Sequence[Draw]) -> float:
+def decode(dataset: Any, draws: Sequence[DrawnIndex]) -> float:
     """Read and decode the files of clips, and nothing else."""
     start = time.perf_counter()
     for draw in draws:
@@ -116,7 +127,7 @@ def decode(dataset: Any, draws: Sequence[Draw]) -> float:
     return time.perf_counter() - start
 
 
-def read(dataset: Any, draws: Sequence[Draw]) -> float:
+def read(dataset: Any, draws: Sequence[DrawnIndex]) -> float:
     """Take clips from the dataset."""
     start = time.perf_counter()
     for draw in draws:
@@ -124,7 +135,7 @@ def read(dataset: Any, draws: Sequence[Draw]) -> float:
     return time.perf_counter() - start
 
 
-def load(dataset: Any, draws: Sequence[Draw]) -> float:
+def load(dataset: Any, draws: Sequence[DrawnIndex]) -> float:
     """Take clips from a worker process; its start does not count."""
     loader = DataLoader(
         dataset,

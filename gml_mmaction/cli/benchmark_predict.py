@@ -39,7 +39,6 @@ from gml_mmaction.video.distortions import write_h264
 
 from .benchmark import find_config
 from .benchmark_data import CRF, FPS, draw_frames
-from .common import one_line_errors
 
 HERE = Path(gml_mmaction.__file__).parents[1]
 SIZES = ['256x256', '512x512', '1280x720', '1920x1080']
@@ -81,7 +80,7 @@ def _size(text: str) -> str:
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Print the table; returns what ``--json`` writes."""
     args = parse_args(argv)
-    with one_line_errors(), tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         videos = args.videos or make_videos(
             Path(folder), args.sizes, args.seconds
         )

@@ -23,7 +23,7 @@ from gml_mmaction.evaluation.scores import read_scores_file
 from gml_mmaction.io.files import file_sha256
 from gml_mmaction.io.text import say
 
-from .common import one_line_errors
+from .common import add_import_option, import_modules
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -31,42 +31,46 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Turn scores into probabilities, by labelled videos.'
     )
-    parser.add_argument('checkpoint', help='of a run of tools/train.py')
+    parser.add_argument('checkpoint', help='checkpoint of gml train')
     parser.add_argument(
-        'scores', help='scores file that tools/test.py wrote with it'
+        'scores', help='score file that gml test wrote with it'
     )
     parser.add_argument(
         '--method',
         choices=METHODS,
         default=METHODS[0],
-        help='a sigmoid, or steps for some hundred videos and more '
-        '[%(default)s]',
+        help='fit a sigmoid, or steps if there are some hundred videos or '
+        'more [%(default)s]',
     )
+    add_import_option(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> Calibration:
     """Calibrate; returns what the side file holds."""
     args = parse_args(argv)
-    with one_line_errors():
-        sha256 = file_sha256(args.checkpoint)
-        if sha256 is None:
-            raise CalibrationError(f'{args.checkpoint}: no such checkpoint')
-        scores = read_scores_file(args.scores)
-        try:
-            calibration = calibrate(scores, sha256, args.method)
-        except CalibrationError as error:
-            raise CalibrationError(f'{args.scores}: {error}') from None
-        load_detector(args.checkpoint, 'cpu', calibrated=False)
-        path = write_calibration(args.checkpoint, calibration)
+    import_modules(args)
+    sha256 = file_sha256(args.checkpoint)
+    if sha256 is None:
+        raise CalibrationError(
+            f'{args.checkpoint}: no such checkpoint. Remedy: a .pth file '
+            'of gml train'
+        )
+    scores = read_scores_file(args.scores)
+    try:
+        calibration = calibrate(scores, sha256, args.method)
+    except CalibrationError as error:
+        raise CalibrationError(f'{args.scores}: {error}') from None
+    load_detector(args.checkpoint, 'cpu', calibrated=False)
+    path = write_calibration(args.checkpoint, calibration)
     say(calibration.words)
     for name, measure in (
         ('Brier score', calibration.brier),
         ('expected calibration error', calibration.expected_error),
     ):
         say(
-            f'{name}: {measure.before:.4f} as it was, '
-            f'{measure.after:.4f} calibrated (cross-validated)'
+            f'{name}: {measure.before:.4f} before, {measure.after:.4f} '
+            'after calibration (cross-validated)'
         )
     say(f'threshold {calibration.threshold:.4f}; written to {path}')
     return calibration

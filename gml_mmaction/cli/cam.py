@@ -3,9 +3,9 @@
 Example:
     gml cam a.mp4 b.mp4 --checkpoint best.pth
 
-By MMAction2's own class; its script, tools/visualizations/vis_cam.py, neither
+It uses MMAction2's own class; MMAction2's script for it, vis_cam.py, neither
 cuts out faces nor knows our networks. The largest face of each video is cut
-out as for training, from where it is seen first.
+out as for training, from where it is first seen.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from gml_mmaction.explain.cam import ForgeryCAM
 from gml_mmaction.io.text import say
 from gml_mmaction.visualization.paper_figures import draw_cam, face_clip
 
-from .common import one_line_errors
+from .common import add_import_option, import_modules
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -28,29 +28,30 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add(
         'videos', nargs='+', metavar='VIDEO', help='video, or folder of images'
     )
-    add('--checkpoint', required=True, help='checkpoint of tools/train.py')
+    add('--checkpoint', required=True, help='checkpoint of gml train')
     add('--out', default='figures', metavar='FOLDER', help='folder to write')
     add(
         '--layer',
-        help='module to explain, such as backbone/block12; the last feature '
-        'map that the whole score comes from if not given',
+        help='module to explain, such as backbone/block12; default: the '
+        'last feature map that the whole score depends on',
     )
     add(
         '--start',
         type=float,
         default=0.0,
         metavar='SECONDS',
-        help='from when on a face is looked for',
+        help='start of the search for a face',
     )
-    add('--device', help='cpu, cuda:0, ...')
+    add('--device', help='cpu, cuda:0, ...; default: the best there is')
+    add_import_option(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> Path:
     """Draw the maps; return their file."""
     args = parse_args(argv)
-    with one_line_errors():
-        path = draw(args, Path(args.out) / 'cam.png')
+    import_modules(args)
+    path = draw(args, Path(args.out) / 'cam.png')
     say(path)
     return path
 

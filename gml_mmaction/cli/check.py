@@ -1,4 +1,4 @@
-r"""Say what of a data set is there, what is missing, and what leaks.
+r"""Say what a data set has, what is missing, and what leaks.
 
 Usage::
 
@@ -6,17 +6,17 @@ Usage::
     gml check dfo DEEPERFORENSICS --ffpp FACEFORENSICS \
         --against ffpp FACEFORENSICS compression=c23
 
-The exit code is 0 if all is there, as many as published, and nothing leaks;
-1 if not, each reason in a line; 2 after an error.
+The exit code is 0 if all videos are there, as many as published, and nothing
+leaks; 1 if not, with a line for each reason; 2 after an error.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from gml_mmaction.errors import SettingError
 from gml_mmaction.io.files import write_json
-from gml_mmaction.io.text import one_line, say
-from gml_mmaction.sources.check import Against, check_source, format_check
+from gml_mmaction.io.text import say
+from gml_mmaction.sources.check import TrainedOn, check_source, format_check
 from gml_mmaction.sources.options import (
     add_source_options,
     chosen_options,
@@ -36,48 +36,53 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action='append',
         default=[],
         metavar=('SOURCE ROOT', 'OPTION=VALUE'),
-        help='a set trained on: none of its people may be in the test; an '
-        'option of several values is repeated',
+        help='data set that a detector is trained on: people of its '
+        'training split must not be in this test; give an option again '
+        'for a second value',
     )
     add(
         '--decode',
         type=int,
         default=0,
         metavar='N',
-        help='decode a frame of the first N videos a split and method',
+        help='decode a frame of the first N videos of each split and method',
     )
-    add('--json', type=Path, metavar='FILE', help='write the report there')
+    add(
+        '--json',
+        type=Path,
+        metavar='FILE',
+        help='write the report to this file',
+    )
     return parse_with_source(parser, argv)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Check a data set; return 0, 1 if there are problems, 2 if it fails."""
+    """Check a data set; return 0, or 1 if there are problems."""
     args = parse_args(argv)
-    try:
-        report = check_source(
-            args.source,
-            args.root,
-            chosen_options(args, args.source),
-            against=[read_against(words) for words in args.against],
-            decode=args.decode,
-        )
-        if args.json:
-            write_json(args.json, report)
-    except (ValueError, ImportError, OSError) as error:
-        say(f'error: {one_line(error)}', file=sys.stderr)
-        return 2
+    report = check_source(
+        args.source,
+        args.root,
+        chosen_options(args, args.source),
+        against=[read_against(words) for words in args.against],
+        decode=args.decode,
+    )
+    if args.json:
+        write_json(args.json, report)
     say(*format_check(report).split('\n'))
     return 1 if report['problems'] else 0
 
 
-def read_against(words: list[str]) -> Against:
+def read_against(words: list[str]) -> TrainedOn:
     """Read ``SOURCE ROOT OPTION=VALUE ...``.
 
     Raises:
-        ValueError: There is no root, or no such source.
+        SettingError: There is no root, or no such source.
     """
     if len(words) < 2:
-        raise ValueError(f'--against {words[0]}: its folder is missing')
+        raise SettingError(
+            f'--against {words[0]}: its folder is missing. '
+            'Remedy: --against SOURCE ROOT'
+        )
     source, root, *pairs = words
     parser = argparse.ArgumentParser(prog=f'--against {source}')
     add_source_options(parser, source)
@@ -87,4 +92,4 @@ def read_against(words: list[str]) -> Against:
         values.setdefault(f'--{name.replace("_", "-")}', []).append(value)
     flags = [word for name in values for word in (name, *values[name])]
     args = parser.parse_args(flags)
-    return Against(source, Path(root), chosen_options(args, source))
+    return TrainedOn(source, Path(root), chosen_options(args, source))

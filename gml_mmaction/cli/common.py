@@ -1,12 +1,8 @@
-"""What several commands share: options of a run, and errors in one line."""
+"""What the commands that run a detector share: options and the config."""
 
 import argparse
-import json
 import os
-import re
-import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from locale import getpreferredencoding
 from pathlib import Path
 
@@ -14,13 +10,9 @@ from mmengine.config import Config
 
 from gml_mmaction.engine.config_check import change_settings, read_settings
 from gml_mmaction.engine.settings import LOADERS, inner_datasets
-from gml_mmaction.errors import GMLError, SettingError
+from gml_mmaction.errors import SettingError
 from gml_mmaction.host.configs import configs_folder, own_config
-from gml_mmaction.host.processes import lost_processes
 from gml_mmaction.io.lock import hold
-from gml_mmaction.io.text import one_line
-
-from . import is_output_unread
 
 CONFIGS = configs_folder()
 # Where launchers say which process this is.
@@ -31,27 +23,53 @@ RANKS = {
 }
 
 
+def add_import_option(parser: argparse.ArgumentParser) -> None:
+    """The option that adds networks of the user's own."""
+    parser.add_argument(
+        '--import',
+        dest='modules',
+        action='append',
+        default=[],
+        metavar='MODULE',
+        help='a file or module of your own, which is run; networks that it '
+        'registers may be named by configs and checkpoints',
+    )
+
+
+def import_modules(args: argparse.Namespace) -> None:
+    """Import what ``--import`` names.
+
+    Raises:
+        SettingError: There is no such module.
+    """
+    from gml_mmaction.apis.allowed import import_own
+
+    for module in getattr(args, 'modules', ()):
+        import_own(module)
+
+
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Options that training and testing share."""
+    add_import_option(parser)
     parser.add_argument(
         '--data',
         metavar='FOLDER',
-        help="prepared data instead of the config's, to train on and to "
-        'validate on; data_root of every loader',
+        help="folder of prepared data, instead of the config's: data_root "
+        'of every loader',
     )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action='extend',
         metavar='KEY=VALUE',
-        help='override settings of the config, as in '
+        help='change settings of the config, as in '
         'train_dataloader.batch_size=8 or key="[a,b]"',
     )
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='who started the processes',
+        help='what started the processes',
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
@@ -59,6 +77,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 def read_config(args: argparse.Namespace) -> Config:
     """Read the config; apply launcher, data, work dir and overrides."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    import_modules(args)
     path = own_config(args.config)
     cfg = read_settings(path)
     cfg.launcher = args.launcher
@@ -86,23 +105,10 @@ def one_run(cfg: Config, what: str) -> AbstractContextManager:
         os.path.abspath(cfg.work_dir).encode(getpreferredencoding(False))
     except UnicodeEncodeError:
         raise SettingError(
-            f'work_dir {cfg.work_dir}: its name is not UTF-8, or the locale '
-            'cannot write it. Remedy: another name, or PYTHONUTF8=1'
+            f'work_dir {cfg.work_dir}: the name is not UTF-8, or the '
+            'locale cannot write it. Remedy: another name, or PYTHONUTF8=1'
         ) from None
     rank = RANKS.get(cfg.launcher, '')
     if os.environ.get(rank, '0') == '0':
         return hold(cfg.work_dir, what)
     return nullcontext()
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """End with only the message, if it says what to mend."""
-    try:
-        with lost_processes():
-            yield
-    except (OSError, GMLError, json.JSONDecodeError) as error:
-        if isinstance(error, BrokenPipeError) and is_output_unread():
-            raise  # nobody reads what it would say
-        line = re.sub(r'^[\w.]+Error: ', '', one_line(error))
-        raise SystemExit(f'{Path(sys.argv[0]).name}: {line}') from None

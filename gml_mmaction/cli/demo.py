@@ -1,4 +1,4 @@
-r"""The whole way in one command: videos, faces, training, testing, scores.
+r"""All steps in one command: videos, faces, training, testing, scores.
 
 Makes a miniature FaceForensics++ (gml demo-data), finds and crops its faces
 (gml prepare), trains a small GML (gml train), tests it on people it never saw
@@ -25,11 +25,12 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from gml_mmaction.errors import GMLError
 from gml_mmaction.io.files import read_json, write_json
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
 
-from .common import CONFIGS, one_line_errors
+from .common import CONFIGS
 
 CONFIG = CONFIGS / 'gml_xception-small_demo.py'
 PACKAGES = (
@@ -37,6 +38,10 @@ PACKAGES = (
     *('opencv-python', 'opencv-python-headless', 'decord'),
     *('dlib', 'dlib-bin', 'scikit-learn', 'gml-mmaction'),
 )
+
+
+class StageError(GMLError):
+    """A stage of the demo that failed, or left nothing to go on with."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -49,19 +54,28 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--work-dir', default='work_dirs/demo', help='folder to write to'
     )
     parser.add_argument(
-        '--seed', type=int, default=0, help='of the videos and the training'
+        '--seed',
+        type=int,
+        default=0,
+        help='random seed of the videos and the training',
     )
-    parser.add_argument('--config', default=str(CONFIG), help='what to train')
     parser.add_argument(
-        '--iters', type=int, help="iterations instead of the config's"
+        '--config', default=str(CONFIG), help='config to train'
+    )
+    parser.add_argument(
+        '--iters', type=int, help="iterations, instead of the config's"
     )
     parser.add_argument('--workers', type=int, default=2, help='processes')
     parser.add_argument(
-        '--videos', help='folder of genuine videos to use, not portraits'
+        '--videos',
+        help='folder of genuine videos to use instead of the portraits',
     )
-    parser.add_argument('--people', help='CSV of file,person with --videos')
     parser.add_argument(
-        '--test-person', help='who is seen in testing only, with --videos'
+        '--people', help='with --videos: CSV file with the columns file,person'
+    )
+    parser.add_argument(
+        '--test-person',
+        help='with --videos: the person who is seen in testing only',
     )
     return parser.parse_args(argv)
 
@@ -75,7 +89,10 @@ def run_tool(name: str, *arguments: object) -> float:
         [sys.executable, '-m', 'gml_mmaction', *command], check=False
     ).returncode
     if code:
-        raise SystemExit(f'gml {name} failed with exit code {code}, see above')
+        raise StageError(
+            f'gml {name} failed with exit code {code}. '
+            'Remedy: its own message is above'
+        )
     return time.perf_counter() - start
 
 
@@ -128,9 +145,9 @@ def best_checkpoint(work_dir: Path) -> Path:
     """The checkpoint that validation called best; a run keeps one."""
     found = list(work_dir.glob('best_video_auc_iter_*.pth'))
     if not found:
-        raise SystemExit(
-            f'{work_dir}: no best checkpoint, for the training ended before '
-            'its first validation: give more --iters'
+        raise StageError(
+            f'{work_dir}: no best checkpoint: the training ended before its '
+            'first validation. Remedy: give more --iters'
         )
     return found[0]
 
@@ -157,7 +174,7 @@ def draw_videos(videos: Path, out: Path) -> None:
 def main(argv: list[str] | None = None) -> dict:
     """Run the demo; returns what it writes to ``summary.json``."""
     args = parse_args(argv)
-    with one_line_errors(), hold(args.work_dir, 'demo'):
+    with hold(args.work_dir, 'demo'):
         return run_demo(args, Path(args.work_dir))
 
 

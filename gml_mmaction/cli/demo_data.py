@@ -16,7 +16,7 @@ from functools import partial
 
 from tqdm import tqdm
 
-from gml_mmaction.io.text import one_line, say
+from gml_mmaction.io.text import say
 from gml_mmaction.synthetic.demo import KINDS, Settings, make_demo
 
 
@@ -31,48 +31,58 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--kind',
         choices=KINDS,
         default='jitter',
-        help='what betrays a fake: single frames, motion, change of motion',
+        help='what shows a fake: single frames (appearance), motion '
+        '(jitter), change of motion (consistency), three frames in their '
+        'order (triplet)',
     )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(
-        '--num-train', type=int, default=48, help='videos, a multiple of 4'
+        '--num-train',
+        type=int,
+        default=48,
+        help='training videos, a multiple of 4',
     )
     parser.add_argument('--num-val', type=int, default=16)
     parser.add_argument('--num-test', type=int, default=24)
     parser.add_argument(
-        '--frames', type=int, default=80, help='frames a video'
+        '--frames', type=int, default=80, help='frames of each video'
     )
     parser.add_argument(
         '--amplitude',
         type=float,
         default=Settings.amplitude,
-        help="of the inner face's motion, in face widths",
+        help='how far the inner face moves, in widths of the face',
     )
     parser.add_argument(
         '--step',
         type=float,
         default=Settings.step,
-        help='advance of the phases, radians a frame',
+        help='how fast it moves, in radians a frame',
     )
     parser.add_argument(
         '--noise',
         type=float,
         default=Settings.noise,
-        help='of the camera, grey levels',
+        help='noise of the camera, in grey levels',
     )
     parser.add_argument(
-        '--videos', help='folder of genuine videos to use, not portraits'
+        '--videos',
+        help='folder of genuine videos to use instead of the portraits',
     )
     parser.add_argument(
-        '--people', help='CSV of file,person (default: VIDEOS/people.csv)'
+        '--people',
+        help='CSV file with the columns file,person (default: '
+        'VIDEOS/people.csv)',
     )
     parser.add_argument(
-        '--test-person', help='seen in testing only (default: the last)'
+        '--test-person', help='person seen in testing only (default: the last)'
     )
     parser.add_argument(
         '--smooth-real',
-        action='store_true',
-        help='re-render genuine faces as well, with smooth motion',
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help='re-render genuine faces as well, with smooth motion; without, '
+        'traces of the renderer show in single frames',
     )
     parser.add_argument(
         '--workers', type=int, default=2, help='videos to make at a time'
@@ -85,10 +95,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = vars(parse_args(argv))
     start = time.perf_counter()
     args['progress'] = partial(tqdm, unit='video')
-    try:
-        shots = make_demo(args.pop('root'), args.pop('kind'), **args)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'make_demo_data: {one_line(error)}') from None
+    shots = make_demo(args.pop('root'), args.pop('kind'), **args)
     for split in ('train', 'val', 'test'):
         mine = [shot for shot in shots if shot.split == split]
         people = ', '.join(sorted({shot.person for shot in mine}))

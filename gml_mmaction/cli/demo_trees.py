@@ -13,16 +13,22 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from gml_mmaction.io.text import one_line, say
+from gml_mmaction.io.text import say
 from gml_mmaction.synthetic.trees import make_celeb_df_tree, make_dfo_tree
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('ffpp', type=Path, help='FaceForensics++ tree')
-    parser.add_argument('out', type=Path, help='folder of the new trees')
-    parser.add_argument('--seed', type=int, default=0, help='of distortions')
+    parser.add_argument(
+        'ffpp', type=Path, help='folder of a FaceForensics++ tree'
+    )
+    parser.add_argument(
+        'out', type=Path, help='folder to write the new trees to'
+    )
+    parser.add_argument(
+        '--seed', type=int, default=0, help='random seed of the distortions'
+    )
     return parser.parse_args(argv)
 
 
@@ -31,9 +37,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     dfo = args.out / 'DeeperForensics-1.0'
     celeb_df = args.out / 'Celeb-DF-v2'
-    try:
-        make_dfo_tree(args.ffpp, dfo, seed=args.seed)
-        make_celeb_df_tree(args.ffpp, celeb_df)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'make_demo_trees: {one_line(error)}') from None
+    make_dfo_tree(args.ffpp, dfo, seed=args.seed)
+    make_celeb_df_tree(args.ffpp, celeb_df)
     say(dfo, celeb_df)

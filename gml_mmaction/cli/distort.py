@@ -1,4 +1,4 @@
-"""Video files distorted as DeeperForensics-1.0's, with its kind of meta file.
+"""Distort video files as DeeperForensics-1.0 does, with its kind of meta file.
 
 Usage::
 
@@ -23,12 +23,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from gml_mmaction.errors import GMLError
 from gml_mmaction.io.lock import hold
-from gml_mmaction.io.text import one_line, say
+from gml_mmaction.io.text import say
 from gml_mmaction.sources.origin import copy_origins, origin_words
 from gml_mmaction.video.distort_files import (
     CRF,
-    Job,
+    DistortJob,
     Outcome,
     distort_videos,
     find_in_meta,
@@ -56,18 +57,37 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('videos', nargs='+', type=Path, help='files and folders to read')
     add('out', type=Path, help='folder to write')
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument('--type', choices=LEVELS, help='with --level')
-    what.add_argument('--variant', choices=VARIANTS, help='drawn by --seed')
-    what.add_argument('--meta', type=Path, help='what this meta file says')
-    add('--level', type=int, choices=range(1, 6), help='5 is the strongest')
-    add('--seed', type=int, default=0, help='of noise, blocks and variants')
+    what.add_argument(
+        '--type', choices=LEVELS, help='one type of distortion, with --level'
+    )
+    what.add_argument(
+        '--variant',
+        choices=VARIANTS,
+        help='a variant of DeeperForensics, drawn by --seed',
+    )
+    what.add_argument(
+        '--meta', type=Path, help='distort as this meta file says'
+    )
+    add(
+        '--level',
+        type=int,
+        choices=range(1, 6),
+        help='1 to 5, 5 is the strongest',
+    )
+    add(
+        '--seed',
+        type=int,
+        default=0,
+        help='random seed of noise, blocks and variants',
+    )
     add(
         '--crf',
         type=int,
         choices=range(52),
         metavar='0..51',
         default=CRF,
-        help="quality of the new files, 0 is lossless; a last VC has VC's",
+        help='quality of the new files (x264), 0 is lossless; after a last '
+        'VC its own quality is used',
     )
     add('--workers', type=int, default=os.cpu_count(), help='processes')
     args = parser.parse_args(argv)
@@ -77,16 +97,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Distort videos; return 0, 1 after an error, 130 if stopped."""
+    """Distort videos; return 0, 1 if nothing came of it, 130 if stopped."""
     args = parse_args(argv)
     try:
         with noted(Path()) as notes, hold(args.out, 'distortion'):
             _tell_origin(args)
             outcomes = _distort(args)
             _write_meta(args.out, outcomes)
-    except (ValueError, ImportError, OSError) as error:
-        say(f'error: {one_line(error)}', file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         say('stopped; the same command goes on from here', file=sys.stderr)
         return 130
@@ -107,12 +124,12 @@ def _distort(args: argparse.Namespace) -> list[Outcome]:
     choose = _chooser(args)
     jobs, outcomes = [], []
     for name, source in find_videos(args.videos, args.out).items():
-        job = Job(
+        job = DistortJob(
             source, args.out / f'{name}.mp4', name, (), args.seed, args.crf
         )
         try:
             jobs.append(job._replace(distortions=choose(name)))
-        except ValueError as error:
+        except GMLError as error:
             outcomes.append(Outcome(job, 'not distorted', str(error)))
     results = distort_videos(jobs, workers=args.workers)
     return outcomes + list(tqdm(results, total=len(jobs), unit='video'))

@@ -132,8 +132,8 @@ def shared_folders(facts: Facts) -> list[Problem]:
     """Distributions that overwrite each other's files, such as two mmcv."""
     return [
         Problem(
-            f'{_listing(facts.owners[name])} own {name}/ together: whichever '
-            'came last has overwritten the others',
+            f'{_listing(facts.owners[name])} own {name}/ together: the '
+            'last one installed has overwritten the others',
             f'pip uninstall -y {" ".join(sorted(facts.owners[name]))}, then '
             'install the one that you want',
         )
@@ -178,7 +178,7 @@ def missing_setuptools(facts: Facts) -> list[Problem]:
     """No setuptools at all, as in new environments of Python 3.12."""
     if facts.owners.get('setuptools'):
         return []
-    what = "setuptools is missing, MMEngine reads MMAction2's configs by it"
+    what = "setuptools is missing: MMEngine reads MMAction2's configs by it"
     return [Problem(what, advice('setuptools'))]
 
 
@@ -271,7 +271,7 @@ def _workarounds(
     """What :mod:`gml_mmaction.host` repairs; nothing is tried that breaks."""
     if problems:
         for item in host.WORKAROUNDS:
-            yield item, 'not tried, the problems come first'
+            yield item, 'not tried: solve the problems first'
         return
     host.prepare()
     for item, reason in host.status():

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gml_mmaction.apis import load_detector
+from gml_mmaction.errors import SettingError
 from gml_mmaction.explain.feature_maps import feature_maps
 from gml_mmaction.io.text import say
 from gml_mmaction.video import every
@@ -28,7 +29,7 @@ from gml_mmaction.visualization.paper_figures import (
     face_clip,
 )
 
-from .common import one_line_errors
+from .common import add_import_option, import_modules
 
 NUM_FRAMES = 8  # of a clip for Fig. 1
 
@@ -39,8 +40,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description='Draw Fig. 1 or Fig. 3 of the paper.'
     )
     add = parser.add_argument
-    add('checkpoint', nargs='?', help='checkpoint of tools/train.py')
-    add('--figure', type=int, choices=(1, 3), default=3, help='which one')
+    add('checkpoint', nargs='?', help='checkpoint of gml train')
+    add(
+        '--figure',
+        type=int,
+        choices=(1, 3),
+        default=3,
+        help='number of the figure',
+    )
     for kind in ('real', 'fake'):
         add(
             f'--{kind}',
@@ -55,7 +62,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         type=float,
         default=0.0,
         metavar='SECONDS',
-        help='from when on a face is looked for',
+        help='start of the search for a face',
     )
     add(
         '--moments',
@@ -63,17 +70,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         nargs='+',
         default=[3, 6],
         metavar='T',
-        help='which frames of the clip are shown, the first being 0',
+        help='frames of the clip to show, counted from 0',
     )
     add(
         '--stage',
         help='Fig. 3: stage of the backbone whose last motion block is '
-        'shown, such as block1; the one that the AD block reads if not given',
+        'shown, such as block1; default: the stage that the AD block '
+        'reads',
     )
-    add('--device', help='cpu, cuda:0, ...')
+    add('--device', help='cpu, cuda:0, ...; default: the best there is')
+    add_import_option(parser)
     args = parser.parse_args(argv)
     if not args.real and not args.fake:
-        parser.error('give videos: --real VIDEO --fake VIDEO')
+        parser.error('videos are missing: give --real VIDEO --fake VIDEO')
     if args.figure == 3 and args.checkpoint is None:
         parser.error('Fig. 3 needs a checkpoint')
     return args
@@ -82,9 +91,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> Path:
     """Draw the figure; return its file."""
     args = parse_args(argv)
+    import_modules(args)
     draw = {1: flow_figure, 3: feature_figure}[args.figure]
-    with one_line_errors():
-        path = draw(args, Path(args.out) / f'fig{args.figure}.png')
+    path = draw(args, Path(args.out) / f'fig{args.figure}.png')
     say(path)
     return path
 
@@ -138,4 +147,7 @@ def check_moments(moments: Sequence[int], lowest: int, highest: int) -> None:
     """End with one line if a moment is outside of the clip."""
     for t in moments:
         if not lowest <= t <= highest:
-            raise SystemExit(f'--moments {t}: use {lowest} to {highest}')
+            raise SettingError(
+                f'--moments {t}: not in the clip. '
+                f'Remedy: {lowest} to {highest}'
+            )

@@ -15,7 +15,6 @@ from gml_mmaction.engine.config_check import read_settings
 from gml_mmaction.io.text import say
 
 from .benchmark import find_config
-from .common import one_line_errors
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -41,7 +40,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Write the checkpoint."""
     args = parse_args(argv)
-    with one_line_errors():
-        out = args.out or Path(f'{args.config.stem}-random.pth')
-        write_initial(read_settings(args.config), out, args.seed)
+    out = args.out or Path(f'{args.config.stem}-random.pth')
+    write_initial(read_settings(args.config), out, args.seed)
     say(f'written to {out}: random weights, not trained')

@@ -37,8 +37,6 @@ from gml_mmaction.visualization.score_plots import (
     save_figures,
 )
 
-from .common import one_line_errors
-
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
@@ -46,39 +44,51 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description='Curves and intervals from score files.'
     )
     add = parser.add_argument
-    add('files', nargs='+', metavar='SCORES.json', help='of tools/test.py')
+    add(
+        'files',
+        nargs='+',
+        metavar='SCORES.json',
+        help='score files of gml test',
+    )
     add(
         '--names',
         nargs='+',
-        help='names for legends, one a file; what tells the paths apart if '
-        'not given',
+        help='names in the legends, one for each file; default: the part of '
+        'the paths that differs',
     )
     add(
         '--level',
         choices=ALL_LEVELS,
         default='video',
-        help='what is scored; whole videos are drawn at every level',
+        help='what a score belongs to; the bootstrap draws whole videos at '
+        'every level',
     )
     add(
         '--out',
         type=Path,
         metavar='FOLDER',
-        help='folder to write; <first file>_<level> beside it if not given',
+        help='folder to write; default: <first file>_<level>, beside that '
+        'file',
     )
     add('--replicates', type=int, default=2000, help='bootstrap replicates')
-    add('--confidence', type=float, default=0.95, help='of the intervals')
-    add('--seed', type=int, default=0, help='of the draws')
+    add(
+        '--confidence',
+        type=float,
+        default=0.95,
+        help='confidence of the intervals',
+    )
+    add('--seed', type=int, default=0, help='random seed of the bootstrap')
     add(
         '--format',
         nargs='+',
         choices=('png', 'pdf', 'svg'),
         default=['png'],
-        help='of the figures',
+        help='formats of the figures',
     )
     add(
         '--log-false-alarms',
         action='store_true',
-        help="logarithmic axis of the ROC's false alarms",
+        help="draw the ROC's false alarms on a logarithmic axis",
     )
     args = parser.parse_args(argv)
     problem = find_problem(args)
@@ -106,8 +116,7 @@ def find_problem(args: argparse.Namespace) -> str:
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Write figures and table; returns the content of intervals.json."""
     args = parse_args(argv)
-    with one_line_errors():
-        return plot_scores(args)
+    return plot_scores(args)
 
 
 def plot_scores(args: argparse.Namespace) -> dict[str, Any]:

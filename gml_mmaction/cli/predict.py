@@ -1,4 +1,4 @@
-"""A verdict on your own videos, from a checkpoint and nothing else.
+"""Judge your own videos with a checkpoint.
 
 Example:
     gml predict suspect.mp4 --checkpoint best_video_auc_iter_N.pth
@@ -21,7 +21,7 @@ from gml_mmaction.io.text import say
 from gml_mmaction.stack import require
 from gml_mmaction.visualization.timeline import verdict_line
 
-from .common import one_line_errors
+from .common import add_import_option, import_modules
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -34,29 +34,36 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'videos',
         nargs='+',
         metavar='VIDEO',
-        help='video files, folders of videos, or of the images of one',
+        help='video files, folders of videos, or folders with the images of '
+        'one',
     )
     parser.add_argument(
-        '--checkpoint', required=True, help='of a run of tools/train.py'
+        '--checkpoint', required=True, help='checkpoint of gml train'
     )
     parser.add_argument(
         '--out', default='predictions', help='folder to write [%(default)s]'
     )
-    parser.add_argument('--device', help='cpu, cuda:1 [the best there is]')
     parser.add_argument(
-        '--batch-size', type=int, default=4, help='clips at once [%(default)s]'
+        '--device', help='cpu, cuda:1, ... [the best there is]'
+    )
+    parser.add_argument(
+        '--batch-size',
+        type=int,
+        default=4,
+        help='clips in a batch [%(default)s]',
     )
     parser.add_argument(
         '--threshold',
         type=float,
-        help="of a video's score, instead of the checkpoint's",
+        help="threshold of a video's score, instead of the checkpoint's",
     )
     parser.add_argument(
         '--heat',
         choices=['auto', 'clue', 'cam', 'none'],
         default='auto',
         help='what the overlay shows: forgery clues F* of an AD block, '
-        'Grad-CAM, nothing [clue where there is an AD block, else cam]',
+        'Grad-CAM, or nothing [clue where there is an AD block, else '
+        'cam]',
     )
     parser.add_argument(
         '--clips',
@@ -74,11 +81,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="of a Dask cluster's scheduler, whose workers do the work",
     )
     parser.add_argument(
-        '--no-overlay', action='store_true', help='no overlay videos: faster'
+        '--no-overlay',
+        action='store_true',
+        help='write no overlay videos, which is faster',
     )
     parser.add_argument(
-        '--quiet', action='store_true', help='no progress bars'
+        '--quiet', action='store_true', help='show no progress bars'
     )
+    add_import_option(parser)
     args = parser.parse_args(argv)
     if args.workers < 1:
         parser.error('--workers must be at least 1')
@@ -88,35 +98,32 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Predict; returns 1 if a video got no score, else 0."""
     args = parse_args(argv)
+    import_modules(args)
     missing = 0
-    with one_line_errors():
-        if not args.no_overlay:
-            require('av')
-        inferencer = ForgeryInferencer(
-            args.checkpoint,
-            args.device,
-            args.threshold,
-            args.heat,
-            args.clips,
-        )
-        say(*list_unread(args.videos))
-        if inferencer.detector['origin']:
-            say(f'Trained on {inferencer.detector["origin"]}.')
-        with hold(args.out, 'prediction'):
-            for analysis, _ in inferencer.iterate(
-                args.videos,
-                args.batch_size,
-                args.out,
-                overlay=not args.no_overlay,
-                show_progress=not args.quiet,
-                skip_finished=True,
-                workers=args.workers,
-                cluster=args.cluster,
-            ):
-                prediction = analysis.prediction
-                missing += prediction.score is None
-                notes = ''.join(f' [{note}]' for note in prediction.notes)
-                say(f'{prediction.input}: {verdict_line(prediction)}{notes}')
+    if not args.no_overlay:
+        require('av')
+    inferencer = ForgeryInferencer(
+        args.checkpoint, args.device, args.threshold, args.heat, args.clips
+    )
+    say(*list_unread(args.videos))
+    if inferencer.detector['origin']:
+        say(f'Trained on {inferencer.detector["origin"]}.')
+    with hold(args.out, 'prediction'):
+        for analysis, _ in inferencer.iterate(
+            args.videos,
+            args.batch_size,
+            args.out,
+            overlay=not args.no_overlay,
+            show_progress=not args.quiet,
+            skip_finished=True,
+            workers=args.workers,
+            cluster=args.cluster,
+            modules=args.modules,
+        ):
+            prediction = analysis.prediction
+            missing += prediction.score is None
+            notes = ''.join(f' [{note}]' for note in prediction.notes)
+            say(f'{prediction.input}: {verdict_line(prediction)}{notes}')
     say('', *(f'- {line}' for line in inferencer.detector['words']))
     say(f'- written to {Path(args.out)}')
     return int(missing > 0)

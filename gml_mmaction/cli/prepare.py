@@ -1,4 +1,4 @@
-"""From a data set's own tree to face crops, annotations and a report.
+"""Turn a data set into face crops, annotations and a report.
 
 Usage::
 
@@ -22,7 +22,8 @@ from typing import Any
 from tqdm import tqdm
 
 from gml_mmaction.faces import CropOptions
-from gml_mmaction.io.text import one_line, say
+from gml_mmaction.faces.landmarks import LANDMARKS
+from gml_mmaction.io.text import say
 from gml_mmaction.prepared.manifest import Report
 from gml_mmaction.prepared.prepare import format_report, prepare_videos
 from gml_mmaction.sources import SPLITS, get_source
@@ -41,6 +42,7 @@ CROP_OPTIONS = (
     'rate',
     'quality',
     'min_frames',
+    'landmarks',
 )
 
 
@@ -58,30 +60,53 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--store',
         choices=('crops', 'boxes'),
         default=CropOptions.store,
-        help='save crops, or only where to cut them out of the videos',
+        help='save crops, or only the boxes at which to cut them out of the '
+        'videos',
     )
     add('--image', choices=('jpg', 'png'), default=CropOptions.image)
     add(
         '--tracks',
         choices=('one', 'all'),
         default=CropOptions.tracks,
-        help='one face a video, or all',
+        help='follow one face in each video, or all',
     )
-    add('--size', type=int, default=CropOptions.size, help='pixels')
-    add('--stride', type=int, default=CropOptions.stride, help='frames')
+    add(
+        '--size',
+        type=int,
+        default=CropOptions.size,
+        help='side of a crop in pixels',
+    )
+    add(
+        '--stride',
+        type=int,
+        default=CropOptions.stride,
+        help='save every STRIDE-th frame',
+    )
     add(
         '--rate',
         type=float,
         metavar='FPS',
         help='save so many frames a second, by time, instead of every '
-        'STRIDE-th',
+        'STRIDE-th frame',
     )
-    add('--quality', type=int, default=CropOptions.quality, help='of JPEG')
+    add(
+        '--quality',
+        type=int,
+        default=CropOptions.quality,
+        help='JPEG quality of the crops',
+    )
     add(
         '--min-frames',
         type=int,
         default=CropOptions.min_frames,
-        help='of a track, that are saved',
+        help='least number of saved frames of a track',
+    )
+    add(
+        '--landmarks',
+        choices=LANDMARKS,
+        default=CropOptions.landmarks,
+        help="save so many of the face's points with each crop, for "
+        'pseudo-fakes (an extra; docs/genuine.md has the licences)',
     )
     add(
         '--max-frames',
@@ -95,13 +120,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add(
         '--cluster',
         metavar='ADDRESS',
-        help="of a Dask cluster's scheduler, whose workers do the work",
+        help='address of a Dask scheduler, whose workers prepare the videos',
     )
     return parse_with_source(parser, argv)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prepare a data set; return 0, 1 after an error, 130 if stopped."""
+    """Prepare a data set; return 0, 1 without any crops, 130 if stopped."""
     args = parse_args(argv)
     chosen = chosen_options(args, args.source)
     try:
@@ -122,9 +147,6 @@ def main(argv: list[str] | None = None) -> int:
             cluster=args.cluster,
             progress=_progress_bar,
         )
-    except (ValueError, ImportError, OSError) as error:
-        say(f'error: {one_line(error)}', file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         say('stopped; the same command goes on from here', file=sys.stderr)
         return 130
@@ -145,7 +167,9 @@ def _with_defaults(source: str, chosen: dict) -> dict:
 def _limit(text: str) -> tuple[str, int]:
     split, _, number = text.partition('=')
     if split not in SPLITS or not number.isdecimal() or int(number) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r}; expected e.g. train=270')
+        raise argparse.ArgumentTypeError(
+            f'{text!r}; expected, for instance, train=270'
+        )
     return split, int(number)
 
 

@@ -27,7 +27,7 @@ from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
 from gml_mmaction.video.distortions import LEVELS
 
-from .common import one_line_errors, read_config
+from .common import add_import_option, read_config
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -42,15 +42,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--target',
         required=True,
         metavar='NAME[=FOLDER]',
-        help='prepared data set whose test videos to distort; NAME alone is '
-        'data/NAME',
+        help='prepared data set whose test videos are distorted; NAME alone '
+        'is data/NAME',
     )
     add(
         '--types',
         nargs='+',
         choices=list(LEVELS),
         default=list(LEVELS),
-        help='types of distortion; all if not given',
+        help='types of distortion; default: all',
     )
     add(
         '--levels',
@@ -58,12 +58,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         type=int,
         choices=range(1, 6),
         default=list(range(1, 6)),
-        help='levels; all if not given',
+        help='levels; default: all',
     )
     add(
         '--work-dir',
-        help='folder to write; ./work_dirs/<config name>/robustness_<target> '
-        'if not given',
+        help='folder to write; default: ./work_dirs/<config '
+        'name>/robustness_<target>',
     )
     add(
         '--workers',
@@ -71,14 +71,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default=os.cpu_count(),
         help='processes that prepare videos',
     )
-    add('--keep', action='store_true', help='do not delete the crops')
+    add('--keep', action='store_true', help='keep the crops')
     add(
         '--cfg-options',
         nargs='+',
         action='extend',
         metavar='KEY=VALUE',
-        help='override settings of the config',
+        help='change settings of the config',
     )
+    add_import_option(parser)
     parser.set_defaults(launcher='none', local_rank=0, data=None)
     return parser.parse_args(argv)
 
@@ -87,8 +88,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the sweep and print the table; return 0, 130 if stopped."""
     args = parse_args(argv)
     try:
-        with one_line_errors():
-            run_sweep(args)
+        run_sweep(args)
     except KeyboardInterrupt:
         say('stopped; the same command goes on from here', file=sys.stderr)
         return 130

@@ -4,13 +4,14 @@ Usage::
 
     gml tables
     gml tables --tables 2 --systems Xception RECCE
+    gml tables --seeds 0 1 2
     gml tables --only-write
     gml tables --miniature
 
 Reads the prepared data of docs/paper.md and of the README's section "Your
 data": DATA/ffpp, dfo, dfo_official, dfo_sing and cdf. Stopped and started
 again, it goes on: a training resumes at its newest checkpoint; what is done is
-not done again.
+not done again, and what is of other settings or data is left out.
 ``--miniature`` makes small data of its own and takes the configs
 ``*-small_demo.py``, so that everything can be tried on a CPU.
 """
@@ -31,15 +32,29 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 
 from gml_mmaction.engine.config_check import change_settings, read_settings
-from gml_mmaction.engine.cross_data import target_facts
+from gml_mmaction.engine.cross_data import start_words, target_facts
+from gml_mmaction.engine.initial_weights import find_weights, missing_weights
+from gml_mmaction.engine.settings import LOADERS
+from gml_mmaction.errors import CheckpointError, DataError, GMLError
+from gml_mmaction.evaluation.bootstrap import (
+    FEW,
+    Resampling,
+    headline,
+    intervals_fact,
+    level_scores,
+)
 from gml_mmaction.evaluation.forgery_metric import ALL_LEVELS
 from gml_mmaction.evaluation.paper_tables import (
+    NUMBERS,
     SYSTEMS,
     TABLES,
+    Result,
+    format_runs,
     format_table,
     needed_runs,
     table_rows,
 )
+from gml_mmaction.evaluation.scores import read_scores_file
 from gml_mmaction.io.files import (
     file_sha256,
     read_json,
@@ -47,11 +62,12 @@ from gml_mmaction.io.files import (
     write_text,
 )
 from gml_mmaction.io.lock import hold
+from gml_mmaction.io.records import as_json
 from gml_mmaction.io.text import printable, say
 from gml_mmaction.prepared.manifest import read_manifest
 from gml_mmaction.synthetic.demo import KINDS
 
-from .common import CONFIGS, one_line_errors
+from .common import CONFIGS
 from .demo import best_checkpoint, run_tool
 
 MINIATURE = 'work_dirs/paper_miniature'
@@ -73,6 +89,8 @@ class Run(NamedTuple):
         data: Folder of the prepared data.
         options: ``KEY=VALUE`` for the config.
         seed: Of the training.
+        name: For people; of all seeds.
+        weights: Folder of the public weights to start from.
     """
 
     system: str
@@ -83,6 +101,22 @@ class Run(NamedTuple):
     data: Path
     options: list[str]
     seed: int
+    name: str
+    weights: Path | None = None
+
+    @property
+    def cfg(self) -> Config:
+        """The config with the options."""
+        cfg = read_settings(self.config)
+        change_settings(cfg, self.options)
+        return cfg
+
+    @property
+    def start(self) -> dict[str, Any]:
+        """The file of weights that the training starts from, if any."""
+        if self.weights is None:
+            return {}
+        return dict(weights=file_sha256(find_weights(self.cfg, self.weights)))
 
     @property
     def settings(self) -> list[object]:
@@ -92,89 +126,137 @@ class Run(NamedTuple):
 
     def origin(self) -> dict[str, Any]:
         """What the trained weights depend on."""
-        cfg = read_settings(self.config)
-        change_settings(cfg, self.options)
-        settings = {
-            key: cfg[key]
-            for key in (
-                *('model', 'train_dataloader', 'train_cfg'),
-                *('optim_wrapper', 'param_scheduler'),
-            )
-        }
-        for key in ('num_workers', 'persistent_workers'):
-            settings['train_dataloader'].pop(key, None)
-        text = Config(settings).pretty_text
         return dict(
             config=self.config.relative_to(CONFIGS).as_posix(),
-            settings=hashlib.sha256(text.encode()).hexdigest(),
+            settings=self.hash_of(
+                *('model', 'train_dataloader', 'train_cfg'),
+                *('optim_wrapper', 'param_scheduler'),
+            ),
             manifest=self.manifest(self.source),
             seed=self.seed,
+            **self.start,
         )
 
-    def manifest(self, name: str) -> str:
-        """Hash of a prepared folder's manifest.
+    def test_origin(self) -> dict[str, Any]:
+        """What a test depends on, beside weights and data."""
+        names = 'model', 'val_dataloader', 'test_dataloader', 'test_evaluator'
+        return dict(settings=self.hash_of(*names))
+
+    def hash_of(self, *names: str) -> str:
+        """Hash of some settings, as far as results depend on them."""
+        cfg = self.cfg
+        settings = {name: cfg[name] for name in names}
+        for name in LOADERS:
+            for key in ('num_workers', 'persistent_workers'):
+                settings.get(name, {}).pop(key, None)
+        text = Config(settings).pretty_text
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def manifest(self, name: str) -> str | None:
+        """Hash of a prepared folder's manifest; None if it is not there."""
+        return file_sha256(self.data / name / 'manifest.json')
+
+    def check_prepared(self, *names: str) -> None:
+        """Find the prepared folders.
 
         Raises:
-            RunError: The folder is not there.
+            RunError: One is not there.
         """
-        path = self.data / name / 'manifest.json'
-        digest = file_sha256(path)
-        if digest is None:
-            raise RunError(
-                f'{path} is not there: prepare {name}. Remedy: the '
-                "commands of docs/paper.md and of the README's section"
-                ' "Your data"'
-            )
-        return digest
+        for name in names:
+            if self.manifest(name) is None:
+                raise RunError(
+                    f'{self.data / name}/manifest.json is not there: prepare '
+                    f'{name}. Remedy: the commands of docs/paper.md and of '
+                    'the README\'s section "Your data"'
+                )
 
     def train(self, device: str | None) -> None:
         """Train, or go on, or do nothing if that was done.
 
         Raises:
-            RunError: The folder holds another training, or it fails.
+            RunError: The data are not there, the folder holds another
+                training, or it fails.
         """
+        self.check_prepared(self.source)
         done, path = self.folder / 'trained.json', self.folder / 'origin.json'
         origin = self.origin()
         if path.is_file() and read_json(path) != origin:
-            raise RunError(
-                f'{self.folder} was trained with other settings or data: '
-                'remove it, or give another --work-dir'
-            )
+            raise RunError(self.other_training)
         if done.is_file():
             return
         write_json(path, origin)
         start = time.perf_counter()
+        folder = ('--weights', self.weights) if self.weights else ()
         self.call(
             *('train', self.config, '--resume', '--seed', self.seed),
-            *('--work-dir', self.folder, *self.settings),
+            *('--work-dir', self.folder, *folder, *self.settings),
             device=device,
         )
         seconds = round(time.perf_counter() - start, 1)
         write_json(done, dict(seconds=seconds))
 
-    def test(self, device: str | None) -> dict[str, Any]:
-        """Test on all targets, unless that was done; return the report.
+    @property
+    def other_training(self) -> str:
+        """What to say of a folder that this run has no part in."""
+        return (
+            f'{self.folder} was trained with other settings or data: '
+            'remove it, or give another --work-dir'
+        )
+
+    def test(self, device: str | None) -> None:
+        """Test on all targets, unless that was done.
 
         Raises:
             RunError: A target is not prepared, or the test fails.
         """
+        self.check_prepared(*self.targets)
         best = best_checkpoint(self.folder)
-        path = self.folder / 'test' / 'cross_table.json'
-        wanted = {
-            'checkpoint': file_sha256(best),
-            **{name: self.manifest(name) for name in self.targets},
-        }
-        if path.is_file() and _tested(read_json(path)).items() >= (
-            wanted.items()
+        report = self.report()[0]
+        tested = {row['name'] for row in report.get('targets', ())}
+        if tested >= {*self.targets} and (
+            report['checkpoint_sha256'] == file_sha256(best)
         ):
-            return read_json(path)
+            return
+        path = self.folder / 'test'
+        (path / 'origin.json').unlink(missing_ok=True)
         self.call(
-            *('test', self.config, best, '--work-dir', path.parent),
+            *('test', self.config, best, '--work-dir', path),
             *('--target', *(f'{n}={self.data / n}' for n in self.targets)),
             *self.settings,
             device=device,
         )
-        return read_json(path)
+        write_json(path / 'origin.json', self.test_origin())
+
+    def report(self) -> tuple[dict[str, Any], str]:
+        """What was tested, as far as it is of these settings and data.
+
+        Data that are not there are not compared.
+
+        Returns:
+            The content of ``cross_table.json``, without ``targets`` that
+            are of other data or lack their scores, empty if all is of other
+            settings; and a line on what is left out.
+        """
+        test = self.folder / 'test'
+        report = _read(test / 'cross_table.json')
+        if not report:
+            return {}, ''
+        if not _agree(self.origin(), _read(self.folder / 'origin.json')):
+            return {}, self.other_training
+        other = f'{test} is of other settings or data: tested anew without '
+        other += '--only-write'
+        if _read(test / 'origin.json') != self.test_origin():
+            return {}, other
+        rows = [
+            row for row in report['targets'] if row['name'] in self.targets
+        ]
+        kept = [
+            row
+            for row in rows
+            if self.manifest(row['name']) in (None, row['manifest'])
+            and (test / row['scores_file']).is_file()
+        ]
+        return report | {'targets': kept}, other if kept != rows else ''
 
     def call(self, tool: str, *arguments: object, device: str | None) -> None:
         """Run a tool of this folder, its output to a log of its own."""
@@ -197,10 +279,16 @@ class Run(NamedTuple):
             raise RunError(f'gml {tool} failed ({log}): {last.strip()}')
 
 
-def _tested(report: dict) -> dict[str, str]:
-    """Hashes of the checkpoint and of the targets of a report."""
-    manifests = {row['name']: row['manifest'] for row in report['targets']}
-    return {'checkpoint': report['checkpoint_sha256'], **manifests}
+def _read(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
+
+
+def _agree(wanted: dict[str, Any], found: dict[str, Any]) -> bool:
+    """Whether all is as it was found, except what is not known (None)."""
+    unknown = {key for key, value in wanted.items() if value is None}
+    return wanted == {
+        key: None if key in unknown else value for key, value in found.items()
+    }
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -224,7 +312,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default=list(SYSTEMS),
         help='rows wanted: ' + '; '.join(SYSTEMS),
     )
-    add('--seed', type=int, default=0, help='of every training')
+    add(
+        '--seeds',
+        nargs='+',
+        type=int,
+        default=[0],
+        metavar='SEED',
+        help='of the trainings, each system once with each',
+    )
     add(
         '--level',
         choices=ALL_LEVELS,
@@ -243,6 +338,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action='store_true',
         help='make miniature data and take the small configs',
     )
+    add(
+        '--weights',
+        type=Path,
+        metavar='FOLDER',
+        help='start every training from the public weights of its system, '
+        'which you have put into this folder',
+    )
     add('--kind', choices=KINDS, default='appearance', help='of miniatures')
     add(
         '--cfg-options',
@@ -255,8 +357,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args.work_dir = args.work_dir or Path(
         MINIATURE if args.miniature else 'work_dirs/paper'
     )
+    args.seeds = list(dict.fromkeys(args.seeds))
     own = args.work_dir / 'data' if args.miniature else Path('data')
+    args.own_data = args.data is None
     args.data = args.data or own
+    if args.weights and args.miniature:
+        parser.error('--weights: the small networks have no public weights')
     return args
 
 
@@ -287,27 +393,65 @@ def make_miniature(root: Path, data: Path, kind: str) -> None:
 
 
 def plan(args: argparse.Namespace) -> list[Run]:
-    """List the runs that the tables need."""
+    """List the runs that the tables need, seed by seed.
+
+    So an early stop leaves whole tables.
+    """
     ending = '-small_demo.py' if args.miniature else '_ffpp.py'
+    needed = needed_runs(args.tables, args.systems)
     runs = []
-    for (system, source), targets in needed_runs(
-        args.tables, args.systems
-    ).items():
-        stem = SYSTEMS[system]
-        name = f'{Path(stem).name}_{source}'
-        runs.append(
-            Run(
-                system=system,
-                source=source,
-                targets=targets,
-                config=CONFIGS / f'{stem}{ending}',
-                folder=args.work_dir / 'runs' / name,
-                data=args.data,
-                options=args.cfg_options,
-                seed=args.seed,
+    for seed in args.seeds:
+        for (system, source), targets in needed.items():
+            stem = SYSTEMS[system]
+            name = f'{Path(stem).name}_{source}'
+            runs.append(
+                Run(
+                    system=system,
+                    source=source,
+                    targets=targets,
+                    config=CONFIGS / f'{stem}{ending}',
+                    folder=args.work_dir / 'runs' / name / f'seed-{seed}',
+                    data=args.data,
+                    options=args.cfg_options,
+                    seed=seed,
+                    name=name,
+                    weights=args.weights,
+                )
             )
-        )
     return runs
+
+
+def check_data(args: argparse.Namespace, runs: list[Run]) -> None:
+    """See that there is something to train on, before anything is done.
+
+    Without ``--data`` the tables of the paper may be written, and no more.
+
+    Raises:
+        DataError: No folder that the tables need is there.
+    """
+    names = {name for run in runs for name in (run.source, *run.targets)}
+    found = any((args.data / n / 'manifest.json').is_file() for n in names)
+    if not found and not (args.only_write and args.own_data):
+        raise DataError(
+            f'{args.data} holds no prepared data '
+            f'({", ".join(sorted(names))}). Remedy: --data with the folder '
+            'of those that gml prepare wrote (docs/paper.md), or --miniature'
+        )
+
+
+def check_weights(runs: list[Run]) -> None:
+    """Say of all weights that are missing or wrong, before any training.
+
+    Raises:
+        CheckpointError: The last one; the others were printed.
+    """
+    folder = runs[0].weights if runs else None
+    if folder is None:
+        return
+    lines = missing_weights((run.cfg for run in runs), folder)
+    if lines:
+        say(*lines[:-1], file=sys.stderr)
+        raise CheckpointError(lines[-1])
 
 
 def do_runs(runs: list[Run], devices: Iterable[str | None]) -> list[str]:
@@ -331,12 +475,12 @@ def do_runs(runs: list[Run], devices: Iterable[str | None]) -> list[str]:
             run.train(device)
             run.test(device)
             text = f'done, {time.perf_counter() - start:.0f} s'
-        except (RunError, SystemExit, OSError) as error:
+        except (RunError, GMLError, OSError) as error:
             text = str(error)
-            failed.append(f'{run.folder.name}: {text}')
+            failed.append(f'{run.name}, seed {run.seed}: {text}')
         finally:
             free.put(device)
-        say(f'[{number}/{total}] {run.folder.name}: {text}')
+        say(f'[{number}/{total}] {run.name}, seed {run.seed}: {text}')
 
     with ThreadPoolExecutor(free.qsize()) as pool:
         try:
@@ -347,20 +491,61 @@ def do_runs(runs: list[Run], devices: Iterable[str | None]) -> list[str]:
     return failed
 
 
-def collect(runs: list[Run]) -> dict[tuple[str, str, str], dict]:
-    """Read what was tested: ``{(system, source, target): row}``."""
-    results = {}
+class Tested(NamedTuple):
+    """What was tested.
+
+    Attributes:
+        results: By level, what the tables show.
+        tests: A row of a report each, with what was trained and how.
+        notes: Lines of the reports, each once.
+        left_out: A line for each folder that is of other settings or data.
+    """
+
+    results: dict[str, dict[tuple[str, str, str], list[Result]]]
+    tests: list[dict[str, Any]]
+    notes: list[str]
+    left_out: list[str]
+
+
+def collect(runs: list[Run]) -> Tested:
+    """Read what was tested, and how sure each number is."""
+    found = Tested({level: {} for level in ALL_LEVELS}, [], [], [])
     for run in runs:
-        path = run.folder / 'test' / 'cross_table.json'
-        if not path.is_file():
-            continue
-        report = read_json(path)
+        report, other = run.report()
+        found.left_out.extend([other] if other else [])
+        found.notes.extend(report.get('notes', ()))
         detector = {
-            key: report[key]
-            for key in ('config', 'checkpoint', 'checkpoint_sha256')
+            key: report.get(key)
+            for key in ('config', 'checkpoint', 'checkpoint_sha256', 'initial')
         }
-        for row in report['targets']:
-            results[run.system, run.source, row['name']] = detector | row
+        for row in report.get('targets', ()):
+            about = dict(
+                system=run.system, trained_on=run.source, seed=run.seed
+            )
+            found.tests.append(about | detector | row)
+            key = (run.system, run.source, row['name'])
+            path = run.folder / 'test' / row['scores_file']
+            for level, result in read_results(path, run.seed).items():
+                found.results[level].setdefault(key, []).append(result)
+    return found
+
+
+def read_results(path: Path, seed: int) -> dict[str, Result]:
+    """Numbers and intervals of a scores file, by level.
+
+    Raises:
+        ScoreFileError: It is no such file.
+    """
+    content = read_scores_file(path)
+    results = {}
+    for level in ALL_LEVELS:
+        scores = level_scores(content, level, path.stem)
+        if len(scores.scores):
+            results[level] = Result(
+                seed=seed,
+                threshold=scores.threshold,
+                **headline(scores, Resampling()),
+            )
     return results
 
 
@@ -387,37 +572,38 @@ def write_tables(
     args: argparse.Namespace, runs: list[Run], failed: list[str]
 ) -> str:
     """Write ``paper_tables.md`` and ``.json``; return the Markdown."""
-    results = collect(runs)
-    metrics = {key: row['metrics'] for key, row in results.items()}
-    origins = read_origins(args.data, results)
+    tested = collect(runs)
+    shown = tested.results[args.level]
+    origins = read_origins(args.data, tested.results['video'])
     parts = [f'Data {name} are {words}.\n' for name, words in origins.items()]
     parts += [
-        format_table(number, metrics, args.level) for number in args.tables
+        format_table(number, shown, args.level, len(args.seeds))
+        for number in args.tables
     ]
-    parts.append(facts(args, runs, results, failed))
+    if shown:
+        parts.append(format_runs(shown, args.level))
+    parts.append(facts(args, runs, tested, failed))
     text = '\n'.join(parts)
     write_text(args.work_dir / 'paper_tables.md', text)
     tables = {
         f'table_{number}': {
-            level: table_rows(TABLES[number], metrics, level)
-            for level in ALL_LEVELS
+            level: as_json(table_rows(TABLES[number], results, level))
+            for level, results in tested.results.items()
         }
         for number in args.tables
     }
-    tests = [
-        dict(system=system, trained_on=source, **row)
-        for (system, source, _), row in results.items()
-    ]
     write_json(
         args.work_dir / 'paper_tables.json',
         dict(
             origin=origins,
             **tables,
-            seed=args.seed,
+            seeds=args.seeds,
+            intervals=Resampling()._asdict(),
             miniature=args.miniature,
             cfg_options=args.cfg_options,
             failed=failed,
-            tests=tests,
+            left_out=tested.left_out,
+            tests=tested.tests,
         ),
     )
     return text
@@ -426,7 +612,7 @@ def write_tables(
 def facts(
     args: argparse.Namespace,
     runs: list[Run],
-    results: dict[tuple[str, str, str], dict],
+    tested: Tested,
     failed: list[str],
 ) -> str:
     """Say below the tables how our numbers came about, a line each."""
@@ -437,25 +623,70 @@ def facts(
             f'{args.kind}) and small networks: they show that every command '
             'works, and nothing about the data sets of these names.'
         )
-    lines.append(
-        f'Ours: seed {args.seed}, level {args.level}; the checkpoint is the '
-        "best on the training data's own validation set. Settings: "
-        + (' '.join(args.cfg_options) or "the configs'")
-    )
-    tests = {name: row for (_, _, name), row in sorted(results.items())}
     lines += [
-        f'Test {target_facts(row)}: {row["real_videos"]} real and '
-        f'{row["fake_videos"]} fake videos'
-        for row in tests.values()
+        f'Ours: {how_often(args.seeds)}, level {args.level}; the checkpoint '
+        "is the best on the training data's own validation set. Settings: "
+        + (' '.join(args.cfg_options) or "the configs'"),
+        f'{NUMBERS["acc_val"]}: at the threshold of the equal error rate on '
+        "the training data's own validation set, each training's own",
+        f'[ ]: {intervals_fact(Resampling())}; they say what other videos '
+        'might give, not what other trainings would; none where all '
+        'replicates give the same number',
     ]
-    tested = {key[:2] for key in results}
-    missing = [
-        r.folder.name for r in runs if (r.system, r.source) not in tested
-    ]
+    lines += start_facts(tested.tests)
+    by_target = {row['name']: row for row in tested.tests}
+    lines += [test_fact(by_target[name]) for name in sorted(by_target)]
+    done = {
+        (row['system'], row['trained_on'], row['seed']) for row in tested.tests
+    }
+    missing: dict[str, list[str]] = {}
+    for run in runs:
+        if (run.system, run.source, run.seed) not in done:
+            missing.setdefault(run.name, []).append(str(run.seed))
     if missing:
-        lines.append(f'Not run: {", ".join(missing)}')
+        words = [
+            name
+            if len(seeds) == len(args.seeds)
+            else f'{name} (seed {" ".join(seeds)})'
+            for name, seeds in missing.items()
+        ]
+        lines.append(f'Not run: {", ".join(words)}')
+    lines += dict.fromkeys(tested.notes)
+    lines += [f'Left out: {line}' for line in tested.left_out]
     lines += [f'Failed: {line}' for line in failed]
     return '\n'.join(f'- {printable(line)}' for line in lines) + '\n'
+
+
+def how_often(seeds: list[int]) -> str:
+    """Say what the numbers in the tables are of."""
+    if len(seeds) == 1:
+        return f'one training, seed {seeds[0]}'
+    numbers = ' '.join(map(str, seeds))
+    return (
+        f'mean (least to greatest) of {len(seeds)} trainings, seeds {numbers}'
+    )
+
+
+def start_facts(tests: list[dict[str, Any]]) -> list[str]:
+    """Say of every training how its network was initialised, by starts."""
+    rows: dict[str, dict[str, None]] = {}
+    for row in tests:
+        name = f'{row["system"]} ({row["trained_on"]})'
+        rows.setdefault(start_words(row), {})[name] = None
+    return [f'Started from {how}: {", ".join(of)}' for how, of in rows.items()]
+
+
+def test_fact(row: dict[str, Any]) -> str:
+    """Say what a test set is, and if it is too small for its intervals."""
+    counts = row['real_videos'], row['fake_videos']
+    line = (
+        f'Test {target_facts(row)}: {counts[0]} real and {counts[1]} fake '
+        'videos'
+    )
+    if min(counts) < FEW:
+        line += f'; with fewer than {FEW} of a class, intervals tend to be '
+        line += 'too narrow'
+    return line
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -469,9 +700,11 @@ def main(argv: list[str] | None = None) -> int:
         if args.miniature and not args.only_write:
             make_miniature(args.work_dir, args.data, args.kind)
         runs = plan(args)
+        check_data(args, runs)
         if not args.only_write:
             devices = args.gpus or [None] * args.jobs
-            with one_line_errors(), hold(args.work_dir, 'series'):
+            with hold(args.work_dir, 'series'):
+                check_weights(runs)
                 failed = do_runs(runs, devices)
         say('', *write_tables(args, runs, failed).split('\n'))
     except KeyboardInterrupt:

@@ -24,9 +24,10 @@ from gml_mmaction.engine.cross_data import (
 )
 from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.errors import CheckpointError
+from gml_mmaction.host.processes import lost_processes
 from gml_mmaction.io.text import say
 
-from .common import add_run_options, one_line_errors, one_run, read_config
+from .common import add_run_options, one_run, read_config
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -34,7 +35,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Test a detector.')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file or URL')
-    parser.add_argument('--work-dir', help='folder of logs and scores')
+    parser.add_argument(
+        '--work-dir',
+        help='folder of logs and scores; default: ./work_dirs/<config name>',
+    )
     parser.add_argument(
         '--dump', metavar='FILE.pkl', help='write all predictions to a file'
     )
@@ -48,8 +52,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--threshold-from',
         choices=['val', 'none'],
         default='val',
-        help='with --target, report ACC also at the EER threshold of the '
-        "validation set of the config's own data (val), or at 0.5 only",
+        help='with --target: report ACC also at the EER threshold of the '
+        "validation set of the config's own data (val), or at 0.5 only "
+        '(none)',
     )
     add_run_options(parser)
     args = parser.parse_args(argv)
@@ -70,7 +75,7 @@ def dump_predictions(cfg: Config, path: str) -> None:
 def main(argv: list[str] | None = None) -> dict:
     """Test; returns the metrics, or with targets the report."""
     args = parse_args(argv)
-    with one_line_errors():
+    with lost_processes():
         targets = [find_target(text) for text in args.target or ()]
         cfg = read_config(args)
         cfg.load_from = args.checkpoint

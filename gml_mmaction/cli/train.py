@@ -2,6 +2,7 @@
 
 Example:
     gml train configs/gml_xception_ffpp.py --amp
+    gml train configs/gml_xception_imagenet_ffpp.py --weights weights
 """
 
 import argparse
@@ -11,11 +12,16 @@ from typing import Any
 from mmengine.config import Config
 
 from gml_mmaction.engine import newest_checkpoint
+from gml_mmaction.engine.initial_weights import (
+    check_named_file,
+    start_from,
+)
 from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.errors import SettingError
+from gml_mmaction.host.processes import lost_processes
 from gml_mmaction.host.resumed import saved_seed
 
-from .common import add_run_options, one_line_errors, one_run, read_config
+from .common import add_run_options, one_run, read_config
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -27,15 +33,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--work-dir',
-        help='folder of logs and checkpoints; ./work_dirs/<config name> '
-        'unless the config names one',
+        help='folder of logs and checkpoints; default: the one that the '
+        'config names, or ./work_dirs/<config name>',
     )
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='resume from a checkpoint, or from the newest in the work dir',
+        help='go on from a checkpoint; without one, from the newest in the '
+        'work dir',
     )
     parser.add_argument(
         '--amp', action='store_true', help='mixed precision (bf16 on a CPU)'
@@ -46,19 +53,26 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help="scale the learning rate with the batch, from the config's "
-        'auto_scale_lr.base_batch_size',
+        help='scale the learning rate with the total batch, relative to the '
+        "config's auto_scale_lr.base_batch_size",
     )
     parser.add_argument('--seed', type=int, help='random seed')
     parser.add_argument(
         '--diff-rank-seed',
         action='store_true',
-        help='another seed for each process',
+        help='use another seed for each process',
     )
     parser.add_argument(
         '--deterministic',
         action='store_true',
-        help='deterministic kernels, at a price',
+        help='use deterministic kernels, which may be slower',
+    )
+    parser.add_argument(
+        '--weights',
+        metavar='FOLDER',
+        help='start from the public weights for this network, which you have '
+        'put into this folder; motion blocks then start as the convolutions '
+        'that they replace',
     )
     add_run_options(parser)
     return parser.parse_args(argv)
@@ -81,6 +95,10 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
             f'load_from={str(start)!r}: no such file. Remedy: a .pth file, '
             'or None'
         )
+    if args.weights is not None:
+        start_from(cfg, args.weights)
+    elif not start:
+        check_named_file(cfg)
     if args.auto_scale_lr:
         setting(cfg, 'auto_scale_lr').enable = True
     given = dict(
@@ -105,8 +123,8 @@ def setting(cfg: Config, place: str) -> Any:
         part = part.get(key)
         if part is None:
             raise SettingError(
-                f'{place} is not in the config, and a flag is to change it. '
-                'Remedy: leave the flag out, or give the setting'
+                f'{place} is not in the config, but a flag changes it. '
+                'Remedy: leave the flag out, or add the setting'
             )
     return part
 
@@ -132,7 +150,7 @@ def resume(cfg: Config, args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Train."""
     args = parse_args(argv)
-    with one_line_errors():
+    with lost_processes():
         cfg = read_config(args)
         with one_run(cfg, 'training'):
             merge_args(cfg, args)

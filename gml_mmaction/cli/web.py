@@ -12,9 +12,9 @@ import argparse
 
 from gml_mmaction.apis import ForgeryInferencer
 from gml_mmaction.stack import require
-from gml_mmaction.web.visits import Limits
+from gml_mmaction.web.sessions import Limits
 
-from .common import one_line_errors
+from .common import add_import_option, import_modules
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -25,39 +25,44 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add('checkpoint', help='checkpoint of tools/train.py')
+    add('checkpoint', help='checkpoint of gml train')
     add('--host', default='127.0.0.1', help='address to listen on')
-    add('--port', type=int, default=7860, help='port; 0 for any free one')
+    add(
+        '--port',
+        type=int,
+        default=7860,
+        help='port to listen on; 0: any that is free',
+    )
     add(
         '--max-mb',
         type=_positive,
         default=usual.megabytes,
-        help='size of an upload, in 10^6 bytes',
+        help='largest upload, in 10^6 bytes',
     )
     add(
         '--max-minutes',
         type=_positive,
         default=usual.minutes,
-        help='length of a video',
+        help='longest video',
     )
     add(
         '--keep-minutes',
         type=_positive,
         default=usual.keep_minutes,
-        help='time without use after which files are removed',
+        help='minutes without use after which files are removed',
     )
     add(
         '--max-uploads',
         type=_count,
         default=usual.uploads,
-        help='videos that come in or wait for their analysis at once',
+        help='videos that may come in or wait for their analysis at once',
     )
     add(
         '--max-wait',
         type=_positive,
         default=usual.wait_seconds,
         metavar='SECONDS',
-        help='a connection that keeps the server waiting for as long is ended',
+        help='end a connection that keeps the server waiting for so long',
     )
     add(
         '--clips',
@@ -65,8 +70,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='N',
         help='score N moments spread over each video [all of it]',
     )
-    add('--device', help='such as cuda:1; the best there is by default')
+    add('--device', help='such as cuda:1; default: the best there is')
     add('--open', action='store_true', help='open the page in a browser')
+    add_import_option(parser)
     return parser.parse_args(argv)
 
 
@@ -80,25 +86,25 @@ def _positive(text: str) -> float:
 def _count(text: str) -> int:
     number = _positive(text)
     if number != int(number):
-        raise argparse.ArgumentTypeError(f'{text} is no whole number')
+        raise argparse.ArgumentTypeError(f'{text} is not a whole number')
     return int(number)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Serve until interrupted."""
     args = parse_args(argv)
-    with one_line_errors():
-        require('nicegui')
-        require('gml_mmaction.web.server').serve(
-            ForgeryInferencer(args.checkpoint, args.device, clips=args.clips),
-            host=args.host,
-            port=args.port,
-            limits=Limits(
-                args.max_mb,
-                args.max_minutes,
-                args.keep_minutes,
-                args.max_uploads,
-                args.max_wait,
-            ),
-            browser=args.open,
-        )
+    import_modules(args)
+    require('nicegui')
+    require('gml_mmaction.web.server').serve(
+        ForgeryInferencer(args.checkpoint, args.device, clips=args.clips),
+        host=args.host,
+        port=args.port,
+        limits=Limits(
+            args.max_mb,
+            args.max_minutes,
+            args.keep_minutes,
+            args.max_uploads,
+            args.max_wait,
+        ),
+        browser=args.open,
+    )

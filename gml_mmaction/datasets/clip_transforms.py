@@ -21,9 +21,8 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from gml_mmaction.errors import SettingError
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.faces.square import Square, crop, resize
-from gml_mmaction.prepared.annotation import DataError
 from gml_mmaction.video import Frames, VideoError, open_video
 from gml_mmaction.video.distortions import (
     Distortion,
@@ -33,7 +32,7 @@ from gml_mmaction.video.distortions import (
     seed_of,
 )
 
-_AGAIN = 'run tools/prepare_data.py again, which completes what is not there'
+_AGAIN = 'Remedy: run gml prepare again, which adds what is missing'
 
 
 @TRANSFORMS.register_module()
@@ -75,9 +74,10 @@ class ClipDecode(BaseTransform):
         """Add the clip's images to ``results``."""
         if 'frame_inds' not in results:
             raise SettingError(
-                'ClipDecode reads faces that have been found before, not '
-                'whole videos. Remedy: gml_mmaction.apis.ForgeryInferencer('
-                'CHECKPOINT)(VIDEO), or tools/predict.py'
+                'ClipDecode reads prepared faces, not whole videos. '
+                'Remedy: '
+                'gml_mmaction.apis.ForgeryInferencer(CHECKPOINT)(VIDEO), '
+                'or gml predict'
             )
         inds = np.asarray(results['frame_inds'])
         if 'frames' in results:  # taken by time
@@ -179,11 +179,11 @@ class RandomDistortClip(BaseTransform):
         levels: Sequence[int] = (1, 2, 3, 4, 5),
     ) -> None:
         if not 0 <= p <= 1:
-            raise ValueError(f'p={p}: a probability is between 0 and 1')
+            raise ValueError(f'p={p}: use a probability from 0 to 1')
         self.p = p
         self.choices = _framewise([f'{t}:{n}' for t in types for n in levels])
         if not self.choices:
-            raise ValueError('types and levels name at least one each')
+            raise ValueError('types and levels must each name at least one')
 
     def transform(self, results: dict) -> dict:
         """Replace ``results['imgs']`` with probability ``p``."""
@@ -229,8 +229,7 @@ def _framewise(distortions: str | Sequence[str]) -> tuple[Distortion, ...]:
     if not is_framewise(parsed):
         raise ValueError(
             f'{distortions!r} holds VC, which re-encodes whole files and '
-            'cannot degrade a clip; use tools/distort_videos.py or '
-            'tools/robustness.py'
+            'cannot distort a clip. Remedy: gml distort or gml robustness'
         )
     return parsed
 
@@ -245,7 +244,7 @@ def _distort_clip(
 ) -> dict:
     if 'video' in results and 'square' not in results:
         raise SettingError(
-            'a pipeline distorts what FaceCrop has cut. Remedy: distort the '
+            'the pipeline distorts after FaceCrop. Remedy: distort the '
             'full frames, before FaceCrop'
         )
     results['imgs'] = _distort(
@@ -271,8 +270,8 @@ def _read_image(path: str) -> np.ndarray:
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
-        raise FileNotFoundError(f'{path} is missing; {_AGAIN}') from None
+        raise FileNotFoundError(f'{path} is missing. {_AGAIN}') from None
     image = cv2.imdecode(np.frombuffer(data, np.uint8), 1) if data else None
     if image is None:
-        raise DataError(f'{path} is no image; {_AGAIN}')
+        raise DataError(f'{path} is not an image. {_AGAIN}')
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -9,8 +9,9 @@ from mmaction.registry import DATASETS
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from gml_mmaction.errors import DataError
 from gml_mmaction.io.records import as_json
-from gml_mmaction.prepared.annotation import DataError, read_annotation
+from gml_mmaction.prepared.annotation import read_annotation
 from gml_mmaction.video import is_video
 
 
@@ -80,8 +81,8 @@ class FaceClipDataset(BaseDataset):
         """Tracks in training, clips in testing, checked against the disk."""
         if not os.path.isfile(self.ann_file):
             raise FileNotFoundError(
-                f'no annotation {self.ann_file}: prepare the data with '
-                'tools/prepare_data.py, or set data_root'
+                f'{self.ann_file}: no such annotation. Remedy: prepare the '
+                'data with gml prepare, or set data_root'
             )
         tracks = self._read_annotation()
         if self._store == 'boxes':
@@ -91,8 +92,9 @@ class FaceClipDataset(BaseDataset):
         long_enough = [t for t in tracks if t['num_frames'] >= self.clip_len]
         if not long_enough:
             raise DataError(
-                f'{self.ann_file}: none of {len(tracks)} tracks has the '
-                f'{self.clip_len} frames of a clip'
+                f'{self.ann_file}: all {len(tracks)} tracks are shorter '
+                f'than a clip ({self.clip_len} frames). Remedy: prepare '
+                'longer videos, or a lower clip_len'
             )
         if len(long_enough) < len(tracks):
             print_log(
@@ -140,9 +142,9 @@ class FaceClipDataset(BaseDataset):
         store = self.metainfo.get('store', 'crops')
         if store not in ('boxes', 'crops'):
             raise DataError(
-                f'{self.ann_file}: store {store!r:.60} is neither boxes nor '
-                'crops; prepare the data with this version of '
-                'tools/prepare_data.py'
+                f'{self.ann_file}: store {store!r:.60} is neither boxes '
+                'nor crops. Remedy: prepare the data again, with this '
+                'version'
             )
         return store
 
@@ -166,10 +168,9 @@ class FaceClipDataset(BaseDataset):
                 )
         if missing:
             raise FileNotFoundError(
-                f'{self.ann_file}: crops of {len(missing)} of {len(tracks)} '
-                f'tracks are missing: {_first_few(missing)}; run '
-                'tools/prepare_data.py again, which completes what is not '
-                'there'
+                f'{self.ann_file}: crops of {len(missing)} of '
+                f'{len(tracks)} tracks are missing: {_first_few(missing)}. '
+                'Remedy: run gml prepare again, which adds what is missing'
             )
 
     def _check_videos(self, tracks: list[dict]) -> None:
@@ -178,10 +179,10 @@ class FaceClipDataset(BaseDataset):
         if missing:
             names = [os.path.relpath(p, self._videos_at) for p in missing]
             raise FileNotFoundError(
-                f'{self.ann_file}: {len(missing)} of {len(paths)} videos are '
-                f'not in {self._videos_at}: {_first_few(names)}; if they were '
-                'moved, run tools/prepare_data.py again with the new folder, '
-                "or set the dataset's video_root"
+                f'{self.ann_file}: {len(missing)} of {len(paths)} videos '
+                f'are not in {self._videos_at}: {_first_few(names)}. '
+                'Remedy: run gml prepare again with their new folder, or '
+                "set the dataset's video_root"
             )
 
     def _test_clips(self, track: dict) -> list[dict]:

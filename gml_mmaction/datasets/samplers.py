@@ -19,10 +19,16 @@ from mmengine.dataset import InfiniteSampler
 
 from gml_mmaction.errors import SettingError
 
-__all__ = ['BalancedSampler', 'ClipSampler', 'Draw', 'seeded']
+__all__ = [
+    'BalancedSampler',
+    'ClipSampler',
+    'DrawnIndex',
+    'PairSampler',
+    'seeded',
+]
 
 
-class Draw(int):
+class DrawnIndex(int):
     """An index into a dataset, drawn in training.
 
     Attributes:
@@ -33,7 +39,7 @@ class Draw(int):
     seed: int
     number: int
 
-    def __new__(cls, index: int, seed: int, number: int) -> 'Draw':
+    def __new__(cls, index: int, seed: int, number: int) -> 'DrawnIndex':
         draw = super().__new__(cls, index)
         draw.seed, draw.number = seed, number
         return draw
@@ -83,11 +89,11 @@ class ClipSampler(InfiniteSampler):
 
     together = 1  # consecutive draws that go to the same process
 
-    def _indices_of_rank(self) -> Iterator[Draw]:
+    def _indices_of_rank(self) -> Iterator[DrawnIndex]:
         """Yield the draws of this process."""
         for number, index in enumerate(self._infinite_indices()):
             if number // self.together % self.world_size == self.rank:
-                yield Draw(index, self.seed, number)
+                yield DrawnIndex(index, self.seed, number)
 
 
 @DATA_SAMPLERS.register_module()
@@ -138,3 +144,43 @@ class BalancedSampler(ClipSampler):
             if self.shuffle:
                 order = torch.randperm(len(members), generator=generator)
             yield from members[order].tolist()
+
+
+@DATA_SAMPLERS.register_module()
+class PairSampler(ClipSampler):
+    """Endless indices of ``GenuineClipDataset``: a clip, then its fake.
+
+    Both are one draw: they share its number, hence start, augmentation and
+    all that makes the fake. The pairs are shuffled anew in each round.
+
+    Args:
+        dataset: Its items 2i and 2i + 1 are a pair.
+        shuffle: Whether to shuffle the pairs.
+        seed: Of the shuffling and the draws; None shares a random one between
+            processes.
+
+    Raises:
+        SettingError: If the items are no such pairs.
+    """
+
+    together = 2
+
+    def _indices_of_rank(self) -> Iterator[DrawnIndex]:
+        for draw in super()._indices_of_rank():
+            yield DrawnIndex(int(draw), draw.seed, draw.number // 2)
+
+    def _infinite_indices(self) -> Iterator[int]:
+        labels = [self.dataset.get_data_info(i)['label'] for i in (0, 1)]
+        if labels != [0, 1]:
+            raise SettingError(
+                'train_dataloader.sampler.type=PairSampler: the training set '
+                'is not of pairs. Remedy: train_dataloader.dataset.type='
+                'GenuineClipDataset'
+            )
+        generator = torch.Generator().manual_seed(self.seed)
+        while True:
+            pairs = torch.arange(self.size // 2)
+            if self.shuffle:
+                pairs = torch.randperm(self.size // 2, generator=generator)
+            for pair in pairs.tolist():
+                yield from (2 * pair, 2 * pair + 1)

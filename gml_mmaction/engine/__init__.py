@@ -1,28 +1,32 @@
 """Training and testing: hooks and checks around MMEngine's runner."""
 
+from .alternate import AltFreezingHook
 from .best_checkpoint import LatestBestCheckpointHook
+from .initial_weights import InitialWeightsHook
 from .processes import ProcessesError, ProcessesHook
 from .provenance import ProvenanceHook
-from .run_summary import RunSummaryHook
-from .unbroken import (
+from .resume import (
     DivergedError,
     FiniteHook,
     PreemptionHook,
-    UnbrokenHook,
+    ResumeHook,
     newest_checkpoint,
     outlive_preemption,
 )
+from .run_summary import RunSummaryHook
 
 __all__ = [
+    'AltFreezingHook',
     'DivergedError',
     'FiniteHook',
+    'InitialWeightsHook',
     'LatestBestCheckpointHook',
     'PreemptionHook',
     'ProcessesError',
     'ProcessesHook',
     'ProvenanceHook',
+    'ResumeHook',
     'RunSummaryHook',
-    'UnbrokenHook',
     'newest_checkpoint',
     'outlive_preemption',
 ]

@@ -20,7 +20,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from gml_mmaction.datasets import FaceClipDataset
-from gml_mmaction.errors import GMLError
+from gml_mmaction.errors import GMLError, SettingError
 from gml_mmaction.evaluation.forgery_metric import LEVELS
 from gml_mmaction.evaluation.scores import read_scores_file
 from gml_mmaction.io.files import (
@@ -28,6 +28,7 @@ from gml_mmaction.io.files import (
     write_json,
     write_text,
 )
+from gml_mmaction.io.records import as_json, to_record
 from gml_mmaction.io.text import markdown_table, printable
 from gml_mmaction.prepared.manifest import (
     Manifest,
@@ -35,9 +36,10 @@ from gml_mmaction.prepared.manifest import (
     read_report,
 )
 
-from .provenance import training_of
+from .initial_weights import Initial
+from .provenance import initial_of, training_of
 from .runner import build_runner
-from .settings import inner_datasets
+from .settings import PREPARED, inner_datasets
 
 __all__ = [
     'Target',
@@ -48,6 +50,7 @@ __all__ = [
     'leaked_videos',
     'score_target',
     'set_metric',
+    'start_words',
     'target_facts',
     'unscored_videos',
     'val_thresholds',
@@ -82,16 +85,17 @@ def find_target(text: str, data: str | Path = 'data') -> Target:
     name, given, place = text.partition('=')
     if not re.fullmatch(r'[\w.+-]*\w', name) or name == VALIDATION:
         raise TargetError(
-            f'target {text!r}: give NAME or NAME=FOLDER with a NAME of '
-            f"letters, digits and '_.+-', other than {VALIDATION!r}"
+            f'target {text!r}: not a valid name. Remedy: NAME or '
+            "NAME=FOLDER with a NAME of letters, digits and '_.+-', other "
+            f'than {VALIDATION!r}'
         )
     folder = Path(place) if given else Path(data, name)
     if not (folder / 'test.json').is_file():
         known = sorted(p.parent.name for p in Path(data).glob('*/test.json'))
         raise TargetError(
-            f'target {text!r}: {folder}/test.json is not there; in {data}/ '
-            f'are {", ".join(known) or "none"}; others are prepared with '
-            'tools/prepare_data.py, or given as NAME=FOLDER'
+            f'target {text!r}: {folder}/test.json is missing. Remedy: one '
+            f'of those in {data}/ ({", ".join(known) or "none"}), '
+            'NAME=FOLDER, or prepare it with gml prepare'
         )
     return Target(name, folder)
 
@@ -119,14 +123,15 @@ def cross_test(
 
     Raises:
         TargetError: Two targets share a name.
-        ValueError: The config's ``test_evaluator`` has no ForgeryMetric.
+        SettingError: The config's ``test_evaluator`` has no ForgeryMetric.
         FileNotFoundError: Crops or videos of a set are missing.
     """
     names = [target.name for target in targets]
     for name in names:
         if names.count(name) > 1:
             raise TargetError(
-                f'two targets are called {name}: use NAME=FOLDER'
+                f'two targets are called {name}. Remedy: NAME=FOLDER with '
+                'two names'
             )
     notes = []
     thresholds: dict[str, float] = {}
@@ -142,12 +147,16 @@ def cross_test(
         rows.append(_row(cfg, target, values, training))
         notes += _unscored_note(rows[-1])
         notes += _leak_note(rows[-1], training)
-    origins = _origins(cfg, targets)
+    path = str(cfg.load_from)
+    loaded = CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent')
+    origins = _origins(training_of(loaded, path).get('origin'), targets)
+    initial = initial_of(loaded)
     report = dict(
         **({'origin': origins} if origins else {}),
         config=str(cfg.filename),
         checkpoint=str(cfg.load_from),
         checkpoint_sha256=file_sha256(cfg.load_from),
+        initial=initial and as_json(initial),
         thresholds=_origin(cfg, thresholds) if thresholds else None,
         notes=list(dict.fromkeys(notes)),
         targets=rows,
@@ -157,11 +166,8 @@ def cross_test(
     return report
 
 
-def _origins(cfg: Config, targets: Sequence[Target]) -> list[str]:
+def _origins(trained: str | None, targets: Sequence[Target]) -> list[str]:
     """Say of detector and targets what their videos are, if synthetic."""
-    path = str(cfg.load_from)
-    loaded = CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent')
-    trained = training_of(loaded, path).get('origin')
     lines = [f'detector: trained on {trained}'] if trained else []
     for target in targets:
         manifest = read_manifest(target.folder)
@@ -184,14 +190,12 @@ def val_thresholds(cfg: Config) -> tuple[dict[str, float], list[str]]:
     for path in paths:
         if not path.is_file():
             name = 'its annotation' if path == Path() else path
-            return {}, [
-                f'no threshold of a validation set: {name} is not there'
-            ]
+            return {}, [f'no threshold of a validation set: {name} is missing']
     cfg = _own_run(cfg, VALIDATION)
     cfg.test_dataloader = copy.deepcopy(cfg.val_dataloader)
     cfg.test_dataloader.persistent_workers = False
     for part in inner_datasets(cfg.test_dataloader.dataset):
-        if part.type == FaceClipDataset.__name__:
+        if part.type in PREPARED:
             part.num_clips = None
         part.test_mode = True
     metrics = build_runner(cfg).test()
@@ -217,7 +221,7 @@ def score_target(
         thresholds: See ``ForgeryMetric``.
 
     Raises:
-        ValueError: As :func:`cross_test`.
+        SettingError: As :func:`cross_test`.
         FileNotFoundError: As :func:`cross_test`.
     """
     cfg = _own_run(cfg, target.name, thresholds)
@@ -264,9 +268,9 @@ def _own_run(
     experiment = f'{Path(cfg.filename or "test").stem}_{name}'
     cfg = copy.deepcopy(cfg)
     if not set_metric(cfg, scores_file=str(scores), thresholds=thresholds):
-        raise ValueError(
-            f'{cfg.filename}: test_evaluator has no ForgeryMetric; add '
-            "dict(type='ForgeryMetric')"
+        raise SettingError(
+            f'{cfg.filename}: test_evaluator has no ForgeryMetric. Remedy: '
+            "add dict(type='ForgeryMetric')"
         )
     cfg.experiment_name = experiment
     cfg.work_dir = str(Path(cfg.work_dir, name))
@@ -343,12 +347,12 @@ def _leak_note(row: dict, training: Sequence[Path]) -> list[str]:
 def _lost(row: dict, training: Sequence[Path]) -> str:
     """Say what is missing from a comparison."""
     if not row['parameters']:
-        return f'{row["folder"]}/manifest.json is not there'
+        return f'{row["folder"]}/manifest.json is missing'
     if not training:
-        return 'the config names no data_root of its training data'
+        return 'the config has no data_root for its training data'
     for folder in training:
         if not (folder / 'manifest.json').is_file():
-            return f'{folder}/manifest.json is not there'
+            return f'{folder}/manifest.json is missing'
     return f'{row["source"]} or {_joined(training)} does not say who is seen'
 
 
@@ -360,7 +364,7 @@ def _unscored_note(row: dict) -> list[str]:
     count = sum(unscored.values())
     return [
         f'{count} of {row["test_videos"] + count} test videos of '
-        f'{row["name"]} have no crops and are in no score: {reasons}'
+        f'{row["name"]} have no crops and no score: {reasons}'
     ]
 
 
@@ -462,6 +466,7 @@ def _facts(report: Mapping) -> list[str]:
     lines = [
         *report.get('origin', ()),
         f'{report["config"]}, {report["checkpoint"]} (sha256 {digest})',
+        f'started from: {start_words(report)}',
     ]
     if report['thresholds']:
         lines.append(
@@ -470,6 +475,14 @@ def _facts(report: Mapping) -> list[str]:
         )
     lines += map(target_facts, report['targets'])
     return [f'- {printable(line)}' for line in [*lines, *report['notes']]]
+
+
+def start_words(report: Mapping) -> str:
+    """Say in one line how the network of a report was initialised."""
+    initial = report.get('initial')
+    if initial is None:
+        return 'the checkpoint does not say'
+    return to_record(initial, Initial).words
 
 
 def target_facts(target: Mapping) -> str:

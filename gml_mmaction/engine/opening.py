@@ -80,8 +80,9 @@ def check_classes(model: Any, dataset: Any, name: str) -> None:
     labels = labels_of(dataset)
     if name == 'train' and labels and min(labels) < 0:
         raise SettingError(
-            'train_dataloader.dataset has an entry without a label, or with '
-            f'{min(labels)}. Remedy: 0 (real) or 1 (fake) behind each name'
+            'train_dataloader.dataset has an entry without a label, or '
+            f'with {min(labels)}. Remedy: 0 (real) or 1 (fake) after each '
+            'name'
         )
     if isinstance(classes, int) and labels and max(labels) >= classes:
         raise SettingError(
@@ -145,9 +146,9 @@ def check_names(dataset: Any, name: str) -> None:
             video = BaseDataset.get_data_info(inner, number)['video_id']
             if seen.setdefault(video, whose) != whose:
                 raise SettingError(
-                    f'{name}_dataloader.dataset: two data sets have a video '
-                    f'{video!r}, and would have one score. Remedy: '
-                    'tools/test.py --target, which tests each'
+                    f'{name}_dataloader.dataset: two data sets have a '
+                    f'video {video!r}, and would share one score. Remedy: '
+                    'gml test --target, which tests each alone'
                 )
 
 

@@ -40,9 +40,10 @@ class ProcessesHook(Hook):
         last, first = int(place[0]), -int(place[1])
         if first != last:
             raise ProcessesError(
-                f'one process begins at iteration {first}, another at {last}: '
-                'the work directory must be a folder that all machines '
-                f'share, with the checkpoints; here it is {runner.work_dir}'
+                f'one process begins at iteration {first}, another at '
+                f'{last}: they do not see the same checkpoints in '
+                f'{runner.work_dir}. Remedy: a work directory that all '
+                'machines share'
             )
         _check_accumulation(runner)
 
@@ -67,10 +68,10 @@ def _check_accumulation(runner: Runner) -> None:
     for hook in runner.hooks:
         if isinstance(hook, CheckpointHook) and hook.interval % steps:
             raise ProcessesError(
-                f'a checkpoint every {hook.interval} iterations would fall '
-                f'between the {steps} steps whose gradients are summed, which '
-                'it does not hold: set default_hooks.checkpoint.interval to a '
-                f'multiple of optim_wrapper.accumulative_counts={steps}'
+                f'a checkpoint every {hook.interval} iterations would lose '
+                f'gradients, which are summed over {steps} steps. Remedy: '
+                'set default_hooks.checkpoint.interval to a multiple of '
+                f'optim_wrapper.accumulative_counts={steps}'
             )
 
 

@@ -10,12 +10,14 @@ from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from gml_mmaction.datasets import GenuineClipDataset
 from gml_mmaction.errors import CheckpointError
-from gml_mmaction.io.fields import Rule, list_of, or_null, text
 from gml_mmaction.io.records import Count, Record, as_json, to_record
+from gml_mmaction.io.rules import Rule, list_of, or_null, text
 from gml_mmaction.prepared.manifest import Manifest, read_manifest
 from gml_mmaction.video import Rates, rates_of
 
+from .initial_weights import Initial, describe_start
 from .settings import inner_datasets
 
 PROVENANCE = 'provenance'  # key of a checkpoint's meta
@@ -35,7 +37,8 @@ class Training(Record, frozen=True, kw_only=True):
     """What a checkpoint says about its training data, as far as we use it.
 
     Attributes:
-        origin: What the videos are, if they are synthetic.
+        origin: What it was trained on, if the videos are synthetic or the
+            fakes were made in training.
         source: Name of the data set.
         source_options: Those with which its videos were listed.
         manifest: SHA-256 of the prepared set's manifest.
@@ -57,6 +60,7 @@ class Validation(Record, frozen=True, kw_only=True):
     """What a checkpoint says about its validation.
 
     Attributes:
+        origin: Of what the fakes were made, if they were made for it.
         source: Name of the data set.
         manifest: SHA-256 of its manifest.
         metrics: By their keys.
@@ -64,6 +68,7 @@ class Validation(Record, frozen=True, kw_only=True):
         num_clips: Largest number of clips of a track.
     """
 
+    origin: Told = None
     source: Told = None
     manifest: Told = None
     metrics: dict[str, Any] = {}
@@ -74,6 +79,7 @@ class Validation(Record, frozen=True, kw_only=True):
 class _Parts(Record, frozen=True):
     training: dict[str, Any] | None = None
     validation: dict[str, Any] | None = None
+    initial: Initial | None = None
 
 
 @HOOKS.register_module()
@@ -84,7 +90,7 @@ class ProvenanceHook(Hook):
     enough to score a video (:mod:`gml_mmaction.apis`).
     ``checkpoint['meta']['provenance']`` holds::
 
-        {"training": {...}, "validation": {...}}
+        {"training": {...}, "validation": {...}, "initial": {...}}
 
     ``training`` is the manifest of the training data without its list of
     videos: ``source`` and its options, all crop options, rules and versions
@@ -92,19 +98,26 @@ class ProvenanceHook(Hook):
     ``manifest`` (sha256), ``real_videos``, ``fake_videos``, ``methods`` and
     ``rates``, the spread of the frames a second of its crops.
     If videos are synthetic, ``origin`` says what they are
-    (:mod:`gml_mmaction.sources.origin`). Without a manifest, ``training`` is
-    the annotation's metainfo.
+    (:mod:`gml_mmaction.sources.origin`), and so it does if the fakes are made
+    in training (:class:`~gml_mmaction.datasets.GenuineClipDataset`). Without
+    a manifest, ``training`` is the annotation's metainfo.
 
     ``validation`` is there if this checkpoint itself was validated, as the
     best is: ``iter``, the metric's keys in ``metrics``, ``source``,
     ``manifest``, number of ``clips`` and ``num_clips``, the largest number of
-    a track.
+    a track; and ``origin``, if its fakes are made of genuine videos.
+
+    ``initial`` is how the network was initialised
+    (:class:`.initial_weights.Initial`): the files, and how many tensors had
+    their values before the first iteration. A run that is resumed keeps it.
     """
 
     def __init__(self) -> None:
+        self.initial: Initial | None = None
         self._training: dict[str, Any] | None = None
         self._validation: dict[str, Any] | None = None
         self._trained_at: Rates | None = None
+        self._resumed = False
 
     def before_train(self, runner: Runner) -> None:
         """Read the manifest of the training data."""
@@ -113,12 +126,18 @@ class ProvenanceHook(Hook):
         if rates:
             spread = to_record(rates, Rates)
             runner.logger.info(f'Training crops: {spread} frames a second')
+        if not self._resumed:
+            self.initial = describe_start(runner, runner.seed)
+        if self.initial:
+            runner.logger.info(f'Network started from: {self.initial.words}')
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Remember at which rate the weights were trained."""
-        told = training_of(checkpoint, str(runner.cfg.get('load_from')))
+        """Remember at which rate the weights were trained, and their start."""
+        training = training_of(checkpoint, str(runner.cfg.get('load_from')))
+        self._resumed = runner._resume
+        self.initial = initial_of(checkpoint)
         try:
-            rates = told.get('rates')
+            rates = training.get('rates')
             self._trained_at = rates and to_record(rates, Rates)
         except ValueError:
             raise CheckpointError(
@@ -160,10 +179,16 @@ class ProvenanceHook(Hook):
             clips=len(dataset),
             num_clips=getattr(inner_datasets(dataset)[0], 'num_clips', None),
         )
+        if isinstance(inner_datasets(dataset)[0], GenuineClipDataset):
+            self._validation['origin'] = inner_datasets(dataset)[0].origin
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add both to the checkpoint's meta."""
-        found = dict(training=self._training, validation=self._validation)
+        """Add all to the checkpoint's meta."""
+        found = dict(
+            training=self._training,
+            validation=self._validation,
+            initial=self.initial and as_json(self.initial),
+        )
         checkpoint['meta'][PROVENANCE] = {
             key: value for key, value in found.items() if value is not None
         }
@@ -201,6 +226,22 @@ def training_of(checkpoint: Mapping[str, Any], name: str) -> dict[str, Any]:
             'another checkpoint'
         ) from None
     return meta.get(PROVENANCE, {}).get('training') or {}
+
+
+def initial_of(checkpoint: Mapping[str, Any]) -> Initial | None:
+    """How a checkpoint's network was initialised; None if it does not say.
+
+    Raises:
+        ValueError: What it says cannot be.
+    """
+    meta = checkpoint.get('meta') or {}
+    return to_record(meta.get(PROVENANCE, {}), _Parts).initial
+
+
+def started_from(runner: Runner) -> Initial | None:
+    """How the network of a runner was initialised, if its hook knows."""
+    hooks = [h for h in runner.hooks if isinstance(h, ProvenanceHook)]
+    return hooks[0].initial if hooks else None
 
 
 def describe_training(dataset: Any) -> dict[str, Any]:
@@ -269,11 +310,15 @@ def describe_one(dataset: Any) -> dict[str, Any]:
     """Describe a training set without a wrapper."""
     meta = {**getattr(dataset, 'metainfo', {})}
     meta = {k: v for k, v in meta.items() if k not in ('classes', 'root')}
+    if isinstance(dataset, GenuineClipDataset):
+        meta['origin'] = dataset.origin
     folder = getattr(dataset, 'data_root', None)
     manifest = read_manifest(folder or '')
     if manifest is None:
         return meta
     videos = manifest.prepared('train')
+    if isinstance(dataset, GenuineClipDataset):
+        videos = [video for video in videos if not video.label]
     labels = Counter(video.label for video in videos)
     # of all splits; the annotation's is its own
     apart = ('root', 'origin', *meta)

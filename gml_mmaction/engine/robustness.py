@@ -147,8 +147,8 @@ class Sweep:
         if total.prepared < total.expected:
             failed = total.expected - total.prepared
             cell['note'] = (
-                f'{name}: without {failed} of {total.expected} videos, '
-                'which could not be prepared'
+                f'{name}: {failed} of {total.expected} videos are left '
+                'out: they could not be prepared'
             )
         return cell
 
@@ -205,13 +205,13 @@ def test_manifest(folder: Path) -> Manifest:
     manifest = read_manifest(folder)
     if manifest is None:
         raise TargetError(
-            f'{folder}/manifest.json is not there: prepare the target with '
-            'tools/prepare_data.py'
+            f'{folder}/manifest.json is missing. Remedy: prepare the '
+            'target with gml prepare'
         )
     videos = [video for video in manifest.prepared('test') if video.tracks]
     if not videos:
         raise TargetError(
-            f'{folder}/manifest.json has no prepared test video: choose '
+            f'{folder}/manifest.json has no prepared test video. Remedy: '
             'another target'
         )
     lacking = [name for name in NEEDED if getattr(manifest, name) is UNSET]
@@ -223,8 +223,9 @@ def test_manifest(folder: Path) -> Manifest:
     ]
     if lacking:
         raise TargetError(
-            f'{folder}/manifest.json does not say how to prepare the target '
-            f'again ({lacking[0]} is missing): run tools/prepare_data.py again'
+            f'{folder}/manifest.json does not say how to prepare the '
+            f'target again ({lacking[0]} is missing). Remedy: run gml '
+            'prepare again'
         )
     return structs.replace(manifest, videos=videos)
 
@@ -266,9 +267,9 @@ def distorted_videos(
     missing = [video for video in videos if not is_video(video.path)]
     if missing:
         raise TargetError(
-            f'{folder}/manifest.json: {len(missing)} of {len(videos)} videos '
-            'are not there, e.g. '
-            f'{missing[0].path}: put them back, or prepare the target anew'
+            f'{folder}/manifest.json: {len(missing)} of {len(videos)} '
+            f'videos are missing, for instance {missing[0].path}. Remedy: '
+            'put them back, or prepare the target again'
         )
     return videos
 
@@ -280,8 +281,9 @@ def blocks_note(manifest: Manifest) -> str:
     if not small:
         return ''
     return (
-        f'BW: no number, for {small} of {len(videos)} test videos have a '
-        f'shorter side below {BLOCKS_FROM} pixels, where it adds no block'
+        f'BW: no number: {small} of {len(videos)} test videos have a '
+        f'shorter side below {BLOCKS_FROM} pixels, and BW does nothing to '
+        'them'
     )
 
 

@@ -16,7 +16,10 @@ from gml_mmaction.evaluation.forgery_metric import (
     SCORES,
 )
 from gml_mmaction.io.files import write_json
+from gml_mmaction.io.records import as_json
 from gml_mmaction.visualization.curves import plot_curves, read_scalars
+
+from .provenance import started_from
 
 
 @HOOKS.register_module()
@@ -24,8 +27,9 @@ class RunSummaryHook(Hook):
     """Draw the curves after training; tabulate the scores after testing.
 
     Writes ``curves.png`` and, after testing, ``test_metrics.json`` with all
-    of the metric's keys into the work directory. If the metric wrote the
-    score of each clip and video, ``scores_file`` is its path, relative to the
+    of the metric's keys into the work directory, and in ``initial`` how the
+    network was initialised before its training. If the metric wrote the score
+    of each clip and video, ``scores_file`` is its path, relative to the
     work directory.
     """
 
@@ -38,6 +42,9 @@ class RunSummaryHook(Hook):
         plot = plot_curves(curves, Path(runner.work_dir, 'curves.png'))
         info = runner.message_hub.runtime_info
         lines = [f'iterations       {runner.iter}']
+        start = started_from(runner)
+        if start:
+            lines.append(f'started from     {start.words}')
         if 'loss' in curves:
             lines.append(f'last loss        {curves["loss"][-1][1]:.4f}')
         if 'best_score' in info:
@@ -53,7 +60,10 @@ class RunSummaryHook(Hook):
     ) -> None:
         """Log the table of scores and write them as JSON."""
         path = Path(runner.work_dir, 'test_metrics.json')
-        written = dict(metrics or {})
+        written: dict[str, Any] = dict(metrics or {})
+        start = started_from(runner)
+        if start:
+            written['initial'] = as_json(start)
         title = f'Test scores ({path})'
         for metric in runner.test_loop.evaluator.metrics:
             file = getattr(metric, 'scores_file', None)

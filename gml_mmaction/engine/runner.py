@@ -13,6 +13,7 @@ from gml_mmaction.host.workaround import cpu_only
 from gml_mmaction.io.held import HeldOutput
 
 from .config_check import FIRST, PHASES, naming_settings
+from .features import watch_features
 from .opening import OpeningHook
 from .settings import (
     check_start,
@@ -52,6 +53,7 @@ def build_runner(cfg: Any) -> Any:
         else:
             runner = Runner.from_cfg(cfg)
     check_tap(runner.model)
+    watch_features(runner.model)
     kernels.accelerate(runner.model)
     runner.register_hook(OpeningHook(held))
     for name, keys in PHASES.items():

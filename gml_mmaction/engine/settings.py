@@ -8,6 +8,8 @@ from typing import Any
 
 from gml_mmaction.errors import SettingError
 
+# Data sets that read what preparation has written.
+PREPARED = frozenset(('FaceClipDataset', 'GenuineClipDataset'))
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # What preparation writes into an annotation besides its classes.
 METAINFO = (
@@ -114,7 +116,7 @@ def settle_metainfo(cfg: Any) -> None:
     for name in LOADERS:
         for dataset in wrappers(_dataset_of(cfg, name)):
             kinds = {one.get('type') for one in inner_datasets(dataset)}
-            if 'datasets' in dataset and kinds == {'FaceClipDataset'}:
+            if 'datasets' in dataset and kinds <= PREPARED:
                 dataset.setdefault('ignore_keys', [*METAINFO])
 
 

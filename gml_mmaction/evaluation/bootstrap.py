@@ -33,8 +33,14 @@ from scipy.stats import binomtest
 
 from gml_mmaction.io.text import counted, markdown_table, printable
 
-from .forgery_metric import ALL_LEVELS, forgery_scores
-from .scores import Scored, ScoreFileError, read_scores_file, split_frames
+from .forgery_metric import ALL_LEVELS, closest_rates, forgery_scores
+from .scores import (
+    Scored,
+    ScoreFileError,
+    ScoresFile,
+    read_scores_file,
+    split_frames,
+)
 
 __all__ = [
     'GRID',
@@ -47,6 +53,9 @@ __all__ = [
     'assess',
     'bootstrap',
     'default_names',
+    'headline',
+    'intervals_fact',
+    'level_scores',
     'paired_difference',
     'read_scores',
     'score_report',
@@ -196,15 +205,25 @@ def read_scores(
         ScoreFileError: It is not such a file, or holds no scores of the
             level, or such as are not in [0, 1].
     """
-    content = read_scores_file(path)
+    scores = level_scores(
+        read_scores_file(path), level, name or Path(path).stem
+    )
+    problem = _problem(scores)
+    if problem:
+        raise ScoreFileError(f'{path}: {problem}')
+    return scores
+
+
+def level_scores(content: ScoresFile, level: str, name: str) -> Scores:
+    """What a file holds of a level: arrays, empty if it has no such score."""
     levels: dict[str, Sequence[Scored]] = dict(
         video=content.videos,
         clip=content.clips,
         frame=split_frames(content.clips),
     )
     rows = levels[level]
-    scores = Scores(
-        name=name or Path(path).stem,
+    return Scores(
+        name=name,
         level=level,
         labels=np.array([row.label for row in rows], int),
         scores=np.array([row.score for row in rows], float),
@@ -214,10 +233,6 @@ def read_scores(
         manifest=content.manifest,
         threshold=content.thresholds.get(level),
     )
-    problem = _problem(scores)
-    if problem:
-        raise ScoreFileError(f'{path}: {problem}')
-    return scores
 
 
 def _problem(scores: Scores) -> str:
@@ -225,11 +240,14 @@ def _problem(scores: Scores) -> str:
     level = scores.level
     if not len(scores.scores):
         others = ', '.join(name for name in ALL_LEVELS if name != level)
-        return f'it holds no score of a {level}; other levels are {others}'
+        return f'it has no scores of a {level}. Remedy: another of {others}'
     both = set(scores.videos[scores.labels == 0])
     both &= set(scores.videos[scores.labels == 1])
     if both:
-        return f'video {min(both)} is labelled both real and fake'
+        return (
+            f'video {min(both)} is labelled both real and fake. '
+            'Remedy: one label for each video'
+        )
     return ''
 
 
@@ -309,6 +327,64 @@ def bootstrap(scores: Scores, resampling: Resampling) -> Bootstrap:
     )
 
 
+def headline(
+    scores: Scores, resampling: Resampling
+) -> dict[str, Estimate | None]:
+    """AUC and ACC alone with their intervals, for tables of many runs.
+
+    The draws are those of :func:`bootstrap`, and so is the interval of AUC;
+    it is computed from pairs of videos, some ten times as fast.
+
+    Args:
+        scores: Of one level, not empty.
+        resampling: How to draw.
+
+    Returns:
+        ``'acc'`` at 0.5, ``'acc_val'`` at ``scores.threshold`` (None without
+        one) and ``'auc'`` (None with one class only).
+    """
+    _, first, video = np.unique(
+        scores.videos, return_index=True, return_inverse=True
+    )
+    drawn = _draw(scores.labels[first], resampling)
+    rows = drawn @ np.bincount(video)
+    values = forgery_scores(scores.labels, scores.scores, scores.threshold)
+    result: dict[str, Estimate | None] = {}
+    for name, least in (('acc', 0.5), ('acc_val', scores.threshold)):
+        value = values.get(name)
+        if least is None or value is None:
+            result[name] = None
+            continue
+        right = (scores.scores >= least) == scores.labels
+        shares = drawn @ np.bincount(video, right) / rows
+        result[name] = _estimate(value, shares, resampling)
+    result['auc'] = None
+    if values['auc'] is not None:
+        aucs = _auc_of_pairs(scores, video, drawn)
+        result['auc'] = _estimate(values['auc'], aucs, resampling)
+    return result
+
+
+def _auc_of_pairs(
+    scores: Scores, video: np.ndarray, drawn: np.ndarray
+) -> np.ndarray:
+    """AUC of replicates: the share of pairs of rows in order, ties half."""
+    fake = scores.labels == 1
+    reals = np.unique(video[~fake])
+    count = drawn.shape[1]
+    in_order = np.empty((len(reals), count))
+    for row, real in zip(in_order, reals):
+        own = np.sort(scores.scores[video == real])
+        below = [
+            np.searchsorted(own, scores.scores[fake], side)
+            for side in ('left', 'right')
+        ]
+        row[:] = np.bincount(video[fake], np.mean(below, axis=0), count)
+    won = np.sum(drawn[:, reals] @ in_order * drawn, axis=1)
+    sizes = [drawn @ np.bincount(video, own) for own in (~fake, fake)]
+    return won / (sizes[0] * sizes[1])
+
+
 def _ranked(
     scores: np.ndarray, videos: np.ndarray, thresholds: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -327,7 +403,7 @@ def _draw(labels: np.ndarray, resampling: Resampling) -> np.ndarray:
     """How often each video is in each replicate, ``(replicates, videos)``."""
     rng = np.random.default_rng(resampling.seed)
     drawn = np.empty((resampling.replicates, len(labels)), np.int32)
-    for label in (0, 1):
+    for label in np.unique(labels):
         own = labels == label
         count = own.sum()
         drawn[:, own] = rng.multinomial(
@@ -355,10 +431,7 @@ def _numbers(
     auc = auc / (2.0 * reals * fakes)
     precision = hits / np.maximum(hits + alarms, 1)
     ap = np.sum(np.diff(hits, axis=1) * precision[:, 1:], axis=1) / fakes
-    false_alarms = alarms / reals[:, None]
-    misses = 1 - hits / fakes[:, None]
-    i = np.argmin(np.abs(misses - false_alarms), axis=1)[:, None]
-    eer = np.take_along_axis(misses + false_alarms, i, axis=1)[:, 0] / 2
+    eer, _ = closest_rates(alarms, hits)
     return auc, ap, eer
 
 
@@ -404,7 +477,7 @@ def why_unpaired(first: Scores, other: Scores) -> str:
     if differ == len(videos[0]) + len(videos[1]):
         return 'they are of different videos'
     if differ:
-        return f'{counted(differ, "video")} in one of the two only'
+        return f'{counted(differ, "video")} in only one of the two'
     if first.manifest != other.manifest:
         return 'their manifests differ'
     return ''
@@ -553,14 +626,19 @@ def score_table(report: Mapping) -> str:
         header = ['paired difference', f'{level} AUC']
         pairs = [[d['name'], _text(d['auc'])] for d in report['differences']]
         lines += ['', *markdown_table([header, *pairs])]
-    facts = (
-        f'{100 * report["confidence"]:g} % percentile intervals, '
-        f'{report["replicates"]} bootstrap replicates over videos, reals and '
-        f'fakes drawn apart, seed {report["seed"]}'
-    )
-    notes = [facts, *report['notes']]
+    used = Resampling(*(report[name] for name in Resampling._fields))
+    notes = [intervals_fact(used), *report['notes']]
     lines += ['', *(f'- {printable(line)}' for line in notes)]
     return '\n'.join(lines) + '\n'
+
+
+def intervals_fact(resampling: Resampling) -> str:
+    """Say in one line how intervals were made."""
+    return (
+        f'{100 * resampling.confidence:g} % percentile intervals, '
+        f'{resampling.replicates} bootstrap replicates over videos, reals and '
+        f'fakes drawn apart, seed {resampling.seed}'
+    )
 
 
 def _text(number: Sequence | None) -> str:

@@ -17,9 +17,9 @@ from sklearn.metrics import brier_score_loss
 from sklearn.model_selection import StratifiedKFold
 
 from gml_mmaction.errors import GMLError
-from gml_mmaction.io.fields import NUMBER, Rule, list_of, one_of
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.records import Record, Share, Text, as_json, read_record
+from gml_mmaction.io.rules import NUMBER, Rule, list_of, one_of
 
 from .forgery_metric import equal_error_rate
 from .scores import ScoresFile
@@ -109,8 +109,8 @@ class Calibration(
         """What a reader must know of the probabilities."""
         share = self.fake_videos / (self.real_videos + self.fake_videos)
         return (
-            f'Probabilities are calibrated on {self.data}; they hold for data '
-            f'like these, of which {share:.0%} are fakes, and for no other.'
+            f'Probabilities are calibrated on {self.data}; they are valid '
+            f'only for data like these, of which {share:.0%} are fakes.'
         )
 
 
@@ -135,8 +135,8 @@ def calibrate(
     counts = np.bincount(labels, minlength=2)
     if counts.min() < LEAST:
         raise CalibrationError(
-            f'{counts[0]} real and {counts[1]} fake videos; at least {LEAST} '
-            'of each are needed'
+            f'{counts[0]} real and {counts[1]} fake videos; too few. '
+            f'Remedy: at least {LEAST} of each'
         )
     parameters = _fit(method, labels, values)
     held_out = np.empty(len(values))
@@ -198,7 +198,7 @@ def read_calibration(
     path = calibration_path(checkpoint)
     if not path.is_file():
         return None
-    remedy = 'remove it or run tools/calibrate.py again'
+    remedy = 'remove it, or run gml calibrate again'
     calibration = read_record(
         path,
         Calibration,
@@ -207,9 +207,11 @@ def read_calibration(
         error=CalibrationError,
     )
     if calibration.checkpoint_sha256 != sha256:
-        raise CalibrationError(f'{path}: of another checkpoint; {remedy}')
+        raise CalibrationError(
+            f'{path}: it belongs to another checkpoint. Remedy: {remedy}'
+        )
     if not _rises(calibration):
-        raise CalibrationError(f'{path}: not a rising curve; {remedy}')
+        raise CalibrationError(f'{path}: not a rising curve. Remedy: {remedy}')
     return calibration
 
 
@@ -238,8 +240,8 @@ def _fit(method: str, labels: np.ndarray, scores: np.ndarray) -> list:
         slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
         if slope <= 0:
             raise CalibrationError(
-                'fakes do not score higher than reals there; no map that '
-                'rises with the score can mend that'
+                'fakes do not score higher than reals there: no '
+                'calibration can mend that. Remedy: another checkpoint'
             )
         return [slope, intercept]
     if method != 'isotonic':

@@ -45,25 +45,50 @@ def equal_error_rate(
     """Equal error rate and its threshold.
 
     The threshold is where the rates of false alarms and of misses are
-    closest; the rate is the mean of the two there. Between two neighbouring
-    scores all thresholds call the same videos fake; the middle is taken, for
-    on other data it has the widest margin.
+    closest; the rate is the mean of the two there. Of several such the one
+    of the smallest rate is taken, and of equal rates the strictest. Between
+    two neighbouring scores all thresholds call the same videos fake; the
+    middle is taken, for on other data it has the widest margin.
 
     Args:
         labels: ``(N,)``, both classes present.
         scores: ``(N,)``, P(fake).
     """
-    from sklearn.metrics import roc_curve  # slow to import
-
-    false_alarms, hits, thresholds = roc_curve(
-        labels, scores, drop_intermediate=False
+    thresholds = np.unique(scores)[::-1]
+    alarms, hits = (
+        np.r_[0, np.searchsorted(np.sort(-own), -thresholds, side='right')]
+        for own in (scores[labels == 0], scores[labels == 1])
     )
-    misses = 1 - hits
-    i = np.argmin(np.abs(misses - false_alarms))
-    rate = (misses[i] + false_alarms[i]) / 2
-    # The first threshold is infinite: nothing is called fake.
-    upper, lower = np.append(thresholds, 0.0)[i : i + 2].clip(0, 1)
+    rate, i = closest_rates(alarms, hits)
+    # Above the first threshold nothing is called fake.
+    upper, lower = np.r_[np.inf, thresholds, 0.0][i : i + 2].clip(0, 1)
     return float(rate), float((upper + lower) / 2)
+
+
+def closest_rates(
+    alarms: np.ndarray, hits: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Equal error rate from counts.
+
+    Rates are compared as whole numbers, times the reals and the fakes:
+    rounding decides no tie.
+
+    Args:
+        alarms: ``(..., K)``, how many reals are called fake at each of K
+            falling thresholds: none at the first, all at the last.
+        hits: The same of fakes.
+
+    Returns:
+        The rate and its place, ``(...)`` each; see :func:`equal_error_rate`.
+    """
+    alarms, hits = alarms.astype(np.int64), hits.astype(np.int64)
+    reals, fakes = alarms[..., -1:], hits[..., -1:]
+    false, missed = alarms * fakes, (fakes - hits) * reals
+    apart, both = np.abs(false - missed), false + missed
+    farther = apart > apart.min(axis=-1, keepdims=True)
+    both[farther] = both.max() + 1
+    place = both.argmin(axis=-1)
+    return both.min(axis=-1) / (2 * reals * fakes)[..., 0], place
 
 
 def forgery_scores(

@@ -2,21 +2,36 @@
 
 A column trains on one data set and tests on another. What the paper leaves
 open or says twice is in :data:`NOTES` and, by number, at the cells that
-it concerns. Ours are of one level, ACC at 0.5 and AUC always side by side.
+it concerns. Ours are of one level: ACC at 0.5, ACC at the threshold of the
+training data's validation set, and AUC, side by side. Of one training a
+number has its interval, of several it is their mean with the range.
+
+Paper: says neither the threshold of its ACC nor how many trainings its numbers
+are of. Both accuracies are shown, and any number of seeds.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from statistics import mean
+from typing import NamedTuple
 
-from gml_mmaction.io.text import markdown_table
+from gml_mmaction.io.records import Record
+from gml_mmaction.io.text import counted, markdown_table
+
+from .bootstrap import Estimate
 
 __all__ = [
     'NOTES',
+    'NUMBERS',
     'SYSTEMS',
     'TABLES',
     'TARGETS',
+    'Cell',
     'Column',
+    'Result',
+    'Results',
+    'Row',
     'Table',
+    'format_runs',
     'format_table',
     'needed_runs',
     'table_rows',
@@ -36,6 +51,7 @@ SYSTEMS = {
     'F3-Net': 'baselines/f3net_xception',
     'EfficientNet-B4': 'baselines/efficientnet_b4',
     'Multi-attentional': 'baselines/mat_efficientnet-b4',
+    'Xception, clip': 'ablation/xception-clip',
     'Xception+CSTM': 'ablation/xception-cstm',
     'Xception+STM': 'ablation/xception-stm',
     'Xception+MCB': 'ablation/xception-mcb',
@@ -58,10 +74,10 @@ TARGETS = {
 }
 
 NOTES = {
-    1: "85.8 is GML's ACC on DFO in Table 1 and, called AUC in the text, its "
-    'FF++ -> DFO number in Table 3; Xception has 80.2 and 60.0 there. Which '
-    "metric and which of DFO's variants Table 3 shows cannot be told; ours "
-    'are of the same test as Table 1, row FF++.',
+    1: "85.8 is GML's ACC on DFO in Table 1 and, called AUC in the text, "
+    'its FF++ -> DFO number in Table 3; Xception has 80.2 and 60.0 '
+    "there. Which metric and which of DFO's variants Table 3 shows is "
+    'not said; ours are of the same test as Table 1, row FF++.',
     2: 'Table 1 is captioned "level-5 random distortion", its text says '
     'std -> std/sing for the row DFO: ours are level 5 in the row FF++ and '
     'std/sing, all five levels, in the row DFO.',
@@ -74,11 +90,15 @@ NOTES = {
     5: 'The paper has one I3D and does not say which.',
     6: 'A re-implementation from the description of a system without public '
     'code: unverified; see gml_mmaction/models/two_branch.py.',
+    7: 'A control, not in the paper: as the rows with a "+" it pools features '
+    'over the clip, and has no motion block and no AD. The row Xception has '
+    'a loss and a score for each frame.',
 }
 SYSTEM_NOTES = {
     'I3D (ResNet-50)': (5,),
     'I3D (Inception-v1)': (5,),
     'Two-branch': (6,),
+    'Xception, clip': (7,),
 }
 
 
@@ -188,16 +208,16 @@ TABLES = {
             Column(
                 *('ffpp', 'dfo', 'auc'),
                 _numbers(
-                    *(_ABLATION, 60.0, 62.5, 73.0, 77.0, 60.0, 79.3, 77.5),
-                    *(78.3, 85.8),
+                    *(_ABLATION, 60.0, None, 62.5, 73.0, 77.0, 60.0, 79.3),
+                    *(77.5, 78.3, 85.8),
                 ),
                 notes=(1,),
             ),
             Column(
                 *('ffpp', 'cdf', 'auc'),
                 _numbers(
-                    *(_ABLATION, 65.5, 65.3, 70.0, 72.0, 64.0, 69.2, 71.6),
-                    *(72.3, 75.3),
+                    *(_ABLATION, 65.5, None, 65.3, 70.0, 72.0, 64.0, 69.2),
+                    *(71.6, 72.3, 75.3),
                 ),
                 notes=(4,),
             ),
@@ -232,50 +252,137 @@ def needed_runs(
     return runs
 
 
+class Result(Record, frozen=True, kw_only=True):
+    """One training on one test set, at one level.
+
+    Attributes:
+        seed: Of the training.
+        threshold: P(fake), of the equal error rate on the validation set of
+            the training data; None if there is none.
+        acc: At 0.5; its interval is over videos.
+        acc_val: At ``threshold``.
+        auc: None if the test set has one class.
+    """
+
+    seed: int
+    threshold: float | None
+    acc: Estimate | None
+    acc_val: Estimate | None
+    auc: Estimate | None
+
+    def value(self, name: str) -> float | None:
+        """One of :data:`NUMBERS`, without its interval."""
+        estimate = getattr(self, name)
+        return None if estimate is None else estimate.value
+
+
+NUMBERS = {
+    'acc': 'ACC at 0.5',
+    'acc_val': 'ACC at val threshold',
+    'auc': 'AUC',
+}
+# By system, training data and test data: a result for each seed.
+Results = Mapping[tuple[str, str, str], Sequence[Result]]
+
+
+class Cell(Record, frozen=True, kw_only=True):
+    """A system in a column of a table.
+
+    Attributes:
+        source: See :class:`Column`, as for ``target``.
+        target: Folder of the test data.
+        paper_metric: What the paper's number is: ``'acc'`` or ``'auc'``.
+        paper: The paper's number, a fraction; None if it has none.
+        level: Of ours: ``'video'``, ``'clip'`` or ``'frame'``.
+        acc: Ours, a fraction: the mean over trainings; None if missing, as
+            ``acc_val`` and ``auc``. See :class:`Result`.
+        acc_val: At the validation set's threshold, each training's own.
+        auc: See ``acc``.
+        runs: A training each.
+    """
+
+    source: str
+    target: str
+    paper_metric: str
+    paper: float | None
+    level: str
+    acc: float | None
+    acc_val: float | None
+    auc: float | None
+    runs: list[Result]
+
+    def text(self, name: str, seeds: int = 1) -> str:
+        """A number in per cent: ``'62.5 [41.0, 81.3]'`` of one seed.
+
+        Args:
+            name: One of :data:`NUMBERS`.
+            seeds: How many are wanted. Of several there is the mean and the
+                range, ``'62.5 (60.1 to 64.0)'``, and how many there are if
+                some are missing.
+        """
+        estimates = [getattr(run, name) for run in self.runs]
+        known = [one for one in estimates if one is not None]
+        if not known:
+            return '-'
+        if seeds == 1:
+            return _interval(known[0])
+        values = [one.value for one in known]
+        spread = f'{_percent(min(values))} to {_percent(max(values))}'
+        if len(known) < seeds:
+            spread = f'{spread}; {counted(len(known), "seed")}'
+        return f'{_percent(mean(values))} ({spread})'
+
+
+class Row(Record, frozen=True, kw_only=True):
+    """A system of a table, a cell for each of its columns."""
+
+    system: str
+    columns: list[Cell]
+
+
 def table_rows(
-    table: Table,
-    results: Mapping[tuple[str, str, str], Mapping[str, Any]],
-    level: str = 'video',
-) -> list[dict[str, Any]]:
+    table: Table, results: Results, level: str = 'video'
+) -> list[Row]:
     """One row a system, as JSON has them.
 
     Args:
         table: One of :data:`TABLES`.
-        results: ``{(system, source, target): metrics}`` of what was run; the
-            metrics are those of ``ForgeryMetric``.
-        level: ``'video'``, ``'clip'`` or ``'frame'``.
-
-    Returns:
-        Rows of ``system`` and, in ``columns``, for each column of the table
-        ``source``, ``target``, ``paper_metric``, ``paper`` (a fraction or
-        None), ``level``, ``acc`` and ``auc`` (None if missing).
+        results: Of what was run.
+        level: Of the results: ``'video'``, ``'clip'`` or ``'frame'``.
     """
-    rows = []
-    for system in table.systems:
-        cells = []
-        for column in table.columns:
-            key = (system, column.source, column.target)
-            metrics = results.get(key) or {}
-            paper = column.paper.get(system)
-            cells.append(
-                dict(
-                    source=column.source,
-                    target=column.target,
-                    paper_metric=column.metric,
-                    paper=None if paper is None else round(paper / 100, 4),
-                    level=level,
-                    acc=metrics.get(f'{level}/acc'),
-                    auc=metrics.get(f'{level}/auc'),
-                )
-            )
-        rows.append(dict(system=system, columns=cells))
-    return rows
+    return [
+        Row(
+            system=system,
+            columns=[
+                _cell(column, system, results, level)
+                for column in table.columns
+            ],
+        )
+        for system in table.systems
+    ]
+
+
+def _cell(column: Column, system: str, results: Results, level: str) -> Cell:
+    runs = list(results.get((system, column.source, column.target), ()))
+    means = {}
+    for name in NUMBERS:
+        values = [run.value(name) for run in runs]
+        known = [value for value in values if value is not None]
+        means[name] = mean(known) if known else None
+    paper = column.paper.get(system)
+    return Cell(
+        source=column.source,
+        target=column.target,
+        paper_metric=column.metric,
+        paper=None if paper is None else round(paper / 100, 4),
+        level=level,
+        runs=runs,
+        **means,
+    )
 
 
 def format_table(
-    number: int,
-    results: Mapping[tuple[str, str, str], Mapping[str, Any]],
-    level: str = 'video',
+    number: int, results: Results, level: str = 'video', seeds: int = 1
 ) -> str:
     """Lay a table out as Markdown, its notes below.
 
@@ -283,21 +390,22 @@ def format_table(
         number: Key of :data:`TABLES`.
         results: See :func:`table_rows`.
         level: See :func:`table_rows`.
+        seeds: How many trainings of each system are wanted.
     """
     table = TABLES[number]
     header = ['system']
     for column in table.columns:
         header += [
             f'{column.title}, paper: {column.metric.upper()}',
-            f'ours: {level} ACC at 0.5',
-            f'{level} AUC',
+            f'ours: {level} {NUMBERS["acc"]}',
+            *(f'{level} {NUMBERS[name]}' for name in ('acc_val', 'auc')),
         ]
     cells = [header]
     for row in table_rows(table, results, level):
-        system = row['system']
-        line = [system + _marks(SYSTEM_NOTES.get(system, ()))]
-        for column in row['columns']:
-            line += map(_percent, (column[k] for k in ('paper', 'acc', 'auc')))
+        line = [row.system + _marks(SYSTEM_NOTES.get(row.system, ()))]
+        for cell in row.columns:
+            line.append('-' if cell.paper is None else _percent(cell.paper))
+            line += [cell.text(name, seeds) for name in NUMBERS]
         cells.append(line)
     lines = [
         f'**Table {number}**: {table.title}, per cent{_marks(table.notes)}',
@@ -307,6 +415,40 @@ def format_table(
         *(f'- [{key}] {NOTES[key]}' for key in _notes_of(table)),
     ]
     return '\n'.join(lines) + '\n'
+
+
+def format_runs(results: Results, level: str = 'video') -> str:
+    """List every training with its threshold and intervals, as Markdown.
+
+    Args:
+        results: See :func:`table_rows`.
+        level: See :func:`table_rows`.
+    """
+    header = [
+        *('system', 'trained on', 'tested on', 'seed', 'threshold (val)'),
+        *(f'{level} {words}' for words in NUMBERS.values()),
+    ]
+    cells = [header]
+    for (system, source, target), runs in results.items():
+        for run in runs:
+            least = run.threshold
+            numbers = (getattr(run, name) for name in NUMBERS)
+            cells.append(
+                [
+                    *(system, source, target, str(run.seed)),
+                    '-' if least is None else f'{least:.4f}',
+                    *('-' if n is None else _interval(n) for n in numbers),
+                ]
+            )
+    title = '**Each training**, per cent, with 95 % intervals'
+    return '\n'.join([title, '', *markdown_table(cells)]) + '\n'
+
+
+def _interval(estimate: Estimate) -> str:
+    value = _percent(estimate.value)
+    if estimate.low is None or estimate.high is None:
+        return f'{value} [no interval]'
+    return f'{value} [{_percent(estimate.low)}, {_percent(estimate.high)}]'
 
 
 def _notes_of(table: Table) -> list[int]:
@@ -322,5 +464,5 @@ def _marks(notes: Sequence[int]) -> str:
     return ''.join(f' [{note}]' for note in notes)
 
 
-def _percent(value: float | None) -> str:
-    return '-' if value is None else f'{100 * value:.1f}'
+def _percent(value: float) -> str:
+    return f'{100 * value:.1f}'

@@ -109,7 +109,8 @@ def read_scores_file(path: str | os.PathLike) -> ScoresFile:
         path,
         ScoresFile,
         what='file of scores',
-        remedy='give the scores.json or scores_<target>.json of tools/test.py',
+        remedy='give the scores.json or scores_<target>.json that gml test '
+        'wrote',
         error=ScoreFileError,
     )
 

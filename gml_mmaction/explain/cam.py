@@ -27,14 +27,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gml_mmaction.errors import GMLError
-from gml_mmaction.models import ADBlock, Xception
+from gml_mmaction.models import TALL, ADBlock, Xception
+from gml_mmaction.models.tall import take_apart
 
 from .feature_maps import has_clue
 
 __all__ = ['ForgeryCAM', 'LayerError', 'cam_maps', 'default_layer']
 
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
-FRAMES_FIRST = (Xception, ADBlock)  # their volumes are (N, T, C, h, w)
 
 
 class LayerError(GMLError, LookupError):
@@ -71,7 +71,8 @@ def cam_maps(
 def default_layer(model: BaseModel) -> str:
     """Name of the last feature map that the whole score is computed from.
 
-    It is the backbone's output, or, where the backbone ends in fully
+    It is the backbone's output (a transformer that gives a token has none),
+    or, where the backbone ends in fully
     connected layers (C3D), the last convolution before them. With an AD head
     it is F_out, where the two classifiers part. Multi-attentional's head
     looks at shallower features as well; they are left out.
@@ -143,6 +144,8 @@ class ForgeryCAM(GradCAM):
         volume = self._volume(leaf.detach(), clips)
         weights = self._volume(gradient, clips).mean(dim=(3, 4), keepdim=True)
         maps = (weights * volume).sum(dim=1, keepdim=True).relu().float()
+        if isinstance(self.model.backbone, TALL):
+            maps = frames_of(maps, self.model.backbone.grid)
         size = (data['inputs'][0].shape[2], *maps.shape[3:])
         maps = F.interpolate(maps, size, mode='trilinear')[:, 0]
         scores = torch.stack([sample.pred_score[1] for sample in samples])
@@ -193,7 +196,10 @@ class ForgeryCAM(GradCAM):
         parts = (output,) if isinstance(output, Tensor) else output
         maps = [part for part in parts if part.dim() >= 4]
         if not maps:
-            raise LayerError(f'layer {self.name!r} gives no map')
+            raise LayerError(
+                f'layer {self.name!r} gives no map, only {_shapes(parts)}. '
+                'Remedy: a layer whose output is a map'
+            )
         return min(maps, key=lambda part: part.shape[-2:].numel())
 
     def _gradient(self, evidence: Tensor, leaf: Tensor) -> Tensor:
@@ -209,7 +215,7 @@ class ForgeryCAM(GradCAM):
         """A layer's map as ``(N, C, T', h, w)``, whatever its layout."""
         if x.dim() == 4:  # frames are folded into the batch
             x = x.unflatten(0, (clips, -1))
-        elif not isinstance(self.layer, FRAMES_FIRST):
+        elif not frames_first(self.layer):
             return x
         return x.transpose(1, 2)
 
@@ -221,6 +227,33 @@ class ForgeryCAM(GradCAM):
         size = data['inputs'][0].shape[-2:]
         maps = F.interpolate(maps, size, mode='bilinear')
         return maps / (maps.amax(dim=(1, 2, 3), keepdim=True) + delta), scores
+
+
+def frames_first(layer: nn.Module) -> bool:
+    """Whether a layer's volumes are ``(N, T, C, h, w)``."""
+    if isinstance(layer, Xception):
+        return layer.tap is not None
+    return isinstance(layer, ADBlock)
+
+
+def frames_of(maps: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Cut the map of a picture of frames into theirs.
+
+    Args:
+        maps: ``(N, 1, 1, h, w)``.
+        grid: Rows and columns of frames in the picture.
+
+    Returns:
+        ``(N, 1, T, h, w)``.
+    """
+    rows, columns = grid
+    size = rows * maps.shape[3], columns * maps.shape[4]
+    larger = F.interpolate(maps[:, :, 0], size, mode='bilinear')
+    return take_apart(larger, rows, columns)
+
+
+def _shapes(parts: Any) -> str:
+    return ', '.join(str(tuple(part.shape)) for part in parts)
 
 
 def log_odds(head: nn.Module, output: Tensor) -> Tensor:

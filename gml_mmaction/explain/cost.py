@@ -43,6 +43,7 @@ __all__ = [
     'count_macs',
     'count_parameters',
     'fastest',
+    'own_clips',
     'pack_clips',
     'peak_memory',
     'predict',
@@ -121,6 +122,7 @@ def compare(
     setting: Setting,
     rounds: int,
     ways: Sequence[str] = ('as-is',),
+    own: bool = False,
 ) -> list[dict[str, Any]]:
     """Measure detectors side by side.
 
@@ -133,42 +135,57 @@ def compare(
         setting: What they are measured on.
         rounds: How often.
         ways: Of running each, keys of ``WAYS``.
+        own: Whether each detector gets clips as its config tests on them.
 
     Returns:
-        For each config and way its path, ``way``, ``parameters``, ``macs`` of
-        a clip, ``forward_s`` and ``train_step_s``, the seconds of each round,
-        and ``peak_bytes``, None where a compiled model hides its tensors.
+        For each config and way its path, ``way``, ``frames`` and ``size`` of
+        its clips, ``parameters``, ``macs`` of a clip, ``forward_s`` and
+        ``train_step_s``, the seconds of each round, and ``peak_bytes``, None
+        where a compiled model hides its tensors.
 
     Raises:
         CostError: A config cannot be built or run.
     """
-    models, rows = [], []
+    models, rows, settings = [], [], []
     for config, way in itertools.product(map(str, configs), ways):
         with naming(config):
-            model = build_detector(config, setting.frames)
+            given = own_clips(config, setting) if own else setting
+            model = build_detector(config, given.frames)
             row: dict[str, Any] = dict(
                 config=config,
                 way=way,
+                frames=given.frames,
+                size=given.size,
                 parameters=count_parameters(model),
-                macs=count_macs(model, setting),
+                macs=count_macs(model, given),
                 **{f'{name}_s': [] for name in STEPS},
             )
             WAYS[way](model.to(setting.device))
             models.append(model)
             rows.append(row)
+            settings.append(given)
     for round_ in tqdm(
         range(rounds + 1), unit='round', leave=False, disable=None
     ):
-        for model, row in zip(models, rows):
+        for model, row, given in zip(models, rows, settings):
             for name, step in STEPS.items():
                 with naming(row['config']):
-                    taken = seconds(step, model, setting)
+                    taken = seconds(step, model, given)
                 if round_:  # the first warms up
                     row[f'{name}_s'].append(taken)
-    for model, row in zip(models, rows):
+    for model, row, given in zip(models, rows, settings):
         hidden = row['way'] == 'compile' and setting.device == 'cpu'
-        row['peak_bytes'] = None if hidden else peak_memory(model, setting)
+        row['peak_bytes'] = None if hidden else peak_memory(model, given)
     return rows
+
+
+def own_clips(config: str | Path, setting: Setting) -> Setting:
+    """The same setting with clips as a config tests on them."""
+    dataset = Config.fromfile(config).test_dataloader.dataset
+    (size,) = (
+        step['size'] for step in dataset.pipeline if step.type == 'FaceCrop'
+    )
+    return dataclasses.replace(setting, frames=dataset.clip_len, size=size)
 
 
 def fastest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -229,7 +246,10 @@ def naming(config: str) -> Iterator[None]:
         yield
     except Exception as error:
         what = ' '.join(f'{type(error).__name__}: {error}'.split())
-        raise CostError(f'{config} cannot be measured: {what}') from error
+        raise CostError(
+            f'{config} cannot be measured: {what}. Remedy: a config file, '
+            'or the name of one of ours, such as baselines/xception_ffpp'
+        ) from error
 
 
 def build_detector(config: str | Path, frames: int) -> BaseModel:

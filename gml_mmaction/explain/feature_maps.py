@@ -93,7 +93,7 @@ def feature_maps(
     if not modules:
         raise FeatureError(
             'the network has neither motion blocks nor an AD block: '
-            'tools/cam.py shows class-activation maps of any network'
+            'Remedy: gml cam, which explains any network'
         )
     with _outputs(model, **modules) as seen:
         scores = _predict(model, data)
@@ -124,7 +124,7 @@ def _motion_modules(
         if isinstance(module, kind)
     }
     if stage is not None and not found:
-        raise FeatureError(f'there is no motion block in stage {stage!r}')
+        raise FeatureError(f'stage {stage!r} has no motion block')
     return found
 
 

@@ -1,15 +1,24 @@
 """Faces in one frame, by dlib's frontal detector (HOG and linear SVM)."""
 
+import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
+from gml_mmaction.stack import require
+
 from .pyramid import Seen, find, frontal_detector, look
 from .square import Box, Square, crop
 
-__all__ = ['Face', 'detect_faces', 'detect_large_faces', 'has_face']
+__all__ = [
+    'Face',
+    'detect_faces',
+    'detect_large_faces',
+    'has_face',
+    'points_in',
+]
 
 _LARGE = 80  # pixels; the smallest box is 73 wide, the next 88
 _CHECKED_SIDE = 192  # a square's face is then 96 wide; dlib sees from 80 on
@@ -149,3 +158,27 @@ def _in(box: Box, seen: Seen) -> bool:
 def _largest_first(face: Face) -> tuple:
     _, _, w, h = face.box
     return -w * h, -face.score, face.box
+
+
+def points_in(frame: np.ndarray, box: Box, model: str) -> np.ndarray:
+    """Where dlib's landmarks of a face are, ``(points, 2)``, in pixels.
+
+    Args:
+        frame: (H, W, 3), uint8, RGB.
+        box: Of the face, as :class:`Face` has it.
+        model: File of a shape predictor.
+
+    Raises:
+        StackError: dlib is missing.
+    """
+    dlib, (left, top, w, h) = require('dlib'), box
+    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    shape = _predictor(model)(
+        gray, dlib.rectangle(left, top, left + w, top + h)
+    )
+    return np.array([(part.x, part.y) for part in shape.parts()])
+
+
+@functools.lru_cache(maxsize=2)
+def _predictor(model: str) -> Any:
+    return require('dlib').shape_predictor(model)

@@ -125,4 +125,4 @@ def broken_note(reader: Frames | None, reached: int) -> str | None:
     broken_at = reader.broken_at if reader is not None else None
     if broken_at is None or broken_at > reached:
         return None
-    return f'broken tail at frame {broken_at}'
+    return f'the file is broken from frame {broken_at}'

@@ -1,8 +1,12 @@
 """How a video becomes face crops: the choices of a whole data set."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
+from gml_mmaction.errors import SettingError
 from gml_mmaction.video import MAX_RATE
+
+from .landmarks import LANDMARKS
 
 __all__ = ['CropOptions']
 
@@ -32,11 +36,13 @@ class CropOptions:
         search_stride: A face is searched for in every ``search_stride``-th
             source frame (among those saved) until one is found.
         check_stride: Likewise, how often it is searched for in its square.
+        landmarks: ``'5'`` or ``'68'``: these points of the face are saved
+            with each crop (:mod:`.landmarks`). ``'none'``.
         lost: If the face of a track was not seen for so many source frames,
             the track ends where it was last seen.
 
     Raises:
-        ValueError: A value is out of its range.
+        SettingError: A value is out of its range.
 
     Paper: names size and stride; clips have 8 frames. JPEG quality 95 and
     everything else are ours.
@@ -54,6 +60,7 @@ class CropOptions:
     search_stride: int = 10
     check_stride: int = 50
     lost: int = 100
+    landmarks: str = 'none'
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -67,24 +74,41 @@ class CropOptions:
             ('lost', 1, 10**6),
         ):
             if not low <= getattr(self, name) <= high:
-                raise ValueError(
+                raise SettingError(
                     f'{name} is {getattr(self, name)}; '
                     f'it must be {low} to {high}'
                 )
         if self.rate is not None and not 0.1 <= self.rate <= MAX_RATE:
-            raise ValueError(
+            raise SettingError(
                 f'rate is {self.rate}; it must be 0.1 to {MAX_RATE:g}'
             )
         for name, known in (
             ('store', ('crops', 'boxes')),
             ('image', ('jpg', 'png')),
             ('tracks', ('one', 'all')),
+            ('landmarks', LANDMARKS),
         ):
             if getattr(self, name) not in known:
-                raise ValueError(
+                raise SettingError(
                     f'{name} is {getattr(self, name)!r}; '
-                    f'it must be {known[0]!r} or {known[1]!r}'
+                    f'it must be {" or ".join(map(repr, known))}'
                 )
+        if self.landmarks != 'none' and self.store != 'crops':
+            raise SettingError(
+                f'landmarks is {self.landmarks!r}: they are saved beside '
+                "crops; use store 'crops'"
+            )
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """All by name, without landmarks where there are none.
+
+        So older sets, which do not name them, are continued.
+        """
+        values = asdict(self)
+        if self.landmarks == 'none':
+            del values['landmarks']
+        return values
 
     @property
     def filename_tmpl(self) -> str:

@@ -78,4 +78,4 @@ def _reason_or_error(workaround: Workaround) -> str:
     try:
         return workaround.reason()
     except Exception as error:  # a broken stack may fail in any way
-        return f'cannot be told: {one_line(error)}'
+        return f'unknown: {one_line(error)}'

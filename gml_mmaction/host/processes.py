@@ -65,9 +65,10 @@ def start_gloo(cfg: Any) -> None:
     missing = [key for key in LAUNCHER_VARIABLES if key not in os.environ]
     if cfg['launcher'] not in ('pytorch', 'slurm') or missing:
         raise LauncherError(
-            f'launcher={cfg["launcher"]!r} cannot start on a CPU '
-            f'(not set: {", ".join(missing) or "none"}). Remedy: torchrun '
-            '--nproc_per_node=2 tools/train.py CONFIG --launcher pytorch'
+            f'launcher={cfg["launcher"]!r} cannot start on a CPU (not set: '
+            f'{", ".join(missing) or "none"}). Remedy: torchrun '
+            '--nproc_per_node=2 -m gml_mmaction train CONFIG --launcher '
+            'pytorch'
         )
     env_cfg = dict(cfg.get('env_cfg') or {})
     dist_cfg = {**(env_cfg.get('dist_cfg') or {}), 'backend': 'gloo'}
@@ -150,8 +151,8 @@ def lost_processes() -> Iterator[None]:
             raise
         raise LostProcessError(
             'another process of this run has ended, or cannot be reached: '
-            f'{text[:200]}. Its own log says why; --resume goes on from the '
-            'newest checkpoint'
+            f'{text[:200]}. Its log says why. Remedy: start all again with '
+            '--resume'
         ) from error
 
 

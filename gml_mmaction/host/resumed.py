@@ -14,7 +14,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from gml_mmaction.errors import CheckpointError
 from gml_mmaction.io.config_text import parse_config
-from gml_mmaction.io.fields import OBJECT, Rule, check_fields, list_of, whole
+from gml_mmaction.io.rules import OBJECT, Rule, check_fields, list_of, whole
 from gml_mmaction.io.text import one_line, printable
 
 __all__ = [
@@ -130,8 +130,9 @@ def check_optimizer(optimizer: Any) -> None:
 def not_resumable(file: str, error: BaseException) -> CheckpointError:
     """The error for a checkpoint from which no training can go on."""
     return CheckpointError(
-        f'{file}: no training can go on from it ({one_line(error):.200}). '
-        'Remedy: give a checkpoint iter_N.pth of tools/train.py'
+        f'{file}: a training cannot go on from it '
+        f'({one_line(error):.200}). Remedy: give a checkpoint iter_N.pth '
+        'of gml train'
     )
 
 

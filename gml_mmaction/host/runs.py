@@ -82,7 +82,7 @@ def seed_numbered_draws() -> None:
 
     Upstream: random clips depend on the number of workers, and on whether the
     run was interrupted; no report upstream is known to us. Our samplers
-    number their draws (:class:`~gml_mmaction.datasets.samplers.Draw`).
+    number their draws (:class:`~gml_mmaction.datasets.samplers.DrawnIndex`).
     Wrappers turn them into plain numbers, so they seed for the data sets
     inside.
     """
@@ -97,9 +97,9 @@ def with_seeded_draws(given: Callable) -> Callable:
 
     @functools.wraps(given)
     def getitem(self: Any, idx: int) -> Any:
-        from gml_mmaction.datasets.samplers import Draw, seeded
+        from gml_mmaction.datasets.samplers import DrawnIndex, seeded
 
-        if not isinstance(idx, Draw):
+        if not isinstance(idx, DrawnIndex):
             return given(self, idx)
         with seeded(idx.seed, idx.number):
             return given(self, int(idx))
@@ -280,7 +280,7 @@ def _why_draws() -> str:
     import torch
     from mmengine.dataset import BaseDataset
 
-    from gml_mmaction.datasets.samplers import Draw
+    from gml_mmaction.datasets.samplers import DrawnIndex
 
     class Drawn(BaseDataset):
         def load_data_list(self) -> list[dict]:
@@ -293,7 +293,7 @@ def _why_draws() -> str:
     given = inspect.unwrap(BaseDataset.__getitem__)
     state = torch.get_rng_state()
     try:
-        drawn = {given(data, Draw(0, 0, 0)) for _ in range(2)}
+        drawn = {given(data, DrawnIndex(0, 0, 0)) for _ in range(2)}
     finally:
         torch.set_rng_state(state)
     seeded = len(drawn) == 1

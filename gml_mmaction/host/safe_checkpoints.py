@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 from gml_mmaction.errors import CheckpointError, GMLError
 from gml_mmaction.io.text import one_line, printable
@@ -54,7 +55,7 @@ def load_checkpoints_safely() -> None:
         if here and not os.path.isfile(os.path.expanduser(filename)):
             raise CheckpointError(
                 f'{filename}: no such checkpoint. Remedy: a .pth file of '
-                'tools/train.py'
+                'gml train'
             )
         check_archive(filename)
         with safe_loading(filename):
@@ -148,13 +149,18 @@ def safe_loading(filename: str | os.PathLike) -> Iterator[None]:
         ) from None
     except (GMLError, ImportError, FileNotFoundError):
         raise
+    except URLError as error:
+        raise CheckpointError(
+            f'{filename}: cannot be downloaded ({one_line(error)}). '
+            'Remedy: download it elsewhere, and name the file instead'
+        ) from None
     except Exception as error:  # a damaged file may raise anything
         if getattr(error, 'filename', None):  # named in the message
             raise
         what = f'{type(error).__name__}: {one_line(error)}'
         raise BrokenCheckpointError(
-            f'{filename}: no checkpoint, or a broken one ({what:.120}). '
-            'Remedy: give a .pth file of tools/train.py'
+            f'{filename}: not a checkpoint, or a broken one ({what:.120}). '
+            'Remedy: give a .pth file of gml train'
         ) from error
     finally:
         os.environ.pop(forced[0])
@@ -331,9 +337,9 @@ def score_with_whole_weights_only() -> None:
             raise
         except Exception as error:  # if it is not a table of tensors
             raise CheckpointError(
-                f'{filename}: it holds no weights of a network '
+                f'{filename}: it does not hold the weights of a network '
                 f'({one_line(error):.100}). Remedy: give a .pth file of '
-                'tools/train.py'
+                'gml train'
             ) from error
         if begins_training(self):
             return checkpoint
@@ -434,17 +440,10 @@ def start_from_half_at_least() -> None:
 
     @functools.wraps(PretrainedInit.__call__)
     def call(self: Any, module: Any) -> None:
-        from mmengine.runner.checkpoint import CheckpointLoader
+        from .weights import load_half, read_weights
 
-        from .weights import load_half
-
-        loaded = CheckpointLoader.load_checkpoint(
-            self.checkpoint, self.map_location
-        )
-        for key in ('state_dict', 'model'):
-            if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-                loaded = loaded[key]
-        load_half(module, loaded, self.checkpoint, self.prefix)
+        state = read_weights(self.checkpoint)
+        load_half(module, state, self.checkpoint, self.prefix)
         if hasattr(module, '_params_init_info'):
             update_init_info(module, init_info=self._get_init_info())
 
@@ -456,8 +455,8 @@ def _why_safe_loading() -> str:
     version = importlib.metadata.version('torch')
     if [int(part) for part in re.findall(r'\d+', version)[:2]] < [2, 6]:
         raise StackError(
-            f'torch {version} has no allow-list for its safe loader. '
-            f'Remedy: {advice("torch")}'
+            f'torch {version} has no list of allowed classes in its safe '
+            f'loader. Remedy: {advice("torch")}'
         )
     return 'no MMEngine both loads its own checkpoints and refuses code'
 

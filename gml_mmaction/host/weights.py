@@ -12,8 +12,10 @@ from gml_mmaction.io.text import printable
 __all__ = [
     'Fit',
     'check_weights',
+    'held_tensors',
     'load_half',
     'load_weights',
+    'read_weights',
     'unwrapped_names',
 ]
 
@@ -97,8 +99,8 @@ def unwrapped_names(state: Any, file: Any) -> dict[str, Any]:
         for name, value in state.items()
     ):
         raise CheckpointError(
-            f'{file}: its state_dict is no table of named tensors. Remedy: '
-            'give a .pth file of tools/train.py'
+            f'{file}: its state_dict does not hold tensors by their names. '
+            'Remedy: give a .pth file of gml train'
         )
     state = dict(state)
     counted = [name for name in state if name not in AVERAGED]
@@ -137,7 +139,7 @@ def load_weights(model: Any, state: Mapping[str, Any]) -> Fit:
 
 def load_half(
     module: Any, state: Any, file: Any, prefix: str | None = None
-) -> None:
+) -> Fit:
     """Start a part of a network from a file that holds at least half of it.
 
     Args:
@@ -147,6 +149,10 @@ def load_half(
         file: Named in the error.
         prefix: Prefix of the part's names in the file; by default the one of
             ``PARTS`` that most names have.
+
+    Returns:
+        What of the part's tensors is missing, save the added ones, and what
+        is in the file besides.
 
     Raises:
         CheckpointError: Less than half of its tensors are in the file.
@@ -159,7 +165,7 @@ def load_half(
         if COUNTER not in name and name not in added
     ]
     if prefix is None:
-        prefix = max(PARTS, key=lambda p: sum(p + n in state for n in names))
+        prefix = _prefix_of(names, state)
     elif not prefix.endswith('.'):
         prefix += '.'
     size = len(prefix)
@@ -170,10 +176,82 @@ def load_half(
     matched = len(names) - len(missing) - len(fit.misshapen)
     if 2 * matched < len(names):
         raise CheckpointError(
-            f'{file}: it has {max(matched, 0)} of the {len(names)} tensors of '
-            f'{type(module).__name__}: {fit.flaws}. Remedy: give weights of '
-            'this network, or none'
+            f'{file}: it has {max(matched, 0)} of the {len(names)} tensors '
+            f'of {type(module).__name__}: {fit.flaws}. Remedy: give '
+            'weights of this network, or leave them out'
         )
+    return fit
+
+
+def _prefix_of(names: Sequence[str], state: Mapping[str, Any]) -> str:
+    """The prefix with which most names are in the file.
+
+    If none is, as for a network that loads another's file by a hook of its
+    own: the longest with which most names of the file begin.
+    """
+    counts = {p: sum(p + name in state for name in names) for p in PARTS}
+    best = max(PARTS, key=counts.__getitem__)
+    if counts[best]:
+        return best
+    common = [p for p in PARTS if 2 * _beginning(state, p) > len(state)]
+    return max(common, key=len, default='')
+
+
+def _beginning(names: Collection[str], prefix: str) -> int:
+    return sum(name.startswith(prefix) for name in names)
+
+
+def read_weights(file: Any) -> Any:
+    """Read the ``state_dict`` of a file or of an address that MMEngine knows.
+
+    Raises:
+        CheckpointError: There is no such file, it is damaged, or it asks for
+            more than the safe loader gives.
+    """
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    loaded = CheckpointLoader.load_checkpoint(str(file), 'cpu')
+    for key in ('state_dict', 'model'):
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+    return loaded
+
+
+def held_tensors(module: Any, state: Mapping[str, Any]) -> tuple[int, int]:
+    """Count the tensors of a network that have the values of a file's.
+
+    Names do not matter, so that it holds for every way of loading. A kernel
+    that was inflated over time counts too. Tensors of one value, such as those
+    of a new batch norm, prove nothing and are left out.
+
+    Returns:
+        How many have them, of how many.
+    """
+    given: dict[int, list[Any]] = {}
+    for tensor in state.values():
+        given.setdefault(tensor.numel(), []).append(tensor.flatten())
+    own = [x.cpu() for x in module.state_dict().values() if _varies(x)]
+    return sum(_is_held(tensor, given) for tensor in own), len(own)
+
+
+def _is_held(own: Any, given: Mapping[int, list[Any]]) -> bool:
+    if any(_same(own, other) for other in given.get(own.numel(), ())):
+        return True
+    if own.dim() != 5:
+        return False
+    length, slices = own.shape[2], own.unbind(2)
+    same = all(part.equal(slices[0]) for part in slices)
+    others = given.get(slices[0].numel(), ())
+    return same and any(_same(slices[0], x / length) for x in others)
+
+
+def _same(own: Any, flat: Any) -> bool:
+    return own.flatten().equal(flat.to(own.dtype))
+
+
+def _varies(tensor: Any) -> bool:
+    flat = tensor.flatten()
+    return len(flat) > 1 and bool((flat != flat[0]).any())
 
 
 def _all_begin(names: Collection[str], prefix: str) -> bool:

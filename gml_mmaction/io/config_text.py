@@ -32,7 +32,7 @@ def parse_config(text: str) -> Config:
     """
     try:
         if not isinstance(text, str):
-            raise ConfigTextError(f'no config: a {type(text).__name__}')
+            raise ConfigTextError(f'not a config: a {type(text).__name__}')
         tree = ast.parse(text)
         values = dict(_assignment(node) for node in tree.body)
     except ConfigTextError:
@@ -41,12 +41,12 @@ def parse_config(text: str) -> Config:
         *(SyntaxError, RecursionError, MemoryError, ValueError),
         TypeError,  # a list as a key
     ) as error:
-        raise ConfigTextError(f'no config: {error}') from None
+        raise ConfigTextError(f'not a config: {error}') from None
     _check_types(values)
     try:
         return Config(values)
     except KeyError as error:  # names that MMEngine keeps for itself
-        raise ConfigTextError(f'no config: {error.args[0]}') from None
+        raise ConfigTextError(f'not a config: {error.args[0]}') from None
 
 
 def _assignment(node: ast.stmt) -> tuple[str, Any]:
@@ -100,5 +100,5 @@ def _check_types(value: Any) -> None:
 def _refusal(node: ast.AST) -> ConfigTextError:
     code = ast.unparse(node).splitlines()[0][:60]
     return ConfigTextError(
-        f'line {getattr(node, "lineno", "?")} is no plain value: {code}'
+        f'line {getattr(node, "lineno", "?")} is not a plain value: {code}'
     )

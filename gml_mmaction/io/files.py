@@ -74,7 +74,7 @@ def read_text(path: str | Path) -> str:
         return Path(path).read_text(encoding='utf-8-sig')
     except UnicodeDecodeError as error:
         raise FileError(
-            f'{path}: no text in UTF-8 ({error.reason} at byte {error.start})'
+            f'{path}: not text in UTF-8 ({error.reason} at byte {error.start})'
         ) from None
 
 

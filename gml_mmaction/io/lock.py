@@ -118,12 +118,12 @@ def _holder(path: Path) -> str:
         known = read_json(path)
         words = (known['process'], known['host'], known['since'])
     except (OSError, ValueError, TypeError, KeyError):
-        return 'it has just begun'
+        return 'which has just begun'
     return 'process {} on {}, since {}'.format(*map(printable, words))
 
 
 def _in_use(folder: Path, what: str, holder: str) -> FolderInUseError:
     return FolderInUseError(
-        f'{folder}: another {what} is at work there ({holder:.200}). '
+        f'{folder}: another {what} is running there ({holder:.200}). '
         'Remedy: wait until it has ended, or write to another folder'
     )

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
+from gml_mmaction.errors import SettingError
 from gml_mmaction.stack import require
 
 if TYPE_CHECKING:
@@ -59,12 +60,12 @@ def run_in_processes(
         on_crash: Called in this process.
 
     Raises:
-        ValueError: ``workers`` is below 1.
+        SettingError: ``workers`` is below 1.
         RuntimeError: Processes cannot be started.
         Exception: Whatever ``function`` raises; it ends the run.
     """
     if workers < 1:
-        raise ValueError(f'workers is {workers}; at least 1 is needed')
+        raise SettingError(f'workers is {workers}. Remedy: 1 or more')
     run = functools.partial(_run_here, function, workers)
     return _run_all(run, deque(jobs), on_crash)
 
@@ -93,7 +94,8 @@ def run_on_cluster(
 
     Raises:
         ImportError: dask.distributed is missing.
-        ValueError: A worker has several threads, or the cluster none.
+        SettingError: The address is not valid, the cluster has no workers,
+            or a worker has several threads.
         OSError: The scheduler cannot be reached, or is gone.
         Exception: Whatever ``function`` raises; it ends the run.
     """
@@ -109,13 +111,19 @@ _ADVICE = 'dask worker ADDRESS --nworkers N --nthreads 1'
 
 def _connect(address: str) -> 'Client':
     distributed = require('distributed')
-    client = distributed.Client(address, set_as_default=False)
+    try:
+        client = distributed.Client(address, set_as_default=False)
+    except ValueError as error:  # of dask, about the text of the address
+        raise SettingError(
+            f'the cluster {address!r} has no valid address ({error}). '
+            'Remedy: one such as tcp://HOST:8786'
+        ) from None
     try:
         client.wait_for_workers(1, timeout=_PATIENCE)
     except distributed.TimeoutError:
         client.close()
-        raise ValueError(
-            f'the cluster {address} has no workers; start some: {_ADVICE}'
+        raise SettingError(
+            f'the cluster {address} has no workers. Remedy: {_ADVICE}'
         ) from None
     return client
 
@@ -169,9 +177,9 @@ def _call(function: Callable[[Any], Any], job: Any) -> Any:
     """Call ``function`` in a worker of the cluster."""
     worker = require('distributed').get_worker()
     if worker.state.nthreads > 1:
-        raise ValueError(
+        raise SettingError(
             f'worker {worker.address} has {worker.state.nthreads} threads, '
-            f'which decoders do not share; start workers by {_ADVICE}'
+            f'which decoders do not share. Remedy: {_ADVICE}'
         )
     cv2.setNumThreads(1)
     return function(job)

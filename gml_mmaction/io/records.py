@@ -7,7 +7,7 @@ Files are written from the same records, fields in their order.
 
 msgspec reads them: it is strict (a bool or a text is not a number), needs
 no other package, and is faster than ``json`` without any checks. What a type
-cannot say is a :class:`~gml_mmaction.io.fields.Rule` in the annotation::
+cannot say is a :class:`~gml_mmaction.io.rules.Rule` in the annotation::
 
     class Track(Record, kw_only=True):
         frame_dir: Place
@@ -17,7 +17,7 @@ cannot say is a :class:`~gml_mmaction.io.fields.Rule` in the annotation::
 import functools
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import (
     Annotated,
     Any,
@@ -32,8 +32,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gml_mmaction.errors import GMLError
 
-from .fields import LABEL, NUMBER, PLACE, RELATIVE, TEXT, Rule
 from .files import FileError, read_text
+from .rules import LABEL, NUMBER, PLACE, RELATIVE, TEXT, Rule, check_value
 
 __all__ = [
     'UNSET',
@@ -84,19 +84,17 @@ class Record(msgspec.Struct, frozen=True):
     """
 
     def __post_init__(self) -> None:
-        for name, holds, words in _rules(type(self)):
+        for name, rule in _rules(type(self)):
             value = getattr(self, name)
-            if value is not UNSET and not holds(value):
-                raise ValueError(
-                    f'{name!r} is {value!r:.60}, expected {words}'
-                )
+            if value is not UNSET:
+                check_value(name, value, rule)
 
 
 @functools.cache
-def _rules(kind: type[Record]) -> list[tuple[str, Callable[[Any], bool], str]]:
+def _rules(kind: type[Record]) -> list[tuple[str, Rule]]:
     hints = get_type_hints(kind, include_extras=True)
     return [
-        (name, rule.holds, rule.words)
+        (name, rule)
         for name in kind.__struct_fields__
         if (rule := _rule(hints[name])) is not None
     ]
@@ -168,7 +166,7 @@ def read_record(
     except ValueError as problem:
         words = str(problem).removeprefix(f'{path}: ')
         raise error(
-            f'{path} is no {what} ({words}). Remedy: {remedy}'
+            f'{path} is not a valid {what} ({words}). Remedy: {remedy}'
         ) from None
 
 
@@ -202,7 +200,7 @@ def _in_words(message: str, kind: Any) -> str:
     elif other := re.fullmatch(
         'Object contains unknown field `(.*)`', what, re.DOTALL
     ):
-        what = f'{other[1]!r:.60} is none of its fields'
+        what = f'{other[1]!r:.60} is not one of its fields'
     elif re.match('Expected|Invalid|Number|Integer', what):
         what = _expectation(what, _rule(_hint_at(kind, parts)))
         while parts and parts[-1].startswith('['):  # an item of a field

@@ -9,6 +9,7 @@ Importing this module needs nothing but the standard library.
 """
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import TextIO
@@ -39,9 +40,9 @@ _TRACEBACK = 'Original Traceback (most recent call last):\n'
 def one_line(error: BaseException) -> str:
     """What an error says, as :func:`printable`, line breaks as spaces.
 
-    For an error of a loader's process, whose message holds its traceback, it
-    is the last line. For a path that cannot be used, where the system gives
-    only a number, it is the path with the remedy.
+    The message of an error in a loader's process holds its traceback: here it
+    is the last line of it, without the error's type. Of a path that cannot be
+    used the system gives only a number: here it is the path and the remedy.
     """
     what = _PATHS.get(type(error))
     path = getattr(error, 'filename', None)
@@ -50,7 +51,7 @@ def one_line(error: BaseException) -> str:
     quoted = isinstance(error, KeyError) and error.args
     text = str(error.args[0] if quoted else error).strip()
     if _TRACEBACK in text:
-        text = text.split('\n')[-1]
+        text = re.sub(r'^[\w.]+Error: ', '', text.split('\n')[-1])
     return printable(' '.join(text.split())) or type(error).__name__
 
 

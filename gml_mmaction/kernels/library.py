@@ -181,7 +181,7 @@ def call(name: str, *arguments: Tensor | ctypes.Structure) -> None:
         for each in arguments
     )
     if function(*pointers):
-        raise MemoryError(f'{name}: no memory for its rows')
+        raise MemoryError(f'{name}: not enough memory for its rows')
 
 
 def _address(tensor: Tensor | None) -> int | None:

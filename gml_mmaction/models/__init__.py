@@ -5,8 +5,11 @@ from .densenet import DenseNet
 from .efficientnet import EfficientNet
 from .f3net import F3Net
 from .frame_wise import FrameHead, FramePreprocessor
+from .ftcn import FTCN, TimeTransformerHead
 from .gml_head import ADBlock, ADHead, GMLHead
 from .inception_i3d import InceptionI3D
+from .istvt import ISTVTHead, XceptionEntry
+from .logit_head import LogitHead
 from .lstm_head import LSTMHead
 from .motion import CMM, CSTM, MCB, MCM, STMBlock
 from .multi_attention import (
@@ -20,6 +23,7 @@ from .multi_attention import (
     TextureEnhancement,
 )
 from .recce import RECCE, RECCEHead
+from .tall import TALL
 from .two_branch import TwoBranch, TwoBranchHead
 from .xception import Xception
 
@@ -27,9 +31,11 @@ __all__ = [
     'AGDA',
     'CMM',
     'CSTM',
+    'FTCN',
     'MCB',
     'MCM',
     'RECCE',
+    'TALL',
     'ADBlock',
     'ADHead',
     'AdaptiveC3D',
@@ -40,8 +46,10 @@ __all__ = [
     'FramePreprocessor',
     'GMLHead',
     'GroupedTextureEnhancement',
+    'ISTVTHead',
     'InceptionI3D',
     'LSTMHead',
+    'LogitHead',
     'MATHead',
     'MATRecognizer',
     'PairedMATRecognizer',
@@ -50,7 +58,9 @@ __all__ = [
     'RegionalIndependenceLoss',
     'STMBlock',
     'TextureEnhancement',
+    'TimeTransformerHead',
     'TwoBranch',
     'TwoBranchHead',
     'Xception',
+    'XceptionEntry',
 ]

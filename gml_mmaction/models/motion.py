@@ -233,7 +233,14 @@ class MotionBlock(nn.Module):
     Paper: states the sum but no way from C/16 to C. STM has a 1x1x1
     expansion without bias or normalisation. ``expand='shared'``, the default,
     uses one for both orders, E(F^M + F^MM); ``'separate'`` gives each order
-    its own. It starts from PyTorch's random weights, as STM's does.
+    its own.
+
+    Paper: silent on the initial expansion. ``expand_init='random'``, the
+    default, is PyTorch's usual start, as in the STM authors' code. With
+    ``'zero'`` the block starts as F^S alone; with ``temporal_init='identity'``
+    as well, it starts as the depth-wise convolution that it replaces, and a
+    network of such blocks as the published one whose weights it was given.
+    In the first step only the expansion learns of the motion branch.
     """
 
     Motion: type[CMM]
@@ -247,10 +254,15 @@ class MotionBlock(nn.Module):
         boundary: str = 'zero',
         motion_init: str = 'random',
         expand: str = 'shared',
+        expand_init: str = 'random',
     ) -> None:
         super().__init__()
         if expand not in ('shared', 'separate'):
             raise ValueError(f"expand={expand!r}: use 'shared' or 'separate'")
+        if expand_init not in ('random', 'zero'):
+            raise ValueError(
+                f"expand_init={expand_init!r}: use 'random' or 'zero'"
+            )
         self.shared = expand == 'shared'
         self.cstm = CSTM(channels, num_segments, temporal_init)
         self.motion = self.Motion(
@@ -260,6 +272,8 @@ class MotionBlock(nn.Module):
         self.expand = nn.Linear(
             orders * self.motion.out_channels, channels, bias=False
         )
+        if expand_init == 'zero':
+            nn.init.zeros_(self.expand.weight)
         _load_renamed(self, 'weight', 'cstm.weight')
 
     def forward(self, x: Tensor) -> Tensor:
@@ -296,6 +310,7 @@ class STMBlock(MotionBlock):
         motion_init: See :class:`CMM`.
         expand: ``'shared'`` or ``'separate'``; no difference here, as there
             is only one order.
+        expand_init: ``'random'`` or ``'zero'``, see :class:`MotionBlock`.
 
     Raises:
         ValueError: An option has an unknown value.

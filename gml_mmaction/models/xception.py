@@ -64,7 +64,8 @@ class Block(nn.Module):
     Args:
         widths: Channels before, between and after the convolutions.
         stride: 2 adds a max pooling and a strided 1x1 skip, 1 the identity.
-        motion_block: See :class:`SeparableConv2d`.
+        motion_block: See :class:`SeparableConv2d`; a tuple has one for each
+            convolution.
         leading_relu: False leaves out the first ReLU (block1).
     """
 
@@ -72,16 +73,18 @@ class Block(nn.Module):
         self,
         widths: tuple[int, ...],
         stride: int,
-        motion_block: dict | None,
+        motion_block: dict | tuple[dict | None, ...] | None,
         leading_relu: bool = True,
     ) -> None:
         super().__init__()
+        if not isinstance(motion_block, tuple):
+            motion_block = (motion_block,) * (len(widths) - 1)
         layers: list[nn.Module] = []
         for i, (before, after) in enumerate(zip(widths, widths[1:])):
             # Not in place: the skip connection needs the same tensor.
             layers += [
                 nn.ReLU(inplace=i > 0),
-                SeparableConv2d(before, after, motion_block),
+                SeparableConv2d(before, after, motion_block[i]),
                 nn.BatchNorm2d(after),
             ]
         if stride > 1:
@@ -98,6 +101,13 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         skip = x if self.skip is None else self.skipbn(self.skip(x))
         return self.rep(x) + skip
+
+
+def sites(stage: str) -> list[str]:
+    """The separable convolutions of a stage: ``block1.0``, ``block1.1``."""
+    ends = {'block1': 2, 'block2': 2, 'block3': 2, 'block12': 2}
+    number = ends.get(stage, 3 if stage.startswith('block') else 1)
+    return [f'{stage}.{index}' for index in range(number)]
 
 
 @MODELS.register_module()
@@ -125,6 +135,7 @@ class Xception(BaseModule):
         num_segments: T, the frames of a clip, which motion blocks must know.
         motion_stages: Names of the stages (``'block1'`` ... ``'block12'``,
             ``'conv3'``, ``'conv4'``) with motion blocks; None means all.
+            ``'block1.0'`` is the first convolution of block1 alone.
         tap: Stage whose output F_out feeds the AD head; the AD head's
             ``in_channels`` must be those of the stage. None for one of the
             host's heads, which read only the last features.
@@ -187,12 +198,15 @@ class Xception(BaseModule):
         self.check_stages(tap, motion_stages, frozen_stages)
         self.frozen_stages = frozen_stages
 
-        def motion(stage: str) -> dict | None:
+        def motion(stage: str) -> tuple[dict | None, ...]:
             if motion_block is None:
-                return None
-            if motion_stages is not None and stage not in motion_stages:
-                return None
-            return dict(motion_block, num_segments=num_segments)
+                return (None,) * len(sites(stage))
+            block = dict(motion_block, num_segments=num_segments)
+            chosen = self.stages if motion_stages is None else motion_stages
+            return tuple(
+                block if {stage, site} & {*chosen} else None
+                for site in sites(stage)
+            )
 
         def wide(channels: int) -> int:
             return max(1, round(channels * width))
@@ -215,9 +229,9 @@ class Xception(BaseModule):
         for name in middle:
             setattr(self, name, Block((c728,) * 4, 1, motion(name)))
         self.block12 = Block((c728, c728, c1024), 2, motion('block12'))
-        self.conv3 = SeparableConv2d(c1024, c1536, motion('conv3'))
+        self.conv3 = SeparableConv2d(c1024, c1536, motion('conv3')[0])
         self.bn3 = nn.BatchNorm2d(c1536)
-        self.conv4 = SeparableConv2d(c1536, c2048, motion('conv4'))
+        self.conv4 = SeparableConv2d(c1536, c2048, motion('conv4')[0])
         self.bn4 = nn.BatchNorm2d(c2048)
         # Features take the layout of the weights: frames stay contiguous.
         self.to(memory_format=torch.channels_last)
@@ -232,8 +246,9 @@ class Xception(BaseModule):
         frozen_stages: int,
     ) -> None:
         """Refuse names that are not stages, and a wrong number of stages."""
+        places = [site for stage in self.stages for site in sites(stage)]
         for name in (tap or 'conv4', *(motion_stages or ())):
-            if name not in self.stages:
+            if name not in self.stages and (name == tap or name not in places):
                 raise ValueError(f'no stage {name!r}: use {self.stages}')
         if frozen_stages not in range(-1, len(self.stages) + 1):
             raise SettingError(

@@ -15,8 +15,7 @@ from typing import Annotated, TypeVar
 
 from msgspec import Meta
 
-from gml_mmaction.errors import GMLError
-from gml_mmaction.io.fields import Rule, is_place, line
+from gml_mmaction.errors import DataError
 from gml_mmaction.io.records import (
     UNSET,
     Count,
@@ -28,6 +27,7 @@ from gml_mmaction.io.records import (
     UnsetType,
     read_record,
 )
+from gml_mmaction.io.rules import Rule, is_place, line
 from gml_mmaction.video import Rates
 from gml_mmaction.video.distortions import parse_distortions
 
@@ -63,10 +63,6 @@ Frames = Annotated[
 Member = Annotated[
     str, Rule('a path in an archive', lambda v: v in ('', '.') or is_place(v))
 ]
-
-
-class DataError(GMLError, ValueError):
-    """Prepared data that cannot be used."""
 
 
 class Metainfo(Record, frozen=True, kw_only=True):
@@ -132,9 +128,16 @@ class Entry(Record, frozen=True, kw_only=True):
 
 
 class CropEntry(Entry, frozen=True, kw_only=True):
-    """A track whose crops are images in ``frame_dir``."""
+    """A track whose crops are images in ``frame_dir``.
+
+    Attributes:
+        frame_dir: Their folder.
+        landmarks: An array of their points, ``(num_frames, points, 2)``, x
+            and y in sides of the crop.
+    """
 
     frame_dir: Place
+    landmarks: Place | UnsetType = UNSET
 
 
 class BoxEntry(Entry, frozen=True, kw_only=True):
@@ -190,8 +193,8 @@ def read_annotation(path: str | os.PathLike) -> Annotation:
         return read_record(
             path,
             kind,
-            what='annotation of tools/prepare_data.py',
-            remedy='run it again',
+            what='annotation of gml prepare',
+            remedy='run gml prepare again',
             error=DataError,
         )
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from gml_mmaction.errors import SettingError
 from gml_mmaction.faces.detect import Face
 from gml_mmaction.faces.follow import (
     Walk,
@@ -24,6 +25,7 @@ from gml_mmaction.faces.follow import (
     decoded_ahead,
     reading,
 )
+from gml_mmaction.faces.landmarks import SIDE, LandmarkFinder
 from gml_mmaction.faces.options import CropOptions
 from gml_mmaction.faces.square import Square, crop, resize, scaled
 from gml_mmaction.faces.track import (
@@ -73,7 +75,9 @@ def extract_video(
 
     Crop i of track t is ``frame_dir/t/00000i.jpg`` (or ``.png``). It is cut
     from source frame ``start + i * stride``; ``start`` is a multiple of the
-    stride. With ``options.rate``, frames go by time: it is ``frames[i]``. An
+    stride. With ``options.rate``, frames go by time: it is ``frames[i]``. With
+    ``options.landmarks``, ``frame_dir/t.landmarks.npy`` has the points of each
+    crop, ``(crops, points, 2)`` float32 in sides of the crop. An
     existing ``frame_dir`` is replaced; it appears complete or, after an
     error, not at all. In the boxes store it is only removed.
 
@@ -99,15 +103,15 @@ def extract_video(
 
     Raises:
         VideoError: The video gives no crops; its ``reason`` says why.
-        ValueError: ``VC`` is among the distortions and nothing is saved.
+        SettingError: ``VC`` is among the distortions and nothing is saved.
         OSError: The crops cannot be written. Errors of reading are
             VideoErrors.
     """
     frame_dir = Path(frame_dir)
     if options.store == 'boxes' and not is_framewise(video.distortions):
-        raise ValueError(
-            f'{video.video_id}: distortion VC needs the whole video and '
-            "cannot be had from boxes; use store='crops'"
+        raise SettingError(
+            f'{video.video_id}: distortion VC needs the whole video, which '
+            "boxes do not have. Remedy: store='crops'"
         )
     if frame_dir.exists():
         shutil.rmtree(frame_dir)
@@ -137,8 +141,8 @@ def _check_length(taken: Taken, options: CropOptions) -> None:
     if to_save < options.min_frames:
         raise VideoError(
             'too short',
-            f'{to_save} to save of {counted(taken.num_frames, "frame")}; '
-            f'{options.min_frames} needed',
+            f'{to_save} of {counted(taken.num_frames, "frame")} would be '
+            f'saved; at least {options.min_frames} are needed',
         )
 
 
@@ -413,8 +417,8 @@ def _failure(
     longest = max(track.num_frames(options.stride) for track in tracks)
     return VideoError(
         'too short',
-        f'the longest track has {counted(longest, "frame")} to save; '
-        f'{options.min_frames} needed',
+        f'the longest track has {counted(longest, "frame")} to save; at '
+        f'least {options.min_frames} are needed',
     )
 
 
@@ -427,14 +431,15 @@ def _known_tracks(
     if records is None:
         return [Track(0, None, stop=len(taken.indices) * options.stride)]
     if not records:
-        raise VideoError('no face', 'no tracks were given')
+        raise VideoError('no face', 'the record has no tracks')
     if options.rate is not None:
         return [_track_by_time(record, taken) for record in records]
     for start in (record.start for record in records):
         if start % options.stride:
-            raise ValueError(
+            raise SettingError(
                 f'a track starts at frame {start}, which stride '
-                f"{options.stride} does not save; use its record's stride"
+                f'{options.stride} does not save. Remedy: the stride of '
+                'its record'
             )
     return [record.track for record in records]
 
@@ -446,8 +451,8 @@ def _track_by_time(record: TrackRecord, taken: Taken) -> Track:
     if frames != list(taken.indices[first : first + len(frames)]):
         raise VideoError(
             'error',
-            'its tracks are of frames that this rate does not take; use '
-            'those of a run with the same rate',
+            'its tracks are at frames that this rate does not take. '
+            'Remedy: tracks of a run with the same rate',
         )
     track = record.track
     track.start = first * taken.stride
@@ -498,6 +503,8 @@ class _Writer:
         self._options = options
         self._counts: dict[Track, int] = {}
         self._folders: dict[Track, Path] = {}
+        self._finders: dict[Track, LandmarkFinder] = {}
+        self._points: dict[Track, list[np.ndarray]] = {}
         self.saves = options.store == 'crops'
 
     def add(
@@ -508,11 +515,17 @@ class _Writer:
             self._counts[track] = 0
             self._folders[track] = self._scratch / f'track{len(self._folders)}'
             self._folders[track].mkdir()
+            if self._options.landmarks != 'none':
+                finder = LandmarkFinder(self._options.landmarks)
+                self._finders[track], self._points[track] = finder, []
         size = self._options.size
         crops = crop(image, square, size) if square else resize(image, size)
         path = self._path(track, self._counts[track])
         path.write_bytes(_encode(crops, self._options))
         self._counts[track] += 1
+        if track in self._finders:
+            large = crop(image, square, SIDE) if square else image
+            self._points[track].append(self._finders[track].find(large))
 
     def publish(self, tracks: Sequence[Track], frame_dir: Path) -> None:
         """Make ``frame_dir`` of these tracks, up to where they ended."""
@@ -525,6 +538,9 @@ class _Writer:
             for index in range(used, self._counts[track]):
                 self._path(track, index).unlink()
             os.replace(self._folders[track], whole / str(number))
+            if track in self._points:
+                points = np.stack(self._points[track][:used])
+                np.save(whole / f'{number}.landmarks.npy', points)
         frame_dir.parent.mkdir(parents=True, exist_ok=True)
         os.replace(whole, frame_dir)
 

@@ -13,7 +13,6 @@ import msgspec
 from gml_mmaction.faces.options import CropOptions
 from gml_mmaction.faces.square import Square, padding
 from gml_mmaction.faces.track import Track
-from gml_mmaction.io.fields import Rule, one_of
 from gml_mmaction.io.records import (
     UNSET,
     Count,
@@ -28,6 +27,7 @@ from gml_mmaction.io.records import (
     as_json,
     read_record,
 )
+from gml_mmaction.io.rules import Rule, one_of
 from gml_mmaction.video import Rates
 from gml_mmaction.video.distortions import parse_distortions
 
@@ -45,7 +45,7 @@ __all__ = [
     'read_report',
 ]
 
-AGAIN = 'run it again'
+AGAIN = 'run gml prepare again'
 T = TypeVar('T')
 PIXELS = 2**15  # the largest coordinate in a frame that is accepted
 
@@ -264,6 +264,7 @@ class Parameters(
     search_stride: Count | UnsetType = UNSET
     check_stride: Count | UnsetType = UNSET
     lost: Count | UnsetType = UNSET
+    landmarks: Text | UnsetType = UNSET
     max_frames: dict[str, Count | None] | UnsetType = UNSET
     rules: dict[str, Any] | UnsetType = UNSET
     versions: dict[str, str] | UnsetType = UNSET
@@ -392,6 +393,4 @@ def _read(folder: str | Path, name: str, kind: type[T]) -> T | None:
     path = Path(folder, f'{name}.json')
     if folder == '' or not path.is_file():
         return None
-    return read_record(
-        path, kind, what=f'{name} of tools/prepare_data.py', remedy=AGAIN
-    )
+    return read_record(path, kind, what=f'{name} of gml prepare', remedy=AGAIN)

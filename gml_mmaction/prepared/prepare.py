@@ -31,12 +31,14 @@ import cv2
 import numpy as np
 from msgspec import structs
 
+from gml_mmaction.errors import DataError, SettingError
+from gml_mmaction.faces.landmarks import LandmarkFinder
 from gml_mmaction.faces.options import CropOptions
-from gml_mmaction.io.fields import TEXT
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.pool import run_in_processes, run_on_cluster
 from gml_mmaction.io.records import UNSET, as_json
+from gml_mmaction.io.rules import TEXT
 from gml_mmaction.io.text import counted, printable
 from gml_mmaction.sources import LABELS, SPLITS, Video
 from gml_mmaction.sources.origin import read_origins
@@ -57,7 +59,7 @@ from .manifest import (
     TrackRecord,
 )
 from .records import (
-    Job,
+    PrepareJob,
     VideoRecord,
     begin,
     prepare_video,
@@ -135,12 +137,13 @@ def prepare_videos(
         ``found`` = ``prepared`` + the sum of ``failed``.
 
     Raises:
-        ValueError: ``out`` was begun with other parameters or another dlib
+        DataError: ``out`` was begun with other parameters or another dlib
             or PyAV; ``origin.json`` above the videos says something else;
             two videos share an id, or one's id is a folder in another's; no
             video is there; a folder's name is not text; the boxes store
             cannot hold a video's distortions.
-        ImportError: dlib, PyAV or, with ``cluster``, dask is missing.
+        ImportError: dlib, PyAV, the models of landmarks or, with
+            ``cluster``, dask is missing.
         OSError: ``out`` cannot be written, another run is at work there, or
             the cluster is gone.
     """
@@ -150,12 +153,16 @@ def prepare_videos(
     found = [_absolute(video) for video in videos if _is_found(video)]
     check_videos(videos)
     if not found:
-        example = f', e.g. {videos[0].path}' if videos else ''
-        raise ValueError(
-            f'none of the {len(videos)} videos is in {root}{example}'
+        example = f' (for instance {videos[0].path})' if videos else ''
+        raise DataError(
+            f'{root}: no video of the {len(videos)} in its list is '
+            f'there{example}. Remedy: download them, or check the folder '
+            "and the source's options"
         )
     _check_names(found, out, root)
     _check_store(found, options)
+    if options.landmarks != 'none':
+        LandmarkFinder(options.landmarks)  # missing models end the run here
     origins = read_origins(found)
     parameters = _parameters(source, source_options or {}, options, limits)
     run = functools.partial(run_in_processes, workers=workers)
@@ -164,7 +171,7 @@ def prepare_videos(
     with hold(out, 'preparation'):
         scratch, parameters = begin(out, parameters)
         jobs = [
-            Job(
+            PrepareJob(
                 video,
                 out=out,
                 root=root,
@@ -244,8 +251,8 @@ def _rate_lines(rows: Sequence[Row]) -> list[str]:
         ]
         if others:
             lines.append(
-                f'{split}: {", ".join(others)} at another rate than real: a '
-                'detector may learn the rate. Remedy: prepare with '
+                f'{split}: {", ".join(others)} at another frame rate than '
+                'real: a detector may learn the rate. Remedy: prepare with '
                 f'--rate {min(r.low for r in rates.values()):.4g}'
             )
     return lines
@@ -276,20 +283,23 @@ def check_videos(videos: Sequence[Video]) -> None:
     """Make sure that no two videos would write to one place.
 
     Raises:
-        ValueError: Two share an id, or one's id is a folder in another's.
+        DataError: Two share an id, or one's id is a folder in another's.
     """
     counts = Counter(video.video_id for video in videos)
     twice = [video_id for video_id, count in counts.items() if count > 1]
     if twice:
         path = next(v.path for v in videos if v.video_id == twice[0])
-        raise ValueError(f'two videos share the id {twice[0]}: {path}')
+        raise DataError(
+            f'{path}: two videos share the id {twice[0]}. Remedy: rename '
+            'one of the files'
+        )
     for video in videos:
         for folder in map(str, PurePosixPath(video.video_id).parents):
             if folder in counts:
-                raise ValueError(
+                raise DataError(
                     f'the id {folder} of a video is a folder in the id '
-                    f'{video.video_id} of another, whose crops would lie '
-                    'among its own; rename one of the files'
+                    f'{video.video_id} of another: their crops would be '
+                    'mixed. Remedy: rename one of the files'
                 )
 
 
@@ -297,13 +307,13 @@ def _check_names(videos: Sequence[Video], out: Path, root: Path) -> None:
     """Make sure that what is written can name the videos.
 
     Raises:
-        ValueError: It cannot; for example, a folder's name is not UTF-8.
+        DataError: It cannot; for example, a folder's name is not UTF-8.
     """
     places = {path: relative(path, root) for path in _folders(videos)}
     places[root] = _seen_from(out, root)
     for path, place in places.items():
         if not TEXT.holds(place):
-            raise ValueError(
+            raise DataError(
                 f'{path}: a name in this path is not UTF-8, or has control '
                 'characters. Remedy: rename it'
             )
@@ -324,11 +334,11 @@ def _check_store(videos: Sequence[Video], options: CropOptions) -> None:
         return
     for video in videos:
         if not is_framewise(video.distortions):
-            raise ValueError(
+            raise SettingError(
                 f'{video.video_id} undergoes '
                 f'{format_distortions(video.distortions)}: VC compresses a '
-                'whole video, of which no single frame can be had; use '
-                "store='crops'"
+                'whole video, of which no single frame can be taken. '
+                "Remedy: store='crops'"
             )
 
 
@@ -345,7 +355,7 @@ def _parameters(
             for name, value in sorted(source_options.items())
             if not isinstance(value, PurePath)
         },
-        **dataclasses.asdict(options),
+        **options.recorded,
         max_frames={split: limits.get(split) for split in SPLITS},
         rules=RULES,
         versions={
@@ -360,7 +370,7 @@ def _parameters(
 
 def _run(
     run: Callable[..., Iterable],
-    jobs: Sequence[Job],
+    jobs: Sequence[PrepareJob],
     progress: Callable[..., Iterable] | None,
 ) -> dict[str, VideoRecord]:
     """Return records by video id, in the order of the jobs."""
@@ -465,7 +475,10 @@ def _write_lists(
             manifest=hashlib.sha256(data).hexdigest(),
             root=there,
         )
-        make = _crop_entry if options.store == 'crops' else _box_entry
+        make: Callable[..., CropEntry | BoxEntry] = _box_entry
+        if options.store == 'crops':
+            landmarks = options.landmarks != 'none'
+            make = functools.partial(_crop_entry, landmarks=landmarks)
         entries = [
             make(video, record, index)
             for video in own
@@ -476,10 +489,16 @@ def _write_lists(
         write(out / f'{split}.json', as_json(content))
 
 
-def _crop_entry(video: Video, record: VideoRecord, index: int) -> CropEntry:
+def _crop_entry(
+    video: Video, record: VideoRecord, index: int, *, landmarks: bool
+) -> CropEntry:
     """What is seen of a track, and where its crops are."""
     folder = f'frames/{video.video_id}/{index}'
-    return CropEntry(**_seen(video, record, index), frame_dir=folder)
+    return CropEntry(
+        **_seen(video, record, index),
+        frame_dir=folder,
+        landmarks=f'{folder}.landmarks.npy' if landmarks else UNSET,
+    )
 
 
 def _box_entry(video: Video, record: VideoRecord, index: int) -> BoxEntry:

@@ -3,6 +3,7 @@
     OUT/parameters.json                      what all videos have in common
     OUT/records/<video_id>.json              what became of one video
     OUT/frames/<video_id>/<track>/000000.jpg its crops, written before that
+    OUT/frames/<video_id>/<track>.landmarks.npy, with --landmarks, likewise
     OUT/.partial/<run>/                      unfinished work of a run
 
 A record holds the facts that it depends on: where the video is, its size,
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from gml_mmaction.errors import SettingError
 from gml_mmaction.faces.options import CropOptions
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.records import (
@@ -39,7 +41,7 @@ from .manifest import Outcome, Parameters, TrackRecord
 
 __all__ = [
     'Facts',
-    'Job',
+    'PrepareJob',
     'VideoRecord',
     'begin',
     'facts',
@@ -68,7 +70,7 @@ def begin(out: Path, parameters: Parameters) -> tuple[Path, Parameters]:
         runs, ``versions`` lists them all: '2.4.6, 2.5.0'.
 
     Raises:
-        ValueError: It was begun with other parameters.
+        SettingError: It was begun with other parameters.
     """
     path = out / 'parameters.json'
     if path.exists() and (out / 'records').is_dir():
@@ -88,7 +90,7 @@ def begin(out: Path, parameters: Parameters) -> tuple[Path, Parameters]:
     return scratch, parameters
 
 
-class Job(NamedTuple):
+class PrepareJob(NamedTuple):
     """What a process needs to know to prepare one video.
 
     Attributes:
@@ -156,7 +158,7 @@ class VideoRecord(Record, frozen=True, kw_only=True):
     result: Outcome
 
 
-def prepare_video(job: Job) -> tuple[str, VideoRecord]:
+def prepare_video(job: PrepareJob) -> tuple[str, VideoRecord]:
     """Prepare one video and write its record; runs in a worker process.
 
     Returns:
@@ -191,15 +193,15 @@ def prepare_video(job: Job) -> tuple[str, VideoRecord]:
     return _write_record(job, known, result)
 
 
-def record_crash(job: Job) -> tuple[str, VideoRecord]:
+def record_crash(job: PrepareJob) -> tuple[str, VideoRecord]:
     """Return the same for a video that killed the process that read it."""
     shutil.rmtree(job.frame_dir, ignore_errors=True)
-    detail = 'the process that read it died'
+    detail = 'the process that read it crashed'
     result = Outcome(reason='crashed', detail=detail)
     return _write_record(job, facts(job), result)
 
 
-def record_if_done(job: Job) -> VideoRecord | None:
+def record_if_done(job: PrepareJob) -> VideoRecord | None:
     """Return the record of an earlier run if it still holds."""
     try:
         record = read_record(
@@ -215,7 +217,7 @@ def record_if_done(job: Job) -> VideoRecord | None:
     return record if result.reason not in _CIRCUMSTANTIAL else None
 
 
-def facts(job: Job) -> Facts:
+def facts(job: PrepareJob) -> Facts:
     """Collect what the record of a video depends on."""
     video = job.video
     files = {
@@ -245,14 +247,14 @@ def relative(path: Path, root: Path) -> str:
 
 
 def _write_record(
-    job: Job, known: Facts, result: Outcome
+    job: PrepareJob, known: Facts, result: Outcome
 ) -> tuple[str, VideoRecord]:
     record = VideoRecord(facts=known, result=result)
     write_json(job.record_path, as_json(record), scratch=job.scratch)
     return job.video.video_id, record
 
 
-def _has_crops(job: Job, tracks: Sequence[TrackRecord]) -> bool:
+def _has_crops(job: PrepareJob, tracks: Sequence[TrackRecord]) -> bool:
     if job.options.store == 'boxes':
         return True
     pattern = f'*.{job.options.image}'
@@ -260,6 +262,9 @@ def _has_crops(job: Job, tracks: Sequence[TrackRecord]) -> bool:
         crops = (job.frame_dir / str(index)).glob(pattern)
         sizes = [crop.stat().st_size for crop in crops]
         if len(sizes) != track.num_frames or 0 in sizes:
+            return False
+        points = job.frame_dir / f'{index}.landmarks.npy'
+        if job.options.landmarks != 'none' and not points.is_file():
             return False
     return True
 
@@ -297,9 +302,10 @@ def _check_same(out: Path, before: dict, now: dict) -> None:
         if before.get(key) != now.get(key)
     ]
     if changed:
-        raise ValueError(
+        raise SettingError(
             f'{out} was begun with other parameters '
-            f'({"; ".join(changed)}); use the same, or another folder'
+            f'({"; ".join(changed)}). Remedy: use the same, or another '
+            'folder'
         )
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from gml_mmaction.io.fields import is_place
+from gml_mmaction.errors import DataError, SettingError
+from gml_mmaction.io.rules import is_place
 
 __all__ = [
     'LABELS',
@@ -55,7 +56,7 @@ class Video:
             that are applied to the full frames before the crop, in order.
 
     Raises:
-        ValueError: The id or the member points outside its folder.
+        DataError: The id or the member points outside its folder.
     """
 
     video_id: str
@@ -74,9 +75,10 @@ class Video:
         members = [] if self.member in ('', '.') else [self.member]
         for name in (self.video_id, *members):
             if not is_place(name):
-                raise ValueError(
-                    f'{str(self.path)!r:.200}: {name!r:.80} can be no path of '
-                    "crops ('..', control characters, or too long); rename it"
+                raise DataError(
+                    f'{str(self.path)!r:.200}: {name!r:.80} cannot be a '
+                    "folder of crops ('..', control characters, or too "
+                    'long). Remedy: rename it'
                 )
 
     @property
@@ -126,7 +128,7 @@ def register_source(
         notes: See :class:`Entry`.
 
     Raises:
-        ValueError: Another function already has the name.
+        DataError: Another function already has the name.
     """
 
     def add(source: Source) -> Source:
@@ -148,13 +150,13 @@ def get_entry(name: str) -> Entry:
     """Return what is registered under ``name``.
 
     Raises:
-        ValueError: No such source; the message names those that exist.
+        DataError: No such source; the message names those that exist.
     """
     if name not in _SOURCES:
         _import_all()
     if name not in _SOURCES:
         known = ', '.join(known_sources())
-        raise ValueError(f'unknown source {name!r}; known: {known}')
+        raise SettingError(f'unknown source {name!r}. Remedy: one of {known}')
     return _SOURCES[name]
 
 
@@ -162,7 +164,7 @@ def get_source(name: str) -> Source:
     """Return the function that lists the videos of the source ``name``.
 
     Raises:
-        ValueError: As :func:`get_entry`.
+        DataError: As :func:`get_entry`.
     """
     return get_entry(name).list_videos
 

@@ -38,7 +38,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from gml_mmaction.io.fields import is_place
+from gml_mmaction.errors import DataError, SettingError
+from gml_mmaction.io.rules import is_place
 from gml_mmaction.video.folders import (
     check_folder,
     read_lines,
@@ -98,14 +99,22 @@ def _notes_of(published: str) -> Notes:
             for split in ('train', 'val', 'test')
         }
         seen = len(people['test'] & people['train'])
+        carved = (
+            f'{len(people["val"])} identities '
+            f'of the {len(people["val"] | people["train"])} in training '
+            f'are taken for it; left out: {left_out} fakes of a val '
+            'and a training identity'
+            if people['val']
+            else 'none is taken, so gml train needs --cfg-options '
+            'val_cfg=None val_dataloader=None val_evaluator=None, no '
+            'checkpoint is the best one, and no threshold but 0.5 is known'
+        )
         return [
             f'published: {published}; in the tree: {len(found) - fakes} '
             f'real, {fakes} fake',
-            f'no official val: carved out, {len(people["val"])} identities '
-            f'of {len(people["val"] | people["train"])}; left out: '
-            f'{left_out} fakes of one val and one training identity',
+            f'no official validation set: {carved}',
             f'{seen} of {len(people["test"])} identities of the official '
-            'test list are trained on as well',
+            'test list are in the training set, too',
         ]
 
     return notes
@@ -134,7 +143,8 @@ def list_videos(root: str | Path, *, val_fraction: float = 0.1) -> list[Video]:
         val_fraction: Share of the identities outside the test list that go
             to val, by default 0.1; two celebrities at least. The choice
             depends on the names of the files that are there, nothing else.
-            0 leaves all to training.
+            0 leaves all to training: then no validation can choose the best
+            checkpoint or a threshold.
 
     Returns:
         Train and val as found; test in the order of the list, present or
@@ -143,14 +153,14 @@ def list_videos(root: str | Path, *, val_fraction: float = 0.1) -> list[Video]:
         video without identity counts as its own.
 
     Raises:
-        ValueError: No such folder; no test list, or none of its lines can
+        DataError: No such folder; no test list, or none of its lines can
             be read; a fraction outside [0, 1).
     """
     root = check_folder(root)
     if not 0 <= val_fraction < 1:
-        raise ValueError(
-            f'val_fraction={val_fraction}: choose a value of at least 0 and '
-            'below 1'
+        raise SettingError(
+            f'val_fraction={val_fraction}: out of bounds. Remedy: from 0 '
+            'to less than 1'
         )
     tested, odd = read_test_list(root / TEST_LIST)
     found = _find_files(root)
@@ -177,12 +187,12 @@ def read_test_list(
         folder: videos of these names may be tested.
 
     Raises:
-        ValueError: No such file; all lines would be left out.
+        DataError: No such file; all lines would be left out.
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(
-            f'{path}: no such list; it is part of the official download'
+        raise DataError(
+            f'{path}: no such list. Remedy: copy it from the official download'
         )
     videos, odd = read_lines(path, _read_line)
     return dict(videos), {w for line in odd for w in re.findall(r'\w+', line)}
@@ -193,14 +203,14 @@ def _read_line(line: str) -> tuple[str, PurePosixPath]:
     path = PurePosixPath(match[2]) if match else PurePosixPath()
     name = _name(path)
     if not match or name is None or not is_place(str(path)):
-        raise ValueError(
-            f'{line!r:.80}; expected "1 YouTube-real/00170.mp4", '
-            f'with 0 for fakes and one of the folders {", ".join(_FOLDERS)}'
+        raise DataError(
+            f'{line!r:.80}: expected "1 YouTube-real/00170.mp4", with 0 '
+            f'for fakes and one of the folders {", ".join(_FOLDERS)}'
         )
     if (match[1] == '1') == name.startswith(_SYNTHESIS):
-        raise ValueError(
-            f"{line!r:.80} contradicts its folder; this list's 1 is "
-            'real and its 0 fake'
+        raise DataError(
+            f'{line!r:.80} contradicts its folder: in this list 1 is real '
+            'and 0 is fake'
         )
     return name, path
 
@@ -227,7 +237,7 @@ def _find_files(root: Path) -> dict[str, Path]:
     """List what the tree holds: path by video id, sorted.
 
     Raises:
-        ValueError: A video is there twice, in two spellings.
+        DataError: A video is there twice, in two spellings.
     """
     found: dict[str, Path] = {}
     known = {folder.lower() for folder in _FOLDERS}
@@ -237,8 +247,9 @@ def _find_files(root: Path) -> dict[str, Path]:
                 name = _name(PurePosixPath(*path.relative_to(root).parts))
                 assert name is not None  # the folder is known
                 if found.setdefault(name, path) != path:
-                    raise ValueError(
-                        f'{path}: the tree has {found[name]} too; keep one'
+                    raise DataError(
+                        f'{path}: {found[name]} is the same video. Remedy: '
+                        'keep one of them'
                     )
     return dict(sorted(found.items()))
 

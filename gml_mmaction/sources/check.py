@@ -17,13 +17,13 @@ from gml_mmaction.io.text import counted, printable
 from . import SPLITS, Video, get_source
 from .options import list_with_notes, source_counts
 
-__all__ = ['Against', 'check_source', 'format_check']
+__all__ = ['TrainedOn', 'check_source', 'format_check']
 
 Key = TypeVar('Key')
 _NAMED = 3  # examples in a line
 
 
-class Against(NamedTuple):
+class TrainedOn(NamedTuple):
     """Another data set, whose training split a test must not meet."""
 
     source: str
@@ -36,7 +36,7 @@ def check_source(
     root: str | Path,
     options: Mapping | None = None,
     *,
-    against: Iterable[Against] = (),
+    against: Iterable[TrainedOn] = (),
     decode: int = 0,
 ) -> dict:
     """Check what a source lists.
@@ -105,7 +105,7 @@ def format_check(report: dict) -> str:
     ]
     lines += [f'note: {printable(line)}' for line in report['notes']]
     lines += [f'PROBLEM: {printable(line)}' for line in report['problems']]
-    lines.append('not as it should be' if report['problems'] else 'all there')
+    lines.append('there are problems' if report['problems'] else 'all there')
     return '\n'.join(lines)
 
 
@@ -168,7 +168,7 @@ def _file_problems(
         {
             ('missing video', ''): by_state['missing'],
             ('empty video', ''): by_state['empty'],
-            ('missing video', ' in which to find the faces'): absent,
+            ('missing video', ' in which faces would be found'): absent,
         }
     )
 
@@ -222,7 +222,7 @@ def _people_notes(videos: Sequence[Video]) -> list[str]:
             )
     if not shared:
         number = '1 person' if len(splits) == 1 else f'{len(splits)} people'
-        return [f'{number}, none in two splits']
+        return [f'{number}, nobody in two splits']
     return [
         f'{len(people)} of {len(splits)} people are in {where}: '
         f'{_some(people)}'
@@ -231,7 +231,7 @@ def _people_notes(videos: Sequence[Video]) -> list[str]:
 
 
 def _shared_people(
-    videos: Sequence[Video], other: Against
+    videos: Sequence[Video], other: TrainedOn
 ) -> tuple[set[str], str]:
     theirs = get_source(other.source)(other.root, **other.options)
     trained = {p for v in theirs if v.split == 'train' for p in v.people}

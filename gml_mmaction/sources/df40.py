@@ -2,7 +2,7 @@
 
     ROOT/<method>/ff/<...>/<sequence>/NNN.png      from FaceForensics++
     ROOT/<method>/cdf/<...>/<sequence>/NNN.png     from Celeb-DF
-    REALS/<...>/<sequence>/NNN.png                 a folder told by name
+    REALS/<...>/<sequence>/NNN.png                 a folder given by --reals
 
 The download is linked at github.com/YZY-stack/DF40. A sequence is any folder
 with images in it, named as the video, ``071_054`` or ``id0_id1_0000``;
@@ -19,6 +19,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.video.folders import (
     check_folder,
     image_folders,
@@ -40,13 +41,15 @@ _NAMES = {
 
 def _notes(videos: Sequence[Video]) -> list[str]:
     notes = [
-        'all is listed for testing: the download of training data must not '
-        'be given',
-        'up to 32 images a video, not one frame after the other; methods '
-        'that synthesise single images have no motion at all',
+        'all videos are listed for testing: do not give the download of '
+        'training data',
+        'up to 32 images a video, which are not consecutive frames; '
+        'methods that make single images have no motion',
     ]
     if all(video.label for video in videos):
-        notes.append('no reals, hence no AUC: name their folder (reals)')
+        notes.append(
+            'no real videos, so no AUC: give their folder with --reals'
+        )
     return notes
 
 
@@ -75,13 +78,13 @@ def list_videos(
         ``cdf/id3``, by the names of the sequences.
 
     Raises:
-        ValueError: No such folder; unknown domain or method; nothing found.
+        DataError: No such folder; unknown domain or method; nothing found.
     """
     root = check_folder(root)
     for domain in domains:
         if domain not in DOMAINS:
-            raise ValueError(
-                f'unknown domain {domain!r}; use {" or ".join(DOMAINS)}'
+            raise SettingError(
+                f'unknown domain {domain!r}. Remedy: {" or ".join(DOMAINS)}'
             )
     videos = []
     if reals is not None:
@@ -108,13 +111,15 @@ def _choose_methods(
         if is_well_named(path.relative_to(root), root)
     }
     if not found:
-        raise ValueError(
-            f'{root}: no folder <method>/{" or <method>/".join(domains)}'
+        raise DataError(
+            f'{root}: no such data set. Remedy: a folder with '
+            f'<method>/{" or <method>/".join(domains)}'
         )
     for name in methods or ():
         if name not in found:
-            raise ValueError(
-                f'unknown method {name!r}; found: {", ".join(sorted(found))}'
+            raise SettingError(
+                f'unknown method {name!r}. Remedy: one of '
+                f'{", ".join(sorted(found))}'
             )
     return list(dict.fromkeys(methods or sorted(found)))
 

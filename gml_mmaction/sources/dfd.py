@@ -17,6 +17,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from gml_mmaction.errors import DataError
 from gml_mmaction.video.folders import leave_out, video_files
 
 from . import Video, register_source
@@ -34,11 +35,12 @@ _FAKE_NAME = re.compile(r'(\d+)_(\d+)__.+__[^_]{8}')
 def _notes(videos: Sequence[Video]) -> list[str]:
     fakes = [video for video in videos if video.label]
     masks = sum(video.mask is not None for video in fakes)
-    notes = ['no official split: every video is for testing']
+    notes = ['no official split: all videos are for testing']
     if masks < len(fakes):
         notes.append(
-            f'{masks} of {len(fakes)} fakes have a mask; without one, the '
-            'face followed among several need not be the forged one'
+            f'{masks} of {len(fakes)} fakes have a mask; in the others '
+            'with several faces, the one that is followed may not be the '
+            'forged one'
         )
     return notes
 
@@ -57,16 +59,16 @@ def list_videos(root: str | Path, *, compression: str = 'c23') -> list[Video]:
         the tree holds it.
 
     Raises:
-        ValueError: Unknown compression; neither folder is there.
+        DataError: Unknown compression; neither folder is there.
     """
     root = Path(root)
     compression = compression_folder(compression)
     reals = root / 'original_sequences/actors' / compression / 'videos'
     fakes = root / 'manipulated_sequences' / METHOD / compression / 'videos'
     if not reals.is_dir() and not fakes.is_dir():
-        raise ValueError(
-            f'neither {reals} nor {fakes} is there; get them by '
-            f'-d {METHOD}_original and -d {METHOD} of the download script'
+        raise DataError(
+            f'neither {reals} nor {fakes} is there. Remedy: get them by -d '
+            f'{METHOD}_original and -d {METHOD} of the download script'
         )
     masks = root / 'manipulated_sequences' / METHOD / 'masks/videos'
     found = [

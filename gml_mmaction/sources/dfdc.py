@@ -17,6 +17,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
+from gml_mmaction.errors import DataError
 from gml_mmaction.io.files import read_json, read_text
 from gml_mmaction.video.folders import (
     check_folder,
@@ -36,7 +37,7 @@ _LABELS = ('REAL', 'FAKE')
 
 def _notes(videos: Sequence[Video]) -> list[str]:
     return [
-        'no official validation set; forgery methods are not told',
+        'no official validation set; the forgery methods are not known',
         'LipForensics and RealForensics test on 3215 of its test videos, '
         'others on all: compare numbers with care',
     ]
@@ -57,7 +58,7 @@ def list_videos(root: str | Path, *, train: bool = True) -> list[Video]:
         people are not given.
 
     Raises:
-        ValueError: No such folder; no list in it; a list is malformed.
+        DataError: No such folder; no list in it; a list is malformed.
     """
     root = check_folder(root)
     videos = []
@@ -67,9 +68,9 @@ def list_videos(root: str | Path, *, train: bool = True) -> list[Video]:
     for path in [path for path in labels if path.is_file()][:1]:
         videos += _read_labels(path)
     if not videos:
-        raise ValueError(
-            f'{root}: neither test/labels.csv nor '
-            'train/dfdc_train_part_N/metadata.json'
+        raise DataError(
+            f'{root}: no such data set. Remedy: a folder with '
+            'test/labels.csv or train/dfdc_train_part_N/metadata.json'
         )
     return videos
 
@@ -100,7 +101,10 @@ def _numbers(name: str) -> list[int]:
 def _read_metadata(path: Path) -> list[Video]:
     entries = read_json(path)
     if not isinstance(entries, dict):
-        raise ValueError(f'{path}: expected {{"x.mp4": {{"label": ...}}}}')
+        raise DataError(
+            f'{path}: expected {{"x.mp4": {{"label": ...}}}}. Remedy: the '
+            "data set's own file"
+        )
     videos = []
     for file in video_files(path.parent):
         if file.name not in entries:
@@ -111,9 +115,9 @@ def _read_metadata(path: Path) -> list[Video]:
         if not check_listed(name, path):
             continue
         if label not in [*_LABELS]:
-            raise ValueError(
-                f'{path}: {name} has the label {label!r:.60}; expected REAL '
-                'or FAKE'
+            raise DataError(
+                f'{path}: {name} has the label {label!r:.60}. Remedy: REAL '
+                "or FAKE, as in the data set's own file"
             )
         seen = entry.get('original') or name
         seen = Path(seen if check_listed(seen, path) else name).stem
@@ -135,9 +139,10 @@ def _read_labels(path: Path) -> list[Video]:
         for row in rows:
             name, label = row.get('filename'), row.get('label')
             if not name or label not in ('0', '1'):
-                raise ValueError(
+                raise DataError(
                     f'{path}, line {rows.line_num}: expected the columns '
-                    'filename and label, the latter 0 or 1'
+                    'filename and label, which is 0 or 1. Remedy: the data '
+                    "set's own file"
                 )
             if check_listed(name, path):
                 videos.append(
@@ -148,7 +153,10 @@ def _read_labels(path: Path) -> list[Video]:
                     )
                 )
     except csv.Error as error:
-        raise ValueError(f'{path}: no CSV ({error})') from None
+        raise DataError(
+            f"{path}: not a CSV file ({error}). Remedy: the data set's own "
+            'file'
+        ) from None
     return videos
 
 

@@ -13,6 +13,7 @@ dfdc.ai). Each of the three folders may have a level ``videos`` in it.
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from gml_mmaction.errors import DataError
 from gml_mmaction.io.files import read_json
 from gml_mmaction.video.folders import (
     check_folder,
@@ -45,14 +46,19 @@ def list_videos(root: str | Path) -> list[Video]:
         Train and test; the method of a fake is ``method_A`` or ``method_B``.
 
     Raises:
-        ValueError: No such folder, or no or a malformed ``dataset.json``.
+        DataError: No such folder, or no or a malformed ``dataset.json``.
     """
     path = check_folder(root) / 'dataset.json'
     if not path.is_file():
-        raise ValueError(f'{path}: no such file; it is part of the download')
+        raise DataError(
+            f'{path}: no such file. Remedy: copy it from the download'
+        )
     entries = read_json(path)
     if not isinstance(entries, dict):
-        raise ValueError(f'{path}: expected videos by their path, {{...}}')
+        raise DataError(
+            f'{path}: expected videos by their path, {{...}}. Remedy: the '
+            "data set's own file"
+        )
     videos = [
         _video(path, name, entry)
         for name, entry in entries.items()
@@ -73,9 +79,10 @@ def _video(path: Path, name: str, entry: object) -> Video:
         or split not in [*_SETS]
         or len(listed.parts) < 2
     ):
-        raise ValueError(
-            f'{path}: {name}: expected a path with "label" real or fake and '
-            f'"set" train or test, not {label!r:.60} and {split!r:.60}'
+        raise DataError(
+            f'{path}: {name}: expected a path with "label" real or fake '
+            f'and "set" train or test, not {label!r:.60} and '
+            f"{split!r:.60}. Remedy: the data set's own file"
         )
     top, *rest = listed.parts
     return Video(

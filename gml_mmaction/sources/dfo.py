@@ -7,8 +7,8 @@
 
 The download comes after a form, github.com/EndlessSora/DeeperForensics-1.0.
 
-*Reals.* They are FaceForensics++'s c23 videos that the fakes were made of
-(``<target>``), says the data set's README; ``source_videos`` shows studio
+*Reals.* By the data set's README these are the c23 videos of FaceForensics++
+that the fakes were made of (``<target>``); ``source_videos`` shows studio
 actors and is not for detection. DeepfakeBench takes it for the real half,
 so that its "DF-1.0" is another task.
 
@@ -17,8 +17,8 @@ and 201 fakes, by actor. As it ignores targets, its test shows people whom a
 model trained on FaceForensics++ has seen: the notes count them.
 ``ffpp`` is what LipForensics and RealForensics use: the fakes whose target
 is in FaceForensics++'s test split, 140, and the reals of that split. It is
-the default, for it is the one that measures FF++ -> DFO without a leak, and
-has no training set: to train on DFO, choose ``official``.
+the default, because it measures FF++ -> DFO without a leak. It has no
+training set: to train on DFO, choose ``official``.
 
 *Distorted variants* (std = ``end_to_end``; std/sing = the five
 ``end_to_end_level_i``, with random types; std/rand = ``random_level``;
@@ -43,6 +43,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.io.text import counted
 from gml_mmaction.video.distortions import read_meta
 from gml_mmaction.video.folders import leave_out, read_lines, video_files
@@ -112,13 +113,13 @@ def _notes(
     notes = [f"{count}: FaceForensics++'s c23 targets, {how}"]
     if len(variants) > 1:
         notes.append(
-            'scores of one variant set its fakes against the reals of all; '
-            'prepare variants one by one to tell them apart'
+            'the scores compare the fakes of each variant with the reals '
+            'of all; prepare each variant alone to separate them'
         )
     if variants - {*CLEAN} and not distorted:
         notes.append(
-            'distorted fakes against clean reals: the distortion alone '
-            'tells them apart'
+            'distorted fakes and clean reals: the distortion alone '
+            'separates them'
         )
     if ffpp is not None:
         notes.append(_overlap(videos, ffpp, ffpp_splits))
@@ -180,7 +181,7 @@ def list_videos(
         of its fake (of the first, had it several).
 
     Raises:
-        ValueError: An option is unknown; the tree, a list or a meta file
+        DataError: An option is unknown; the tree, a list or a meta file
             that is needed is not there or malformed.
     """
     root = Path(root)
@@ -188,9 +189,9 @@ def list_videos(
     _check_choice('protocol', protocol, ('ffpp', 'official'))
     _check_choice('reals', reals, ('distorted', 'clean'))
     if not (root / 'manipulated_videos').is_dir():
-        raise ValueError(
-            f'{root}: no folder manipulated_videos; name the unzipped '
-            'DeeperForensics-1.0'
+        raise DataError(
+            f'{root}: no folder manipulated_videos. Remedy: the folder of '
+            'the unzipped DeeperForensics-1.0'
         )
     if protocol == 'ffpp':
         test = read_splits(ffpp, ffpp_splits)['test']
@@ -214,8 +215,8 @@ def list_videos(
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
-        raise ValueError(
-            f'unknown {name} {value!r}; use one of {", ".join(choices)}'
+        raise SettingError(
+            f'unknown {name} {value!r}. Remedy: one of {", ".join(choices)}'
         )
 
 
@@ -230,13 +231,14 @@ def _read_splits(root: Path) -> dict[_Fake, str]:
     for split in SPLITS:
         path = root / 'lists/splits' / f'{split}.txt'
         if not path.is_file():
-            raise ValueError(
-                f"{path}: no such list; it comes with the data set's lists"
+            raise DataError(
+                f"{path}: no such list. Remedy: copy the data set's lists"
             )
         for fake in read_lines(path, _parse)[0]:
             if splits.setdefault(fake, split) != split:
-                raise ValueError(
-                    f'{path}: {fake.name} stands in {splits[fake]} too'
+                raise DataError(
+                    f'{path}: {fake.name} is in {splits[fake]}, too. '
+                    "Remedy: the data set's own lists"
                 )
     return splits
 
@@ -246,7 +248,7 @@ def _parse(line: str) -> _Fake:
     stem = PurePosixPath(line.strip().replace('\\', '/')).stem
     match = _NAME.fullmatch(stem)
     if not match:
-        raise ValueError(
+        raise DataError(
             f'{line!r:.80} is not named as {_NAMED}, e.g. 000_M101.mp4'
         )
     return _Fake(*match.groups())
@@ -289,8 +291,8 @@ def _distorted_reals(
         distortions = _read_meta(root / 'lists' / path, variant)
         for target, fake in first.items():
             if fake.name not in distortions:
-                raise ValueError(
-                    f'{path}: does not name {fake.name}; take the data '
+                raise DataError(
+                    f'{path}: {fake.name} is missing. Remedy: the data '
                     "set's own file, or reals='clean'"
                 )
             video = _real(ffpp, target, fakes[fake])
@@ -311,9 +313,9 @@ def _read_meta(path: Path, variant: str) -> dict[str, tuple]:
     distorts it more than once; the line in the variant's folder counts.
     """
     if not path.is_file():
-        raise ValueError(
-            f"{path}: no such file; it comes with the data set's lists; "
-            "without it, choose reals='clean'"
+        raise DataError(
+            f"{path}: no such file. Remedy: copy the data set's lists, or "
+            "reals='clean'"
         )
     found = {}
     for name, distortions in read_meta(path).items():

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from gml_mmaction.errors import DataError
 from gml_mmaction.video.folders import (
     check_folder,
     locate,
@@ -30,9 +31,10 @@ def _notes(videos: Sequence[Video]) -> list[str]:
     fakes = [video for video in videos if video.label]
     masks = sum(video.mask is not None for video in fakes)
     return [
-        'some three faces a frame, of which not all are forged: the fake '
+        'about three faces in a frame, and not all of them are forged: the '
         f'label is that of the video; {masks} of {len(fakes)} fakes have a '
-        'mask that tells the face to follow, for the others use all tracks',
+        'mask that shows which face to follow; for the others use --tracks '
+        'all',
     ]
 
 
@@ -59,14 +61,14 @@ def list_videos(
         Train, val and test; reals before fakes.
 
     Raises:
-        ValueError: No such folder; ``test`` is not a folder of ``source`` or
+        DataError: No such folder; ``test`` is not a folder of ``source`` or
             ``target``.
     """
     root = check_folder(root)
     if not any((root / top / test).is_dir() for top in _LABELS):
-        raise ValueError(
-            f'{root}: no folder {test!r} in source or target; choose another '
-            'with the option test'
+        raise DataError(
+            f'{root}: no folder {test!r} in source or target. Remedy: '
+            'another folder for the option test'
         )
     splits = {'train': 'train', 'val': 'val', test: 'test'}
     return [

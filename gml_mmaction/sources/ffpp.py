@@ -17,8 +17,9 @@ split file, of the same repository, is a list of pairs of ids, ``[["071",
 from collections.abc import Sequence
 from pathlib import Path
 
-from gml_mmaction.io.fields import is_place
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.io.files import read_json
+from gml_mmaction.io.rules import is_place
 from gml_mmaction.video.folders import check_folder, is_well_named
 
 from . import SPLITS, Video, register_source
@@ -45,7 +46,7 @@ _IMAGES = ('images', 'frames')
 # split (https://github.com/ondyari/FaceForensics/issues/63).
 _NOT_BY_DEFAULT = ('FaceShifter', 'DeepFakeDetection')
 _SPLITS_ORIGIN = (
-    'they are not part of the download: copy dataset/splits of '
+    'the download lacks them. Remedy: copy dataset/splits of '
     'github.com/ondyari/FaceForensics'
 )
 # 360, 70 and 70 pairs; each gives two reals, and two fakes a method.
@@ -61,7 +62,9 @@ def _notes(videos: Sequence[Video]) -> list[str]:
     absent = [m for m in METHODS if m not in {*listed, *_NOT_BY_DEFAULT}]
     if not absent:
         return []
-    return [f'without {", ".join(absent)}: not in the tree, or not chosen']
+    return [
+        f'methods that are not in the tree, or not chosen: {", ".join(absent)}'
+    ]
 
 
 @register_source('ffpp', counts=_COUNTS, notes=_notes)
@@ -89,7 +92,7 @@ def list_videos(
         split files and ``methods``.
 
     Raises:
-        ValueError: Unknown compression or method; no, incomplete or
+        DataError: Unknown compression or method; no, incomplete or
             malformed split files; an id in two splits; no such tree.
 
     Paper: "4 forgery methods"; that is why FaceShifter, a later addition of
@@ -118,12 +121,12 @@ def compression_folder(compression: str) -> str:
     FaceForensics++'s own extraction script calls raw ``c0``.
 
     Raises:
-        ValueError: No such compression.
+        DataError: No such compression.
     """
     if compression not in COMPRESSIONS:
-        raise ValueError(
-            f'unknown compression {compression!r}; '
-            f'use one of {", ".join(COMPRESSIONS)}'
+        raise SettingError(
+            f'unknown compression {compression!r}. Remedy: one of '
+            f'{", ".join(COMPRESSIONS)}'
         )
     return COMPRESSIONS[compression]
 
@@ -156,7 +159,7 @@ def read_splits(
         Pairs (target id, source id) by split.
 
     Raises:
-        ValueError: A file is missing or malformed, or an id is in two
+        DataError: A file is missing or malformed, or an id is in two
             pairs (training people in testing).
     """
     folder = _find_splits(Path(root), splits)
@@ -167,9 +170,9 @@ def read_splits(
         pairs[split] = _read_pairs(path)
         for name in (name for pair in pairs[split] for name in pair):
             if name in seen:
-                raise ValueError(
-                    f'{path}: id {name} stands in {seen[name]} already; '
-                    'each id belongs to one pair of one split'
+                raise DataError(
+                    f'{path}: id {name} is in {seen[name]} already. '
+                    'Remedy: the official lists, with each id in one pair'
                 )
             seen[name] = split
     return pairs
@@ -177,11 +180,12 @@ def read_splits(
 
 def _read_pairs(path: Path) -> list[tuple[str, str]]:
     if not path.is_file():
-        raise ValueError(f'{path}: no such split file; {_SPLITS_ORIGIN}')
+        raise DataError(f'{path}: no such split file; {_SPLITS_ORIGIN}')
     pairs = read_json(path)
     if not isinstance(pairs, list) or not all(map(_is_pair, pairs)):
-        raise ValueError(
-            f'{path}: expected a list of pairs of ids, [["071", "054"], ...]'
+        raise DataError(
+            f'{path}: expected a list of pairs of ids, [["071", "054"], '
+            '...]. Remedy: the official lists'
         )
     return [tuple(pair) for pair in pairs]
 
@@ -200,7 +204,7 @@ def _find_splits(root: Path, splits: str | Path | None) -> Path:
         if any((folder / f'{split}.json').is_file() for split in SPLITS):
             return folder
     where = ' or '.join(str(folder) for folder in folders)
-    raise ValueError(f'no split files in {where}; {_SPLITS_ORIGIN}')
+    raise DataError(f'no split files in {where}; {_SPLITS_ORIGIN}')
 
 
 def _choose_methods(
@@ -218,14 +222,16 @@ def _choose_methods(
     if methods is None:
         return [name for name in found if name not in _NOT_BY_DEFAULT]
     if 'DeepFakeDetection' in methods:
-        raise ValueError(
-            'DeepFakeDetection has no official split; it is a test set, the '
-            "source 'dfd'"
+        raise SettingError(
+            'DeepFakeDetection has no official split; it is a test set. '
+            "Remedy: the source 'dfd'"
         )
     for name in methods:
         if name not in METHODS and name not in found:
             known = ', '.join(sorted({*METHODS, *found}))
-            raise ValueError(f'unknown method {name!r}; known: {known}')
+            raise SettingError(
+                f'unknown method {name!r}. Remedy: one of {known}'
+            )
     return list(dict.fromkeys(methods))
 
 

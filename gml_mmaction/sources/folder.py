@@ -5,6 +5,8 @@
 or
     ROOT/{train,val,test}/real/<...>/<name>.mp4
     ROOT/{train,val,test}/fake/<...>/<name>.mp4
+or, of genuine videos alone and with ``val_fraction``
+    ROOT/real/<person>/<...>/<name>.mp4    for training and validation
 
 ``fake/<method>/<...>`` names the method. Suffixes are those of
 :data:`~.files.VIDEO_SUFFIXES`. Links that lead out of ``real`` or ``fake`` are
@@ -16,6 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gml_mmaction.errors import DataError, SettingError
+from gml_mmaction.io.text import counted
+from gml_mmaction.video.distortions import seed_of
 from gml_mmaction.video.folders import check_folder, note_unread, video_files
 
 from . import LABELS, SPLITS, Video, register_source
@@ -24,46 +29,99 @@ __all__ = ['list_videos']
 
 
 def _notes(videos: Sequence[Video]) -> list[str]:
-    notes = [
-        'who is seen is unknown: that nobody is in two splits is for you to '
-        'know',
-    ]
+    who = 'who is seen is unknown'
+    if any(video.people for video in videos):
+        who = 'each folder in real, and each video there, counts as a person'
+    notes = [f'{who}: make sure that nobody is in two splits']
     for split in SPLITS:
         labels = {video.label for video in videos if video.split == split}
-        if len(labels) == 1:
-            only, other = ('fake', 'real') if labels == {1} else LABELS
-            notes.append(f'{split}: only {only}, no {other}: no AUC')
+        if labels == {1}:
+            notes.append(f'{split}: only fake, no real, so no AUC')
+        elif labels == {0}:
+            notes.append(
+                f'{split}: only real, no fake, so no AUC; pseudo-fakes may be '
+                'made of them (configs/genuine)'
+            )
     return notes
 
 
 @register_source('folder', notes=_notes)
-def list_videos(root: str | Path) -> list[Video]:
+def list_videos(
+    root: str | Path, *, val_fraction: float | None = None
+) -> list[Video]:
     """List the videos that are there.
 
     Args:
         root: Folder of ``real`` and ``fake``, or of ``train``, ``val`` and
             ``test`` with these in them; of either, some may be absent.
+        val_fraction: Of a folder ``real`` alone: this share of its people, 0
+            to 1, is for validation, and the others for training. A person is
+            a folder in ``real``, or a video there.
 
     Returns:
         Train, val and test; reals before fakes. The method of a fake is the
         first folder below ``fake``, ``fake`` if there is none.
 
     Raises:
-        ValueError: No such folder; no video in it; both layouts in one.
+        DataError: No such folder; no video in it; both layouts in one.
+        SettingError: A fraction of videos that are no folder ``real`` alone,
+            or that leaves nobody to train on.
     """
     root = check_folder(root)
     flat = _list_layout(root, {'': 'test'})
     divided = _list_layout(root, {split: split for split in SPLITS})
     if flat and divided:
-        raise ValueError(
+        raise DataError(
             f'{root}: videos in real or fake, and in train, val or test as '
-            'well; keep one of the two'
+            'well. Remedy: one of the two'
         )
     if not flat and not divided:
-        raise ValueError(
-            f'{root}: no videos in real and fake, nor in train, val, test'
+        raise DataError(
+            f'{root}: no videos in real and fake, nor in train, val and '
+            'test. Remedy: put them there'
         )
-    return _tell_apart(flat or divided)
+    videos = _tell_apart(flat or divided)
+    if val_fraction is None:
+        return videos
+    if divided or any(video.label for video in videos):
+        raise SettingError(
+            f'val_fraction={val_fraction}: {root} has more than a folder '
+            'real. Remedy: leave it out, or take fake, train, val and test '
+            'away'
+        )
+    return _divide(root, videos, val_fraction)
+
+
+def _divide(root: Path, videos: list[Video], share: float) -> list[Video]:
+    """Give a share of the people to validation, the others to training.
+
+    Who that is follows from the names, so that a video more changes little.
+    """
+    names = [
+        _person(video.path.relative_to(root / 'real')) for video in videos
+    ]
+    people = sorted({*names}, key=seed_of)
+    count = max(1, round(share * len(people)))
+    if not 0 < share < 1 or count >= len(people):
+        raise SettingError(
+            f'val_fraction={share}: of {counted(len(people), "folder")} in '
+            f'{root / "real"}, {count} would be for validation. Remedy: '
+            'another fraction, or more people'
+        )
+    chosen = {*people[:count]}
+    divided = [
+        replace(
+            video,
+            split='val' if name in chosen else 'train',
+            people=(f'folder/{name}',),
+        )
+        for video, name in zip(videos, names, strict=True)
+    ]
+    return sorted(divided, key=lambda video: SPLITS.index(video.split))
+
+
+def _person(path: Path) -> str:
+    return path.parts[0] if len(path.parts) > 1 else path.stem
 
 
 def _list_layout(root: Path, splits: Mapping[str, str]) -> list[Video]:
@@ -87,7 +145,7 @@ def _list_layout(root: Path, splits: Mapping[str, str]) -> list[Video]:
 
 def _list_files(folder: Path) -> list[Path]:
     files = video_files(folder)
-    note_unread(folder, {*files}, 'without a name of a video')
+    note_unread(folder, {*files}, 'without the name of a video')
     return files
 
 

@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from gml_mmaction.io.fields import line
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.records import Record, as_json, read_record
+from gml_mmaction.io.rules import line
 
 from . import SPLITS, Video
 
@@ -55,14 +55,14 @@ def copy_origins(trees: Iterable[str | Path], out: str | Path) -> None:
         FileError: As :func:`read_origins`.
     """
     paths = {_find(Path(tree).absolute()) for tree in trees}
-    told = [_read(path) if path else {} for path in paths]
-    if not any(told):
+    origins = [_read(path) if path else {} for path in paths]
+    if not any(origins):
         return
     before = _read(Path(out, ORIGIN)) if Path(out, ORIGIN).is_file() else {}
     words = {}
     for split in SPLITS:
         known = before.get(split, '')
-        found = {one.get(split, '') for one in told}
+        found = {one.get(split, '') for one in origins}
         found = {text for text in found if not text or text not in known}
         if found - {''}:
             words[split] = _join(found | ({known} - {''}))
@@ -119,5 +119,5 @@ def _read(path: Path) -> dict[str, str]:
         path,
         Origin,
         what='origin of the videos below it',
-        remedy='make the tree again, or rename the file',
+        remedy='make the data again, or rename the file',
     ).origin

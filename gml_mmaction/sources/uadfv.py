@@ -11,6 +11,7 @@ poses", ICASSP 2019).
 from collections.abc import Sequence
 from pathlib import Path
 
+from gml_mmaction.errors import DataError
 from gml_mmaction.video.folders import check_folder, video_files, video_id
 
 from . import LABELS, Video, register_source
@@ -19,7 +20,7 @@ __all__ = ['list_videos']
 
 
 def _notes(videos: Sequence[Video]) -> list[str]:
-    return ['no official split: every video is for testing']
+    return ['no official split: all videos are for testing']
 
 
 @register_source(
@@ -38,11 +39,14 @@ def list_videos(root: str | Path) -> list[Video]:
         same ``uadfv/0000``.
 
     Raises:
-        ValueError: No such folder, or neither ``real`` nor ``fake`` in it.
+        DataError: No such folder, or neither ``real`` nor ``fake`` in it.
     """
     root = check_folder(root)
     if not any((root / method).is_dir() for method in LABELS):
-        raise ValueError(f'{root}: neither a folder real nor a folder fake')
+        raise DataError(
+            f'{root}: no folder real and no folder fake. Remedy: the '
+            'folder of the data set'
+        )
     return [
         Video(
             video_id=video_id(path, root=root),

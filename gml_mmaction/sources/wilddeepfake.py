@@ -14,6 +14,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 
+from gml_mmaction.errors import DataError
 from gml_mmaction.io.text import counted
 from gml_mmaction.video.files import is_image
 from gml_mmaction.video.folders import (
@@ -32,14 +33,16 @@ _ARCHIVES = ('.tar.gz', '.tgz', '.tar')
 
 def _notes(videos: Sequence[Video]) -> list[str]:
     notes = [
-        'no official validation set; no videos but face crops, used whole: '
-        'another crop than that of the other sets',
+        'no official validation set; it has face crops, not videos: they '
+        'are used as they are, and are cut in another way than those of '
+        'other sets',
     ]
     packed = sum(bool(video.member) for video in videos)
     if packed:
         notes.append(
-            f'{counted(packed, "sequence")} in archives, which are read from '
-            'the start for every one: unpack them to be faster'
+            f'{counted(packed, "sequence")} in archives, each of which is '
+            'read from its start for every sequence: unpacked they are '
+            'faster'
         )
     return notes
 
@@ -60,7 +63,7 @@ def list_videos(root: str | Path) -> list[Video]:
         same in an archive and unpacked.
 
     Raises:
-        ValueError: No such folder; none of the four in it; an archive that
+        DataError: No such folder; none of the four in it; an archive that
             cannot be read.
     """
     root = check_folder(root)
@@ -72,8 +75,9 @@ def list_videos(root: str | Path) -> list[Video]:
         if (root / name).is_dir()
     ]
     if not folders:
-        raise ValueError(
-            f'{root}: none of real_train, fake_train, real_test, fake_test'
+        raise DataError(
+            f'{root}: no such data set. Remedy: a folder with real_train, '
+            'fake_train, real_test or fake_test'
         )
     return [
         Video(
@@ -125,7 +129,7 @@ def _list_archive(path: Path) -> list[str]:
                 if member.isfile() and is_image(name.name):
                     folders.add(str(name.parent))
     except Exception as error:  # also those of its compression
-        raise ValueError(
-            f'{path}: not a whole archive; fetch it again'
+        raise DataError(
+            f'{path}: not a whole archive. Remedy: download it again'
         ) from error
     return sorted(folders)

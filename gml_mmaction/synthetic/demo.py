@@ -14,7 +14,11 @@ and blended in. What betrays it is its *kind*:
     exactly as in the real videos.
 ``consistency``
     The change of motion (F^MM, Eq. 2). Single frames and pairs of successive
-    frames are distributed exactly as in the real videos.
+    saved frames are distributed exactly as in the real videos; pairs further
+    apart are not.
+``triplet``
+    Three frames in their order, and no less. Pairs of saved frames are
+    distributed exactly as in the real videos, however far apart they are.
 
 Why exactly. Each motion of the inner face is ``amplitude * sin(phase_t)``,
 each with its own phase, ``phase_0`` uniform on the circle.
@@ -25,20 +29,33 @@ each with its own phase, ``phase_0`` uniform on the circle.
 - consistency (:func:`consistency_phase`): the phase goes forth or back by the
   same step at random. ``phase_t`` is uniform and independent of the direction
   it takes next, as in the real videos, so ``(phase_t, phase_t+1)`` has one
-  law in both.
+  law in both;
+- triplet (:func:`triplet_phase`): its real videos are its own. The phase goes
+  one way by three steps in turn, a, b, c, a, b, ...; in the fakes by c, b, a,
+  c, b, ... So the fakes have the law of real videos that are shown backwards,
+  and the steps between two frames add up to the same three sums in both.
 
 Crops are saved from every 2nd frame (Sec. 3), and two free steps would add up
-to -2, 0 or +2 steps, never 0 in a real video. Hence the direction is held
-over ``hold=2`` source frames, from even frame to even frame: the saved pairs
-``(phase_2k, phase_2k+2)`` too have one law in real and fake. (For pairs two
-frames apart that start at an odd frame this does not hold; saving starts at
-frame 0 where the face is found there.)
+to -2, 0 or +2 steps, never 0 in a real video. Hence directions and steps are
+held over ``hold=2`` source frames, from even frame to even frame: what is said
+above of pairs holds for the saved frames. (For `consistency` it does not where
+saving starts at an odd frame; it starts at frame 0 where the face is found
+there. For `triplet` it does: half a step at either end is the same forwards
+and backwards.)
 
-Real and fake videos of the last two kinds pass the same renderer, blending,
-noise and codec, with one exception: a genuine video used as real is
-encoded anew with its frames as they are, neither rendered nor blended, unless
-``smooth_real`` is set. Without it, traces of the renderer show what is fake
-too, in single frames as well, and the laws above are not in common.
+A random walk does not get as far as a steady one: of `consistency`, ONE pair
+of saved frames tells what is fake if it is two apart. The best classifier of
+the seven motions' exact values has an AUC of 0.50 for pairs one apart, of 0.99
+for two apart (``tests/synthetic/test_demo.py``). A network that sees a
+whole clip needs no second difference for it; of `triplet`, no set of pairs
+tells anything.
+
+Real and fake videos of the last three kinds pass the same renderer, blending,
+noise and codec; so do genuine videos of people, whose faces then have one of
+these motions beside their own. With ``smooth_real=False`` a genuine video used
+as real is encoded anew with its frames as they are, neither rendered nor
+blended: traces of the renderer then show what is fake too, in single frames as
+well, and the laws above are not in common.
 
 The codec, Motion JPEG, sees one frame at a time: a codec that predicts frames
 from each other spends its bits by motion, and writes motion into single
@@ -60,6 +77,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.faces import detect_faces
 from gml_mmaction.io.pool import run_in_processes
 from gml_mmaction.io.text import counted
@@ -79,6 +97,9 @@ from .render import (
 
 METHOD = 'Deepfakes'  # an official folder name: every reader finds it
 FPS = 25
+# The three steps of `triplet`, in mean steps; the sines of their phases tell
+# the two orders apart without fault (AUC 1.000).
+CYCLE = (0.5, 1.0, 2.0)
 MIN_FILMS = 3  # of the people in training; two of them for validation
 MIN_FRAMES = 16  # one clip: 8 saved frames, every 2nd of the source
 
@@ -133,12 +154,65 @@ def consistency_phase(
     return start + np.concatenate([[0], np.cumsum(moves)])
 
 
-FAKE_PHASES: dict[str, Phase] = {
-    'appearance': smooth_phase,
-    'jitter': jitter_phase,
-    'consistency': consistency_phase,
+def triplet_phase(
+    num_frames: int,
+    generator: np.random.Generator,
+    step: float,
+    hold: int = 2,
+    *,
+    first: int,
+    backwards: bool = False,
+) -> np.ndarray:
+    """Phases that go one way, forth or back, by three steps in turn.
+
+    The steps are ``step`` times :data:`CYCLE`, each held for ``hold`` frames,
+    counted from frame 0.
+
+    Args:
+        num_frames: Frames of the video.
+        generator: Of the direction and the start.
+        step: Radians a frame, the middle of the three.
+        hold: Frames that a step is held for.
+        first: Index of the first step.
+        backwards: Take the steps in the other order.
+
+    Returns:
+        ``(num_frames,)`` radians; each is uniform modulo 2 pi.
+    """
+    direction = generator.choice([-1, 1])
+    start = generator.uniform(0, 2 * np.pi)
+    turn = -1 if backwards else 1
+    order = first + turn * (np.arange(num_frames - 1) // hold)
+    moves = direction * step * np.take(CYCLE, order, mode='wrap')
+    return start + np.concatenate([[0], np.cumsum(moves)])
+
+
+def draw_triplet(
+    generator: np.random.Generator, *, backwards: bool = False
+) -> Phase:
+    """One of the three steps for all motions of a video to start with."""
+    first = int(generator.integers(len(CYCLE)))
+    return partial(triplet_phase, first=first, backwards=backwards)
+
+
+# Draws what the motions of one video have in common.
+DrawPhase = Callable[[np.random.Generator], Phase]
+
+
+class Kind(NamedTuple):
+    """How real and fake videos of a kind move."""
+
+    real: DrawPhase
+    fake: DrawPhase
+
+
+PHASES = {
+    'appearance': Kind(lambda _: smooth_phase, lambda _: smooth_phase),
+    'jitter': Kind(lambda _: smooth_phase, lambda _: jitter_phase),
+    'consistency': Kind(lambda _: smooth_phase, lambda _: consistency_phase),
+    'triplet': Kind(draw_triplet, partial(draw_triplet, backwards=True)),
 }
-KINDS = tuple(FAKE_PHASES)
+KINDS = tuple(PHASES)
 
 
 def face_motion(
@@ -219,15 +293,15 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse values that the construction does not cover."""
-        if self.kind not in FAKE_PHASES:
-            raise ValueError(
+        if self.kind not in PHASES:
+            raise SettingError(
                 f'kind={self.kind!r}: choose one of {", ".join(KINDS)}'
             )
         limits = {'amplitude': 0.1, 'step': 1.0, 'noise': 50.0}
         for name, limit in limits.items():
             value = getattr(self, name)
             if not 0 <= value <= limit:
-                raise ValueError(
+                raise SettingError(
                     f'{name}={value}: choose a value from 0 to {limit}'
                 )
 
@@ -276,7 +350,7 @@ def shot_frames(
         ``(H, W, 3)`` RGB uint8.
     """
     generator = shot.generator(settings, 'fake' if label else 'real')
-    phase = FAKE_PHASES[settings.kind] if label else smooth_phase
+    phase = PHASES[settings.kind][label](generator)
     motion = settings.amplitude * face_motion(
         shot.num_frames, generator, phase, settings.step
     )
@@ -319,7 +393,7 @@ def _filmed_scene(shot: Shot) -> Iterator[tuple[np.ndarray, FaceBox]]:
     try:
         faces = track_face(_film_frames(shot))
     except ValueError as error:
-        raise ValueError(f'{shot.file}: {error}') from error
+        raise DataError(f'{shot.file}: {error}') from error
     frames = (frame.astype(np.float32) for frame in _film_frames(shot))
     return zip(frames, faces, strict=True)
 
@@ -346,7 +420,7 @@ def track_face(
         smoothing: Sigma in frames.
 
     Raises:
-        ValueError: dlib finds no face in any frame.
+        DataError: dlib finds no face in any frame.
     """
     found = []
     boxes: list[tuple[float, float, float]] = []
@@ -361,7 +435,7 @@ def track_face(
             found.append(index)
             boxes.append(min(candidates, key=partial(math.dist, last)))
     if not boxes:
-        raise ValueError('dlib finds no face; leave the video out')
+        raise DataError('dlib finds no face; leave the video out')
     at = np.arange(num_frames)
     tracks = [np.interp(at, found, track) for track in np.transpose(boxes)]
     smooth = cv2.GaussianBlur(
@@ -401,7 +475,7 @@ def write_video(
 
     Raises:
         OSError: This build of OpenCV cannot write it.
-        ValueError: There are no frames.
+        DataError: There are no frames.
     """
     path = Path(path)
     part = path.with_name(f'.part-{path.name}')
@@ -453,12 +527,12 @@ def _plan_portraits(
     """Half of each split's videos are real; each is a shot."""
     for split, count in counts.items():
         if count < 0 or count % 4:
-            raise ValueError(
+            raise SettingError(
                 f'num_{split}={count}: choose a multiple of 4, '
                 'as each pair of ids makes two real and two fake videos'
             )
     if frames < MIN_FRAMES:
-        raise ValueError(f'frames={frames}: choose {MIN_FRAMES} or more')
+        raise SettingError(f'frames={frames}: choose {MIN_FRAMES} or more')
     others = [name for name in PORTRAITS if name != test_person]
     people = {'train': others, 'val': others, 'test': [test_person]}
     shots: list[Shot] = []
@@ -477,11 +551,11 @@ def _plan_films(films: list[_Film], test_person: str, seed: int) -> list[Shot]:
     two.
 
     Raises:
-        ValueError: The others have too few films, or one is too short.
+        DataError: The others have too few films, or one is too short.
     """
     others = [film for film in films if film.person != test_person]
     if len(others) < MIN_FILMS:
-        raise ValueError(
+        raise DataError(
             f'{counted(len(others), "video")} of people other than '
             f'{test_person!r}: '
             f'give {MIN_FILMS} or more, two for validation and the rest for '
@@ -516,7 +590,7 @@ def _even_pieces(films: list[_Film]) -> list[_Film]:
         pieces.append(longest._replace(num_frames=rest, start=half))
     for piece in pieces:
         if piece.num_frames < MIN_FRAMES:
-            raise ValueError(
+            raise DataError(
                 f'{piece.file}: too short, a piece of '
                 f'{counted(piece.num_frames, "frame")}; give videos of '
                 f'{2 * MIN_FRAMES} frames or more'
@@ -530,7 +604,7 @@ def _list_films(videos: Path, people: str | Path | None) -> list[_Film]:
     with open(people, newline='', encoding='utf-8') as file:
         rows = list(csv.DictReader(file))
     if not rows or not {'file', 'person'} <= set(rows[0]):
-        raise ValueError(
+        raise DataError(
             f'{people}: give a CSV with the columns file,person and a row '
             'for each video'
         )
@@ -542,7 +616,7 @@ def _probe(path: Path, person: str) -> _Film:
         with VideoReader(path) as reader:
             return _Film(str(path), person, reader.num_frames, reader.fps)
     except (OSError, VideoError) as error:
-        raise ValueError(f'{path}: {error}; leave the video out') from error
+        raise DataError(f'{path}: {error}; leave the video out') from error
 
 
 def _pick_person(people: Iterable[str], test_person: str | None) -> str:
@@ -550,7 +624,7 @@ def _pick_person(people: Iterable[str], test_person: str | None) -> str:
     names = sorted(set(people))
     picked = names[-1] if test_person is None else test_person
     if picked not in names or len(names) < 2:
-        raise ValueError(
+        raise SettingError(
             f'test_person={picked!r}: choose one of {", ".join(names)}, '
             'and have two people or more'
         )
@@ -589,9 +663,9 @@ def _write_plan(
     }
     path = root / 'people.json'
     if path.exists() and json.loads(path.read_text('utf-8')) != plan:
-        raise ValueError(
-            f'{root}: holds a demo set with other parameters; '
-            'choose another folder or remove it'
+        raise SettingError(
+            f'{root}: holds a demo set with other parameters. Remedy: '
+            'another folder, or remove this one'
         )
     for folder in (_REAL_FOLDER, _FAKE_FOLDER):
         (root / folder).mkdir(parents=True, exist_ok=True)
@@ -687,16 +761,16 @@ def make_demo(
     test_person: str | None = None,
     videos: str | Path | None = None,
     people: str | Path | None = None,
-    smooth_real: bool = False,
+    smooth_real: bool = True,
     workers: int = 2,
     progress: Callable[..., Iterable[None]] | None = None,
 ) -> list[Shot]:
     """Write a demo set in FaceForensics++'s tree, with its split files.
 
     By default talking heads are made from portraits that installed packages
-    carry. With ``videos``, the real ones are genuine videos of real people,
-    re-encoded with their frames as they are, and the fakes are the same with
-    the inner face re-rendered.
+    carry. With ``videos``, they are genuine videos of real people whose inner
+    face is re-rendered: in the real ones with smooth motion, in the fakes as
+    the kind says.
 
     ``root/people.json`` says what each video is made of, and
     ``root/origin.json`` that no forgery in it is a real one. A set that was
@@ -710,7 +784,7 @@ def make_demo(
         root: The folder to write to.
         kind: What betrays a fake, one of :data:`KINDS`.
         seed: Same seed, same frames. The real videos do not depend on the
-            kind.
+            kind, but for those of `triplet`.
         num_train: Videos for training, half of them fake; a multiple of 4,
             as ``num_val`` and ``num_test``. Portraits only.
         num_val: Videos for validation, of the training person.
@@ -724,8 +798,9 @@ def make_demo(
             three or more of people other than the test person.
         people: A CSV with the columns file,person. Default:
             ``videos/people.csv``.
-        smooth_real: Re-render the inner face of genuine videos as well, with
-            smooth motion, so that only time separates real from fake.
+        smooth_real: Without it, genuine videos keep their frames, re-encoded;
+            single frames then tell them from fakes, by traces of the
+            renderer. Films only.
         workers: Processes; with 1 it all happens in this one.
         progress: Wraps the iterable of videos made as ``tqdm.tqdm`` does,
             called with ``total`` and ``initial``.
@@ -734,7 +809,7 @@ def make_demo(
         The shots; each is one real and one fake video.
 
     Raises:
-        ValueError: A parameter is out of its range, a video cannot be used,
+        DataError: A parameter is out of its range, a video cannot be used,
             or ``root`` holds another demo set.
     """
     settings = Settings(

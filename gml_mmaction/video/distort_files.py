@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.io.pool import run_in_processes
 from gml_mmaction.stack import require
 
@@ -24,7 +25,7 @@ from .folders import is_well_named, video_files
 
 __all__ = [
     'CRF',
-    'Job',
+    'DistortJob',
     'Outcome',
     'distort_video',
     'distort_videos',
@@ -39,7 +40,7 @@ __all__ = [
 CRF = 10
 
 
-class Job(NamedTuple):
+class DistortJob(NamedTuple):
     """A video to be distorted.
 
     Attributes:
@@ -72,7 +73,7 @@ class Outcome(NamedTuple):
         detail: More about the reason, '' if there is nothing.
     """
 
-    job: Job
+    job: DistortJob
     reason: str
     detail: str = ''
 
@@ -82,11 +83,13 @@ class Outcome(NamedTuple):
         return self.reason in ('written', 'there already', 'broken tail')
 
 
-def distort_videos(jobs: Iterable[Job], *, workers: int) -> Iterator[Outcome]:
+def distort_videos(
+    jobs: Iterable[DistortJob], *, workers: int
+) -> Iterator[Outcome]:
     """Distort videos in worker processes; yield each as it is finished.
 
     Raises:
-        ValueError: ``workers`` is below 1.
+        SettingError: ``workers`` is below 1.
         ImportError: PyAV is missing.
         OSError: A file cannot be written.
     """
@@ -96,7 +99,7 @@ def distort_videos(jobs: Iterable[Job], *, workers: int) -> Iterator[Outcome]:
     )
 
 
-def distort_video(job: Job) -> Outcome:
+def distort_video(job: DistortJob) -> Outcome:
     """Distort a video file into an H.264 mp4 file, without sound.
 
     The file appears whole or not at all. One that is there and was made for
@@ -127,7 +130,9 @@ def distort_video(job: Job) -> Outcome:
         part.unlink(missing_ok=True)
     if broken_at is None:
         return Outcome(job, 'written')
-    return Outcome(job, 'broken tail', f'it ends before frame {broken_at}')
+    return Outcome(
+        job, 'broken tail', f'the file ends before frame {broken_at}'
+    )
 
 
 def find_videos(inputs: Sequence[Path], out: Path) -> dict[str, Path]:
@@ -141,16 +146,16 @@ def find_videos(inputs: Sequence[Path], out: Path) -> dict[str, Path]:
         Paths by name: relative to the folder, POSIX, without suffix.
 
     Raises:
-        ValueError: An input is absent or holds no video, two videos have
+        SettingError: An input is absent or holds no video, two videos have
             the same name, or one would be replaced by its distorted self.
     """
     found: dict[str, Path] = {}
     for path in inputs:
         for name, video in _videos_of(path, out):
             if name in found:
-                raise ValueError(
+                raise SettingError(
                     f'{found[name]} and {video} would both become '
-                    f'{name}.mp4; distort them into two folders'
+                    f'{name}.mp4. Remedy: distort them into two folders'
                 )
             found[name] = video
     return found
@@ -168,10 +173,10 @@ def find_in_meta(
 
     Args:
         meta: As :func:`~gml_mmaction.video.distortions.read_meta` returns it.
-        name: As in :class:`Job`.
+        name: As in :class:`DistortJob`.
 
     Raises:
-        ValueError: There is no such path, or several that disagree.
+        SettingError: There is no such path, or several that disagree.
     """
     wanted = PurePosixPath(name)
     paths = {
@@ -189,17 +194,17 @@ def find_in_meta(
         if len(found) == 1:
             return found.pop()
         if found:
-            raise ValueError(
-                f'the meta file has several lines for {wanted} that disagree; '
-                "leave only the wanted variant's"
+            raise DataError(
+                f'the meta file has several lines for {wanted} that '
+                'disagree. Remedy: keep only those of the variant'
             )
-    raise ValueError(
-        f'the meta file has no line for {wanted}; add one, or leave the video '
-        'out'
+    raise DataError(
+        f'the meta file has no line for {wanted}. Remedy: add one, or '
+        'leave the video out'
     )
 
 
-def _distort_file(job: Job, part: Path, comment: str) -> int | None:
+def _distort_file(job: DistortJob, part: Path, comment: str) -> int | None:
     """Write ``part``; return the index of the frame where the source broke."""
     distortions: Sequence[Distortion] = job.distortions
     crf = job.crf
@@ -221,7 +226,9 @@ def _open(path: Path) -> Frames:
     try:
         return open_video(path)
     except OSError as error:  # an unreadable video must not end the run
-        raise VideoError('unreadable', error.strerror or 'no file') from error
+        raise VideoError(
+            'unreadable', error.strerror or 'no such file'
+        ) from error
 
 
 def _comment_of(path: Path) -> str | None:
@@ -234,8 +241,8 @@ def _comment_of(path: Path) -> str | None:
         return None
 
 
-def _crashed(job: Job) -> Outcome:
-    return Outcome(job, 'crashed', 'the process that worked on it died')
+def _crashed(job: DistortJob) -> Outcome:
+    return Outcome(job, 'crashed', 'the process that worked on it crashed')
 
 
 def _videos_of(path: Path, out: Path) -> Iterator[tuple[str, Path]]:
@@ -246,20 +253,21 @@ def _videos_of(path: Path, out: Path) -> Iterator[tuple[str, Path]]:
     else:
         root, files = path, video_files(path)
         if out.resolve().is_relative_to(path.resolve()):
-            raise ValueError(
-                f'{out} lies in {path}, where videos are looked for; write '
-                'to another folder'
+            raise SettingError(
+                f'{out} lies in {path}, where videos are read. Remedy: '
+                'write to another folder'
             )
         if not files:
-            raise ValueError(
-                f'{path}: no video there, or none with a name that is text; '
-                'give a file or a folder'
+            raise DataError(
+                f'{path}: no video, or no valid file name. Remedy: another '
+                'file or folder'
             )
     for file in files:
         name = _without_suffix(PurePosixPath(file.relative_to(root)))
         if (out / f'{name}.mp4').resolve() == file.resolve():
-            raise ValueError(
-                f'{file} would be replaced by itself; write to another folder'
+            raise SettingError(
+                f'{file} would be replaced by its own copy. Remedy: write '
+                'to another folder'
             )
         yield str(name), file
 

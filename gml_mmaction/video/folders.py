@@ -13,8 +13,9 @@ from contextvars import ContextVar
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeVar
 
-from gml_mmaction.io.fields import is_place
+from gml_mmaction.errors import DataError
 from gml_mmaction.io.files import read_text
+from gml_mmaction.io.rules import is_place
 from gml_mmaction.io.text import counted, printable
 
 from .files import VIDEO_SUFFIXES, is_image
@@ -44,7 +45,8 @@ _NAME = 'not in UTF-8, with control characters or too long (to be renamed' + (
     ')' if sys.getfilesystemencoding() == 'utf-8' else _LOCALE
 )
 _LINK = (
-    'to outside a folder of the set, not followed (copy there what is linked)'
+    'leading out of the data set, not followed (copy the files into the '
+    'data set)'
 )
 
 
@@ -114,11 +116,11 @@ def check_folder(root: str | Path) -> Path:
     """Return ``root`` as a path.
 
     Raises:
-        ValueError: There is no such folder.
+        DataError: There is no such folder.
     """
     root = Path(root)
     if not root.is_dir():
-        raise ValueError(
+        raise DataError(
             f'{root}: no such folder. Remedy: the folder of the data set'
         )
     return root
@@ -132,14 +134,14 @@ def check_listed(name: str, where: Path) -> bool:
         where: The list.
 
     Raises:
-        ValueError: It points outside the data set's folder, or is not a
+        DataError: It points outside the data set's folder, or is not a
             path.
     """
     path = PurePosixPath(name if isinstance(name, str) else '/')
     if path.is_absolute() or '..' in path.parts or not path.parts:
-        raise ValueError(
-            f'{where}: {name!r:.80} is no path below the folder of the data '
-            "set; take the data set's own list"
+        raise DataError(
+            f'{where}: {name!r:.80} is not a path within the folder of the '
+            "data set. Remedy: the data set's own list"
         )
     return is_well_named(path, where.parent)
 
@@ -157,7 +159,7 @@ def read_lines(
         The values of the lines, and the lines that are left out.
 
     Raises:
-        ValueError: No line can be read; the message says why for the first.
+        DataError: No line can be read; the message says why for the first.
     """
     found: list[T] = []
     odd: dict[str, ValueError] = {}

@@ -76,7 +76,7 @@ class ImageSequence(Frames):
         self.num_frames = len(self.names)
         first = self._read(0)
         if first is None:
-            raise VideoError('unreadable', f'{self.names[0]} is no image')
+            raise VideoError('unreadable', f'{self.names[0]} is not an image')
         self.height, self.width = first.shape[:2]
         self._one_size = one_size
 
@@ -156,7 +156,8 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         # a few bytes of bzip2 or LZMA may unpack to any size
         raise VideoError(
             'unreadable',
-            'no archive of images that are stored or deflated; pack it anew',
+            'not an archive of images, stored or deflated. Remedy: pack it '
+            'again',
         )
     with archive.open(member) as file:
         return file.read(member.file_size)
@@ -190,5 +191,7 @@ def _read_archive(path: Path, folder: PurePosixPath) -> dict[str, bytes]:
     except (FileNotFoundError, VideoError):
         raise
     except Exception:  # damaged archives, and their compression, raise many
-        raise VideoError('unreadable', 'no archive, or a broken one') from None
+        raise VideoError(
+            'unreadable', 'not an archive, or a broken one'
+        ) from None
     return images

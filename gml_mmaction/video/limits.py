@@ -60,8 +60,8 @@ def check_pixels(name: str, width: int, height: int) -> None:
     if width * height > limit:
         raise VideoError(
             'unreadable',
-            f'{name} has more than {limit // 10**6} million pixels; make it '
-            'smaller, or set GML_MAX_MEGAPIXELS',
+            f'{name} has more than {limit // 10**6} million pixels. '
+            'Remedy: make it smaller, or set GML_MAX_MEGAPIXELS',
         )
 
 
@@ -87,6 +87,6 @@ class Budget:
         if self.left < 0:
             raise VideoError(
                 'unreadable',
-                f'its images unpack to more than {self.limit // 10**6} MB; '
-                'set GML_MAX_UNPACKED_MB, or unpack it to a folder',
+                f'its images unpack to more than {self.limit // 10**6} MB. '
+                'Remedy: set GML_MAX_UNPACKED_MB, or unpack it to a folder',
             )

@@ -78,7 +78,9 @@ class VideoReader(Frames):
         if self.path.stat().st_size == 0:
             raise VideoError('empty', 'the file has no bytes')
         if _is_text(self.path):
-            raise VideoError('unreadable', 'a text, such as a list of files')
+            raise VideoError(
+                'unreadable', 'a text file, such as a list of files'
+            )
         self.notes: list[str] = []
         self._clean: bool | None = None
         self._decoder = _Decoder(self.path, counting=True)
@@ -131,7 +133,10 @@ class VideoReader(Frames):
             return
         stamps = [stamp for stamp, _ in known]
         if decoder.counts and stamps != sorted(stamps):
-            self.notes.append('its times go back; taken by its rate instead')
+            self.notes.append(
+                'its frame times run backwards; frames are taken by its '
+                'frame rate instead'
+            )
             return
         self._stamps = sorted(stamps)
         self._keys = sorted(stamp for stamp, key in known if key)
@@ -295,7 +300,7 @@ class _Decoder:
             raise
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(
-                'unreadable', 'no video file, or its index is missing'
+                'unreadable', 'not a video, or its index is missing'
             ) from error
         self.counts = self._container.format.name in COUNTED
         try:
@@ -329,8 +334,8 @@ class _Decoder:
         if stream.codec_context is None:
             raise VideoError(
                 'unreadable',
-                f'no decoder for its codec{_codec(self._path)}; convert it: '
-                'ffmpeg -i IN -c:v libx264 -crf 12 OUT.mp4',
+                f'no decoder for its codec{_codec(self._path)}. Remedy: '
+                'convert it: ffmpeg -i IN -c:v libx264 -crf 12 OUT.mp4',
             )
         codec = stream.codec_context
         size = codec.width or 0, codec.height or 0

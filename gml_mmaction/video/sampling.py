@@ -215,8 +215,8 @@ def _notes(
         longest = max(steps[k - 1] for k in gaps)
         places = '1 place' if len(gaps) == 1 else f'{len(gaps)} places'
         notes.append(
-            f'no frames for up to {longest:.1f} s in {places}; faces are '
-            'followed anew after each'
+            f'no frames for up to {longest:.1f} s in {places}; after each, '
+            'faces are searched for again'
         )
     steps = np.delete(steps, [k - 1 for k in gaps])
     if not len(steps):
@@ -224,12 +224,12 @@ def _notes(
     mean = 1 / steps.mean() if steps.mean() else np.inf
     if mean < rates.low / NEAR:
         notes.append(
-            f'{mean:.3g} frames a second, fewer than the {rates} wanted: '
-            'motion looks faster than it is'
+            f'{mean:.3g} frames a second, fewer than the {rates} '
+            'wanted: motion looks faster than it is'
         )
     elif late > FEW * len(steps):
         notes.append(
-            f'{late} of {len(steps)} frames come later than at the {rates} '
-            'frames a second wanted; motion looks faster there than it is'
+            f'{late} of {len(steps)} frames come later than at {rates} '
+            'frames a second; there, motion looks faster than it is'
         )
     return notes

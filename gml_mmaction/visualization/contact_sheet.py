@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from gml_mmaction.errors import SettingError
 from gml_mmaction.sources import Video
 from gml_mmaction.video import VideoReader
 
@@ -33,19 +34,39 @@ def strip(
     """
     with VideoReader(video.path) as reader:
         frames = reader.frames(stride=stride, stop=num_frames * stride)
-        row = np.hstack([_scaled(frame, height) for frame in frames])
-    caption = np.zeros((_CAPTION_HEIGHT, row.shape[1], 3), np.uint8)
+        return captioned(
+            [_scaled(frame, height) for frame in frames],
+            f'{"fake" if video.label else "real"}: {video.video_id}',
+            video.label,
+        )
+
+
+def captioned(
+    frames: Sequence[np.ndarray], caption: str, label: int
+) -> np.ndarray:
+    """Frames of one height side by side, under a line of text.
+
+    Args:
+        frames: ``(H, W, 3)`` RGB uint8.
+        caption: The line.
+        label: 0 (real) or 1 (fake), by colour.
+
+    Returns:
+        ``(20 + H, W, 3)`` RGB uint8.
+    """
+    row = np.hstack([*frames])
+    line = np.zeros((_CAPTION_HEIGHT, row.shape[1], 3), np.uint8)
     cv2.putText(
+        line,
         caption,
-        f'{"fake" if video.label else "real"}: {video.video_id}',
         (4, _CAPTION_HEIGHT - 6),
         cv2.FONT_HERSHEY_SIMPLEX,
         0.45,
-        _COLOURS[video.label],
+        _COLOURS[label],
         1,
         cv2.LINE_AA,
     )
-    return np.vstack([caption, row])
+    return np.vstack([line, row])
 
 
 def contact_sheet(
@@ -71,7 +92,7 @@ def contact_sheet(
         ``out``.
 
     Raises:
-        ValueError: No video to show, or ``out`` is not an image format.
+        SettingError: No video to show, or ``out`` is not an image format.
     """
     by_label = [
         spread([video for video in videos if video.label == label], per_label)
@@ -80,11 +101,20 @@ def contact_sheet(
     shown = [video for pair in zip(*by_label, strict=False) for video in pair]
     shown = shown or [video for group in by_label for video in group]
     if not shown:
-        raise ValueError(f'{out}: no videos to show; give one or more')
+        raise SettingError(f'{out}: no videos to show. Remedy: one or more')
     strips = [
         strip(video, num_frames=num_frames, stride=stride, height=height)
         for video in shown
     ]
+    return write_sheet(strips, out)
+
+
+def write_sheet(strips: Sequence[np.ndarray], out: str | Path) -> Path:
+    """Write strips, one below the other, as an image; return ``out``.
+
+    Raises:
+        ValueError: ``out`` is not an image format.
+    """
     width = max(row.shape[1] for row in strips)
     sheet = np.vstack([_widened(row, width) for row in strips])
     out = Path(out)
@@ -108,4 +138,6 @@ def _write_image(path: Path, image: np.ndarray) -> None:
     except cv2.error:
         done = False
     if not done:
-        raise ValueError(f'{path}: cannot be written; name a .png file')
+        raise SettingError(
+            f'{path}: cannot be written. Remedy: a name that ends in .png'
+        )

@@ -114,8 +114,8 @@ def face_clip(
             if len(frames) < num_frames:
                 raise VideoError(
                     'too short',
-                    f'{counted(num_frames, "frame")} wanted from frame '
-                    f'{frames[0]} on, {len(frames)} there',
+                    f'{counted(num_frames, "frame")} are needed from frame '
+                    f'{frames[0]} on, there are {len(frames)}',
                 )
             square = square_around(faces[0].box)
             crops = [crop(f, square, size) for f in video.frames_at(frames)]

@@ -150,7 +150,7 @@ def _span(row: ScoredTrack | Clip, unit: str) -> Sequence[float]:
 def faceless(
     spans: Iterable[Sequence[float]], length: float
 ) -> list[tuple[float, float]]:
-    """Stretches from 0 to ``length`` that none of the spans covers, in order.
+    """Stretches from 0 to ``length`` outside all spans, in order.
 
     Args:
         spans: Start and stop of the faces, in any order; may overlap.
@@ -165,7 +165,7 @@ def faceless(
 
 
 def _caption(detector: Mapping) -> str:
-    named = detector['training'].get('source') or 'unnamed data'
+    named = detector['training'].get('source') or 'data without a name'
     training = detector.get('origin') or named
     return (
         f'Trained on {training}. {detector["checkpoint"]}. Threshold: '

@@ -1,7 +1,7 @@
 """The page: the upload, the wait, and the result.
 
 NiceGUI draws it. Every visitor has a page of their own, which looks at its
-visit a few times a second and shows what has changed.
+session a few times a second and shows what has changed.
 """
 
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from gml_mmaction.io.text import counted, printable
 from gml_mmaction.video.files import VIDEO_SUFFIXES
 from gml_mmaction.visualization import palette
 
-from .parts import STYLE, ProgressBar, alert, text
+from .elements import STYLE, ProgressBar, alert, text
 from .result import Result
-from .visits import Case, Visit, Visits
+from .sessions import Session, Sessions, Upload
 
 __all__ = ['mount']
 
@@ -35,14 +35,14 @@ SEND = """(event) => {
 }"""
 
 
-def mount(app: FastAPI, visits: Visits) -> None:
+def mount(app: FastAPI, sessions: Sessions) -> None:
     """Put the page at the top of the application."""
 
     @ui.page('/', title=TITLE, language='en-US')
     def index() -> None:
-        visit = visits.open()
-        context.client.on_delete(lambda: visits.close(visit))
-        Page(visits, visit)
+        session = sessions.open()
+        context.client.on_delete(lambda: sessions.close(session))
+        Page(sessions, session)
 
     ui.run_with(
         app,
@@ -55,22 +55,22 @@ def mount(app: FastAPI, visits: Visits) -> None:
 class Page:
     """One visitor's page."""
 
-    def __init__(self, visits: Visits, visit: Visit) -> None:
-        self.visits = visits
-        self.visit = visit
+    def __init__(self, sessions: Sessions, session: Session) -> None:
+        self.sessions = sessions
+        self.session = session
         self._shown: tuple | None = None
         self._update: Callable[[], None] = _nothing
         ui.add_css(STYLE)
         ui.colors(primary=PRIMARY)
         with ui.element('div').classes('page'):
             text('h1', TITLE)
-            origin = visits.inferencer.detector['origin']
+            origin = sessions.inferencer.detector['origin']
             if origin:
                 alert(f'This detector was trained on {origin}.')
             text(
                 'div',
                 'Detector: '
-                f'{visits.inferencer.detector["checkpoint"]}. It scores how '
+                f'{sessions.inferencer.detector["checkpoint"]}. It scores how '
                 'much the faces of a video look like the forgeries that it '
                 'was trained on. A score is not a proof.',
             )
@@ -80,69 +80,71 @@ class Page:
         ui.timer(LOOK_EVERY, self.look)
 
     def _drop_zone(self) -> None:
-        limits = self.visits.limits
+        limits = self.sessions.limits
         with ui.element('div').classes('drop'):
             text('strong', 'Drop a video here, or click to choose one')
             text(
                 'div',
                 f'At most {limits.megabytes:g} MB and '
-                f'{counted(limits.minutes, "minute")}. It goes to the machine '
-                'that runs this page and nowhere else, and is removed there '
-                'when you leave, choose another, or do nothing for '
-                f'{counted(limits.keep_minutes, "minute")}.',
+                f'{counted(limits.minutes, "minute")}. It goes to the '
+                'machine that runs this page and nowhere else. It is '
+                'removed there when you leave, choose another video, or do '
+                f'nothing for {counted(limits.keep_minutes, "minute")}.',
             )
             ui.element('input').props(
                 f'type=file accept="{ACCEPTED}" aria-label="Video to analyse"'
             ).on(
                 'change',
-                js_handler=SEND % self.visit.address('video'),
+                js_handler=SEND % self.session.address('video'),
             )
 
     def look(self) -> None:
         """Show what has changed."""
-        visit = self.visit
-        self.error.set_text(printable(visit.message))
-        self.error.set_visibility(bool(visit.message))
-        stage, case = visit.stage, visit.case
-        shown = (case, stage if stage in ('done', 'failed') else 'waiting')
+        session = self.session
+        self.error.set_text(printable(session.message))
+        self.error.set_visibility(bool(session.message))
+        stage, upload = session.stage, session.upload
+        shown = (upload, stage if stage in ('done', 'failed') else 'waiting')
         if shown != self._shown:
             self._shown = shown
             self.body.clear()
             with self.body:
-                self._update = self._draw(case, stage)
+                self._update = self._draw(upload, stage)
         self._update()
 
-    def _draw(self, case: Case | None, stage: str) -> Callable[[], None]:
+    def _draw(self, upload: Upload | None, stage: str) -> Callable[[], None]:
         """Draw the body; returns what keeps it up to date."""
-        if case is None:
+        if upload is None:
             return _nothing
-        if stage == 'failed' and case.analysis is not None:
-            alert(f'{case.name}: the analysis failed ({case.analysis.error})')
+        if stage == 'failed' and upload.analysis is not None:
+            alert(
+                f'{upload.name}: the analysis failed ({upload.analysis.error})'
+            )
             return _nothing
         if stage == 'done':
-            return Result(self.visits, self.visit, case).update
-        return Waiting(self.visits, case).update
+            return Result(self.sessions, self.session, upload).update
+        return Waiting(self.sessions, upload).update
 
 
 class Waiting:
     """What the visitor waits for, as a line and a bar."""
 
-    def __init__(self, visits: Visits, case: Case) -> None:
-        self.visits = visits
-        self.case = case
+    def __init__(self, sessions: Sessions, upload: Upload) -> None:
+        self.sessions = sessions
+        self.upload = upload
         self.bar = ProgressBar()
 
     def update(self) -> None:
         """Show how far it is."""
-        case = self.case
-        if case.analysis is not None:
-            doing = f'Analysing {case.name}'
-            self.bar.show_job(self.visits.line, case.analysis, doing)
+        upload = self.upload
+        if upload.analysis is not None:
+            doing = f'Analysing {upload.name}'
+            self.bar.show_job(self.sessions.queue, upload.analysis, doing)
             return
-        done, total = case.received
-        line = f'Receiving {case.name}: {done / 1e6:.1f} MB'
+        done, total = upload.received
+        line = f'Receiving {upload.name}: {done / 1e6:.1f} MB'
         if done == total:
-            line = f'Looking at {case.name} ...'
+            line = f'Checking {upload.name} ...'
         self.bar.show(line, done, total)
 
 

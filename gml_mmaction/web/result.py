@@ -12,8 +12,8 @@ from gml_mmaction.video import VideoError
 from gml_mmaction.visualization.timeline import probability_text
 
 from .chart import describe, timeline_options
-from .parts import ProgressBar, alert, text
-from .visits import Case, Visit, Visits
+from .elements import ProgressBar, alert, text
+from .sessions import Session, Sessions, Upload
 
 __all__ = ['Result', 'verdict_lines']
 
@@ -28,7 +28,7 @@ HEAT = {
     'cam': 'Heat: where the class-activation map of "fake" is strong.',
     'none': '',
 }
-HINT = 'Click a moment, or move the slider, to see its frame and its motion.'
+HINT = 'Click a moment, or move the slider, to see its frame and motion.'
 FLOW = (
     'Optical flow: how the picture moves within two frames, an arrow every '
     '20 pixels.'
@@ -44,17 +44,19 @@ CLICKED = """(event) => {
 class Result:
     """The verdict, the timeline, a moment and what may be downloaded."""
 
-    def __init__(self, visits: Visits, visit: Visit, case: Case) -> None:
-        self._visits = visits
-        self._visit = visit
-        self._case = case
-        detector = visits.inferencer.detector
-        prediction = case.result.prediction
+    def __init__(
+        self, sessions: Sessions, session: Session, upload: Upload
+    ) -> None:
+        self._sessions = sessions
+        self._session = session
+        self._upload = upload
+        detector = sessions.inferencer.detector
+        prediction = upload.result.prediction
         section = ui.element('section').classes('verdict')
         with section.props('aria-label=Verdict'):
             _draw_verdict(prediction, detector)
         if prediction.tracks and prediction.video.fps:
-            Timeline(visit, case, HEAT[detector['heat']])
+            Timeline(session, upload, HEAT[detector['heat']])
         with ui.element('section').props('aria-label=Downloads'):
             self._draw_downloads(overlay=bool(prediction.tracks))
 
@@ -62,7 +64,7 @@ class Result:
         text('h2', 'Downloads')
         with ui.element('div').classes('row'):
             for name in ('prediction.json', 'timeline.png'):
-                if name in self._case.files:
+                if name in self._upload.files:
                     self._link(name)
             self._make = ui.button('Make the overlay video').props('no-caps')
             self._make.on_click(self._begin).set_visibility(overlay)
@@ -72,17 +74,17 @@ class Result:
 
     def _link(self, name: str) -> None:
         button = ui.button(f'Download {name}').props('no-caps outline')
-        button.props['href'] = self._visit.address(name)
-        button.props['download'] = f'{PurePath(self._case.name).stem}-{name}'
+        button.props['href'] = self._session.address(name)
+        button.props['download'] = f'{PurePath(self._upload.name).stem}-{name}'
 
     def _begin(self) -> None:
-        self._visit.touch()
-        if self._case.overlay is None or self._case.overlay.ended:
-            self._visits.write_overlay(self._case)
+        self._session.touch()
+        if self._upload.overlay is None or self._upload.overlay.ended:
+            self._sessions.write_overlay(self._upload)
 
     def update(self) -> None:
         """Show how far the overlay video is."""
-        job = self._case.overlay
+        job = self._upload.overlay
         if job is None:
             return
         state = job.state if job.ended else 'writing'
@@ -93,7 +95,9 @@ class Result:
             with self._overlay:
                 self._draw_overlay(state, job.error)
         if state == 'writing' and self._bar is not None:
-            self._bar.show_job(self._visits.line, job, 'Writing the overlay')
+            self._bar.show_job(
+                self._sessions.queue, job, 'Writing the overlay'
+            )
 
     def _draw_overlay(self, state: str, error: Exception | None) -> None:
         if state == 'writing':
@@ -101,7 +105,7 @@ class Result:
         elif state == 'failed':
             alert(f'The overlay video cannot be written: {error}')
         elif state == 'done':
-            video = ui.video(self._visit.address('overlay.mp4'))
+            video = ui.video(self._session.address('overlay.mp4'))
             video.props('aria-label="Overlay video"')
             with ui.element('div').classes('row'):
                 self._link('overlay.mp4')
@@ -110,11 +114,11 @@ class Result:
 class Timeline:
     """The chart of scores, and the moment that was chosen in it."""
 
-    def __init__(self, visit: Visit, case: Case, heat: str) -> None:
-        self._visit = visit
-        self._case = case
+    def __init__(self, session: Session, upload: Upload, heat: str) -> None:
+        self._session = session
+        self._upload = upload
         self._heat = heat
-        self._prediction = case.result.prediction
+        self._prediction = upload.result.prediction
         self._seconds = self._prediction.video.seconds
         self._clicks = 0
         with ui.element('section').props('aria-label=Timeline'):
@@ -154,7 +158,7 @@ class Timeline:
         seconds = min(max(float(seconds), 0.0), self._seconds)
         self._clicks += 1
         click = self._clicks
-        self._visit.touch()
+        self._session.touch()
         self._slider.props['value'] = seconds
         self._chart.options.update(timeline_options(self._prediction, seconds))
         self._chart.update()
@@ -171,7 +175,7 @@ class Timeline:
     ) -> tuple | str | None:
         """Draw a moment, or say why it cannot be drawn."""
         try:
-            return self._case.draw_moment(seconds, wanted)
+            return self._upload.draw_moment(seconds, wanted)
         except (VideoError, OSError) as error:
             return f'The frame at {seconds:.2f} s cannot be shown: {error}'
 
@@ -188,7 +192,7 @@ class Timeline:
     def _picture(self, name: str, caption: str) -> None:
         with ui.element('figure'):
             image = ui.element('img')
-            image.props['src'] = self._visit.address(name)
+            image.props['src'] = self._session.address(name)
             image.props['alt'] = caption
             text('figcaption', caption)
 

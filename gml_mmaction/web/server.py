@@ -1,8 +1,8 @@
 """The server: uploads, downloads and the page, on one machine.
 
-    POST /visit/TOKEN/video     the bytes of a video, the body as it is
-    GET  /visit/TOKEN/NAME      a file that was made of it
-    GET  /                      the page, see :mod:`~gml_mmaction.web.page`
+    POST /session/TOKEN/video     the bytes of a video, the body as it is
+    GET  /session/TOKEN/NAME      a file that was made of it
+    GET  /                        the page, see :mod:`~gml_mmaction.web.page`
 
 The body is written to the visitor's folder as it comes in and counted: a
 declared length is believed only where it is too large already.
@@ -31,8 +31,8 @@ from gml_mmaction.video.limits import check_limits
 
 from .guard import LOOPBACK, Guard
 from .page import mount
+from .sessions import Limits, Session, Sessions, Upload, UploadError
 from .timeouts import timed_protocol
-from .visits import Case, Limits, UploadError, Visit, Visits
 
 __all__ = ['ServerError', 'build_app', 'listen', 'serve']
 
@@ -70,11 +70,11 @@ def serve(
     with listen(host, port) as sock:
         if host not in LOOPBACK:
             say(
-                f'Warning: {host} lets others reach this page; whoever can '
-                'may upload videos to this machine.',
+                f'Warning: {host} lets other machines open this page; '
+                'their users can upload videos to this one.',
                 file=sys.stderr,
             )
-        visits = Visits(inferencer, limits or Limits())
+        sessions = Sessions(inferencer, limits or Limits())
         url = _url(host, sock.getsockname()[1])
 
         def started() -> None:
@@ -82,11 +82,11 @@ def serve(
             if browser:
                 webbrowser.open(url)
 
-        app = build_app(visits, host, started=started)
-        mount(app, visits)
+        app = build_app(sessions, host, started=started)
+        mount(app, sessions)
         config = uvicorn.Config(
             app,
-            http=timed_protocol(visits.limits.wait_seconds),
+            http=timed_protocol(sessions.limits.wait_seconds),
             loop='asyncio',  # uvloop raises where a visitor has gone
             log_level='warning',
             access_log=False,
@@ -109,7 +109,7 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         raise ServerError(
-            f'{host}, port {port}: {error}; choose others with --host and '
+            f'{host}, port {port}: {error}. Remedy: others, by --host and '
             '--port'
         ) from None
 
@@ -121,7 +121,7 @@ def _url(host: str, port: int) -> str:
 
 
 def build_app(
-    visits: Visits,
+    sessions: Sessions,
     host: str = '127.0.0.1',
     *,
     started: Callable[[], None] = lambda: None,
@@ -129,7 +129,7 @@ def build_app(
     """Build the application without its page.
 
     Args:
-        visits: Shut down with the application.
+        sessions: Shut down with the application.
         host: Address that it listens on. On loopback it answers to the
             loopback's names only.
         started: Called when the server listens.
@@ -137,11 +137,11 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        sweeping = asyncio.create_task(_sweep(visits))
+        sweeping = asyncio.create_task(_sweep(sessions))
         started()
         yield
         sweeping.cancel()
-        await run_in_threadpool(visits.shut_down)
+        await run_in_threadpool(sessions.shut_down)
 
     app = FastAPI(
         lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
@@ -149,14 +149,16 @@ def build_app(
     looking = asyncio.Lock()  # at one video at a time: it takes memory
     app.add_middleware(Guard, hosts=LOOPBACK if host in LOOPBACK else None)
 
-    @app.post('/visit/{token}/video')
-    async def upload(token: str, request: Request) -> Response:
-        return await _receive(visits, _find(visits, token), request, looking)
+    @app.post('/session/{token}/video')
+    async def receive(token: str, request: Request) -> Response:
+        return await _receive(
+            sessions, _find(sessions, token), request, looking
+        )
 
-    @app.get('/visit/{token}/{name}')
+    @app.get('/session/{token}/{name}')
     async def download(token: str, name: str) -> FileResponse:
-        case = _find(visits, token).case
-        path = case.files.get(name) if case is not None else None
+        upload = _find(sessions, token).upload
+        path = upload.files.get(name) if upload is not None else None
         if path is None or not path.is_file():
             raise HTTPException(404)
         return FileResponse(path, headers={'cache-control': 'no-store'})
@@ -164,43 +166,46 @@ def build_app(
     return app
 
 
-async def _sweep(visits: Visits) -> None:
+async def _sweep(sessions: Sessions) -> None:
     while True:
-        await asyncio.sleep(min(60, 15 * visits.limits.keep_minutes))
-        await run_in_threadpool(visits.sweep)
+        await asyncio.sleep(min(60, 15 * sessions.limits.keep_minutes))
+        await run_in_threadpool(sessions.sweep)
 
 
-def _find(visits: Visits, token: str) -> Visit:
-    visit = visits.find(token)
-    if visit is None:
+def _find(sessions: Sessions, token: str) -> Session:
+    session = sessions.find(token)
+    if session is None:
         raise HTTPException(404)
-    return visit
+    return session
 
 
 async def _receive(
-    visits: Visits, visit: Visit, request: Request, looking: asyncio.Lock
+    sessions: Sessions,
+    session: Session,
+    request: Request,
+    looking: asyncio.Lock,
 ) -> Response:
-    """Take a video in and put it into the line, or say what is wrong."""
+    """Take a video in and put it into the queue, or say what is wrong."""
     name = _shown_name(request.headers.get('x-file-name', ''))
     try:
-        case = visits.begin(visit, name)
+        upload = sessions.begin(session, name)
     except UploadError as error:
-        visit.message = _one_line(name, error)
-        return _refusal(visit.message, 503)
+        session.message = _one_line(name, error)
+        return _refusal(session.message, 503)
     try:
-        await _store(request, case, visits.limits)
+        await _store(request, upload, sessions.limits)
         async with looking:
-            await run_in_threadpool(visits.limits.check_length, case.video)
+            await run_in_threadpool(sessions.limits.check_length, upload.video)
     except ClientDisconnect:
-        line = f'{name}: the upload was broken off, or stood still'
-        visit.drop(line, case)
+        line = f'{name}: the upload was cut off, or came too slowly'
+        session.drop(line, upload)
         return _refusal(line, 400)
     except (UploadError, VideoError, OSError) as error:
         line = _one_line(name, error)
-        visit.drop(line, case)
+        session.drop(line, upload)
         return _refusal(line, 422)
-    if visit.case is case:
-        visits.analyse(case)
+    if session.upload is upload:
+        sessions.analyse(upload)
     return PlainTextResponse('received', 202)
 
 
@@ -208,8 +213,8 @@ def _refusal(line: str, status: int) -> Response:
     return PlainTextResponse(line, status, headers={'connection': 'close'})
 
 
-async def _store(request: Request, case: Case, limits: Limits) -> None:
-    """Write the body to the case's file.
+async def _store(request: Request, upload: Upload, limits: Limits) -> None:
+    """Write the body to the upload's file.
 
     Raises:
         UploadError: The file is too large.
@@ -220,12 +225,12 @@ async def _store(request: Request, case: Case, limits: Limits) -> None:
     total = int(declared) if declared.isdecimal() else 0
     limits.check_size(total)
     received = 0
-    with case.video.open('wb') as file:
+    with upload.video.open('wb') as file:
         async for chunk in request.stream():
             received += len(chunk)
             limits.check_size(received)
             file.write(chunk)
-            case.received = (received, total)
+            upload.received = (received, total)
 
 
 def _shown_name(header: str) -> str:

@@ -108,7 +108,7 @@ class _TimedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
             self.transport.close()
 
     def _say_why(self) -> None:
-        line = f'Nothing more came in for {self.seconds:g} s.\n'
+        line = f'No data came in for {self.seconds:g} s.\n'
         self.transport.write(
             b'HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n'
             b'content-type: text/plain; charset=utf-8\r\n'

@@ -194,8 +194,8 @@ def impossible_crops(loaded):
     ('change', 'why'),
     [
         (no_config, 'carries no config'),
-        (code_in_config, 'is no plain value: import os'),
-        (another_pipeline, 'no detector of face forgeries'),
+        (code_in_config, 'is not a plain value: import os'),
+        (another_pipeline, 'not a detector of face forgeries'),
         (trained_on_whole_frames, r'its training pipeline \(DecordInit\)'),
         (unknown_network, 'Unheard'),
         (missing_weight, 'do not fit the network: 1 missing'),
@@ -249,7 +249,7 @@ REFUSED = {
         CROP,
         "dict(size=64, type='FaceCrop', file_client_args="
         "dict(io_backend='petrel')),",
-        'only the disk is read',
+        'files are read from the disk only',
     ),
     'crops as large as a hall': (
         *(CROP, "dict(size=64000, type='FaceCrop'),"),
@@ -344,7 +344,9 @@ def test_crop_options_that_cannot_be_are_refused(
         loaded['meta']['provenance']['training'][name] = value
 
     path = rewrite(checkpoint, tmp_path / 'crops.pth', change)
-    with pytest.raises(DetectorError, match=f'crops were made with {name}'):
+    with pytest.raises(
+        DetectorError, match=f'record of the crops is not valid: {name}'
+    ):
         load_detector(path)
 
 
@@ -374,7 +376,7 @@ def test_a_record_of_another_kind_or_length_is_refused(
         loaded['meta']['provenance'][part][name] = value
 
     path = rewrite(checkpoint, tmp_path / 'told.pth', change)
-    with pytest.raises(DetectorError, match=f"training: '{name}' is") as found:
+    with pytest.raises(DetectorError, match=f"valid: '{name}' is") as found:
         load_detector(path)
     assert str(path) in str(found.value)
     assert len(str(found.value)) < len(str(path)) + 300
@@ -394,7 +396,9 @@ def test_records_that_are_none_are_refused(checkpoint, tmp_path, change):
     path = rewrite(
         checkpoint, tmp_path / 'told.pth', lambda x: change(x['meta'])
     )
-    with pytest.raises(DetectorError, match='says of its training: '):
+    with pytest.raises(
+        DetectorError, match='its record of the training is not valid: '
+    ):
         load_detector(path)
 
 

@@ -22,6 +22,7 @@ from gml_mmaction.apis import (
 from gml_mmaction.apis.analysis import VERDICTS
 from gml_mmaction.apis.detector import DetectorError
 from gml_mmaction.apis.inferencer import InputError
+from gml_mmaction.errors import GMLError
 from gml_mmaction.video import open_video
 
 pytest.importorskip('dlib')
@@ -166,7 +167,7 @@ def test_a_checkpoint_without_its_rate_says_so(tmp_path, portraits):
     path = write_detector(tmp_path / 'old.pth', training=training)
     detector = load_detector(path, 'cpu')
     assert detector.rates is None
-    assert 'every 2nd of the video, at whatever rate' in ' '.join(
+    assert 'every 2nd frame of the video, whatever its frame rate' in ' '.join(
         detector.words
     )
     video = lossless(tmp_path / 'a.mkv', portraits[:24], fps=10)
@@ -298,7 +299,7 @@ def test_a_huge_frame_is_not_doubled_and_a_note_says_so(
     assert prediction.status == 'ok'
     assert prediction.notes == [
         'its frame rate is not known; every 2nd frame taken',
-        '3860x2180: faces below 80 pixels are not looked for',
+        '3860x2180: faces below 80 pixels are not searched for',
     ]
 
 
@@ -308,7 +309,7 @@ def test_a_frame_is_doubled_as_often_as_memory_allows(draw_faces, checkpoint):
     frame = draw_faces((300, 200, 400), width=1920, height=1088)
     frames = np.broadcast_to(frame, (16, *frame.shape))
     notes = analyse(detector, frames).prediction.notes
-    assert '1920x1088: faces below 40 pixels are not looked for' in notes
+    assert '1920x1088: faces below 40 pixels are not searched for' in notes
 
 
 def test_a_cut_file_is_used_up_to_where_it_breaks(
@@ -335,7 +336,7 @@ def test_a_cut_file_is_used_up_to_where_it_breaks(
     prediction = inferencer.analyse(cut).prediction
     assert prediction.status == 'ok'
     (note,) = prediction.notes
-    assert note.startswith('broken tail at frame')
+    assert note.startswith('the file is broken from frame')
     assert prediction.tracks[-1].stop <= int(note.split()[-1]) < 120
 
 
@@ -489,7 +490,8 @@ def test_files_of_a_folder_that_are_not_read_are_named(
     shutil.copy(talking, folder / 'a.mp4')
     (folder / 'notes\x1b[2J.txt').touch()
     lines = [
-        f'{folder}/below: not read: a folder, give it by itself',
+        f'{folder}/below: not read: a folder within a folder; give it by its '
+        'own path',
         f'{folder}/notes\\x1b[2J.txt: not read: no video',
     ]
     assert inferencer(folder, show_progress=False)['unread'] == lines
@@ -529,6 +531,6 @@ def test_the_command_ends_with_one_line_without_a_detector(
 ):
     prepared = write_prepared(tmp_path / 'p', dict(test=[]))
     weights = prepared / 'manifest.json'
-    with pytest.raises(SystemExit, match='was not loaded') as caught:
+    with pytest.raises(GMLError, match='was not loaded') as caught:
         load_tool('predict').main(['a.mp4', '--checkpoint', str(weights)])
     assert '\n' not in str(caught.value)

@@ -124,6 +124,7 @@ def test_a_cut_without_encoding_is_whole_and_has_no_note(odd, predict):
         assert drawn.num_frames == reader.num_frames
 
 
+@pytest.mark.slow
 def test_names_and_playlists_lead_the_command_nowhere(
     odd, checkpoint, tmp_path
 ):
@@ -157,7 +158,7 @@ def test_names_and_playlists_lead_the_command_nowhere(
             server.accept()
     assert done.returncode == 1, done.stderr
     for name in ('file', 'address'):
-        assert f'{name}.mp4: unreadable: no video file' in done.stdout
+        assert f'{name}.mp4: unreadable: not a video' in done.stdout
     assert f'{address}.mp4: not suspicious' in done.stdout or (
         f'{address}.mp4: suspicious' in done.stdout
     )

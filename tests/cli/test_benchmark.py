@@ -7,6 +7,8 @@ import pytest
 from mmengine.config import Config
 from tiny import REPO
 
+from gml_mmaction.errors import GMLError
+
 SMALL = REPO / 'configs/baselines/xception-small_demo.py'
 MOVING = REPO / 'configs/gml_xception-small_demo.py'
 FEW = ['--size', '64', '--frames', '4', '--rounds', '1', '--batch', '2']
@@ -18,12 +20,12 @@ def tool(load_tool):
 
 
 @pytest.fixture(scope='module')
-def done(run_python, tmp_path_factory):
+def done(run_warm, tmp_path_factory):
     """One run of the command: what was printed and written."""
     out = tmp_path_factory.mktemp('out')
     files = ['--json', out / 'cost.json', '--markdown', out / 'cost.md']
     command = [REPO / 'tools/benchmark.py', MOVING, SMALL, *FEW, *files]
-    printed = run_python(*map(str, command), '--reference', str(SMALL))
+    printed = run_warm(*map(str, command), '--reference', str(SMALL))
     assert printed.returncode == 0, printed.stderr
     content = json.loads((out / 'cost.json').read_text())
     return printed.stdout, (out / 'cost.md').read_text(), content
@@ -86,7 +88,7 @@ def test_without_configs_the_blocks_of_the_paper_are_compared(tool):
 def test_a_broken_config_ends_in_one_line_that_names_it(tool, tmp_path):
     path = tmp_path / 'broken.py'
     path.write_text("model = dict(type='NoSuchModel', backbone=dict())\n")
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(GMLError) as stopped:
         tool.main([str(path), '--reference', str(SMALL), *FEW])
     assert f'{path} cannot be measured: ' in str(stopped.value)
     assert 'NoSuchModel' in str(stopped.value)
@@ -125,3 +127,10 @@ def test_of_several_ways_the_fastest_is_told(tool, capsys):
     _, moving = result['rows']
     told = f'{moving["forward_way"]} (forward), {moving["train_step_way"]} '
     assert told in capsys.readouterr().out
+
+
+def test_clips_of_each_configs_own_are_a_column(tool, capsys):
+    tool.main([str(MOVING), '--own-clips', '--rounds', '1'])
+    printed = ' '.join(capsys.readouterr().out.split())
+    assert '1 clips, as long and large as those that each config' in printed
+    assert '| `gml_xception-small_demo` | 8 x 64² |' in printed

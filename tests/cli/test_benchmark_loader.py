@@ -37,7 +37,7 @@ def test_only_the_files_of_the_clip_are_decoded(tool, tmp_path, monkeypatch):
     monkeypatch.setattr(
         tool.cv2, 'imdecode', lambda content, _: read.append(len(content))
     )
-    tool.decode(dataset, [tool.Draw(0, 0, 0)] * 2)
+    tool.decode(dataset, [tool.DrawnIndex(0, 0, 0)] * 2)
     sizes = [path.stat().st_size for path in data.glob('frames/r/0/*.jpg')]
     assert len(read) == 16
     assert set(read) <= set(sizes)

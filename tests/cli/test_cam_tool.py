@@ -7,6 +7,8 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from tiny import REPO, write_detector
 
+from gml_mmaction.errors import GMLError
+
 
 @pytest.fixture(scope='module')
 def cam(load_tool):
@@ -75,5 +77,5 @@ def test_what_is_not_there_is_told_in_a_line(
     cam, arguments, message, tmp_path
 ):
     checkpoint = str(write_detector(tmp_path / 'best.pth'))
-    with pytest.raises(SystemExit, match=message):
+    with pytest.raises((GMLError, OSError), match=message):
         cam.main([*arguments, '--checkpoint', checkpoint])

@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 
@@ -5,8 +6,8 @@ import pytest
 
 
 @pytest.fixture(scope='module')
-def main(load_tool):
-    return load_tool('check').main
+def main(run_command):
+    return functools.partial(run_command, 'check')
 
 
 def touch(path):

@@ -40,9 +40,12 @@ def test_help_lists_every_command_and_imports_nothing_of_the_stack(run_python):
 
 def test_an_unknown_command_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', ['gml'])
-    with pytest.raises(SystemExit, match="gml: no command 'trian'"):
+    with pytest.raises(SystemExit) as end:
         cli.main(['trian'])
-    assert capsys.readouterr().out == ''
+    assert end.value.code == 1
+    out, err = capsys.readouterr()
+    assert err == "gml: no command 'trian'. Remedy: gml --help\n"
+    assert out == ''
 
 
 @pytest.mark.parametrize('program', ['-m gml_mmaction', 'tools/train.py'])
@@ -62,6 +65,7 @@ def test_a_broken_stack_is_one_line_of_any_command(
     assert 'Remedy: pip install "gml-mmaction[lite]"' in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('words', 'unbuffered'),
     [(['--help'], ''), (['--help'], '1'), (['predict', '--help'], '')],

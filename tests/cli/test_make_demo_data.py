@@ -1,3 +1,4 @@
+import functools
 import json
 
 import pytest
@@ -8,8 +9,8 @@ SMALL = '--num-train 4 --num-val 4 --num-test 4 --frames 16 --workers 1'
 
 
 @pytest.fixture(scope='module')
-def main(load_tool):
-    return load_tool('demo_data').main
+def main(run_command):
+    return functools.partial(run_command, 'demo-data')
 
 
 @pytest.fixture(scope='module')
@@ -65,12 +66,11 @@ def test_a_set_is_completed_and_told(main, root, capsys):
     assert '12/12' in err
 
 
-def test_other_parameters_are_refused_in_one_line(main, root):
+def test_other_parameters_are_refused_in_one_line(main, root, capsys):
     before = contents(root)
-    with pytest.raises(SystemExit) as stop:
-        main([str(root), *SMALL.split(), '--seed', '1'])
-    message = stop.value.code  # python prints it and exits with 1
-    assert message.startswith(f'make_demo_data: {root}: ')
-    assert 'other parameters; choose another folder' in message
+    assert main([str(root), *SMALL.split(), '--seed', '1']) == 1
+    message = capsys.readouterr().err
+    assert message.startswith(f'gml demo-data: {root}: ')
+    assert 'other parameters. Remedy: another folder' in message
     assert len(message.splitlines()) == 1
     assert contents(root) == before

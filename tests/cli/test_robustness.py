@@ -12,6 +12,7 @@ from tiny import CONFIG, TINY, tiny_config, write_checkpoint
 
 from gml_mmaction.engine.cross_data import Target, score_target
 from gml_mmaction.engine.robustness import crops_note
+from gml_mmaction.errors import GMLError
 from gml_mmaction.faces import CropOptions
 from gml_mmaction.prepared.manifest import Manifest, PreparedVideo
 from gml_mmaction.prepared.prepare import prepare_videos
@@ -243,7 +244,7 @@ def test_videos_that_are_gone_end_the_sweep_in_one_line(
     path = target.folder.parent / 'videos/real/1.mp4'
     path.rename(path.with_suffix('.away'))
     try:
-        with pytest.raises(SystemExit, match='1 of 4 videos are not there'):
+        with pytest.raises(GMLError, match='1 of 4 videos are missing'):
             sweep(tmp_path)
     finally:
         path.with_suffix('.away').rename(path)
@@ -251,7 +252,9 @@ def test_videos_that_are_gone_end_the_sweep_in_one_line(
 
 def test_a_target_without_a_manifest_ends_in_one_line(sweep, target, tmp_path):
     shutil.copy(target.folder / 'test.json', tmp_path)
-    with pytest.raises(SystemExit, match=r'json is not there: prepare the'):
+    with pytest.raises(
+        GMLError, match=r'json is missing\. Remedy: prepare the'
+    ):
         sweep(tmp_path / 'run', '--target', f'bare={tmp_path}')
 
 
@@ -263,7 +266,7 @@ def test_a_target_without_test_videos_ends_in_one_line(
     for video in manifest['videos']:
         video['split'] = 'val'
     (tmp_path / 'manifest.json').write_text(json.dumps(manifest))
-    with pytest.raises(SystemExit, match='has no prepared test video'):
+    with pytest.raises(GMLError, match='has no prepared test video'):
         sweep(tmp_path / 'run', '--target', f'empty={tmp_path}')
 
 
@@ -277,7 +280,7 @@ def test_crops_begun_otherwise_end_the_sweep_in_one_line(
     parameters = json.loads((target.folder / 'parameters.json').read_text())
     parameters['size'] = 32
     (folder / 'parameters.json').write_text(json.dumps(parameters))
-    with pytest.raises(SystemExit, match='begun with other parameters'):
+    with pytest.raises(GMLError, match='begun with other parameters'):
         sweep(tmp_path)
 
 

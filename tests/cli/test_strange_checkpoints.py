@@ -9,6 +9,8 @@ import pytest
 import torch
 from tiny import REPO, write_detector, write_prepared
 
+from gml_mmaction.errors import GMLError
+
 pytest.importorskip('nicegui')
 pytest.importorskip('dlib')
 
@@ -126,9 +128,9 @@ def command(tool, checkpoint, folder):
 @pytest.mark.parametrize(
     ('change', 'why'),
     [
-        (type_module, "the type 'antigravity' is none"),
+        (type_module, "the type 'antigravity' is not one"),
         (scope, "a _scope_ ('antigravity') is not allowed"),
-        (pipeline_memcached, "the type 'LoadRGBFromFile' is none"),
+        (pipeline_memcached, "the type 'LoadRGBFromFile' is not one"),
         (threshold, 'its threshold is 7.5; it must be 0 to 1'),
         (prefixed, 'its weights do not fit the network'),
         (bare, 'it carries no config, only weights'),
@@ -137,7 +139,7 @@ def command(tool, checkpoint, folder):
 def test_no_tool_takes_it(load, best, tmp_path, tool, change, why):
     path = write(best, tmp_path / 'strange.pth', change)
     before = set(sys.modules)
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(GMLError) as caught:
         load(tool).main(command(tool, path, tmp_path))
     line = str(caught.value)
     assert path in line
@@ -151,7 +153,7 @@ def test_no_tool_takes_it(load, best, tmp_path, tool, change, why):
 @pytest.mark.parametrize('tool', ['predict', 'cam', 'calibrate', 'web'])
 def test_no_tool_takes_tensors_larger_than_their_file(load, tmp_path, tool):
     path = write_inflated(tmp_path / 'inflated.pth', 2 * 10**8)
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(GMLError) as caught:
         load(tool).main(command(tool, path, tmp_path))
     assert f'{path} was not loaded: its tensors are comp' in str(caught.value)
 

@@ -5,17 +5,18 @@ import os
 import pickle
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+import warm
 from tiny import free_port
 
 from gml_mmaction.engine.settings import LOADERS
 
+pytestmark = pytest.mark.slow
 REPO = Path(__file__).parents[2]
 CONFIG = 'configs/gml_xception-small_demo.py'
 TINY = [
@@ -78,8 +79,10 @@ def options(crops, *more):
 
 
 def run(*command, check=True):
+    """Run a script, one of Python's by a Python that has imported."""
+    python = [warm.python()] if str(command[0]).endswith('.py') else []
     done = subprocess.run(
-        [str(part) for part in command],
+        [*python, *(str(part) for part in command)],
         cwd=REPO,
         capture_output=True,
         text=True,
@@ -87,7 +90,8 @@ def run(*command, check=True):
             **os.environ,
             'OMP_NUM_THREADS': '1',
             'PORT': free_port(),
-            'PYTHON': sys.executable,
+            'PYTHON': warm.python(),
+            'PYTHON_EXEC': warm.python(),  # of torchrun, for its processes
         },
     )
     if check:
@@ -97,7 +101,7 @@ def run(*command, check=True):
 
 def train(crops, work_dir, *flags, more=(), **kwargs):
     return run(
-        *(sys.executable, 'tools/train.py', CONFIG, '--work-dir', work_dir),
+        *('tools/train.py', CONFIG, '--work-dir', work_dir),
         *('--seed', '0', *flags),
         *options(crops, *more),
         **kwargs,
@@ -108,7 +112,7 @@ def train(crops, work_dir, *flags, more=(), **kwargs):
 def test_a_start_that_is_no_file_is_one_line(tmp_path, start):
     option = f'load_from={start}'
     flags = '--work-dir', tmp_path, '--cfg-options', option
-    done = run(sys.executable, 'tools/train.py', CONFIG, *flags, check=False)
+    done = run('tools/train.py', CONFIG, *flags, check=False)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f'train.py: load_from={start!r}: no such file. ')
@@ -161,7 +165,7 @@ def test_other_data_are_one_option(load_tool, monkeypatch):
 
 def test_testing_writes_scores_of_both_levels(trained, crops):
     run(
-        *(sys.executable, 'tools/test.py', CONFIG, trained / 'iter_4.pth'),
+        *('tools/test.py', CONFIG, trained / 'iter_4.pth'),
         *('--work-dir', trained / 'test'),
         *('--dump', trained / 'test/predictions.pkl'),
         *options(crops),
@@ -207,7 +211,7 @@ def run_targets(command, crops, other_crops, work_dir):
 @pytest.fixture(scope='module')
 def one_table(trained, crops, other_crops):
     """Return what one process prints and writes."""
-    command = sys.executable, 'tools/test.py', CONFIG, trained / 'iter_4.pth'
+    command = 'tools/test.py', CONFIG, trained / 'iter_4.pth'
     return run_targets(command, crops, other_crops, trained / 'targets')
 
 
@@ -223,7 +227,6 @@ def test_two_targets_end_in_one_table(one_table):
         assert 'video/acc_val' in target['metrics']
 
 
-@pytest.mark.slow
 def test_two_processes_give_the_table_that_one_gives(
     one_table, trained, crops, other_crops
 ):
@@ -244,12 +247,15 @@ def test_two_processes_give_the_table_that_one_gives(
 
 def test_a_wrong_target_ends_in_one_line_that_names_the_right_ones():
     done = run(
-        *(sys.executable, 'tools/test.py', CONFIG, 'none.pth'),
+        *('tools/test.py', CONFIG, 'none.pth'),
         *('--target', 'nowhere'),
         check=False,
     )
     assert done.returncode != 0
-    assert 'data/nowhere/test.json is not there; in data/ are' in done.stderr
+    assert (
+        'data/nowhere/test.json is missing. Remedy: one of those in data/'
+        in done.stderr
+    )
     assert 'Traceback' not in done.stderr
 
 
@@ -275,14 +281,13 @@ optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', lr=0.01))
 """
 
 
-@pytest.mark.slow
 def test_two_processes_train_as_one_does_with_the_same_batch(crops, tmp_path):
     """Weights after two steps; each process takes half the batch."""
     config = tmp_path / 'plain.py'
     config.write_text(PLAIN_CONFIG.format(base=REPO / CONFIG))
     one, two = tmp_path / 'one', tmp_path / 'two'
     for batch_size, command in {
-        6: [sys.executable, 'tools/train.py', config, '--work-dir', one],
+        6: ['tools/train.py', config, '--work-dir', one],
         3: ['tools/dist_train.sh', config, 2, '--work-dir', two],
     }.items():
         size = f'train_dataloader.batch_size={batch_size}'
@@ -298,7 +303,6 @@ def assert_same_weights(first, second):
         )
 
 
-@pytest.mark.slow
 def test_a_resumed_training_ends_where_an_unbroken_one_does(crops, tmp_path):
     config = tmp_path / 'plain.py'
     config.write_text(PLAIN_CONFIG.format(base=REPO / CONFIG))
@@ -306,7 +310,7 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(crops, tmp_path):
         for last in steps:
             resume = ['--resume'] if last > steps[0] else []
             done = run(
-                *(sys.executable, 'tools/train.py', config, '--seed', 0),
+                *('tools/train.py', config, '--seed', 0),
                 *('--work-dir', tmp_path / work_dir, *resume),
                 *('--cfg-options', *roots(crops)),
                 *('train_dataloader.batch_size=6', 'train_cfg.val_interval=2'),
@@ -318,7 +322,6 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(crops, tmp_path):
     )
 
 
-@pytest.mark.slow
 def test_amp_trains_in_bfloat16_on_a_cpu(crops, tmp_path):
     """Same seed, same steps: close to float32, and not the same."""
     states = []
@@ -330,7 +333,6 @@ def test_amp_trains_in_bfloat16_on_a_cpu(crops, tmp_path):
     torch.testing.assert_close(*states, atol=5e-3, rtol=0)
 
 
-@pytest.mark.slow
 def test_a_validation_set_of_one_class_does_not_end_the_run(crops, tmp_path):
     root = tmp_path / 'crops'
     make_crops(root, 'train', 4, label_of=lambda v: v % 2)
@@ -348,7 +350,7 @@ def test_missing_data_ends_in_one_line(tmp_path):
 
 
 def test_a_missing_config_ends_in_one_line():
-    done = run(sys.executable, 'tools/train.py', 'none.py', check=False)
+    done = run('tools/train.py', 'none.py', check=False)
     assert done.returncode != 0
     assert 'none.py' in done.stderr
     assert 'Traceback' not in done.stderr
@@ -422,7 +424,7 @@ def test_a_config_with_parts_of_mmaction2_trains(crops, tmp_path, name, tiny):
     base = f"_base_ = ['{REPO / CONFIG}']\n"
     config.write_text(base + SETTINGS[name].format(crops=crops))
     run(
-        *(sys.executable, 'tools/train.py', config, '--data', crops),
+        *('tools/train.py', config, '--data', crops),
         *('--work-dir', tmp_path / 'run', '--cfg-options', *tiny),
         *('train_cfg.val_interval=4', 'default_hooks.checkpoint.interval=4'),
     )
@@ -459,7 +461,7 @@ def test_targets_are_tested_whatever_the_config_wraps(
     wrapped, trained, crops, other_crops, tmp_path
 ):
     run(
-        *(sys.executable, 'tools/test.py', wrapped, trained / 'iter_4.pth'),
+        *('tools/test.py', wrapped, trained / 'iter_4.pth'),
         *('--work-dir', tmp_path / 'targets'),
         *('--target', f'own={crops}', f'other={other_crops}'),
         *('--cfg-options', *TINY),
@@ -472,7 +474,7 @@ def test_targets_are_tested_whatever_the_config_wraps(
 
 def test_a_wrapped_test_set_is_tested(wrapped, trained, tmp_path):
     run(
-        *(sys.executable, 'tools/test.py', wrapped, trained / 'iter_4.pth'),
+        *('tools/test.py', wrapped, trained / 'iter_4.pth'),
         *('--work-dir', tmp_path, '--cfg-options', *TINY),
     )
     scores = json.loads((tmp_path / 'scores.json').read_text())
@@ -482,7 +484,6 @@ def test_a_wrapped_test_set_is_tested(wrapped, trained, tmp_path):
 def test_targets_need_a_data_set_that_reads_them(trained, crops, tmp_path):
     done = run(
         *(
-            sys.executable,
             'tools/test.py',
             'configs/gml_xception-small_videos.py',
             trained / 'iter_4.pth',
@@ -517,7 +518,7 @@ PLAIN_VIDEOS = REPO / 'configs/gml_xception-small_videos.py'
 def trained_on_videos(videos, tmp_path_factory):
     work_dir = tmp_path_factory.mktemp('videos_run')
     run(
-        *(sys.executable, 'tools/train.py', PLAIN_VIDEOS, '--data', videos),
+        *('tools/train.py', PLAIN_VIDEOS, '--data', videos),
         *('--work-dir', work_dir, '--cfg-options', *TINY),
         'train_dataloader.batch_size=2',
     )
@@ -531,7 +532,7 @@ def test_a_broken_plain_video_is_named(videos, tmp_path, workers):
     (tmp_path / 'talks').symlink_to(videos / 'talks')
     (tmp_path / 'broken.mp4').write_bytes(b'no video' * 200)
     done = run(
-        *(sys.executable, 'tools/train.py', PLAIN_VIDEOS),
+        *('tools/train.py', PLAIN_VIDEOS),
         *('--data', tmp_path, '--work-dir', tmp_path / 'run'),
         *('--cfg-options', *TINY, 'train_dataloader.batch_size=2'),
         f'train_dataloader.num_workers={workers}',
@@ -549,7 +550,7 @@ def test_plain_videos_are_trained_on_and_tested_by_mmaction2_s_decord(
 ):
     (best,) = trained_on_videos.glob('best_video_auc_*.pth')
     run(
-        *(sys.executable, 'tools/test.py', PLAIN_VIDEOS, best),
+        *('tools/test.py', PLAIN_VIDEOS, best),
         *('--data', videos, '--work-dir', trained_on_videos / 'test'),
         *('--cfg-options', *TINY),
     )
@@ -597,9 +598,9 @@ def test_where_faces_must_be_found_mmaction2_s_inference_names_ours(
         inference_recognizer(model, str(videos / 'talks/0.mp4'))
 
 
-def test_without_decord_the_line_names_it(videos, tmp_path, run_python):
+def test_without_decord_the_line_names_it(videos, tmp_path, run_warm):
     (tmp_path / 'decord.py').write_text("raise ImportError('not here')")
-    done = run_python(
+    done = run_warm(
         *(REPO / 'tools/train.py', PLAIN_VIDEOS, '--data', videos),
         *('--work-dir', tmp_path / 'run', '--cfg-options', *TINY),
         path=tmp_path,

@@ -22,23 +22,23 @@ def test_a_limit_has_to_be_a_number_above_0(web, value, capsys):
     assert f'{value} is not' in capsys.readouterr().err
 
 
-def test_without_nicegui_one_line_says_what_to_install(run_python, tmp_path):
+def test_without_nicegui_one_line_says_what_to_install(run_warm, tmp_path):
     from tiny import REPO
 
     broken = 'raise ModuleNotFoundError("No module named \'nicegui\'")'
     (tmp_path / 'nicegui.py').write_text(broken)
-    done = run_python(str(REPO / 'tools/web.py'), 'best.pth', path=tmp_path)
+    done = run_warm(str(REPO / 'tools/web.py'), 'best.pth', path=tmp_path)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith('web.py: nicegui cannot be imported')
     assert 'Remedy: pip install' in last
 
 
-def test_a_checkpoint_that_is_missing_gets_one_line(run_python, tmp_path):
+def test_a_checkpoint_that_is_missing_gets_one_line(run_warm, tmp_path):
     pytest.importorskip('nicegui')
     from tiny import REPO
 
-    done = run_python(str(REPO / 'tools/web.py'), str(tmp_path / 'no.pth'))
+    done = run_warm(str(REPO / 'tools/web.py'), str(tmp_path / 'no.pth'))
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith('web.py: ')

@@ -17,9 +17,9 @@ from gml_mmaction.datasets import (
     FaceCrop,
     RandomDistortClip,
 )
+from gml_mmaction.errors import DataError
 from gml_mmaction.faces import CropOptions
 from gml_mmaction.faces.square import Square, crop
-from gml_mmaction.prepared.annotation import DataError
 from gml_mmaction.prepared.prepare import prepare_videos
 from gml_mmaction.sources import Video
 from gml_mmaction.video import VideoError, VideoReader
@@ -255,7 +255,7 @@ def test_blocks_on_saved_crops_are_refused(crops):
 
 
 def test_recompression_of_clips_is_refused():
-    with pytest.raises(ValueError, match=r'whole files.*distort_videos\.py'):
+    with pytest.raises(ValueError, match=r'whole files.*gml distort'):
         DistortClip('GNC:3 VC:1')
     with pytest.raises(ValueError, match='VC'):
         RandomDistortClip(types=['VC'])

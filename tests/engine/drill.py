@@ -21,10 +21,9 @@ import time
 from pathlib import Path
 
 import torch
-from mmaction.datasets import transforms  # noqa: F401, before any fork
+import warm
 from tiny import REPO, TINY, write_prepared
 
-from gml_mmaction.cli import train  # noqa: F401, likewise
 from gml_mmaction.host.safe_checkpoints import safe_loading
 
 ITERATIONS = 40
@@ -41,7 +40,7 @@ OPTIONS = {
 EMA = """
 _base_ = ['{base}']
 custom_hooks = [
-    dict(type='UnbrokenHook'),
+    dict(type='ResumeHook'),
     dict(type='FiniteHook'),
     dict(type='ProvenanceHook'),
     dict(type='PreemptionHook'),
@@ -71,16 +70,21 @@ def command(data, config, work_dir, *options):
     """The training as a command."""
     settings = [f'{key}={value}' for key, value in OPTIONS.items()]
     return [
-        *(sys.executable, str(REPO / 'tools/train.py'), str(config)),
+        *(warm.python(), str(REPO / 'tools/train.py'), str(config)),
         *('--data', str(data), '--work-dir', str(work_dir), '--seed', '3'),
         *('--resume', '--cfg-options', *settings, *options),
     ]
 
 
-def start(arguments):
-    """Begin a training in a process group of its own."""
+def start(arguments, python=None):
+    """Begin a training in a process group of its own.
+
+    Args:
+        arguments: See :func:`command`.
+        python: A fresh Python, where the process is asked for by its number.
+    """
     return subprocess.Popen(
-        arguments,
+        [python or arguments[0], *arguments[1:]],
         env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(REPO)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -260,9 +264,9 @@ def drill_moments(folder, kills, seed=0):
     while done < kills and not differ:
         work_dir = folder / f'broken{runs}'
         arguments = command(data, config, work_dir)
-        # starting takes about half of the time; a kill in it tells little
+        # starting takes some of the time; a kill in it tells little
         while done < kills and killed(
-            arguments, longest * rng.uniform(0.4, 0.95)
+            arguments, longest * rng.uniform(0.2, 0.95)
         ):
             done += 1
         train_to_the_end(arguments)
@@ -278,6 +282,7 @@ if __name__ == '__main__':
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    warm.import_all()
     differ = []
     for kept in (2, 1):
         changes, more = drill_changes(

@@ -203,6 +203,7 @@ def test_a_schedule_that_no_step_could_follow_is_named(
     assert text.startswith(f'param_scheduler.0.{key}={value!r}. Remedy: ')
 
 
+@pytest.mark.slow
 def test_a_training_with_nothing_left_to_do_prints_its_log(
     data, tmp_path, capsys
 ):
@@ -282,6 +283,7 @@ def test_a_head_of_fewer_classes_than_labels_is_named(
     )
 
 
+@pytest.mark.slow
 def test_tsm_without_weights_names_the_setting_to_change(data, tmp_path):
     cfg = config(data, tmp_path)
     backbone = dict(type='ResNetTSM', depth=18, num_segments=8)
@@ -448,4 +450,4 @@ def test_a_config_without_a_model_says_so(data, tmp_path):
     cfg = config(data, tmp_path)
     cfg.pop('model')
     text = refusal(cfg)
-    assert text.startswith('model: the config has none. Remedy: ')
+    assert text.startswith('model: the config has no model. Remedy: ')

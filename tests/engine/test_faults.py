@@ -6,6 +6,7 @@ saved before stays whole, and the training goes on from it.
 
 import resource
 import signal
+import sys
 import time
 
 import drill
@@ -28,10 +29,9 @@ def training(tmp_path):
             self.data, self.run = data, run
             self.command = drill.command(data, config, run)
 
-        def start(self, *options):
-            self.process = drill.start(
-                drill.command(data, config, run, *options)
-            )
+        def start(self, *options, python=None):
+            command = drill.command(data, config, run, *options)
+            self.process = drill.start(command, python)
             while not list(run.glob('iter_*.pth')):
                 assert self.process.poll() is None, self.end()[1]
                 time.sleep(0.02)
@@ -84,7 +84,7 @@ def test_a_crop_that_vanishes_is_named_and_the_run_goes_on_with_it(
     assert code == 1, output
     line = only_line(output)
     assert any(str(path) in line for path in crops)
-    assert 'tools/prepare_data.py' in line
+    assert 'gml prepare' in line
     assert_whole(training.run)
     for path, data in kept.items():
         path.write_bytes(data)
@@ -93,7 +93,7 @@ def test_a_crop_that_vanishes_is_named_and_the_run_goes_on_with_it(
 
 def test_a_full_disk_is_one_line_and_what_was_saved_stays(training):
     """No file may grow beyond 100 kB any more, as if the disk were full."""
-    process = training.start()
+    process = training.start(python=sys.executable)
     size = min(p.stat().st_size for p in training.run.glob('iter_*.pth'))
     assert size > 200_000
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -113,7 +113,7 @@ def test_a_truncated_newest_checkpoint_is_passed_over(training):
     newest.write_bytes(whole[: len(whole) // 2])
     ended, output = training.goes_on()
     assert ended
-    assert f'{newest} is damaged: passed over' in output
+    assert f'{newest} is damaged and is skipped' in output
     assert 'iter: 6' in output
 
 
@@ -130,7 +130,7 @@ def test_a_loss_that_is_no_number_ends_a_real_run_in_one_line(training):
 def test_a_second_training_is_told_of_the_first_and_a_killed_one_of_none(
     training,
 ):
-    first = training.start()
+    first = training.start(python=sys.executable)
     first.send_signal(signal.SIGSTOP)  # it holds the folder, and stands still
     before = {p: p.stat().st_mtime_ns for p in training.run.rglob('*')}
     second = drill.start(training.command)
@@ -138,7 +138,7 @@ def test_a_second_training_is_told_of_the_first_and_a_killed_one_of_none(
     assert second.returncode == 1
     assert output.count('\n') == 1
     line = only_line(output)
-    assert f'{training.run}: another training is at work there' in line
+    assert f'{training.run}: another training is running there' in line
     assert f'(process {first.pid} on ' in line
     assert {p: p.stat().st_mtime_ns for p in training.run.rglob('*')} == before
     first.kill()  # its loaders' processes, which wait for it, may live on

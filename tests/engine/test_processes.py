@@ -123,13 +123,13 @@ def norm_of_many():
 
 
 @pytest.fixture(scope='module')
-def parts(tmp_path_factory):
+def parts(run_group, tmp_path_factory):
     """A batch of 7 images, so that processes have 3, 2 and 2."""
     folder = tmp_path_factory.mktemp('parts')
     torch.manual_seed(1)
     batch = torch.randn(2, 7, 5, 3, 4, dtype=torch.float64)
     torch.save(tuple(batch), folder / 'batch.pt')
-    torch.multiprocessing.spawn(take_part, (folder,), nprocs=WORLD)
+    run_group(take_part, folder, processes=WORLD)
     found = [torch.load(folder / f'{rank}.pt') for rank in range(WORLD)]
     return batch, found
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import warm
 from tiny import (
     CONFIG,
     REPO,
@@ -48,7 +49,7 @@ model = dict(data_preprocessor=dict(type='ExactPreprocessor'))
 FROZEN = """
 custom_hooks = [
     dict(type='ProcessesHook'),
-    dict(type='UnbrokenHook'),
+    dict(type='ResumeHook'),
     dict(type='FrozenNormsHook'),
 ]
 """
@@ -84,7 +85,8 @@ def environment(**more):
         **os.environ,
         'OMP_NUM_THREADS': '1',
         'CUDA_VISIBLE_DEVICES': '',
-        'PYTHON': sys.executable,
+        'PYTHON': warm.python(),
+        'PYTHON_EXEC': warm.python(),  # of torchrun, for its processes
         'PYTHONPATH': os.pathsep.join(map(str, paths)),
         'PYTHONFAULTHANDLER': '1',
         'PORT': free_port(),
@@ -141,7 +143,7 @@ def train_command(config, work_dir, processes, batch, **options):
         **{key.replace('__', '.'): value for key, value in options.items()},
     }
     first = (
-        [sys.executable, REPO / 'tools/train.py', config]
+        [warm.python(), REPO / 'tools/train.py', config]
         if processes == 1
         else [REPO / 'tools/dist_train.sh', config, processes]
     )
@@ -239,7 +241,7 @@ def test_command(folder, data, work_dir, processes):
     options = {**OPTIONS, 'test_dataloader.batch_size': 2}
     files = [CONFIG, folder / 'any.pth']
     first = (
-        [sys.executable, REPO / 'tools/test.py', *files]
+        [warm.python(), REPO / 'tools/test.py', *files]
         if processes == 1
         else [REPO / 'tools/dist_test.sh', *files, processes]
     )
@@ -323,6 +325,8 @@ def on_both(machines, folder, command):
             NODE_RANK=str(rank),
             MASTER_ADDR='10.77.0.1',
             PORT=port,
+            PYTHON=sys.executable,  # in the machine's network
+            PYTHON_EXEC=sys.executable,
             GLOO_SOCKET_IFNAME='eth0',
         )
         for rank, machine in enumerate(machines)

@@ -53,6 +53,7 @@ def config(data, work_dir, **settings):
     return cfg
 
 
+@pytest.mark.slow
 def test_loaders_without_workers_need_no_other_setting(data, tmp_path):
     factors = {f'{name}.prefetch_factor': 4 for name in LOADERS}
     cfg = config(data, tmp_path, **factors)
@@ -74,6 +75,7 @@ def with_head(cfg, **head):
     return cfg
 
 
+@pytest.mark.slow
 def test_our_backbone_trains_under_a_head_of_the_host_s(data, tmp_path):
     cfg = config(data, tmp_path, **{'model.backbone.tap': None})
     cfg = with_head(cfg, average_clips='prob', topk=(1,), type='I3DHead')
@@ -195,6 +197,7 @@ def wrap(inner, *kinds):
     return inner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'kinds',
     [
@@ -229,6 +232,7 @@ def other_data(tmp_path, split):
     )
 
 
+@pytest.mark.slow
 def test_sets_of_two_sources_are_trained_on_and_validated_together(
     data, tmp_path
 ):
@@ -250,6 +254,7 @@ def test_sets_of_two_sources_are_trained_on_and_validated_together(
     assert provenance['validation']['source'] == 'mine + yours'
 
 
+@pytest.mark.slow
 def test_videos_of_one_name_in_two_sets_are_not_one_video(data, tmp_path):
     cfg = config(data, tmp_path / 'run')
     inner = cfg.val_dataloader.dataset.to_dict()
@@ -279,6 +284,7 @@ def test_two_training_sets_are_described_together_and_each():
     )
 
 
+@pytest.mark.slow
 def test_a_user_s_own_videos_are_read_by_the_host(
     talking_head, data, tmp_path
 ):

@@ -23,6 +23,7 @@ from gml_mmaction.evaluation.bootstrap import (
     assess,
     bootstrap,
     default_names,
+    headline,
     paired_difference,
     read_scores,
     score_report,
@@ -85,6 +86,42 @@ def test_intervals_are_quantiles_of_scikit_learns_numbers(clips, digits):
     assert result.estimates['auc'].value == roc_auc_score(*whole)
     assert result.estimates['ap'].value == average_precision_score(*whole)
     assert result.estimates['eer'].value == equal_error_rate(*whole)[0]
+
+
+@pytest.mark.parametrize('digits', [1, 6])
+@pytest.mark.parametrize('clips', [1, 4])
+def test_a_tables_numbers_have_the_intervals_of_replicates_written_out(
+    clips, digits
+):
+    scores = draw_scores(clips=clips, digits=digits)._replace(threshold=0.6)
+    resampling = Resampling(replicates=60, confidence=0.8)
+    result = headline(scores, resampling)
+    for name, number in (
+        ('auc', roc_auc_score),
+        ('acc', lambda label, score: np.mean((score >= 0.5) == label)),
+        ('acc_val', lambda label, score: np.mean((score >= 0.6) == label)),
+    ):
+        values = [number(*r) for r in replicate_rows(scores, resampling)]
+        assert result[name].value == number(scores.labels, scores.scores)
+        assert result[name][1:] == pytest.approx(
+            np.quantile(values, [0.1, 0.9])
+        )
+
+
+def test_a_tables_numbers_are_left_out_where_they_have_no_meaning():
+    scores = draw_scores()
+    assert headline(scores, Resampling(60))['acc_val'] is None
+    fakes = scores.labels == 1
+    alone = scores._replace(
+        labels=scores.labels[fakes],
+        scores=scores.scores[fakes],
+        videos=scores.videos[fakes],
+    )
+    result = headline(alone, Resampling(60))
+    assert result['auc'] is None
+    assert result['acc'].low < result['acc'].value < result['acc'].high
+    worst = scores._replace(scores=1.0 - scores.labels)
+    assert headline(worst, Resampling(60))['auc'] == (0.0, None, None)
 
 
 @pytest.mark.parametrize('digits', [1, 6])
@@ -401,11 +438,11 @@ def break_file(path, samples, kind):
 @pytest.mark.parametrize(
     ('kind', 'words'),
     [
-        ('no JSON', 'no file of scores'),
-        ('a list', 'no file of scores'),
-        ('missing key', 'no file of scores'),
-        (dict(score='high'), 'no file of scores'),
-        ('empty', 'no score of a video'),
+        ('no JSON', 'not a valid file of scores'),
+        ('a list', 'not a valid file of scores'),
+        ('missing key', 'not a valid file of scores'),
+        (dict(score='high'), 'not a valid file of scores'),
+        ('empty', 'no scores of a video'),
         ('both', 'both real and fake'),
         (dict(score=float('nan')), 'not JSON'),
         (dict(score=None), "videos[0]: 'score' is null, expected a number"),
@@ -427,7 +464,7 @@ def test_a_detector_of_clips_has_no_scores_of_frames(tmp_path, samples):
     for sample in samples:
         del sample['frame_scores']
     write_file(tmp_path / 'scores.json', samples)
-    with pytest.raises(ScoreFileError, match='other levels are video, clip'):
+    with pytest.raises(ScoreFileError, match='Remedy: another of video, clip'):
         read_scores(tmp_path / 'scores.json', 'frame')
 
 

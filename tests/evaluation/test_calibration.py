@@ -99,10 +99,10 @@ def test_without_a_side_file_there_is_no_calibration(tmp_path):
 @pytest.mark.parametrize(
     ('change', 'why'),
     [
-        (dict(checkpoint_sha256='other'), 'of another checkpoint'),
+        (dict(checkpoint_sha256='other'), 'belongs to another checkpoint'),
         (dict(parameters=[-1, 0]), 'not a rising curve'),
-        (dict(parameters='x'), 'no calibration'),
-        (dict(unknown=1), 'no calibration'),
+        (dict(parameters='x'), 'not a valid calibration'),
+        (dict(unknown=1), 'not a valid calibration'),
     ],
     ids=str,
 )

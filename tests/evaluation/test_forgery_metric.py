@@ -1,6 +1,7 @@
 """Facts about the scores; the references are scikit-learn and counting."""
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -113,6 +114,55 @@ def test_perfect_scores_have_no_error():
     )
     assert rate == 0
     assert threshold == pytest.approx(0.55), 'the middle of the gap'
+
+
+# scores of the reals, of the fakes, the rate and the threshold, by hand
+TIES = [
+    # From 0.9 on alarms are 1/2 and misses 1/1, from 0.5 on 1/2 and 0/1:
+    # as far apart, the rates 3/4 and 1/4.
+    ([0.1, 0.9], [0.5], 1 / 4, 0.3),
+    # From 0.9 on 0/1 and 2/3, from 0.6 on 1/1 and 1/3; and the other way
+    # round. In binary fractions 1 - 1/3 is more than 2/3.
+    ([0.6], [0.9, 0.6, 0.4], 1 / 3, 0.75),
+    ([0.4, 0.6, 1.0], [0.6], 1 / 3, 0.5),
+    # From 0.9 on 0/2 and 1/2, from 0.5 on 1/2 and 0/2: the strictest.
+    ([0.5, 0.1], [0.9, 0.5], 1 / 4, 0.7),
+    # Nothing tells them apart: none is called fake, or all are.
+    ([0.5, 0.5], [0.5, 0.5, 0.5], 1 / 2, 0.75),
+]
+
+
+@pytest.mark.parametrize(('reals', 'fakes', 'rate', 'threshold'), TIES)
+def test_ties_of_the_equal_error_rate_are_decided_in_counts(
+    reals, fakes, rate, threshold
+):
+    labels = np.repeat([0, 1], [len(reals), len(fakes)])
+    result = equal_error_rate(labels, np.array(reals + fakes))
+    assert result == (pytest.approx(rate, abs=1e-15), threshold)
+
+
+def exact_rate(labels, scores):
+    """The rule in fractions, threshold by threshold."""
+    real, fake = scores[labels == 0], scores[labels == 1]
+    places = []
+    for place, least in enumerate([np.inf, *np.unique(scores)[::-1]]):
+        alarms = Fraction(int((real >= least).sum()), len(real))
+        misses = Fraction(int((fake < least).sum()), len(fake))
+        rate = (alarms + misses) / 2
+        places.append((abs(alarms - misses), rate, place))
+    return float(min(places)[1])
+
+
+def test_the_equal_error_rate_is_that_of_fractions_and_has_no_side():
+    """Real for fake and 1 - s for s: the same question."""
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        reals, fakes = rng.integers(1, 9, 2)
+        labels = np.repeat([0, 1], [reals, fakes])
+        scores = rng.integers(0, 9, reals + fakes) / 8
+        rate = equal_error_rate(labels, scores)[0]
+        assert rate == exact_rate(labels, scores)
+        assert rate == equal_error_rate(1 - labels, 1 - scores)[0]
 
 
 @pytest.mark.parametrize('rule', ['mean', 'median', 'max'])

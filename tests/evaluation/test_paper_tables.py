@@ -2,15 +2,19 @@
 
 import pytest
 
+from gml_mmaction.evaluation.bootstrap import Estimate
 from gml_mmaction.evaluation.paper_tables import (
     GML,
     NOTES,
     SYSTEMS,
     TABLES,
+    Result,
+    format_runs,
     format_table,
     needed_runs,
     table_rows,
 )
+from gml_mmaction.io.records import as_json
 
 
 def paper(number, source, target):
@@ -72,7 +76,7 @@ def test_a_system_of_several_tables_is_trained_once_for_all_its_tests():
     assert runs['Xception', 'cdf'] == ['cdf']
     assert runs['TSN', 'dfo_official'] == ['dfo_sing']
     assert ('TSN', 'cdf') not in runs
-    assert len(runs) == 20 + 8 + 7
+    assert len(runs) == 20 + 8 + 7 + 1, 'the control has no row elsewhere'
 
 
 def test_only_the_wanted_tables_and_systems_are_run():
@@ -81,12 +85,25 @@ def test_only_the_wanted_tables_and_systems_are_run():
     }
 
 
+def result(auc, seed=0, **numbers):
+    return Result(
+        seed=seed,
+        threshold=0.3125,
+        acc=numbers.get('acc'),
+        acc_val=numbers.get('acc_val'),
+        auc=Estimate(auc, auc - 0.25, auc + 0.125),
+    )
+
+
+KEY = ('RECCE', 'ffpp', 'cdf')
 RESULTS = {
-    ('RECCE', 'ffpp', 'cdf'): {
-        'video/acc': 0.5,
-        'video/auc': 0.625,
-        'frame/auc': 0.75,
-    }
+    KEY: [
+        result(
+            0.625,
+            acc=Estimate(0.5, 0.375, 0.75),
+            acc_val=Estimate(1.0, None, None),
+        )
+    ]
 }
 
 
@@ -95,33 +112,47 @@ def cells_of(text, system):
     return [cell.strip() for cell in line.split('|')[2:-1]]
 
 
-def test_our_acc_and_auc_stand_beside_the_papers_number():
+def test_our_accs_and_auc_stand_beside_the_papers_number():
     text = format_table(2, RESULTS)
     assert cells_of(text, 'RECCE') == [
-        '99.9',
-        '-',
-        '-',
+        *('99.9', '-', '-', '-'),
         '68.7',
-        '50.0',
-        '62.5',
+        '50.0 [37.5, 75.0]',
+        '100.0 [no interval]',
+        '62.5 [37.5, 75.0]',
     ]
     assert 'CDF -> CDF [4], paper: AUC' in text
     assert 'ours: video ACC at 0.5' in text
+    assert 'video ACC at val threshold' in text
 
 
-def test_the_level_is_chosen_and_named():
+def test_several_seeds_have_their_mean_and_range_and_say_if_some_lack():
+    runs = [result(auc, seed) for seed, auc in enumerate((0.5, 0.75, 0.625))]
+    text = format_table(2, {KEY: runs}, seeds=3)
+    assert cells_of(text, 'RECCE')[7] == '62.5 (50.0 to 75.0)'
+    text = format_table(2, {KEY: runs[:2]}, seeds=3)
+    assert cells_of(text, 'RECCE')[7] == '62.5 (50.0 to 75.0; 2 seeds)'
+    lines = format_runs({KEY: runs}).splitlines()
+    assert [cells_of(line, 'RECCE') for line in lines[4:]] == [
+        ['ffpp', 'cdf', f'{seed}', '0.3125', '-', '-', text]
+        for seed, text in enumerate(
+            ('50.0 [25.0, 62.5]', '75.0 [50.0, 87.5]', '62.5 [37.5, 75.0]')
+        )
+    ]
+
+
+def test_the_level_is_named():
     text = format_table(2, RESULTS, 'frame')
-    assert cells_of(text, 'RECCE')[3:] == ['68.7', '-', '75.0']
     assert 'ours: frame ACC at 0.5' in text
 
 
 def test_what_the_paper_does_not_report_is_a_dash():
     assert cells_of(format_table(1, {}), 'C3D') == [
-        '-',
-        '-',
-        '-',
-        *['87.6', '-', '-'],
+        *('-', '-', '-', '-'),
+        *('87.6', '-', '-', '-'),
     ]
+    control = cells_of(format_table(3, {}), 'Xception, clip [7]')
+    assert control == ['-'] * 8
 
 
 @pytest.mark.parametrize('number', TABLES)
@@ -131,8 +162,8 @@ def test_every_mark_has_its_note_below_the_table(number):
         assert (f'[{key}]' in table) == (f'- [{key}]' in notes)
 
 
-def test_rows_for_json_hold_fractions_of_both():
-    row = table_rows(TABLES[2], RESULTS)[1]
+def test_rows_for_json_hold_fractions_the_mean_and_each_training():
+    row = as_json(table_rows(TABLES[2], RESULTS)[1])
     assert row['system'] == 'RECCE'
     assert row['columns'][1] == dict(
         source='ffpp',
@@ -141,5 +172,18 @@ def test_rows_for_json_hold_fractions_of_both():
         paper=0.687,
         level='video',
         acc=0.5,
+        acc_val=1.0,
         auc=0.625,
+        runs=[
+            dict(
+                seed=0,
+                threshold=0.3125,
+                acc=(0.5, 0.375, 0.75),
+                acc_val=(1.0, None, None),
+                auc=(0.625, 0.375, 0.75),
+            )
+        ],
     )
+    runs = [*RESULTS[KEY], result(0.875, 1)]
+    (cell,) = table_rows(TABLES[2], {KEY: runs})[1].columns[1:]
+    assert (cell.auc, cell.acc, len(cell.runs)) == (0.75, 0.5, 2)

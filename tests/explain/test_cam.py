@@ -7,6 +7,7 @@ from mmaction.utils import GradCAM
 from mmengine.config import Config
 from networks import pack, predict, randomise
 from tiny import REPO
+from torch.nn import functional as F
 
 from gml_mmaction.explain.cam import (
     ForgeryCAM,
@@ -21,6 +22,9 @@ GML = 'gml_xception-small_demo'
 XCEPTION = 'baselines/xception-small_demo'
 C3D = 'baselines/c3d-small_demo'
 R3D = 'baselines/r3d_r18-small_demo'
+TALL = 'video/tall_swin-b-small_demo'
+# Their backbones give a token for a clip.
+NO_MAP = ('timesformer_vit-b-small_demo', 'videomae_vit-s-small_demo')
 
 
 def build(name):
@@ -48,10 +52,16 @@ def as_shares(maps):
 @pytest.mark.parametrize('path', SMALL, ids=lambda path: path.stem)
 def test_every_network_is_explained_with_the_scores_of_testing(path, clips):
     model = build(path.relative_to(CONFIGS).with_suffix(''))
+    frames = Config.fromfile(path).test_dataloader.dataset.clip_len
+    clips = clips[:, :, :frames]
+    if path.stem in NO_MAP:
+        with pytest.raises(LayerError, match=r'gives no map, only \(2, 64\)'):
+            cam_maps(model, data_of(clips))
+        return
     scores, maps = cam_maps(model, data_of(clips))
     expected = [float(s.pred_score[1]) for s in predict(model, clips)]
     torch.testing.assert_close(scores, torch.tensor(expected))
-    assert maps.shape[:2] == (2, 8)
+    assert maps.shape[:2] == (2, frames)
     assert min(maps.shape[2:]) > 1
     assert maps.isfinite().all()
     assert (maps >= 0).all()
@@ -170,6 +180,25 @@ def test_fewer_steps_of_time_are_spread_over_all_frames(clips):
     _, maps = cam_maps(model, data_of(clips), layer='backbone/layer4')
     hook.remove()
     assert seen[0].shape[2] < maps.shape[1] == 8
+
+
+def test_the_map_of_talls_picture_is_cut_into_its_frames(clips):
+    model = build(TALL)
+    seen = []
+    hook = model.backbone.register_forward_hook(
+        lambda *given: seen.append(given[2].detach())
+    )
+    _, maps = cam_maps(model, data_of(clips[:, :, :4]))
+    hook.remove()
+    with torch.no_grad():
+        real, fake = model.cls_head.fc_cls.weight
+    picture = torch.einsum('nchw,c->nhw', seen[0][:, :, 0], fake - real)
+    picture = picture.relu() / picture[0].numel()
+    larger = F.interpolate(picture[:, None], (8, 8), mode='bilinear')[:, 0]
+    corners = [(0, 0), (0, 4), (4, 0), (4, 4)]
+    frames = [larger[:, y : y + 4, x : x + 4] for y, x in corners]
+    torch.testing.assert_close(maps, torch.stack(frames, dim=1))
+    assert maps.sum() > 0
 
 
 @pytest.mark.parametrize(

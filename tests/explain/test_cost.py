@@ -188,6 +188,14 @@ def test_motion_blocks_are_told_the_number_of_frames():
     assert rows[0]['macs'] > 0
 
 
+def test_detectors_may_get_the_clips_that_their_configs_test_on():
+    tall = CONFIGS / 'video/tall_swin-b-small_demo.py'
+    rows = cost.compare([SMALL, tall], Setting(frames=2, size=32), 1, own=True)
+    assert [(row['frames'], row['size']) for row in rows] == [(8, 64), (4, 64)]
+    (alone,) = cost.compare([SMALL], Setting(frames=8, size=64), 1)
+    assert rows[0]['macs'] == alone['macs']
+
+
 def test_each_round_runs_every_detector_once(monkeypatch):
     runs = []
 

@@ -163,7 +163,7 @@ def source(name, **options):
         check_videos(found)
         (out / 'scratch').mkdir(parents=True)
         for video in [video for video in found if video.exists][:4]:
-            job = records.Job(
+            job = records.PrepareJob(
                 video,
                 out=out,
                 root=data,
@@ -354,9 +354,7 @@ def read_calibrations(root):
 def targets():
     from gml_mmaction.sources import get_source  # noqa: F401
 
-    refused = (ValueError, OSError)  # what a tool prints as one line
-    host = (GMLError, OSError)
-    tool = (SystemExit,)
+    refused = (GMLError, OSError)  # what a command prints as one line
     ffpp = dict(ffpp='.', variant=VARIANT)
     lists = {
         'ffpp': (make_ffpp, source('ffpp'), '**/*.json'),
@@ -375,17 +373,17 @@ def targets():
     }
     return {
         'annotation': Target(
-            make_prepared, read_clips, 'test.json', host, share=2
+            make_prepared, read_clips, 'test.json', refused, share=2
         ),
         # videos may be anywhere, see gml_mmaction.prepared.annotation
         'boxes': Target(
-            *(make_boxes, read_clips, 'test.json', host),
+            *(make_boxes, read_clips, 'test.json', refused),
             named=False,  # or the video
             share=2,
             reads=('/',),
         ),
         'manifest': Target(
-            *(make_manifest, read_manifests, '[mr]*.json', host), share=2
+            *(make_manifest, read_manifests, '[mr]*.json', refused), share=2
         ),
         **{
             name: Target(*parts, refused, share=1.5)
@@ -403,49 +401,54 @@ def targets():
             )
             for name, files in FOLDERS.items()
         },
-        'scores': Target(
-            make_scores, read_scores, 'scores.json', (*host, SystemExit)
-        ),
+        'scores': Target(make_scores, read_scores, 'scores.json', refused),
         'calibration': Target(
-            make_calibration, read_calibrations, '*.json', host
+            make_calibration, read_calibrations, '*.json', refused
         ),
-        'origin': Target(make_origin, read_origin, 'origin.json', host),
+        'origin': Target(make_origin, read_origin, 'origin.json', refused),
         'checkpoint': Target(
             *(checkpoints.make_checkpoint, checkpoints.read_checkpoint),
-            *('*.pth', host, checkpoints.damage_checkpoint),
+            *('*.pth', refused, checkpoints.damage_checkpoint),
             share=3,
         ),
         'newest checkpoint': Target(
             *(checkpoints.make_resumed, checkpoints.read_resumed),
-            *('iter_4.pth', host, checkpoints.damage_checkpoint),
+            *('iter_4.pth', refused, checkpoints.damage_checkpoint),
             share=0.5,
         ),
         'resume': Target(
             *(checkpoints.make_run, checkpoints.read_run),
-            *('run/iter_4.pth', tool, checkpoints.damage_checkpoint),
+            *('run/iter_4.pth', refused, checkpoints.damage_checkpoint),
             share=0.25,
         ),
         'weights': Target(
             *(checkpoints.make_weights, checkpoints.read_weights),
-            *('run/iter_4.pth', tool, checkpoints.damage_weights),
+            *('run/iter_4.pth', refused, checkpoints.damage_weights),
             share=0.4,
         ),
         'config': Target(
-            *(checkpoints.make_config, checkpoints.read_config, '*.py', host),
+            *(
+                checkpoints.make_config,
+                checkpoints.read_config,
+                '*.py',
+                refused,
+            ),
             checkpoints.damage_config_file,
             named=False,
             share=2,
         ),
-        'crop': Target(media.make_crops, media.read_crops, '**/*.jpg', host),
+        'crop': Target(
+            media.make_crops, media.read_crops, '**/*.jpg', refused
+        ),
         'images': Target(
-            *(media.make_images, media.read_images, '**/*.*', host),
+            *(media.make_images, media.read_images, '**/*.*', refused),
             media.damage_image,
             named=False,
         ),
         **{
             name: Target(
                 media.maker(formats),
-                *(media.read_videos, '*', host, damage),
+                *(media.read_videos, '*', refused, damage),
                 named=False,
                 share=share,
             )
@@ -457,12 +460,12 @@ def targets():
         },
         'address': Target(
             media.maker({'a.mp4': {}, 'b.mp4': {}}),
-            *(media.read_by_name, '*', host, media.rename_as_address),
+            *(media.read_by_name, '*', refused, media.rename_as_address),
             named=False,
             share=0.1,
         ),
         'archive': Target(
-            *(media.make_archives, media.read_archives, '*', host),
+            *(media.make_archives, media.read_archives, '*', refused),
             media.damage_archive,
             named=False,
             share=1.5,

@@ -63,7 +63,7 @@ ENTRY = 'data_list', 0
 FOUND = {
     'a file that is no UTF-8': (
         *('manifest', 'manifest.json', content(b'{"a": "\xff"}')),
-        'no text in UTF-8',
+        'not text in UTF-8',
     ),
     'brackets without end': (
         *('ffpp', 'splits/val.json', content(b'[' * 10**5)),
@@ -75,33 +75,33 @@ FOUND = {
     ),
     'a list of another encoding': (
         *('dfo', 'lists/splits/val.txt', content(b'\xff\xfe')),
-        'no text in UTF-8',
+        'not text in UTF-8',
     ),
     'metadata that lead out of the data set': (
         *('dfdc', f'{PART}/metadata.json', renamed('../../../x.mp4')),
-        'no path below',
+        'is not a path within',
     ),
     'metadata with an absolute path': (
         *('dfdcp', 'dataset.json', renamed('/tmp/outside/x.mp4')),
-        'no path below',
+        'is not a path within',
     ),
     'an original that is no text': (
         *('dfdc', f'{PART}/metadata.json', field('bb.mp4', 'original', to=7)),
-        'no path below',
+        'is not a path within',
     ),
     'a table with a quote that never ends': (
         *('dfdc', 'test/labels.csv'),
         content(b'filename,label\n"' + b'x' * 200_000),
-        'no CSV',
+        'not a CSV file',
     ),
     'crops that lie elsewhere': (
         *('annotation', 'test.json'),
         field(*ENTRY, 'frame_dir', to='frames/../../outside'),
-        'a path below its folder',
+        'a path within its folder',
     ),
     'crops at an absolute path': (
         *('annotation', 'test.json', field(*ENTRY, 'frame_dir', to='/etc')),
-        'a path below its folder',
+        'a path within its folder',
     ),
     'a template that formats an object': (
         *('annotation', 'test.json'),
@@ -144,7 +144,7 @@ FOUND = {
     'a manifest with an id that leads out': (
         *('manifest', 'manifest.json'),
         field('videos', 0, 'video_id', to='../x'),
-        'a path below its folder',
+        'a path within its folder',
     ),
     'a manifest whose video is an absolute path': (
         *('manifest', 'manifest.json'),
@@ -154,7 +154,7 @@ FOUND = {
     'a manifest whose video is another file': (
         *('manifest', 'manifest.json'),
         field('videos', 0, 'path', to='report.json'),
-        'are not there',
+        'are missing',
     ),
     'a report whose counts are text': (
         *('manifest', 'report.json', field('rows', 1, 'missing', to='x')),
@@ -162,23 +162,23 @@ FOUND = {
     ),
     'a label too large for a number': (
         *('scores', 'scores.json', field('videos', 0, 'label', to=10**30)),
-        'no file of scores',
+        'not a valid file of scores',
     ),
     'a calibration with a threshold of text': (
         *('calibration', 'a.calibration.json', field('threshold', to='x')),
-        'no calibration',
+        'not a valid calibration',
     ),
     'a calibration of no videos': (
         *('calibration', 'a.calibration.json'),
         lambda path: [
             field(f'{kind}_videos', to=0)(path) for kind in ('real', 'fake')
         ],
-        'no calibration',
+        'not a valid calibration',
     ),
     'a calibration beyond all numbers': (
         *('calibration', 'a.calibration.json'),
         field('parameters', to=[10**400, 0]),
-        'no calibration',
+        'not a valid calibration',
     ),
 }
 
@@ -265,7 +265,7 @@ def test_an_archive_of_damaged_bytes_is_unreadable(
     if header == b'PK\x01\x02':
         data[start + 9] |= 8  # names are UTF-8
     (tmp_path / 'a.zip').write_bytes(data)
-    with pytest.raises(VideoError, match='no archive'):
+    with pytest.raises(VideoError, match='not an archive'):
         open_video(tmp_path / 'a.zip', 's')
 
 
@@ -307,7 +307,7 @@ def test_a_playlist_is_not_followed(tmp_path, name, text):
     path = tmp_path / 'in' / name
     path.parent.mkdir()
     path.write_text(text.format('../other/b.ts'))
-    with pytest.raises(VideoError, match='a text, such as a list'):
+    with pytest.raises(VideoError, match='a text file, such as a list'):
         open_video(path)
 
 
@@ -315,7 +315,7 @@ def test_a_playlist_is_not_followed(tmp_path, name, text):
     'name', ['../x', '/x', 'a/../b', '', '.', 'a\nb', 'x' * 250, '\ud800']
 )
 def test_no_video_has_an_id_that_leads_out_of_its_folder(name, tmp_path):
-    with pytest.raises(ValueError, match='can be no path of crops'):
+    with pytest.raises(ValueError, match='cannot be a folder of crops'):
         Video(name, tmp_path / 'x.mp4', 0, 'real', 'test')
 
 
@@ -364,7 +364,7 @@ def run(trained, tmp_path):
 
 def check_one_line(read, run, line):
     """A checkpoint of a run is refused in one line that names it."""
-    with pytest.raises(SystemExit, match=line) as caught:
+    with pytest.raises(GMLError, match=line) as caught:
         read(run)
     assert fuzz.unclear(caught.value, [checkpoints.FILE]) == ''
 
@@ -404,7 +404,7 @@ def test_a_training_goes_on_from_no_strange_records(run, place, value):
     else:
         tree[last] = value
     torch.save(content, path)
-    check_one_line(checkpoints.read_run, run, 'no training can go on')
+    check_one_line(checkpoints.read_run, run, 'a training cannot go on')
 
 
 def test_a_checkpoint_with_a_changed_byte_is_neither_resumed_nor_tested(run):
@@ -440,6 +440,6 @@ def test_a_length_in_an_image_is_not_believed(tmp_path, place):
     data[at - 4 : at] = b'\x7f\xff\xff\xff'
     write_files(tmp_path, **{'1.png': bytes(data)})
     before = watch.memory_now()
-    with pytest.raises(VideoError, match=r'1\.png is no image'):
+    with pytest.raises(VideoError, match=r'1\.png is not an image'):
         open_video(tmp_path)
     assert watch.memory_peak() < before + (100 << 10)

@@ -13,7 +13,7 @@ import pytest
 import videos
 import watch
 
-SECONDS = 60
+SECONDS = 30
 
 
 @pytest.fixture

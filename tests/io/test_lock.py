@@ -61,7 +61,7 @@ def test_the_second_is_told_who_holds_the_folder(holder, tmp_path):
     ):
         pass
     line = str(caught.value)
-    assert line.startswith(f'{tmp_path}: another training is at work there')
+    assert line.startswith(f'{tmp_path}: another training is running there')
     assert f'(process {process.pid} on {socket.gethostname()}, since ' in line
     assert re.search(r'since 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\)', line)
     assert line.endswith('or write to another folder')
@@ -127,6 +127,7 @@ def test_the_own_process_is_kept_out_as_well_and_loses_nothing(
         assert other.wait(60) == 1
 
 
+@pytest.mark.slow
 def test_of_many_that_begin_together_one_holds(holder, tmp_path):
     started = [holder(tmp_path) for _ in range(4)]
     deadline = time.monotonic() + 60

@@ -73,11 +73,11 @@ class Whole(Record, frozen=True, kw_only=True):
         ),
         (
             '{"parts": [{"label": 1, "place": "../a"}]}',
-            "parts[0]: 'place' is '../a', expected a path below its folder",
+            "parts[0]: 'place' is '../a', expected a path within its folder",
         ),
         (
             '{"parts": [{"label": 1, "place": 7}]}',
-            "parts[0]: 'place' is a whole number, expected a path below its",
+            "parts[0]: 'place' is a whole number, expected a path within its",
         ),
         (
             r'{"parts": [], "names": ["a", "\u001b[2J"]}',
@@ -118,7 +118,7 @@ def test_a_dict_is_held_to_the_same_rules():
 
 
 def test_an_unknown_field_moves_no_cursor():
-    with pytest.raises(ValueError, match='none of its fields') as caught:
+    with pytest.raises(ValueError, match='not one of its fields') as caught:
         decode(r'{"a\u001b[2J\n": 1}', Calibration)
     assert str(caught.value).isprintable()
 
@@ -135,7 +135,7 @@ def test_a_file_is_named_with_what_it_should_be_and_the_remedy(tmp_path, data):
     with pytest.raises(GMLError) as caught:
         read_record(path, Whole, what='whole', remedy='make it again')
     message = str(caught.value)
-    assert message.startswith(f'{path} is no whole (')
+    assert message.startswith(f'{path} is not a valid whole (')
     assert message.endswith('). Remedy: make it again')
     assert message.count(str(path)) == 1
 

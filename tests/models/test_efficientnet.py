@@ -44,6 +44,7 @@ def load(network, arch='b4', taps=(), **options):
     return ours.train(network.training)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize(
     ('arch', 'size'), [('b4', 224), ('b4', 75), ('b4', (64, 97)), ('b0', 96)]
@@ -118,6 +119,7 @@ def test_networks_have_the_published_parameters(arch, published_parameters):
     assert count + 1000 * last + 1000 == published_parameters
 
 
+@pytest.mark.slow
 def test_b4_needs_the_published_multiplications():
     """12.34 GMACs for a clip of 8 frames, of which 0.05 are poolings."""
     info = get_model_complexity_info(

@@ -166,6 +166,7 @@ def test_parameters_are_those_of_the_public_code():
     assert count / 1e6 == pytest.approx(48.16, abs=5e-3)
 
 
+@pytest.mark.slow
 def test_multiplications_are_those_of_the_public_code():
     info = get_model_complexity_info(
         F3Net().eval(), (3, 224, 224), show_table=False, show_arch=False

@@ -90,14 +90,16 @@ def gradient_of_a_half(rank, folder):
 
 
 @pytest.mark.parametrize('labels', [[0, 1, 0, 1], [0, 0, 0, 1], [1, 1, 1, 1]])
-def test_l1_of_two_processes_divides_by_the_reals_of_both(tmp_path, labels):
+def test_l1_of_two_processes_divides_by_the_reals_of_both(
+    run_group, tmp_path, labels
+):
     """The mean of both gradients is that of the whole batch.
 
     One process has two real clips where the other has none or one.
     """
     f_star, labels = torch.randn(N, T, TAP, 2, 2), torch.tensor(labels)
     torch.save((f_star, labels), tmp_path / 'batch.pt')
-    torch.multiprocessing.spawn(gradient_of_a_half, (tmp_path,), nprocs=2)
+    run_group(gradient_of_a_half, tmp_path)
     f_star.requires_grad_()
     real_l1(f_star, labels).backward()
     for rank in range(2):

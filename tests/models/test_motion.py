@@ -244,6 +244,47 @@ def test_identity_motion_init_starts_as_the_difference_of_frames():
     torch.testing.assert_close(f_mm[:, 2:], f_d.diff(n=2, dim=1))
 
 
+@pytest.mark.parametrize('expand', ['shared', 'separate'])
+@pytest.mark.parametrize('block', [STMBlock, MCB])
+def test_zero_expand_init_starts_as_f_s_alone(block, expand):
+    options = dict(expand=expand, expand_init='zero')
+    module, x = block(C, T, **options).double(), clips()
+    torch.testing.assert_close(module(x), module.cstm(x), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('block', [STMBlock, MCB])
+def test_expand_init_changes_no_other_initial_value(block):
+    torch.manual_seed(1)
+    usual = block(C, T).state_dict()
+    torch.manual_seed(1)
+    zero = block(C, T, expand_init='zero').state_dict()
+    assert usual.pop('expand.weight').abs().min() > 0
+    assert zero.pop('expand.weight').abs().max() == 0
+    torch.testing.assert_close(zero, usual, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('expand', ['shared', 'separate'])
+@pytest.mark.parametrize('block', [STMBlock, MCB])
+def test_behind_a_zero_expansion_motion_learns_from_the_second_step_on(
+    block, expand
+):
+    options = dict(expand=expand, expand_init='zero')
+    module, x = block(C, T, **options).double(), clips()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    changed = []
+    for _ in range(2):
+        before = {n: p.detach().clone() for n, p in module.named_parameters()}
+        optimizer.zero_grad()
+        module(x).square().mean().backward()
+        optimizer.step()
+        changed.append(
+            {n for n, p in module.named_parameters() if (p != before[n]).any()}
+        )
+    everything = {name for name, _ in module.named_parameters()}
+    waits = {name for name in everything if name.startswith('motion.')}
+    assert changed == [everything - waits, everything]
+
+
 def test_728_channels_are_reduced_to_45_and_few_channels_to_one():
     assert CMM(728).out_channels == 45
     assert CMM(8).out_channels == 1
@@ -256,6 +297,7 @@ def test_728_channels_are_reduced_to_45_and_few_channels_to_one():
         (MCB, dict(boundary='mirror')),
         (MCB, dict(expand='both')),
         (MCB, dict(motion_init='zero')),
+        (MCB, dict(expand_init='identity')),
     ],
 )
 def test_an_unknown_option_is_named_with_the_known_ones(block, arguments):

@@ -114,6 +114,7 @@ class Scores(nn.Module):
         return self.model(clips, mode='tensor', stage='head')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('how', ['torchscript', 'export'])
 @pytest.mark.filterwarnings('ignore::DeprecationWarning')
 @pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')

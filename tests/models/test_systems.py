@@ -18,9 +18,11 @@ def build(path):
     return MODELS.build(Config.fromfile(path).model)
 
 
-def clips(count, size=64):
+def clips(path, count, size=64):
+    """As long as those that the config trains on."""
+    frames = Config.fromfile(path).train_dataloader.dataset.clip_len
     generator = torch.Generator().manual_seed(1)
-    shape = (count, 3, 8, size, size)
+    shape = (count, 3, frames, size, size)
     return torch.randint(0, 256, shape, generator=generator).float()
 
 
@@ -32,7 +34,7 @@ by_system = pytest.mark.parametrize('path', SMALL, ids=lambda p: p.stem)
 def test_every_parameter_is_trained_whatever_is_in_the_batch(path, labels):
     """DistributedDataParallel waits for the gradient of each of them."""
     model = build(path)
-    losses, _ = predict_and_loss(model, clips(len(labels)), labels)
+    losses, _ = predict_and_loss(model, clips(path, len(labels)), labels)
     total, _ = model.parse_losses(losses)
     assert total.isfinite()
     total.backward()
@@ -43,7 +45,7 @@ def test_every_parameter_is_trained_whatever_is_in_the_batch(path, labels):
 @by_system
 def test_scores_are_probabilities_and_clips_do_not_touch_each_other(path):
     model = build(path)
-    batch = clips(3)
+    batch = clips(path, 3)
     alone = [predict(model, clip[None])[0] for clip in batch]
     together = predict(model, batch)
     for one, other in zip(together, alone):
@@ -61,7 +63,7 @@ def test_a_step_in_bfloat16_is_finite(path):
     host.prepare_run()  # MMAction2's heads
     model = build(path)
     with bfloat16():
-        losses, _ = predict_and_loss(model, clips(2), [0, 1])
+        losses, _ = predict_and_loss(model, clips(path, 2), [0, 1])
     total, _ = model.parse_losses(losses)
     total.backward()
     assert total.isfinite()

@@ -296,11 +296,13 @@ def half_a_batch(rank, folder):
     dist.destroy_process_group()
 
 
-def test_two_processes_have_one_centre_and_the_gradient_of_both(tmp_path):
+def test_two_processes_have_one_centre_and_the_gradient_of_both(
+    run_group, tmp_path
+):
     """One has the only real clip; the other has fake clips alone."""
     clips, labels = torch.randn(4, 2 * HIDDEN) / 4, torch.tensor([0, 1, 1, 1])
     torch.save((clips, labels), tmp_path / 'batch.pt')
-    torch.multiprocessing.spawn(half_a_batch, (tmp_path,), nprocs=2)
+    run_group(half_a_batch, tmp_path)
     network = head()
     network.update_center(clips, labels)
     clips.requires_grad_()

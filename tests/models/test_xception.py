@@ -42,6 +42,7 @@ def test_motion_blocks_add_the_parameters_they_were_designed_with(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('size', 'gmacs'), [(224, 4.55), (256, 5.95), (299, 8.36)]
 )
@@ -74,6 +75,22 @@ def test_motion_stages_restrict_the_blocks():
         if type(m).__name__ == 'MCB'
     }
     assert with_motion == {'block5', 'conv4'}
+
+
+def test_a_motion_block_can_be_in_one_convolution_alone():
+    backbone = Xception(dict(type='MCB'), motion_stages=('block5.2', 'conv3'))
+    places = [
+        name
+        for name, m in backbone.named_modules()
+        if type(m).__name__ == 'MCB'
+    ]
+    assert places == ['block5.rep.7.conv1', 'conv3.conv1']
+
+
+@pytest.mark.parametrize('stage', ['block1.2', 'conv3.1', 'block5.', 'b.0'])
+def test_a_convolution_that_is_not_there_is_refused(stage):
+    with pytest.raises(ValueError, match=f'no stage {stage!r}'):
+        Xception(dict(type='MCB'), motion_stages=(stage,))
 
 
 @torch.no_grad()

@@ -4,8 +4,8 @@
 
 FOLDER holds torchvision, as ``pip install --no-deps --target FOLDER
 torchvision`` leaves it; its native operators need not fit PyTorch. Random
-weights, running statistics too, float32, loaded in their order, as the
-config's comment on Kinetics weights does. Prints the largest difference,
+weights, running statistics too, float32, loaded as ``--weights`` loads the
+Kinetics file, which has to be in their order. Prints the largest difference,
 which has to be 0, and that with one perturbed weight; the exit code is 1
 otherwise.
 """
@@ -23,6 +23,7 @@ from networks import randomise
 from torchvision_models import import_from
 
 import gml_mmaction  # noqa: F401  makes the host importable
+from gml_mmaction.engine.initial_weights import load_tensors
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 CLIPS = [(8, 64), (8, 112), (8, 224), (16, 112)]
@@ -43,9 +44,12 @@ def main(argv: list[str] | None = None) -> int:
     state = theirs.state_dict()
     names = ours.state_dict()
     print(f'tensors: {len(names)} of {len(state)}, without {list(state)[-2:]}')
-    ours.load_state_dict(dict(zip(names, state.values())))
+    load_tensors(ours, state, Path('r3d_18-b3b3357e.pth'))
+    ordered = dict(zip(names, state.values()))
+    renamed = ours.state_dict()
     theirs.avgpool = theirs.fc = torch.nn.Identity()  # leaves (N, C*T*H*W)
     broken = list(state)[len(names) :] != ['fc.weight', 'fc.bias']
+    broken |= not all(renamed[n].equal(x) for n, x in ordered.items())
     for frames, size in CLIPS:
         clip = torch.randn(1, 3, frames, size, size)
         expected = theirs(clip)

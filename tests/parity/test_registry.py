@@ -14,11 +14,13 @@ FOLDER = os.environ.get('GML_TEST_ORACLES', '')
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('script', ['xception', 'r3d', 'densenet'])
-def test_a_network_equals_its_published_one(script, run_python):
-    if not Path(FOLDER, 'torchvision').is_dir():
-        pytest.skip(f'no torchvision in GML_TEST_ORACLES={FOLDER!r}')
+@pytest.mark.parametrize('script', ['xception', 'r3d', 'densenet', 'tall'])
+def test_a_network_equals_its_published_one(script, run_warm):
+    needed = ('torchvision', 'timm') if script == 'tall' else ('torchvision',)
+    for package in needed:
+        if not Path(FOLDER, package).is_dir():
+            pytest.skip(f'no {package} in GML_TEST_ORACLES={FOLDER!r}')
     path = Path(__file__).parent / f'{script}.py'
-    done = run_python('-W', 'ignore', str(path), FOLDER)
+    done = run_warm(str(path), FOLDER)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     assert 'changing one' in done.stdout or '1 % larger' in done.stdout

@@ -241,7 +241,9 @@ def test_a_video_needs_frames_for_one_clip(
     if fits:
         assert extract_one(path)[1].num_frames == 8
     else:
-        with pytest.raises(VideoError, match='short: 7 to save of 14 frames'):
+        with pytest.raises(
+            VideoError, match='short: 7 of 14 frames would be saved'
+        ):
             extract_one(path)
 
 
@@ -551,7 +553,7 @@ def test_max_frames_give_the_first_frames_of_the_whole_file_coded(
 
 def test_the_codec_cannot_be_had_from_boxes(large_head, extract):
     video = make_video(large_head, distortions=(('VC', 1),))
-    with pytest.raises(ValueError, match="use store='crops'"):
+    with pytest.raises(ValueError, match="Remedy: store='crops'"):
         extract(video, store='boxes')
 
 
@@ -597,7 +599,7 @@ def test_what_there_is_of_a_broken_video_is_cut(
     videos.truncate(path)
     record, track, crops = extract_one(path)
     (note,) = record.notes
-    broken_at = int(note.removeprefix('broken tail at frame '))
+    broken_at = int(note.removeprefix('the file is broken from frame '))
     assert 20 < broken_at < 70
     assert track.stop - broken_at in (0, 1)
     assert len(crops) == -(-broken_at // 2)

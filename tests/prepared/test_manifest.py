@@ -11,7 +11,7 @@ def test_a_report_counts_in_whole_numbers(tmp_path):
     row = dict(split='test', missing=0, failed=dict(missing=None))
     path = tmp_path / 'report.json'
     path.write_text(json.dumps(dict(rows=[row])))
-    with pytest.raises(FileError, match=r"report\.json is no .*'failed' is"):
+    with pytest.raises(FileError, match=r"report\.json is not .*'failed' is"):
         read_report(tmp_path)
 
 

@@ -20,7 +20,11 @@ from gml_mmaction.io.records import as_json, to_record
 from gml_mmaction.prepared import records
 from gml_mmaction.prepared.manifest import Report, TrackRecord
 from gml_mmaction.prepared.prepare import format_report, prepare_videos
-from gml_mmaction.prepared.records import Job, prepare_video, record_if_done
+from gml_mmaction.prepared.records import (
+    PrepareJob,
+    prepare_video,
+    record_if_done,
+)
 from gml_mmaction.sources import SPLITS, Video
 from gml_mmaction.sources.ffpp import list_videos
 
@@ -161,7 +165,7 @@ def test_a_kill_before_the_record_leaves_no_older_one(
     ffpp_tree, videos, tmp_path
 ):
     """A video that changes, and back again after the kill."""
-    job = Job(
+    job = PrepareJob(
         videos[0],
         out=tmp_path / 'out',
         root=ffpp_tree,
@@ -497,10 +501,10 @@ def test_notes_are_counted_by_kind(videos, prepare, ffpp_tree, tmp_path):
     options = CropOptions(min_frames=2)
     report = prepare([*broken, videos[2]], options=options)
     assert report.total.prepared == 3
-    assert report.total.notes == {'broken tail at frame N': 2}
+    assert report.total.notes == {'the file is broken from frame N': 2}
     assert report.total.frames < 3 * 10
     assert format_report(report).endswith(
-        'note "broken tail at frame N": 2 videos'
+        'note "the file is broken from frame N": 2 videos'
     )
 
 
@@ -563,6 +567,7 @@ def test_a_folder_that_cannot_be_written_ends_the_run(
 KILLED_TWENTY_TIMES = Path(__file__).parent / 'kill_at_random.py'
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='no /proc')
 def test_a_run_killed_twenty_times_ends_with_the_bytes_of_an_unbroken_one(
     ffpp_tree, tmp_path
@@ -608,7 +613,7 @@ def test_the_table_shows_each_reason_in_a_column():
         'failed': {'no face': 2},
         'tracks': 6,
         'frames': 1234,
-        'notes': {'broken tail at frame N': 1},
+        'notes': {'the file is broken from frame N': 1},
     }
     total = {**row, 'split': 'total', 'method': ''}
     report = to_record({'rows': [row], 'total': total}, Report)
@@ -618,7 +623,7 @@ def test_the_table_shows_each_reason_in_a_column():
         'split method expected missing found prepared no face tracks frames',
         'train real 10 3 7 5 2 6 1234',
         'total 10 3 7 5 2 6 1234',
-        'note "broken tail at frame N": 1 video',
+        'note "the file is broken from frame N": 1 video',
     ]
 
 

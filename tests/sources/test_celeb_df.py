@@ -114,7 +114,7 @@ def test_fakes_of_one_val_and_one_training_identity_are_left_out(tree):
         people = {f'cdf/{name}' for name in path.stem.split('_')[:2]}
         assert len(people & val) == 1
     assert any(
-        f'left out: {len(left_out)} fakes of one val' in note
+        f'left out: {len(left_out)} fakes of a val' in note
         for note in get_entry('cdf').notes(videos)
     )
 
@@ -132,6 +132,8 @@ def test_val_does_not_depend_on_the_order_of_files_and_can_be_empty(
     whole = list_videos(root, val_fraction=0)
     assert len(whole) == len(names)
     assert not split_of(whole, 'val')
+    (note,) = (n for n in get_entry('cdf').notes(whole) if 'official val' in n)
+    assert 'no checkpoint is the best one' in note
 
 
 @pytest.mark.parametrize('pairs', [2, 3, 5])
@@ -222,7 +224,7 @@ def test_the_published_test_counts_add_up():
         ('1 id0_0001.mp4', r'line 2: .*expected'),
         ('1 elsewhere/id0_0001.mp4', r'line 2: .*expected'),
         ('1 Celeb-real/../../x.mp4', r'line 2: .*expected'),
-        ('0 Celeb-real/id0_0001.mp4', r'line 2: .*1 is real and its 0 fake'),
+        ('0 Celeb-real/id0_0001.mp4', r'line 2: .*1 is real and 0 is fake'),
         ('1 Celeb-synthesis/id0_id1_0001.mp4', r'line 2: .*1 is real'),
     ],
 )
@@ -251,7 +253,7 @@ def test_blank_lines_and_windows_line_ends_are_read(tree):
 def test_without_its_list_a_tree_is_refused(tree, tmp_path):
     root = tree()
     (root / LIST).unlink()
-    with pytest.raises(ValueError, match='part of the official download'):
+    with pytest.raises(ValueError, match='copy it from the official download'):
         list_videos(root)
     with pytest.raises(ValueError, match='no such folder'):
         list_videos(tmp_path / 'nowhere')

@@ -7,7 +7,7 @@ import pytest
 
 from gml_mmaction import sources
 from gml_mmaction.sources import Video
-from gml_mmaction.sources.check import Against, check_source, format_check
+from gml_mmaction.sources.check import TrainedOn, check_source, format_check
 
 COUNTS = {('train', 'real'): 2, ('train', 'swap'): 1, ('test', 'swap'): 1}
 
@@ -48,7 +48,7 @@ def check(**options):
 def test_a_whole_set_has_no_problem(toy):
     report = check()
     assert report['problems'] == []
-    assert report['notes'] == ['a toy', '3 people, none in two splits']
+    assert report['notes'] == ['a toy', '3 people, nobody in two splits']
     assert report['rows'][0] == {
         'split': 'train',
         'method': 'real',
@@ -148,7 +148,7 @@ def test_without_people_leaks_are_called_unknown(toy):
 def test_people_trained_on_in_another_set_are_a_problem(toy):
     other = [replace(toy[-1], split='train'), toy[0]]
     sources.register_source('other')(lambda root: other)
-    against = [Against('other', Path('root'), {})]
+    against = [TrainedOn('other', Path('root'), {})]
     assert check(against=against)['problems'] == [
         '1 of 1 people in the test are in the training split of other: toy/c'
     ]
@@ -162,7 +162,7 @@ def test_a_lost_target_in_which_to_find_the_face_is_a_problem(toy):
     lost = toy[0].path.with_name('lost.mp4')
     toy[-1] = replace(toy[-1], boxes_from=lost)
     (line,) = check()['problems']
-    assert line == f'1 missing video in which to find the faces: {lost}'
+    assert line == f'1 missing video in which faces would be found: {lost}'
 
 
 def test_decoding_finds_what_has_bytes_but_no_frames(ffpp_tree, tmp_path):

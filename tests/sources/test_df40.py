@@ -56,9 +56,12 @@ def test_reals_are_those_of_the_folder_named(root, touch, tmp_path):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'domains': ['cdfpp']}, "domain 'cdfpp'; use ff or cdf"),
-        ({'methods': ['x']}, "method 'x'; found: e4e, simswap"),
-        ({'domains': ['cdf'], 'methods': ['e4e']}, "'e4e'; found: simswap"),
+        ({'domains': ['cdfpp']}, "domain 'cdfpp'. Remedy: ff or cdf"),
+        ({'methods': ['x']}, "method 'x'. Remedy: one of e4e, simswap"),
+        (
+            {'domains': ['cdf'], 'methods': ['e4e']},
+            "'e4e'. Remedy: one of simswap",
+        ),
         ({'reals': 'nowhere'}, 'nowhere: no such folder'),
     ],
 )
@@ -68,5 +71,5 @@ def test_a_wrong_option_is_answered_by_the_right_ones(root, options, message):
 
 
 def test_another_folder_is_refused(tmp_path):
-    with pytest.raises(ValueError, match='no folder <method>/ff or'):
+    with pytest.raises(ValueError, match='a folder with <method>/ff or'):
         list_videos(tmp_path)

@@ -100,7 +100,7 @@ def test_a_malformed_list_is_named(tree, name, content, message):
 
 
 def test_a_folder_without_lists_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r'neither test/labels\.csv'):
+    with pytest.raises(ValueError, match=r'a folder with test/labels\.csv'):
         list_videos(tmp_path)
 
 

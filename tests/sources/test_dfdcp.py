@@ -77,7 +77,7 @@ def test_a_malformed_file_is_named(tree, content):
 
 
 def test_without_its_list_a_tree_is_refused(tmp_path):
-    with pytest.raises(ValueError, match='part of the download'):
+    with pytest.raises(ValueError, match='copy it from the download'):
         list_videos(tmp_path)
 
 

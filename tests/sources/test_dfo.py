@@ -294,11 +294,11 @@ def test_published_counts_follow_the_test():
     [
         ('lists/splits/val.txt', None, r'val\.txt: no such list'),
         ('lists/splits/val.txt', 'M005_081\n', r"line 1: 'M005_081' is not"),
-        ('lists/splits/val.txt', '054_W001\n', r'054_W001 stands in train'),
-        (meta_file, None, "no such file; .* reals='clean'"),
+        ('lists/splits/val.txt', '054_W001\n', r'054_W001 is in train'),
+        (meta_file, None, "no such file.* Remedy: .* reals='clean'"),
         (meta_file, '953_W001.mp4 XX:5\n', 'line 1: unknown distortion XX:5'),
-        (meta_file, '974_M101.mp4 CS:5\n', 'does not name 953_W001'),
-        ('manipulated_videos', None, 'name the unzipped DeeperForensics'),
+        (meta_file, '974_M101.mp4 CS:5\n', '953_W001 is missing'),
+        ('manipulated_videos', None, 'folder of the unzipped DeeperForensics'),
     ],
 )
 def test_what_is_absent_or_malformed_is_named(
@@ -316,7 +316,7 @@ def test_what_is_absent_or_malformed_is_named(
 
 @pytest.mark.parametrize('option', ['variant', 'protocol', 'reals'])
 def test_a_wrong_option_is_answered_by_the_right_ones(root, ffpp, option):
-    with pytest.raises(ValueError, match=f"unknown {option} 'all'; use one"):
+    with pytest.raises(ValueError, match=f"unknown {option} 'all'. Remedy"):
         list_videos(root, ffpp=ffpp, **{option: 'all'})
 
 

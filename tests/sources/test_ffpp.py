@@ -106,7 +106,7 @@ def test_each_of_the_methods_can_be_named_alone(tree, method):
 def test_a_method_that_the_tree_lacks_is_noted(tree):
     videos = list_videos(tree(methods=['Deepfakes', 'FaceSwap']))
     (note,) = get_entry('ffpp').notes(videos)
-    assert 'without Face2Face, NeuralTextures' in note
+    assert 'not chosen: Face2Face, NeuralTextures' in note
 
 
 def test_four_methods_with_the_same_pair_stay_apart(tree):
@@ -180,7 +180,7 @@ def test_no_split_files_says_where_they_come_from(tree):
         ('[["720"]]', r'val\.json: expected a list of pairs'),
         ('{"720": "672"}', r'val\.json: expected a list of pairs'),
         ('[["../720", "672"]]', r'val\.json: expected a list of pairs'),
-        ('[["071", "672"]]', r'val\.json: id 071 stands in train'),
+        ('[["071", "672"]]', r'val\.json: id 071 is in train already'),
     ],
 )
 def test_a_malformed_split_file_is_named(tree, content, message):
@@ -194,8 +194,14 @@ def test_a_malformed_split_file_is_named(tree, content, message):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'compression': 'c24'}, "unknown compression 'c24'; use one of raw"),
-        ({'methods': ['Deepfake']}, "unknown method 'Deepfake'; known: "),
+        (
+            {'compression': 'c24'},
+            "unknown compression 'c24'. Remedy: one of raw",
+        ),
+        (
+            {'methods': ['Deepfake']},
+            "unknown method 'Deepfake'. Remedy: one of ",
+        ),
         ({'methods': ['DeepFakeDetection']}, "the source 'dfd'"),
     ],
 )
@@ -217,7 +223,7 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path):
 
 def test_the_registry_finds_the_source_by_name():
     assert get_source('ffpp') is list_videos
-    with pytest.raises(ValueError, match=r"'ffp'; known: .*ffpp"):
+    with pytest.raises(ValueError, match=r"'ffp'\. Remedy: one of .*ffpp"):
         get_source('ffp')
 
 

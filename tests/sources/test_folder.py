@@ -59,8 +59,8 @@ def test_links_that_lead_out_are_not_followed_and_named(touch, tmp_path):
     videos, notes = list_with_notes('folder', root, {})
     assert [v.video_id for v in videos] == ['real/c', 'fake/swap/b']
     assert [note for note in notes if 'links' in note] == [
-        '3 links to outside a folder of the set, not followed '
-        '(copy there what is linked): fake/Deepfakes, real/d.mp4, real/up'
+        '3 links leading out of the data set, not followed (copy the files '
+        'into the data set): fake/Deepfakes, real/d.mp4, real/up'
     ]
 
 
@@ -82,7 +82,7 @@ def test_the_notes_tell_of_a_split_without_reals(touch):
     root = touch('test/fake/a.mp4', 'train/fake/b.mp4', 'train/real/c.mp4')
     notes = get_entry('folder').notes(list_videos(root))
     assert [note for note in notes if 'AUC' in note] == [
-        'test: only fake, no real: no AUC'
+        'test: only fake, no real, so no AUC'
     ]
 
 
@@ -91,7 +91,7 @@ def test_the_notes_tell_of_a_split_without_reals(touch):
     [
         ([], 'no videos in real and fake'),
         (['a.mp4', 'real/readme.txt'], 'no videos in real and fake'),
-        (['real/a.mp4', 'test/fake/b.mp4'], 'keep one of the two'),
+        (['real/a.mp4', 'test/fake/b.mp4'], 'Remedy: one of the two'),
     ],
 )
 def test_another_layout_is_refused(touch, names, message):
@@ -103,4 +103,60 @@ def test_every_file_is_read_or_named(touch):
     root = touch('real/a.mp4', 'real/b.MTS', 'real/c.3gp', 'fake/d.txt')
     videos, notes = list_with_notes('folder', root, {})
     assert len(videos) == 3
-    assert '1 file without a name of a video: fake/d.txt' in notes
+    assert '1 file without the name of a video: fake/d.txt' in notes
+
+
+def genuine(touch, people=10):
+    return touch(
+        'real/alone.mp4',
+        *(f'real/p{i}/{name}.mp4' for i in range(people) for name in 'ab'),
+    )
+
+
+def test_genuine_videos_alone_are_divided_by_their_people(touch):
+    root = genuine(touch)
+    videos = list_videos(root, val_fraction=0.2)
+    people = {
+        split: {v.people for v in videos if v.split == split}
+        for split in ('train', 'val')
+    }
+    assert len(videos) == 21
+    assert len(people['val']) == 2
+    assert len(people['train']) == 9
+    assert not people['train'] & people['val']
+    assert videos == list_videos(root, val_fraction=0.2)
+    assert {v.split for v in list_videos(root)} == {'test'}
+
+
+def test_a_person_more_moves_few_others(touch, tmp_path):
+    split = {}
+    for people in (20, 21):
+        root = genuine(touch, people)
+        videos = list_videos(root, val_fraction=0.2)
+        split[people] = {v.video_id: v.split for v in videos}
+    moved = [k for k, v in split[20].items() if split[21][k] != v]
+    assert len(moved) <= 2
+
+
+@pytest.mark.parametrize(
+    ('names', 'share', 'message'),
+    [
+        (['real/a.mp4', 'fake/b.mp4'], 0.5, 'leave it out'),
+        (['train/real/a.mp4'], 0.5, 'leave it out'),
+        (['real/a.mp4', 'real/b.mp4'], 1.0, 'another fraction'),
+        (['real/a.mp4', 'real/b.mp4'], 0.0, 'another fraction'),
+        (['real/p/a.mp4', 'real/p/b.mp4'], 0.5, 'of 1 folder in'),
+    ],
+)
+def test_a_share_that_divides_nothing_is_refused(touch, names, share, message):
+    with pytest.raises(ValueError, match=message):
+        list_videos(touch(*names), val_fraction=share)
+
+
+def test_a_split_of_genuine_videos_alone_may_serve_pseudo_fakes(touch):
+    root = touch('train/real/a.mp4', 'test/fake/b.mp4')
+    notes = get_entry('folder').notes(list_videos(root))
+    assert notes[1].startswith(
+        'train: only real, no fake, so no AUC; pseudo-fakes'
+    )
+    assert notes[2] == 'test: only fake, no real, so no AUC'

@@ -114,7 +114,9 @@ def test_an_entry_that_leads_out_of_the_folder_is_refused(tree):
     root = tree('dfdc')
     path = root / 'dfdc_train_part_0/metadata.json'
     path.write_text('{"../a.mp4": {"label": "FAKE"}}')
-    with pytest.raises(ValueError, match=r"'\.\./a\.mp4' is no path below"):
+    with pytest.raises(
+        ValueError, match=r"'\.\./a\.mp4' is not a path within"
+    ):
         list_with_notes('dfdc', root, {})
 
 

@@ -103,7 +103,7 @@ def test_help_alone_lists_the_sources(parser, capsys):
 def test_an_unknown_source_is_answered_by_the_known(parser, capsys):
     with pytest.raises(SystemExit):
         parse_with_source(parser, ['ffp', 'root'])
-    assert "unknown source 'ffp'; known: " in capsys.readouterr().err
+    assert "unknown source 'ffp'. Remedy: one of " in capsys.readouterr().err
 
 
 def test_notes_and_counts_get_the_options_they_ask_for(toy):

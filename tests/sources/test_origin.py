@@ -65,5 +65,5 @@ def test_made_up_videos_among_others_are_told(touch, tmp_path):
 def test_a_broken_origin_is_named_with_the_remedy(touch, tmp_path, content):
     touch('real/a.mp4')
     (tmp_path / 'origin.json').write_text(content)
-    with pytest.raises(ValueError, match=r'origin\.json.*make the tree again'):
+    with pytest.raises(ValueError, match=r'origin\.json.*make the data again'):
         read_origins(get_source('folder')(tmp_path))

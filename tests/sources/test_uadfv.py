@@ -24,5 +24,5 @@ def test_half_a_tree_is_listed_and_the_other_half_is_in_the_counts(touch):
 
 
 def test_another_folder_is_refused(tmp_path):
-    with pytest.raises(ValueError, match='neither a folder real nor'):
+    with pytest.raises(ValueError, match='no folder real and no folder fake'):
         list_videos(tmp_path)

@@ -3,19 +3,20 @@ import json
 import tracemalloc
 from collections import Counter, deque
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 
 import cv2
 import numpy as np
 import pytest
-from scipy.stats import ks_2samp
+from scipy.stats import ks_2samp, rankdata
 
 from gml_mmaction.faces import detect_faces
 from gml_mmaction.sources.ffpp import list_videos
 from gml_mmaction.synthetic.demo import (
     KINDS,
     METHOD,
+    PHASES,
     Settings,
     Shot,
     band_limited,
@@ -27,6 +28,7 @@ from gml_mmaction.synthetic.demo import (
     shot_frames,
     smooth_phase,
     track_face,
+    triplet_phase,
     write_video,
 )
 from gml_mmaction.synthetic.render import (
@@ -127,6 +129,101 @@ def test_successive_source_frames_have_one_law_too():
             for phase in (smooth_phase, consistency_phase)
         )
         assert distance(real, fake) < ONE_LAW
+
+
+@cache
+def values(kind, label, seed):
+    """The motions of 2000 videos at the saved rate: (2000, 8, 7)."""
+    generator = np.random.default_rng([seed, label])
+    draws = (PHASES[kind][label](generator) for _ in range(2000))
+    motion = [face_motion(16, generator, phase, STEP) for phase in draws]
+    return np.stack(motion)[:, ::SAVED]
+
+
+def separation_by(kind, *frames, bins=24):
+    """AUC of the best classifier of a video's exact values in these frames.
+
+    The laws are histograms of other videos, of all such frames; the motions
+    are independent, so that their log ratios add up.
+    """
+    starts = np.arange(8 - max(frames))[:, None] + frames
+
+    def places(label, seed):
+        binned = ((values(kind, label, seed) + 1) / 2 * bins).astype(int)
+        chosen = np.moveaxis(binned.clip(0, bins - 1)[:, starts], 2, 0)
+        return np.ravel_multi_index(tuple(chosen), (bins,) * len(frames))
+
+    size = bins ** len(frames)
+    real, fake = (
+        np.log(np.bincount(places(label, 0).ravel(), minlength=size) + 0.5)
+        for label in (0, 1)
+    )
+    scores = [(fake - real)[places(label, 1)[:, 0]] for label in (0, 1)]
+    ranks = rankdata(np.concatenate([found.sum(axis=1) for found in scores]))
+    return (ranks[2000:].sum() - 2000 * 2001 / 2) / 2000**2
+
+
+def orders(label):
+    """F^M and F^MM of `triplet` at t = 2, with the identity as kernel."""
+    frames = values('triplet', label, 0)[..., 0].T
+    return frames[2] - frames[1], frames[2] - 2 * frames[1] + frames[0]
+
+
+def test_neither_order_by_itself_tells_triplet_but_their_sum_does():
+    real, fake = orders(0), orders(1)
+    for one, other in zip(real, fake):
+        assert distance(one, other) < ONE_LAW
+    assert distance(np.abs(sum(real)), np.abs(sum(fake))) > TWO_LAWS
+
+
+@pytest.mark.parametrize('apart', range(1, 8))
+def test_no_pair_of_frames_tells_triplet(apart):
+    assert abs(separation_by('triplet', 0, apart) - 0.5) < 0.035
+
+
+def test_three_frames_in_a_row_tell_triplet():
+    assert separation_by('triplet', 0, 1, 2) > 0.99
+
+
+def test_one_pair_tells_consistency_if_it_is_two_apart():
+    assert abs(separation_by('consistency', 0, 1) - 0.5) < 0.035
+    for apart in (2, 7):
+        assert separation_by('consistency', 0, apart) > 0.98
+
+
+def test_one_pair_tells_jitter():
+    assert separation_by('jitter', 0, 1) > 0.99
+
+
+def triplet_steps(first, **order):
+    """Phases' moves by saved frame, in steps, and the phase."""
+    generator = np.random.default_rng(first)
+    phase = triplet_phase(13, generator, 0.2, first=first, **order)
+    return np.abs(np.diff(phase))[::SAVED] / 0.2, phase
+
+
+def test_triplet_phases_go_one_way_by_three_steps_each_held_for_two_frames():
+    for first, order in ((0, {}), (1, {}), (2, {'backwards': True})):
+        steps, phase = triplet_steps(first, **order)
+        moves = np.diff(phase)
+        assert len(set(np.sign(moves))) == 1
+        assert np.allclose(moves[::2], moves[1::2])
+        expected = np.roll([0.5, 1, 2], -first) if not order else [2, 1, 0.5]
+        assert steps == pytest.approx(np.tile(expected, 2))
+
+
+def test_a_triplet_fake_is_a_real_one_backwards():
+    reals = [triplet_steps(first)[0] for first in range(3)]
+    fakes = [triplet_steps(first, backwards=True)[0] for first in range(3)]
+    turned = sorted(tuple(np.round(fake[::-1], 6)) for fake in fakes)
+    assert turned == sorted(tuple(np.round(real, 6)) for real in reals)
+
+
+def test_the_motions_of_a_triplet_video_change_their_steps_together():
+    generator = np.random.default_rng(0)
+    phase = PHASES['triplet'].real(generator)
+    steps = np.abs(np.diff([phase(9, generator, 0.2) for _ in range(5)]))
+    assert np.allclose(steps, steps[0])
 
 
 def test_motions_of_one_video_are_independent():
@@ -242,6 +339,8 @@ def rendered():
     for kind in KINDS:
         settings = Settings(kind)
         sets[kind, 1] = [inner_face(shot, settings, 1) for shot in shots]
+    own = Settings('triplet')
+    sets['triplet', 0] = [inner_face(shot, own, 0) for shot in shots]
     return sets
 
 
@@ -272,12 +371,13 @@ def change_of_motion(faces):
 
 def separation(rendered, kind, statistic):
     fake = [statistic(faces) for faces in rendered[kind, 1]]
-    real = [statistic(faces) for faces in rendered['real', 0]]
+    reals = rendered.get((kind, 0), rendered['real', 0])
+    real = [statistic(faces) for faces in reals]
     return auc(fake, real)
 
 
 @pytest.mark.parametrize('statistic', [sharpness, contrast, brightness])
-@pytest.mark.parametrize('kind', ['jitter', 'consistency'])
+@pytest.mark.parametrize('kind', ['jitter', 'consistency', 'triplet'])
 def test_single_frames_do_not_tell(rendered, kind, statistic):
     assert 0.3 < separation(rendered, kind, statistic) < 0.7
 
@@ -313,6 +413,26 @@ def test_motion_tells_jitter(rendered):
 
 def test_the_size_of_motion_does_not_tell_consistency(rendered):
     assert 0.3 < separation(rendered, 'consistency', motion_size) < 0.7
+
+
+def change_at(apart):
+    """How much frames differ that are so many saved frames apart."""
+    return lambda faces: np.abs(faces[apart:] - faces[:-apart]).mean()
+
+
+@pytest.mark.parametrize('apart', [1, 2, 3, 5, 7])
+def test_pairs_of_rendered_frames_do_not_tell_triplet(rendered, apart):
+    assert 0.3 < separation(rendered, 'triplet', change_at(apart)) < 0.7
+
+
+def speeding_up(faces):
+    """How often the motion grows from one pair of frames to the next."""
+    speed = np.abs(np.diff(faces, axis=0)).mean(axis=(1, 2))
+    return -(np.diff(speed) > 0).mean()
+
+
+def test_three_rendered_frames_tell_triplet(rendered):
+    assert separation(rendered, 'triplet', speeding_up) > 0.95
 
 
 def test_the_change_of_motion_tells_consistency(rendered):
@@ -412,14 +532,17 @@ def test_same_seed_same_bytes_with_any_number_of_processes(
         assert other.read_bytes() == path.read_bytes(), path.name
 
 
-def test_another_seed_gives_another_video_and_another_kind_the_same_real():
+def first_real_frame(**settings):
     shot = Shot('000', 'astronaut', 'train', 16)
-    first = next(shot_frames(shot, Settings(seed=0), 0))
-    assert np.any(first != next(shot_frames(shot, Settings(seed=1), 0)))
+    return next(shot_frames(shot, Settings(**settings), 0))
+
+
+def test_another_seed_gives_another_video_and_another_kind_the_same_real():
+    first = first_real_frame(seed=0)
+    assert np.any(first != first_real_frame(seed=1))
     for kind in KINDS:
-        assert np.array_equal(
-            first, next(shot_frames(shot, Settings(kind), 0))
-        )
+        same = np.array_equal(first, first_real_frame(kind=kind))
+        assert same == (kind != 'triplet')
 
 
 def test_an_interrupted_set_is_completed(tmp_path, small):
@@ -501,8 +624,31 @@ def filmed(films, tmp_path_factory):
     return root, make_demo(root, videos=films, workers=1)
 
 
-def test_genuine_videos_keep_their_frames(filmed):
-    root, shots = filmed
+@pytest.fixture(scope='module')
+def untouched(films, tmp_path_factory):
+    root = tmp_path_factory.mktemp('untouched')
+    return root, make_demo(root, videos=films, smooth_real=False, workers=1)
+
+
+def sharpness_by_label(root):
+    """Of the inner face, by label, in the same order of shots."""
+    sizes = {0: {}, 1: {}}
+    for video in list_videos(root):
+        grey = read(video.path).mean(axis=3)[::SAVED, 90:160, 90:160]
+        name = video.path.stem[:3]
+        sizes[video.label][name] = sharpness(grey)
+    return [np.array([v for _, v in sorted(sizes[k].items())]) for k in (0, 1)]
+
+
+def test_single_frames_tell_untouched_videos_and_no_others(filmed, untouched):
+    real, fake = sharpness_by_label(untouched[0])
+    assert (real > 1.1 * fake).all(), 'the renderer blurs'
+    real, fake = sharpness_by_label(filmed[0])
+    assert np.abs(real / fake - 1).max() < 0.1
+
+
+def test_genuine_videos_may_keep_their_frames(untouched):
+    root, shots = untouched
     for shot in shots:
         path = (
             root / f'original_sequences/youtube/c23/videos/{shot.video_id}.mp4'
@@ -524,13 +670,20 @@ def test_an_odd_film_of_the_test_person_is_cut_in_two(filmed):
     assert {shot.fps for shot in shots} == {30.0}
 
 
-def test_a_genuine_face_re_rendered_frame_by_frame_jitters(filmed):
-    root, _ = filmed
+def motion_by_label(root):
+    """Of the inner face, by label, in the order of shots."""
     sizes = {0: [], 1: []}
-    for video in list_videos(root):
+    for video in sorted(list_videos(root), key=lambda v: v.path.stem):
         grey = read(video.path).mean(axis=3)[::SAVED, 90:160, 90:160]
         sizes[video.label].append(motion_size(grey))
-    assert min(sizes[1]) > 1.5 * max(sizes[0])
+    return map(np.array, sizes.values())
+
+
+def test_a_genuine_face_re_rendered_frame_by_frame_jitters(filmed, untouched):
+    real, fake = motion_by_label(untouched[0])
+    assert min(fake) > 1.5 * max(real)
+    real, fake = motion_by_label(filmed[0])  # which moves smoothly, too
+    assert (fake > 1.5 * real).all()
 
 
 def test_tracked_boxes_follow_the_face_and_bridge_gaps(films):

@@ -37,7 +37,9 @@ def test_an_archive_may_unpack_to_so_much_only(tmp_path, monkeypatch, name):
     path = write_archive(tmp_path / name, images)
     assert ImageSequence(path).num_frames == 2
     monkeypatch.setenv('GML_MAX_UNPACKED_MB', '2')
-    with pytest.raises(VideoError, match='more than 2 MB; set GML_MAX'):
+    with pytest.raises(
+        VideoError, match=r'more than 2 MB\. Remedy: set GML_MAX'
+    ):
         ImageSequence(path)
 
 

@@ -134,6 +134,7 @@ def test_strides_and_random_access_give_the_frames_of_reading_on(video):
             )
 
 
+@pytest.mark.slow
 def test_the_frames_of_real_videos_are_those_of_pyav_and_random_access(
     real_people,
 ):
@@ -331,11 +332,11 @@ def cut_before_index(path):
         (lambda path: path.write_bytes(b''), 'empty: the file has no bytes'),
         (
             lambda path: path.write_text('not a video\n' * 99),
-            'unreadable: a text, such as a list of files',
+            'unreadable: a text file, such as a list of files',
         ),
         (
             cut_before_index,
-            'unreadable: no video file, or its index is missing',
+            'unreadable: not a video, or its index is missing',
         ),
         (write_sound, 'unreadable: no video stream that can be decoded'),
     ],
@@ -442,7 +443,7 @@ def test_a_list_behind_another_header_is_no_video(tmp_path):
     playlist = '#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:2,\n'
     playlist += f'{tmp_path}/other.ts\n#EXT-X-ENDLIST\n'
     (tmp_path / 'a.mp4').write_bytes(header + playlist.encode())
-    with pytest.raises(VideoError, match='unreadable: no video file'):
+    with pytest.raises(VideoError, match='unreadable: not a video'):
         VideoReader(tmp_path / 'a.mp4')
 
 
@@ -535,7 +536,7 @@ def test_a_sequence_without_images_says_so(tmp_path):
     with pytest.raises(VideoError, match='no images in fake/4'):
         open_video(tmp_path / 'a.zip', 'fake/4')
     (tmp_path / 'b.tar.gz').write_bytes(b'x' * 99)
-    with pytest.raises(VideoError, match='no archive'):
+    with pytest.raises(VideoError, match='not an archive'):
         open_video(tmp_path / 'b.tar.gz')
 
 

@@ -91,7 +91,7 @@ def test_where_there_are_too_few_frames_all_are_taken_once_and_noted():
 def test_a_stretch_without_enough_frames_is_noted():
     times = [*np.arange(0, 2, 0.04), *(2 + 0.13 * np.arange(5))]
     (note,) = at_rate(Film(times), TRAINED, 2).notes
-    assert note.startswith('4 of 29 frames come later than at the 12.5 frames')
+    assert note.startswith('4 of 29 frames come later than at 12.5 frames')
 
 
 @pytest.mark.parametrize('fps', [13, 15, 18, 30])

@@ -26,18 +26,18 @@ from gml_mmaction.io.records import as_json
 from gml_mmaction.video.files import VIDEO_SUFFIXES
 from gml_mmaction.web.guard import Guard
 from gml_mmaction.web.server import ServerError, build_app, listen
-from gml_mmaction.web.visits import Limits, Visits
+from gml_mmaction.web.sessions import Limits, Sessions
 
 HOME = 'http://127.0.0.1:7860'
 
 
 @pytest.fixture
 def site(inferencer, tmp_path):
-    """A server in this process: its visits and a client of it."""
+    """A server in this process: its sessions and a client of it."""
     limits = Limits(megabytes=2, minutes=0.1)
-    visits = Visits(inferencer, limits, tmp_path / 'temp')
-    with TestClient(build_app(visits), base_url=HOME) as client:
-        yield SimpleNamespace(visits=visits, client=client)
+    sessions = Sessions(inferencer, limits, tmp_path / 'temp')
+    with TestClient(build_app(sessions), base_url=HOME) as client:
+        yield SimpleNamespace(sessions=sessions, client=client)
 
 
 @pytest.fixture(autouse=True)
@@ -50,27 +50,27 @@ def talking(talking_head, tmp_path_factory):
     return talking_head(tmp_path_factory.mktemp('talking') / 'a.mp4', 48)
 
 
-def send(site, visit, content, name='a.mp4', **headers):
+def send(site, session, content, name='a.mp4', **headers):
     return site.client.post(
-        visit.address('video'),
+        session.address('video'),
         content=content,
         headers={'x-file-name': quote(name), **headers},
     )
 
 
 def folders(site):
-    return [path for path in site.visits.folder.iterdir() if path.is_dir()]
+    return [path for path in site.sessions.folder.iterdir() if path.is_dir()]
 
 
 def test_a_video_gets_the_scores_that_the_inferencer_gives(
     site, inferencer, talking, wait_for
 ):
-    visit = site.visits.open()
+    session = site.sessions.open()
     assert (
-        send(site, visit, talking.read_bytes(), 'Ü 1.mp4').status_code == 202
+        send(site, session, talking.read_bytes(), 'Ü 1.mp4').status_code == 202
     )
-    wait_for(lambda: visit.stage == 'done')
-    told = site.client.get(visit.address('prediction.json')).json()
+    wait_for(lambda: session.stage == 'done')
+    told = site.client.get(session.address('prediction.json')).json()
     expected = as_json(inferencer.analyse(talking).prediction)
     assert len(expected['tracks'][0]['clips']) == 3
     assert told['tracks'] == expected['tracks']
@@ -80,25 +80,25 @@ def test_a_video_gets_the_scores_that_the_inferencer_gives(
 
 
 def test_the_timeline_is_a_png_file(site, talking, wait_for):
-    visit = site.visits.open()
-    send(site, visit, talking.read_bytes())
-    wait_for(lambda: visit.stage == 'done')
-    picture = site.client.get(visit.address('timeline.png'))
+    session = site.sessions.open()
+    send(site, session, talking.read_bytes())
+    wait_for(lambda: session.stage == 'done')
+    picture = site.client.get(session.address('timeline.png'))
     assert picture.content.startswith(b'\x89PNG')
     assert picture.headers['cache-control'] == 'no-store'
 
 
 def test_a_file_that_is_said_to_be_too_large_is_refused_unread(site):
-    visit = site.visits.open()
-    reply = send(site, visit, b'x', **{'content-length': '2000001'})
+    session = site.sessions.open()
+    reply = send(site, session, b'x', **{'content-length': '2000001'})
     assert reply.status_code == 422
-    assert reply.text == visit.message == 'a.mp4: larger than 2 MB'
+    assert reply.text == session.message == 'a.mp4: larger than 2 MB'
     assert folders(site) == []
 
 
 def test_bytes_are_counted_where_no_length_is_said(site):
-    visit = site.visits.open()
-    reply = send(site, visit, (bytes(100_000) for _ in range(21)))
+    session = site.sessions.open()
+    reply = send(site, session, (bytes(100_000) for _ in range(21)))
     assert reply.text == 'a.mp4: larger than 2 MB'
     assert folders(site) == []
 
@@ -108,7 +108,7 @@ def test_a_body_without_end_is_cut_off_soon_after_the_limit(server):
     page = http.client.HTTPConnection(address.netloc, timeout=30)
     page.request('GET', '/')
     path = re.search(
-        r'/visit/[\w-]+/video', page.getresponse().read().decode()
+        r'/session/[\w-]+/video', page.getresponse().read().decode()
     )
     head = f'POST {path[0]} HTTP/1.1\r\nHost: {address.netloc}\r\n'
     chunk = b'10000\r\n' + bytes(0x10000) + b'\r\n'
@@ -124,15 +124,15 @@ def test_a_body_without_end_is_cut_off_soon_after_the_limit(server):
 
 
 def test_a_video_that_is_too_long_is_refused(site, write_video, draw_faces):
-    visit = site.visits.open()
+    session = site.sessions.open()
     frames = [draw_faces((30, 20, 120))] * 151
-    path = write_video(site.visits.folder.parent / 'long.mp4', frames)
-    reply = send(site, visit, path.read_bytes(), 'long.mp4')
+    path = write_video(site.sessions.folder.parent / 'long.mp4', frames)
+    reply = send(site, session, path.read_bytes(), 'long.mp4')
     assert reply.status_code == 422
     assert reply.text == (
         'long.mp4: 0.1 minutes long; the limit is 0.1 minutes'
     )
-    assert visit.message == reply.text
+    assert session.message == reply.text
     assert folders(site) == []
 
 
@@ -140,7 +140,7 @@ def test_a_video_that_is_too_long_is_refused(site, write_video, draw_faces):
     ('content', 'line'),
     [
         (b'', 'a.mp4: empty: the file has no bytes'),
-        (b'no video \0 at all', 'a.mp4: unreadable: no video file'),
+        (b'no video \0 at all', 'a.mp4: unreadable: not a video'),
         (b'#EXTM3U\nhttp://example.org/a.ts', 'a.mp4: unreadable: a text'),
         (b'\xef\xbb\xbf\n<?xml\0?><MPD>', 'a.mp4: unreadable: a text'),
     ],
@@ -148,42 +148,42 @@ def test_a_video_that_is_too_long_is_refused(site, write_video, draw_faces):
 def test_what_is_no_video_gets_one_line_and_leaves_nothing(
     site, content, line
 ):
-    visit = site.visits.open()
-    reply = send(site, visit, content)
+    session = site.sessions.open()
+    reply = send(site, session, content)
     assert reply.text.startswith(line)
     assert '\n' not in reply.text
-    assert (visit.stage, visit.message) == ('empty', reply.text)
+    assert (session.stage, session.message) == ('empty', reply.text)
     assert folders(site) == []
 
 
 def test_a_name_is_shown_and_never_becomes_a_path(site, talking):
-    visit = site.visits.open()
-    send(site, visit, talking.read_bytes(), '../../..\\evil\n.mp4')
-    assert visit.case.name == 'evil.mp4'
-    temp = site.visits.folder.parent
+    session = site.sessions.open()
+    send(site, session, talking.read_bytes(), '../../..\\evil\n.mp4')
+    assert session.upload.name == 'evil.mp4'
+    temp = site.sessions.folder.parent
     names = {path.name for path in temp.rglob('*') if path.is_file()}
     assert names <= {'lock', 'video', 'prediction.json', 'timeline.png'}
 
 
 def test_another_visitor_cannot_fetch_the_files(site, talking, wait_for):
-    owner, other = site.visits.open(), site.visits.open()
+    owner, other = site.sessions.open(), site.sessions.open()
     send(site, owner, talking.read_bytes())
     wait_for(lambda: owner.stage == 'done')
     get = site.client.get
     assert get(owner.address('prediction.json')).status_code == 200
     assert get(other.address('prediction.json')).status_code == 404
-    assert get('/visit/guess/prediction.json').status_code == 404
+    assert get('/session/guess/prediction.json').status_code == 404
     token = owner.token
     for name in ('video', 'lock', '..%2Flock', '%2e%2e/lock', '../../lock'):
-        assert get(f'/visit/{token}/{name}').status_code == 404
+        assert get(f'/session/{token}/{name}').status_code == 404
 
 
 def test_files_of_a_visit_that_ended_are_gone(site, talking, wait_for):
-    visit = site.visits.open()
-    send(site, visit, talking.read_bytes())
-    wait_for(lambda: visit.stage == 'done')
-    site.visits.close(visit)
-    assert site.client.get(visit.address('timeline.png')).status_code == 404
+    session = site.sessions.open()
+    send(site, session, talking.read_bytes())
+    wait_for(lambda: session.stage == 'done')
+    site.sessions.close(session)
+    assert site.client.get(session.address('timeline.png')).status_code == 404
     assert folders(site) == []
 
 
@@ -206,7 +206,7 @@ def test_files_of_a_visit_that_ended_are_gone(site, talking, wait_for):
 def test_other_sites_are_refused_before_they_reach_a_visit(
     site, headers, status
 ):
-    reply = site.client.get('/visit/guess/video.mp4', headers=headers)
+    reply = site.client.get('/session/guess/video.mp4', headers=headers)
     assert reply.status_code == status
 
 
@@ -222,10 +222,10 @@ def test_other_sites_cannot_open_a_web_socket():
 
 
 def test_a_server_for_others_answers_under_any_name(inferencer, tmp_path):
-    visits = Visits(inferencer, Limits(), tmp_path / 'temp')
-    app = build_app(visits, '0.0.0.0')
+    sessions = Sessions(inferencer, Limits(), tmp_path / 'temp')
+    app = build_app(sessions, '0.0.0.0')
     with TestClient(app, base_url='http://lab.example') as client:
-        assert client.get('/visit/x/y').status_code == 404
+        assert client.get('/session/x/y').status_code == 404
 
 
 def test_a_browser_is_told_to_load_from_this_server_alone(site):
@@ -259,7 +259,7 @@ def test_a_wider_host_is_warned_of(start_server, stop):
     wide = start_server('--host=0.0.0.0')
     stop(wide)
     (line,) = [one for one in wide.log().splitlines() if 'Warning' in one]
-    assert '0.0.0.0 lets others reach this page' in line
+    assert '0.0.0.0 lets other machines open this page' in line
 
 
 def ask(server, method, path, body=None):
@@ -274,7 +274,7 @@ def ask(server, method, path, body=None):
 def upload_and_wait(server, path, wait_for):
     """Upload without a browser; return the prediction."""
     page = ask(server, 'GET', '/')[1].decode()
-    address = re.search(r'/visit/[\w-]+/', page)[0]
+    address = re.search(r'/session/[\w-]+/', page)[0]
     video = path.read_bytes()
     assert ask(server, 'POST', f'{address}video', video)[0] == 202
     name = f'{address}prediction.json'
@@ -325,20 +325,20 @@ def test_headers_that_are_no_address_are_refused(server, header):
 def test_so_many_uploads_at_once_are_taken_and_no_more(
     inferencer, talking, tmp_path, wait_for
 ):
-    visits = Visits(inferencer, Limits(uploads=1), tmp_path / 'temp')
+    sessions = Sessions(inferencer, Limits(uploads=1), tmp_path / 'temp')
     leave = threading.Event()
-    with TestClient(build_app(visits), base_url=HOME) as client:
-        site = SimpleNamespace(visits=visits, client=client)
-        first, second = visits.open(), visits.open()
-        visits.begin(first, 'a.mp4').analysis = visits.line.put(
+    with TestClient(build_app(sessions), base_url=HOME) as client:
+        site = SimpleNamespace(sessions=sessions, client=client)
+        first, second = sessions.open(), sessions.open()
+        sessions.begin(first, 'a.mp4').analysis = sessions.queue.put(
             lambda progress: leave.wait(30)
         )
         reply = send(site, second, talking.read_bytes(), 'b.mp4')
         assert reply.status_code == 503
         assert reply.text == second.message
         assert reply.text == (
-            'b.mp4: not taken, as many videos as may be at once (1) are '
-            'under way; try again later'
+            'b.mp4: not taken: the server is busy with as many videos as it '
+            'takes at once (1); try again later'
         )
         assert len(folders(site)) == 1
         leave.set()
@@ -360,7 +360,7 @@ def test_monsters_are_refused_one_by_one_and_the_page_answers(
 
     def upload(path):
         page = ask(server, 'GET', '/')[1].decode()
-        address = re.search(r'/visit/[\w-]+/video', page)[0]
+        address = re.search(r'/session/[\w-]+/video', page)[0]
         lines.append(ask(server, 'POST', address, path.read_bytes()))
 
     threads = [
@@ -386,7 +386,7 @@ def test_an_upload_that_is_broken_off_leaves_a_line_and_no_traceback(
 ):
     server = start_server('--max-wait=1')
     page = ask(server, 'GET', '/')[1].decode()
-    address = re.search(r'/visit/[\w-]+/video', page)[0]
+    address = re.search(r'/session/[\w-]+/video', page)[0]
     head = f'POST {address} HTTP/1.1\r\nHost: 127.0.0.1\r\n'
     for wait in (False, True):
         with connect(server) as sock:
@@ -429,7 +429,7 @@ def test_the_page_takes_every_suffix_that_is_read(server):
 
 
 def test_an_answer_spells_out_what_a_terminal_obeys(site):
-    visit = site.visits.open()
-    reply = send(site, visit, b'no video \0', 'a\x1b[2J\u202egpj.mp4')
-    assert reply.text == visit.message
+    session = site.sessions.open()
+    reply = send(site, session, b'no video \0', 'a\x1b[2J\u202egpj.mp4')
+    assert reply.text == session.message
     assert reply.text.isprintable()

@@ -9,9 +9,7 @@ model = dict(
     ),
     backbone=dict(
         type='AdaptiveC3D',
-        # Sports-1M weights, a file or a URL:
-        # pretrained='https://download.openmmlab.com/mmaction/recognition/'
-        # 'c3d/c3d_sports1m_pretrain_20201016-dcc47ddc.pth'
+        # Sports-1M weights: gml train --weights FOLDER
         pretrained=None,
         dropout_ratio=0.5,
         init_std=0.005,

@@ -9,12 +9,8 @@ model = dict(
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
     ),
-    backbone=dict(
-        type='EfficientNet',
-        arch='b4',
-        # ImageNet weights, a file or a URL: init_cfg=dict(
-        #     type='Pretrained', checkpoint='efficientnet-b4-6ed6700e.pth')
-    ),
+    # ImageNet weights: gml train --weights FOLDER
+    backbone=dict(type='EfficientNet', arch='b4'),
     # 0.4 is B4's dropout in EfficientNet's public code.
     cls_head=dict(type='FrameHead', in_channels=1792, dropout_ratio=0.4),
 )

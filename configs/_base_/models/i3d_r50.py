@@ -11,9 +11,7 @@ model = dict(
     backbone=dict(
         type='ResNet3d',
         depth=50,
-        # ImageNet weights, inflated, a file or a URL:
-        # pretrained='https://download.pytorch.org/models/'
-        # 'resnet50-11ad3fa6.pth'
+        # ImageNet weights, inflated: gml train --weights FOLDER
         pretrained=None,
         pretrained2d=True,
         conv1_kernel=(5, 7, 7),

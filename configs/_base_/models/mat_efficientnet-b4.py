@@ -12,10 +12,7 @@ model = dict(
         type='EfficientNet',
         arch='b4',
         taps=(2, 5),
-        # ImageNet weights, a file or a URL:
-        # init_cfg=dict(
-        #     type='Pretrained', checkpoint='adv-efficientnet-b4-44fb3a87.pth'
-        # )
+        # ImageNet weights, those that read [-1, 1]: --weights FOLDER
     ),
     cls_head=dict(
         type='MATHead', in_channels=(32, 160, 1792), num_maps=4, hidden=256

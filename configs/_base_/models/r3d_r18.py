@@ -11,13 +11,8 @@ model = dict(
     backbone=dict(
         type='ResNet3d',
         depth=18,
-        # Kinetics-400 weights: https://download.pytorch.org/models/
-        # r3d_18-b3b3357e.pth has the tensors of this backbone in this
-        # backbone's order, and then fc, under names of its own. After
-        #   theirs = torch.load(FILE)
-        #   names = MODELS.build(cfg.model.backbone).state_dict()
-        #   torch.save(dict(zip(names, theirs.values())), 'r3d_r18.pth')
-        # it is pretrained='r3d_r18.pth'.
+        # Kinetics-400 weights: gml train --weights FOLDER, with torchvision's
+        # r3d_18-b3b3357e.pth in it, whose tensors have names of their own.
         pretrained=None,
         pretrained2d=False,
         conv1_kernel=(3, 7, 7),

@@ -7,7 +7,7 @@ model = dict(
         mean=[127.5, 127.5, 127.5],
         std=[127.5, 127.5, 127.5],
     ),
-    # The authors' encoder starts from ImageNet: init_cfg as in gml_xception.py
+    # The authors' encoder starts from ImageNet: --weights FOLDER
     backbone=dict(type='RECCE'),
     cls_head=dict(type='RECCEHead', in_channels=2048),
 )

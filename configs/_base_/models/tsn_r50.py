@@ -9,9 +9,7 @@ model = dict(
     backbone=dict(
         type='ResNet',
         depth=50,
-        # ImageNet weights, a file or a URL:
-        # pretrained='https://download.pytorch.org/models/'
-        # 'resnet50-11ad3fa6.pth'
+        # ImageNet weights: gml train --weights FOLDER
         pretrained=None,
         norm_eval=False,
     ),

@@ -13,8 +13,7 @@ model = dict(
         branch_depth=1,
         sigmas=(0.7, 1.4, 2.8),
         fusion='concat',
-        # ImageNet weights, densenet121-a639ec97.pth: init_cfg as in
-        # gml_xception.py
+        # ImageNet weights: gml train --weights FOLDER
     ),
     cls_head=dict(
         type='TwoBranchHead',

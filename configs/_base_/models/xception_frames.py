@@ -6,7 +6,7 @@ model = dict(
         mean=[127.5, 127.5, 127.5],
         std=[127.5, 127.5, 127.5],
     ),
-    # ImageNet weights: init_cfg as in gml_xception.py
+    # ImageNet weights: gml train --weights FOLDER
     backbone=dict(type='Xception'),
     cls_head=dict(type='FrameHead', in_channels=2048),
 )

@@ -32,6 +32,7 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.io.files import read_text, write_text
 from gml_mmaction.stack import require
 
@@ -145,16 +146,16 @@ def blocks(
         rng: Draws the places.
 
     Raises:
-        ValueError: The shorter side is below 256, where the data set's
+        SettingError: The shorter side is below 256, where the data set's
             program adds no block at all.
     """
     height, width = frame.shape[:2]
     count *= min(height, width) // BLOCKS_FROM
     if not count:
-        raise ValueError(
+        raise SettingError(
             f'distortion BW does nothing to a frame of {width} x {height}: '
-            f'it needs {BLOCKS_FROM} pixels on the shorter side; apply it to '
-            'the whole frames, before faces are cut out'
+            f'its shorter side is below {BLOCKS_FROM} pixels. Remedy: '
+            'distort whole frames, before faces are cut out'
         )
     frame = frame.copy()
     left = rng.integers(0, width - BLOCK, count)
@@ -214,7 +215,11 @@ def pixelate(frame: np.ndarray, factor: int) -> np.ndarray:
 
 
 def compress(
-    frames: Iterable[np.ndarray], crf: int, *, fps: float
+    frames: Iterable[np.ndarray],
+    crf: int,
+    *,
+    fps: float,
+    preset: str = 'medium',
 ) -> Iterator[np.ndarray]:
     """Type VC: encode a video with x264 at ``crf`` and decode it.
 
@@ -226,17 +231,25 @@ def compress(
         crf: x264's constant rate factor, 0 (lossless) to 51.
         fps: Frames per second, on which x264's choices depend; 0 where
             unknown, which means 25.
+        preset: x264's; the data set's is the default.
 
     Yields:
         As many frames as there were.
 
     Raises:
-        ValueError: No frames, or frames of several sizes.
+        SettingError: No frames, or frames of several sizes.
         ImportError: PyAV is missing.
     """
     av = require('av')
     with tempfile.TemporaryFile() as file:
-        write_h264(file, frames, fps=fps, crf=crf, container='matroska')
+        write_h264(
+            file,
+            frames,
+            fps=fps,
+            crf=crf,
+            container='matroska',
+            preset=preset,
+        )
         file.seek(0)
         with av.open(file) as video:
             for frame in video.decode(video=0):
@@ -269,7 +282,7 @@ def register_distortion(
             NumPy generator, another for each frame.
 
     Raises:
-        ValueError: The type exists, its name has other characters, or there
+        SettingError: The type exists, its name has other characters, or there
             are not five levels.
     """
     if kind in LEVELS or not re.fullmatch(r'[A-Za-z0-9]+', kind):
@@ -312,13 +325,13 @@ def distort_frame(
         (H, W, 3): what :func:`distort_frames` yields at ``index``.
 
     Raises:
-        ValueError: ``VC`` is among the distortions, a type or level is
+        SettingError: ``VC`` is among the distortions, a type or level is
             unknown, or ``BW`` meets a frame below 256 pixels.
     """
     if not is_framewise(distortions):
-        raise ValueError(
-            'distortion VC needs a whole video, not single frames; use '
-            'distort_frames or tools/distort_videos.py'
+        raise SettingError(
+            'distortion VC needs a whole video, not single frames. Remedy: '
+            'distort_frames or gml distort'
         )
     for position, distortion in enumerate(distortions):
         frame = _apply(frame, distortion, (seed, index, position))
@@ -345,7 +358,7 @@ def distort_frames(
         as it is read, except that ``VC`` reads them all before the first.
 
     Raises:
-        ValueError: A type or level is unknown; while iterating, as
+        SettingError: A type or level is unknown; while iterating, as
             :func:`blocks` and :func:`compress` do.
     """
     check_distortions(distortions)
@@ -362,7 +375,7 @@ def is_framewise(distortions: Iterable[Distortion]) -> bool:
     """Whether any frame can be distorted without the others of its video.
 
     Raises:
-        ValueError: A type or level is unknown.
+        SettingError: A type or level is unknown.
     """
     return all(kind != 'VC' for kind, _ in check_distortions(distortions))
 
@@ -395,11 +408,12 @@ def random_distortions(
         rng: Draws every type, and every level, with equal chances.
 
     Raises:
-        ValueError: Unknown variant.
+        SettingError: Unknown variant.
     """
     if variant not in VARIANTS:
-        raise ValueError(
-            f'unknown variant {variant!r}; choose from {", ".join(VARIANTS)}'
+        raise SettingError(
+            f'unknown variant {variant!r}. Remedy: one of '
+            f'{", ".join(VARIANTS)}'
         )
     word, _, number = variant.partition('_')
     count = int(number) if word == 'mix' else 1
@@ -415,14 +429,14 @@ def check_distortions(
     """Return the distortions if all of them exist.
 
     Raises:
-        ValueError: A type or level is unknown.
+        SettingError: A type or level is unknown.
     """
     distortions = tuple(distortions)
     for kind, level in distortions:
         if kind not in LEVELS or level not in range(1, 6):
-            raise ValueError(
-                f'unknown distortion {kind}:{level}; types are '
-                f'{", ".join(LEVELS)} and levels are 1 to 5'
+            raise SettingError(
+                f'unknown distortion {kind}:{level}. Remedy: the types '
+                f'{", ".join(LEVELS)} with the levels 1 to 5'
             )
     return distortions
 
@@ -437,14 +451,15 @@ def parse_distortions(text: str) -> tuple[Distortion, ...]:
         ``(('CS', 3), ('GB', 1))``, in the order applied.
 
     Raises:
-        ValueError: The text is not of this form.
+        SettingError: The text is not of this form.
     """
     words = text.split()
     found = [re.fullmatch(r'(\w+):(\d)', word) for word in words]
     pairs = [(pair[1], int(pair[2])) for pair in found if pair]
     if len(pairs) < len(words):
-        raise ValueError(
-            f'{text!r:.80} is no list of distortions; write it as in CS:3 GB:1'
+        raise SettingError(
+            f'{text!r:.80} is not a list of distortions. Remedy: write it '
+            'as in CS:3 GB:1'
         )
     return check_distortions(pairs)
 
@@ -465,7 +480,7 @@ def read_meta(path: str | Path) -> dict[str, tuple[Distortion, ...]]:
         the file has it.
 
     Raises:
-        ValueError: A line is not of this form.
+        SettingError: A line is not of this form.
     """
     distortions = {}
     lines = read_text(path).splitlines()
@@ -478,7 +493,7 @@ def read_meta(path: str | Path) -> dict[str, tuple[Distortion, ...]]:
             if name:
                 distortions[name] = parse_distortions(words)
         except ValueError as error:
-            raise ValueError(f'{path}, line {number}: {error}') from error
+            raise DataError(f'{path}, line {number}: {error}') from error
     return distortions
 
 
@@ -523,7 +538,7 @@ def write_h264(
         seconds_at: When frame i is shown, ascending; by ``fps`` without.
 
     Raises:
-        ValueError: No frames, or frames of several sizes.
+        SettingError: No frames, or frames of several sizes.
         ImportError: PyAV is missing.
     """
     av = require('av')

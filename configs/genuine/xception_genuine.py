@@ -1,0 +1,10 @@
+# Frame-wise Xception by self-blended clips alone, after SBI (CVPR 2022); no
+# row of the paper. SBI itself is an EfficientNet-B4 at 380 pixels with SAM.
+_base_ = [
+    '../_base_/models/xception_frames.py',
+    '../_base_/genuine.py',
+]
+
+families = dict(families=[dict(type='SelfBlend')], weights=[1])
+train_dataloader = dict(dataset=dict(**families))
+val_dataloader = dict(dataset=dict(**families))

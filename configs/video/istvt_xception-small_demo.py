@@ -1,0 +1,8 @@
+# ISTVT for CPUs: a quarter of the channels, 2 layers of 2 heads, 8 frames.
+_base_ = ['../_base_/models/istvt_xception.py', '../_base_/demo.py']
+model = dict(
+    backbone=dict(width=0.25),
+    cls_head=dict(
+        in_channels=182, num_segments=8, places=(4, 4), depth=2, heads=2
+    ),
+)

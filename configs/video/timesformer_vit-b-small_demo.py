@@ -1,0 +1,12 @@
+# TimeSformer for CPUs: 4 layers of 64 channels.
+_base_ = ['../_base_/models/timesformer.py', '../_base_/demo.py']
+model = dict(
+    backbone=dict(
+        img_size=64,
+        patch_size=8,
+        embed_dims=64,
+        num_heads=4,
+        num_transformer_layers=4,
+    ),
+    cls_head=dict(in_channels=64),
+)

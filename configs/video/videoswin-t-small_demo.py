@@ -1,0 +1,15 @@
+# Video Swin for CPUs: three stages, a third of the channels, 8 frames.
+_base_ = ['../_base_/models/videoswin.py', '../_base_/demo.py']
+model = dict(
+    backbone=dict(
+        arch=dict(
+            _delete_=True,
+            embed_dims=32,
+            depths=[1, 1, 2],
+            num_heads=[1, 2, 4],
+        ),
+        window_size=(4, 4, 4),
+        out_indices=(2,),
+    ),
+    cls_head=dict(in_channels=128),
+)

@@ -1,0 +1,120 @@
+"""docs/own_detector.md is followed in an empty folder."""
+
+import re
+import shlex
+
+import pytest
+from tiny import REPO, write_prepared
+
+from gml_mmaction.io.files import read_json
+
+TEXT = (REPO / 'docs/own_detector.md').read_text(encoding='utf-8')
+SHORT = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2']
+SHORT += ['train_dataloader.batch_size=2']
+ALONE = ['num_workers=0', 'persistent_workers=False']
+
+
+def section(title):
+    return TEXT.split(f'\n## {title}\n')[1].split('\n## ')[0]
+
+
+def files(title):
+    """Each file that a section shows: the last name before it."""
+    text = section(title)
+    return {
+        re.findall(r'`(\w+\.py)`', text[: block.start()])[-1]: block[1]
+        for block in re.finditer(r'```python\n(.*?)```', text, re.S)
+    }
+
+
+@pytest.fixture(scope='module')
+def desk(tmp_path_factory, talking_head):
+    """An empty folder with prepared data and a video."""
+    root = tmp_path_factory.mktemp('own')
+    splits = {
+        split: [
+            (f'{split}{i}{method}', method, [f'{split}{i}'], 1)
+            for i in range(2)
+            for method in ('real', 'fake')
+        ]
+        for split in ('train', 'val', 'test')
+    }
+    (root / 'data').mkdir()
+    write_prepared(root / 'data/mine', splits)
+    talking_head(root / 'suspect.mp4', num_frames=24)
+    return root
+
+
+@pytest.fixture
+def follow(desk, run_python, monkeypatch):
+    """Put a section's files there and run its commands, shortened."""
+    monkeypatch.chdir(desk)
+
+    def run(title):
+        for name, text in files(title).items():
+            (desk / name).write_text(text)
+        block = '\n'.join(
+            re.findall(r'```bash\n(.*?)```', section(title), re.S)
+        )
+        printed = []
+        for line in block.splitlines():
+            gml, name, *arguments = shlex.split(line)
+            assert gml == 'gml'
+            if name in ('train', 'test'):
+                arguments += ['--cfg-options', *SHORT]
+                arguments += [
+                    f'{split}_dataloader.{setting}'
+                    for split in ('train', 'val', 'test')
+                    for setting in ALONE
+                ]
+            done = run_python('-m', 'gml_mmaction', name, *arguments)
+            assert done.returncode == 0, done.stdout + done.stderr
+            printed.append(done.stdout)
+            for best in desk.glob('work_dirs/*/best_*.pth'):
+                best.rename(best.with_name('best.pth'))
+        return printed
+
+    return run
+
+
+@pytest.mark.slow
+def test_a_network_of_mmaction2_is_a_few_lines(desk, follow):
+    pytest.importorskip('dlib')
+    follow('A network of MMAction2')
+    (path,) = desk.glob('uniformer_verdict/*/prediction.json')
+    report = read_json(path)
+    assert report['detector']['network'] == 'UniFormer, I3DHead'
+    assert report['detector']['heat'] == 'cam'
+
+
+@pytest.mark.slow
+def test_a_network_of_ones_own_is_trained_tested_and_predicts(
+    desk, follow, run_python
+):
+    pytest.importorskip('dlib')
+    shown = ['differences.py', 'mine.py']
+    assert list(files('A network of your own')) == shown
+    *_, predicted = follow('A network of your own')
+    assert re.search(r'suspect\.mp4: .*score 0\.\d', predicted)
+    (path,) = desk.glob('verdict/*/prediction.json')
+    report = read_json(path)
+    assert report['detector']['network'] == 'Differences, LogitHead'
+    assert report['detector']['heat'] == 'none'
+    assert 'No heat maps' in report['detector']['words'][-1]
+
+    words = ['suspect.mp4', '--checkpoint', 'work_dirs/mine/best.pth']
+    refused = run_python('-m', 'gml_mmaction', 'predict', *words)
+    assert refused.returncode == 1
+    assert "the type 'Differences' is not one that a" in refused.stderr
+    assert '--import' in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    words += ['--import', 'absent.py']
+    refused = run_python('-m', 'gml_mmaction', 'predict', *words)
+    assert '--import absent.py: there is no such module' in refused.stderr
+
+
+def test_the_shown_files_fit_the_style_of_the_project():
+    for title in ('A network of MMAction2', 'A network of your own'):
+        for name, text in files(title).items():
+            assert max(map(len, text.splitlines())) < 80
+            compile(text, name, 'exec')
