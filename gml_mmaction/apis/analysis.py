@@ -6,7 +6,6 @@ map remain.
 """
 
 import functools
-import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -31,6 +30,7 @@ from gml_mmaction.faces.follow import (
     decoded_ahead,
     reading,
 )
+from gml_mmaction.faces.spread import Sample, samples, spread
 from gml_mmaction.faces.track import all_faces
 from gml_mmaction.io.text import counted
 from gml_mmaction.video import (
@@ -123,6 +123,7 @@ def analyse(
     name: str | None = None,
     heat: str = 'none',
     batch_size: int = 4,
+    clips: int | None = None,
     progress: Progress | None = None,
 ) -> Analysis:
     """Follow the faces of a video and score them.
@@ -136,13 +137,15 @@ def analyse(
         name: Of the video in the result; by default the file's name.
         heat: See :meth:`Detector.score`.
         batch_size: Clips that the network takes at once.
+        clips: Score the clips of so many moments, spread over the video (see
+            :mod:`~gml_mmaction.faces.spread`); by default all clips.
         progress: Called with the number of frames done and of all frames; may
             raise, to stop.
 
     Returns:
         The prediction and, if asked for, heat maps.
     """
-    run = _Run(detector, heat, batch_size, progress)
+    run = _Run(detector, heat, batch_size, clips, progress)
     found: dict[str, Any] = {}  # up to an error
     began = time.perf_counter()
     try:
@@ -180,6 +183,7 @@ class _Scored:
 
     track: Track
     crops: list[np.ndarray] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     heat: list[np.ndarray] = field(default_factory=list)
 
@@ -196,9 +200,11 @@ class _Run:
         detector: Detector,
         heat: str,
         batch_size: int,
+        clips: int | None,
         progress: Progress | None,
     ) -> None:
         self._detector = detector
+        self._clips = clips
         self._heat = detector.heat_kind(heat)
         self._batch_size = max(1, batch_size)
         self._progress = progress or (lambda done, total: None)
@@ -215,6 +221,14 @@ class _Run:
             VideoError: There is no such track.
         """
         options = self._options(reader, taken)
+        length = self._detector.clip_len
+        if self._clips and self._clips < len(taken.indices) // length:
+            return self._over_some(reader, taken, options, self._clips)
+        return self._over_all(reader, taken, options)
+
+    def _over_all(
+        self, reader: Frames, taken: Taken, options: CropOptions
+    ) -> list[_Scored]:
         walk = Walk(taken, options, all_faces)
         frames = decoded_ahead(
             reader, self._timed(reader.take(taken.indices)), AHEAD_FRAMES
@@ -235,6 +249,64 @@ class _Run:
         if not self.kept:
             raise _failure(walk.tracks, taken, end, options)
         return self.kept
+
+    def _over_some(
+        self, reader: Frames, taken: Taken, options: CropOptions, count: int
+    ) -> list[_Scored]:
+        length = self._detector.clip_len
+        starts = spread(reader, taken, count, length)
+        seconds = self.timing
+        self.notes.append(
+            f'{counted(len(starts), "moment")} of the video scored, not all: '
+            'a face that is seen only between them is missed'
+        )
+        found: list[Track] = []
+        many = samples(
+            reader, taken, starts, length=length, upsample=options.upsample
+        )
+        while True:
+            began = time.perf_counter()
+            sample = next(many, None)
+            seconds['detection'] += time.perf_counter() - began
+            if sample is None:
+                break
+            found += [t for t in sample.tracks if t not in found]
+            self._keep_sample(sample, options.size)
+            done = taken.source(sample.position + length * options.stride)
+            self._progress(done, reader.num_frames)
+        self._score(everything=True)
+        self._progress(reader.num_frames, reader.num_frames)
+        if note := broken_note(reader, reader.num_frames):
+            self.notes.append(note)
+        self.kept = [
+            self._scored[track]
+            for track in found
+            if track in self._scored and self._scored[track].scores
+        ]
+        if not self.kept:
+            raise VideoError(
+                'too short' if found else 'no face',
+                f'none was found at {counted(len(starts), "moment")} '
+                f'of {counted(reader.num_frames, "frame")}',
+            )
+        return self.kept
+
+    def _keep_sample(self, sample: Sample, size: int) -> None:
+        """Cut the faces out; score the clips, if there are whole ones."""
+        crops: dict[Track, list[np.ndarray]] = {t: [] for t in sample.tracks}
+        if not crops:
+            return
+        for frame in self._timed(sample.frames):
+            for track in sample.tracks:
+                assert track.square is not None  # it was found in a frame
+                image = crop(frame, track.square, size)
+                crops[track].append(self._detector.encode(image))
+        for track, images in crops.items():
+            if len(images) == self._detector.clip_len:
+                scored = self._scored.setdefault(track, _Scored(track))
+                scored.starts.append(sample.position)
+                self._waiting.append((scored, images))
+        self._score()
 
     def _options(self, reader: Frames, taken: Taken) -> CropOptions:
         options = self._detector.crop_options
@@ -274,6 +346,11 @@ class _Run:
             image = crop(frame, track.square, size)
             scored.crops.append(self._detector.encode(image))
             if len(scored.crops) == self._detector.clip_len:
+                clips = len(scored.starts) * len(scored.crops)
+                start = (
+                    track.start + clips * self._detector.crop_options.stride
+                )
+                scored.starts.append(start)
                 self._waiting.append((scored, scored.crops))
                 scored.crops = []
         self._score()
@@ -372,9 +449,7 @@ def _scored_track(
     length = detector.clip_len * detector.crop_options.stride
     clips = [
         Clip(**span(first, first + length), score=score)
-        for first, score in zip(
-            itertools.count(track.start, length), scored.scores
-        )
+        for first, score in zip(scored.starts, scored.scores)
     ]
     merge = VIDEO_RULES[detector.video_rule]
     assert track.stop is not None  # it has ended

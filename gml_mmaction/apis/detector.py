@@ -263,6 +263,11 @@ class Detector:
         )
 
     @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.model.parameters()).device
+
+    @property
     def training(self) -> Training:
         """What the checkpoint says of its training data."""
         return read_records(self.meta)[0]

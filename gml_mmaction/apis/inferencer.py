@@ -18,10 +18,14 @@ from gml_mmaction.video.files import ARCHIVES, VIDEO_SUFFIXES, is_image
 
 from .analysis import Analysis, Progress, Source, analyse
 from .detector import load_detector
+from .many import Job, Result, Settings, finished, note_finished, run
 
 __all__ = ['ForgeryInferencer', 'InputError', 'list_inputs', 'list_unread']
 
 Inputs = Source | Sequence[Source]
+# Of each video in a folder, unless told otherwise.
+FOLDER_CLIPS = 16
+WRITTEN = ('finished.json', 'prediction.json', 'timeline.png', 'overlay.mp4')
 
 
 class InputError(GMLError, ValueError):
@@ -47,6 +51,9 @@ class ForgeryInferencer:
         heat: What the heat maps show: ``'auto'``, ``'clue'``, ``'cam'`` or
             ``'none'``; see
             :meth:`~gml_mmaction.apis.detector.Detector.score`.
+        clips: How many moments of a video to score, spread over it; 0: all
+            of it. By default all of a file that is named, and
+            ``FOLDER_CLIPS`` moments of each video in a folder.
 
     Attributes:
         detector: What a report says of it, fit for JSON.
@@ -61,7 +68,11 @@ class ForgeryInferencer:
         device: str | None = None,
         threshold: float | None = None,
         heat: str = 'auto',
+        clips: int | None = None,
     ) -> None:
+        if clips is not None and clips < 0:
+            raise InputError(f'clips {clips}. Remedy: give 0 for all, or more')
+        self._clips, self._given = clips, threshold
         self._detector = load_detector(checkpoint, device, threshold)
         self._heat = self._detector.heat_kind(heat)
         self.detector = dict(self._detector.facts, heat=self._heat)
@@ -76,6 +87,7 @@ class ForgeryInferencer:
         name: str | None = None,
         batch_size: int = 4,
         heat: bool = True,
+        clips: int | None = None,
     ) -> Analysis:
         """Analyse one video.
 
@@ -87,6 +99,7 @@ class ForgeryInferencer:
             name: Of the video in the result.
             batch_size: Clips that the network takes at once.
             heat: Whether to keep heat maps.
+            clips: Instead of the inferencer's; 0: all.
 
         Returns:
             The analysis; also for a video that cannot be read.
@@ -97,6 +110,7 @@ class ForgeryInferencer:
             name=name,
             heat=self._heat if heat else 'none',
             batch_size=batch_size,
+            clips=self._clips if clips is None else clips,
             progress=progress,
         )
 
@@ -161,25 +175,121 @@ class ForgeryInferencer:
         out_dir: str | Path | None = None,
         overlay: bool = True,
         show_progress: bool = True,
+        *,
+        skip_finished: bool = False,
+        workers: int = 1,
+        cluster: str | None = None,
+        modules: Sequence[str] = (),
     ) -> Iterator[tuple[Analysis, dict[str, str]]]:
-        """Yield each input's analysis and files; arguments as in the call."""
+        """Yield each input's analysis and files; arguments as in the call.
+
+        Args:
+            inputs: As in the call, like the next four.
+            batch_size: Clips at once.
+            out_dir: Folder for reports.
+            overlay: Whether to write overlay videos.
+            show_progress: Whether to draw bars.
+            skip_finished: Whether to take over what an earlier run with the
+                same detector and options wrote to ``out_dir``; these come
+                first.
+            workers: Processes. With several, results come as they are done,
+                without heat maps; inputs are files or folders, and ``out_dir``
+                is needed.
+            cluster: Address of a Dask scheduler; its workers do the work.
+            modules: Those of a network of one's own, for the processes to
+                import.
+        """
+        many = workers > 1 or cluster is not None
+        jobs = self._jobs(inputs, batch_size, out_dir, overlay)
+        if many and not all(isinstance(job.folder, Path) for job in jobs):
+            raise InputError('workers need a folder. Remedy: give out_dir')
+        todo = []
+        for job in jobs:
+            before = finished(job) if skip_finished else None
+            if before is None:
+                todo.append(job)
+            else:
+                yield self._result(before)
+        if not many:
+            for job in todo:
+                yield self._do(job, show_progress)
+            return
+        todo = [job._replace(modules=tuple(modules)) for job in todo]
+        results = run(todo, workers=workers, cluster=cluster)
+        for result in tqdm(
+            results, total=len(todo), unit='video', disable=not show_progress
+        ):
+            yield self._result(result)
+
+    def _jobs(
+        self,
+        inputs: Inputs,
+        batch_size: int,
+        out_dir: str | Path | None,
+        overlay: bool,
+    ) -> list[Job]:
         sources = list_inputs(inputs)
-        names = _folder_names(sources)
-        for source, folder in zip(sources, names, strict=True):
-            with tqdm(
-                desc=folder, unit='frame', disable=not show_progress
-            ) as bar:
-                analysis = self.analyse(
-                    source,
-                    _shown_by(bar),
-                    batch_size=batch_size,
-                    heat=overlay and out_dir is not None,
-                )
-            written = {}
-            if out_dir is not None:
-                place = Path(out_dir, folder)
-                written = self._write(analysis, place, overlay)
-            yield analysis, written
+        some = _in_folders(inputs)
+        threshold = self._detector.threshold
+        settings = Settings(
+            sha256=self._detector.sha256,
+            threshold=threshold.value,
+            origin=threshold.origin,
+            heat=self._heat,
+            overlay=overlay and out_dir is not None,
+        )
+        return [
+            Job(
+                source=source,
+                name=name,
+                folder=None if out_dir is None else Path(out_dir, name),
+                clips=self._moments_of(source, some),
+                settings=settings,
+                checkpoint=self._detector.checkpoint.absolute(),
+                device=str(self._detector.device),
+                given=self._given,
+                batch_size=batch_size,
+            )
+            for source, name in zip(
+                sources, _folder_names(sources), strict=True
+            )
+        ]
+
+    def _moments_of(self, source: Source, in_folders: set[str]) -> int:
+        if self._clips is not None:
+            return self._clips
+        named = isinstance(source, np.ndarray) or str(source) not in in_folders
+        return 0 if named else FOLDER_CLIPS
+
+    def _do(
+        self, job: Job, show_progress: bool
+    ) -> tuple[Analysis, dict[str, str]]:
+        """Do a job in this process."""
+        with tqdm(
+            desc=job.name, unit='frame', disable=not show_progress
+        ) as bar:
+            return self.do(job, _shown_by(bar))
+
+    def do(
+        self, job: Job, progress: Progress | None = None
+    ) -> tuple[Analysis, dict[str, str]]:
+        """Analyse a video and write its reports."""
+        analysis = self.analyse(
+            job.source,
+            progress,
+            batch_size=job.batch_size,
+            heat=job.settings.overlay,
+            clips=job.clips,
+        )
+        if job.folder is None:
+            return analysis, {}
+        written = self._write(analysis, job.folder, job.settings.overlay)
+        note_finished(job, analysis.prediction, written)
+        return analysis, written
+
+    def _result(self, result: Result) -> tuple[Analysis, dict[str, str]]:
+        job, prediction, files = result
+        return Analysis(job.source, prediction, self._detector.facts), files
 
     def _write(
         self, analysis: Analysis, folder: Path, overlay: bool
@@ -189,7 +299,7 @@ class ForgeryInferencer:
             prediction=folder / 'prediction.json',
             timeline=folder / 'timeline.png',
         )
-        for name in ('prediction.json', 'timeline.png', 'overlay.mp4'):
+        for name in WRITTEN:
             (folder / name).unlink(missing_ok=True)  # of another run
         if analysis.prediction.video:
             analysis.draw_timeline(files['timeline'])
@@ -258,6 +368,23 @@ def list_unread(inputs: Inputs) -> list[str]:
             )
             lines.append(f'{printable(str(path))}: not read: {why}')
     return lines
+
+
+def _in_folders(inputs: Inputs) -> set[str]:
+    """The videos that were not named themselves, only their folder."""
+    if isinstance(inputs, (str, Path, np.ndarray)):
+        inputs = [inputs]
+    folders = [
+        Path(item)
+        for item in inputs
+        if not isinstance(item, np.ndarray) and Path(item).is_dir()
+    ]
+    return {
+        str(path)
+        for folder in folders
+        for path in _in_folder(folder)
+        if path != folder
+    }
 
 
 def _in_folder(folder: Path) -> list[Path]:

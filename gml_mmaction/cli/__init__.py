@@ -29,6 +29,7 @@ COMMANDS = {
     'fakes': 'look at the pseudo-fakes that a config trains on',
     'train': 'train a detector',
     'test': 'test a detector, also on several data sets',
+    'init': 'write random weights, to try speed and installation',
     'predict': 'judge videos of your own',
     'web': 'judge videos on a page in the browser',
     'calibrate': 'turn scores into probabilities',
@@ -44,6 +45,7 @@ COMMANDS = {
     'benchmark': 'measure parameters, operations, speed and memory',
     'benchmark-data': 'measure the speed of gml prepare',
     'benchmark-loader': 'measure the speed of the data loader',
+    'benchmark-predict': 'measure the speed of gml predict',
 }
 # The exit codes after an error that are not 1.
 ERROR_CODES = {'check': 2}  # 1 says that the data set has problems

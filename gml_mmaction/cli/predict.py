@@ -4,14 +4,19 @@ Example:
     gml predict suspect.mp4 --checkpoint best_video_auc_iter_N.pth
 
 Prints a line a video and writes, for each, a folder with prediction.json,
-timeline.png and overlay.mp4. The exit code is 1 if a video got no score.
+timeline.png and overlay.mp4. The exit code is 1 if a video got no score. The
+same command again goes on where it was stopped: what is finished is not done
+again, unless the detector, the options or the video have changed.
+
+    gml predict videos/ --checkpoint best.pth --clips 8 --workers 4
 """
 
 import argparse
 from pathlib import Path
 
 from gml_mmaction.apis import ForgeryInferencer
-from gml_mmaction.apis.inferencer import list_unread
+from gml_mmaction.apis.inferencer import FOLDER_CLIPS, list_unread
+from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
 from gml_mmaction.stack import require
 from gml_mmaction.visualization.timeline import verdict_line
@@ -61,6 +66,21 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'cam]',
     )
     parser.add_argument(
+        '--clips',
+        type=int,
+        metavar='N',
+        help='score N moments spread over each video, 0: all of it [all of a '
+        f'video that is named, {FOLDER_CLIPS} of each in a folder]',
+    )
+    parser.add_argument(
+        '--workers', type=int, default=1, help='processes [%(default)s]'
+    )
+    parser.add_argument(
+        '--cluster',
+        metavar='ADDRESS',
+        help="of a Dask cluster's scheduler, whose workers do the work",
+    )
+    parser.add_argument(
         '--no-overlay',
         action='store_true',
         help='write no overlay videos, which is faster',
@@ -69,7 +89,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--quiet', action='store_true', help='show no progress bars'
     )
     add_import_option(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.workers < 1:
+        parser.error('--workers must be at least 1')
+    return args
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -80,22 +103,27 @@ def main(argv: list[str] | None = None) -> int:
     if not args.no_overlay:
         require('av')
     inferencer = ForgeryInferencer(
-        args.checkpoint, args.device, args.threshold, args.heat
+        args.checkpoint, args.device, args.threshold, args.heat, args.clips
     )
     say(*list_unread(args.videos))
     if inferencer.detector['origin']:
         say(f'Trained on {inferencer.detector["origin"]}.')
-    for analysis, _ in inferencer.iterate(
-        args.videos,
-        args.batch_size,
-        args.out,
-        overlay=not args.no_overlay,
-        show_progress=not args.quiet,
-    ):
-        prediction = analysis.prediction
-        missing += prediction.score is None
-        notes = ''.join(f' [{note}]' for note in prediction.notes)
-        say(f'{prediction.input}: {verdict_line(prediction)}{notes}')
+    with hold(args.out, 'prediction'):
+        for analysis, _ in inferencer.iterate(
+            args.videos,
+            args.batch_size,
+            args.out,
+            overlay=not args.no_overlay,
+            show_progress=not args.quiet,
+            skip_finished=True,
+            workers=args.workers,
+            cluster=args.cluster,
+            modules=args.modules,
+        ):
+            prediction = analysis.prediction
+            missing += prediction.score is None
+            notes = ''.join(f' [{note}]' for note in prediction.notes)
+            say(f'{prediction.input}: {verdict_line(prediction)}{notes}')
     say('', *(f'- {line}' for line in inferencer.detector['words']))
     say(f'- written to {Path(args.out)}')
     return int(missing > 0)

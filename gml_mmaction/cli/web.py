@@ -64,6 +64,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='SECONDS',
         help='end a connection that keeps the server waiting for so long',
     )
+    add(
+        '--clips',
+        type=int,
+        metavar='N',
+        help='score N moments spread over each video [all of it]',
+    )
     add('--device', help='such as cuda:1; default: the best there is')
     add('--open', action='store_true', help='open the page in a browser')
     add_import_option(parser)
@@ -90,7 +96,7 @@ def main(argv: list[str] | None = None) -> None:
     import_modules(args)
     require('nicegui')
     require('gml_mmaction.web.server').serve(
-        ForgeryInferencer(args.checkpoint, args.device),
+        ForgeryInferencer(args.checkpoint, args.device, clips=args.clips),
         host=args.host,
         port=args.port,
         limits=Limits(

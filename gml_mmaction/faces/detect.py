@@ -1,6 +1,7 @@
 """Faces in one frame, by dlib's frontal detector (HOG and linear SVM)."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -8,6 +9,7 @@ import numpy as np
 
 from gml_mmaction.stack import require
 
+from .pyramid import Seen, find, frontal_detector, look
 from .square import Box, Square, crop
 
 __all__ = [
@@ -57,7 +59,9 @@ def detect_faces(frame: np.ndarray, *, upsample: int = 1) -> list[Face]:
     detect_from_video.py), and take the largest of several faces, as that
     script's comment says, not the first of dlib's list, as its code does.
     """
-    return _add_small(frame, _run(frame, 0), upsample)
+    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    seen = look(gray, upsample)
+    return _add_small(gray, _find(gray, 0, seen), upsample, seen)
 
 
 def detect_large_faces(frame: np.ndarray, *, upsample: int = 1) -> list[Face]:
@@ -77,8 +81,11 @@ def detect_large_faces(frame: np.ndarray, *, upsample: int = 1) -> list[Face]:
     Raises:
         ImportError: dlib is missing.
     """
-    found = _run(frame, 0)
-    return _large(found) or _add_small(frame, found, upsample)
+    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    found = _find(gray, 0, look(gray, 0))
+    if _large(found) or not upsample:
+        return _large(found) or found
+    return _add_small(gray, found, upsample, look(gray, upsample))
 
 
 def has_face(frame: np.ndarray, square: Square) -> bool:
@@ -95,30 +102,34 @@ def has_face(frame: np.ndarray, square: Square) -> bool:
     """
     small = crop(frame, square, _CHECKED_SIDE)
     gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    boxes, _, _ = _detector().run(gray, 0, 0.0)
+    boxes, _, _ = frontal_detector().run(gray, 0, 0.0)
     return len(boxes) > 0
 
 
-def _run(frame: np.ndarray, upsample: int) -> list[Face]:
-    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-    boxes, scores, _ = _detector().run(gray, upsample, 0.0)
+def _find(gray: np.ndarray, upsample: int, seen: Sequence[Seen]) -> list[Face]:
     faces = [
         Face((b.left(), b.top(), b.width(), b.height()), score)
-        for b, score in zip(boxes, scores, strict=True)
+        for b, score in find(gray, upsample, seen)
     ]
     return sorted(faces, key=_largest_first)
 
 
 def _add_small(
-    frame: np.ndarray, found: list[Face], upsample: int
+    gray: np.ndarray,
+    found: list[Face],
+    upsample: int,
+    seen: Sequence[Seen],
 ) -> list[Face]:
     """Add faces from the doubled frame that the original does not show."""
     if upsample == 0:
         return found
     large = _large(found)
+    others = [
+        one for one in seen if not any(_in(face.box, one) for face in large)
+    ]
     small = [
         face
-        for face in _run(frame, upsample)
+        for face in _find(gray, upsample, others)
         if not any(_overlap(face.box, known.box) for known in large)
     ]
     return sorted(large + small, key=_largest_first)
@@ -136,8 +147,12 @@ def _overlap(a: Box, b: Box) -> bool:
 
 def _holds(box: Box, other: Box) -> bool:
     left, top, w, h = other
-    x, y = left + w / 2 - box[0], top + h / 2 - box[1]
-    return 0 <= x < box[2] and 0 <= y < box[3]
+    return _in(box, Seen(left + w / 2, top + h / 2, w))
+
+
+def _in(box: Box, seen: Seen) -> bool:
+    left, top, w, h = box
+    return 0 <= seen.x - left < w and 0 <= seen.y - top < h
 
 
 def _largest_first(face: Face) -> tuple:
@@ -167,8 +182,3 @@ def points_in(frame: np.ndarray, box: Box, model: str) -> np.ndarray:
 @functools.lru_cache(maxsize=2)
 def _predictor(model: str) -> Any:
     return require('dlib').shape_predictor(model)
-
-
-@functools.lru_cache(maxsize=1)
-def _detector() -> Any:
-    return require('dlib').get_frontal_face_detector()

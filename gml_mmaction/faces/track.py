@@ -32,6 +32,7 @@ __all__ = [
     'all_faces',
     'largest',
     'most_covered',
+    'offset',
 ]
 
 # Which of the faces in a frame to follow: (index, frame, faces) -> faces.
@@ -203,9 +204,9 @@ class Follower:
         """Leave out faces in the squares of tracks, one for each track."""
         free, new = [*self._active], []
         for face in faces:
-            holders = [w for w in free if _offset(w.square, face) < 0.5]
+            holders = [w for w in free if offset(w.square, face) < 0.5]
             if holders:
-                nearest = min(holders, key=lambda w: _offset(w.square, face))
+                nearest = min(holders, key=lambda w: offset(w.square, face))
                 free.remove(nearest)
                 self._note(nearest, index, seen=True)
             else:
@@ -266,7 +267,7 @@ def _share(white: np.ndarray, box: Box) -> float:
     return float(inside.mean()) if inside.size else 0.0
 
 
-def _offset(square: Square, face: Face) -> float:
+def offset(square: Square, face: Face) -> float:
     """Distance of a face from a square's centre, in sides of the square."""
     x0, y0, side = square
     left, top, w, h = face.box

@@ -110,6 +110,10 @@ class Frames:
 
         return min(range(count), key=distance)
 
+    def entry_near(self, index: int) -> int:
+        """The frame near ``index`` at which it costs least to begin."""
+        return index
+
     def _enter(self, index: int) -> np.ndarray | None:
         return self._read(index) if index < self.num_frames else None
 

@@ -112,6 +112,13 @@ class VideoReader(Frames):
             return self._times[index]
         return self._times[-1] + (index - len(self._times) + 1) * self._step
 
+    def entry_near(self, index: int) -> int:
+        """The nearest key frame, if reading may begin there."""
+        if not self._may_enter():
+            return index
+        places = [bisect.bisect_left(self._stamps, key) for key in self._keys]
+        return min(places, key=lambda place: abs(place - index))
+
     def _scan(self) -> None:
         """Count the frames and record their times."""
         decoder = self._decoder

@@ -1,0 +1,60 @@
+"""A detector of random weights, to try speed and installation."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from gml_mmaction.engine.provenance import PROVENANCE
+from gml_mmaction.engine.settings import inner_datasets
+from gml_mmaction.errors import SettingError
+from gml_mmaction.faces import CropOptions
+
+from .allowed import without_files
+
+__all__ = ['ORIGIN', 'write_initial']
+
+ORIGIN = 'nothing: its weights are random, and its scores mean nothing'
+RATE = 12.5  # every 2nd frame of 25 a second
+
+
+def write_initial(cfg: Config, out: str | Path, seed: int = 0) -> None:
+    """Write a checkpoint of a network that was not trained, which says so.
+
+    Args:
+        cfg: Of a detector.
+        out: The checkpoint to write.
+        seed: Of the weights.
+
+    Raises:
+        SettingError: The config has no test pipeline that cuts faces.
+    """
+    init_default_scope('mmaction')
+    torch.manual_seed(seed)
+    settings = Config(dict(model=without_files(cfg.model)))
+    model = MODELS.build(settings.model)
+    training = dict(
+        origin=ORIGIN,
+        **dataclasses.asdict(CropOptions(size=_size(cfg))),
+        rates=dict(low=RATE, median=RATE, high=RATE),
+    )
+    meta = {'cfg': cfg.pretty_text, PROVENANCE: {'training': training}}
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    torch.save(dict(meta=meta, state_dict=model.state_dict()), out)
+
+
+def _size(cfg: Config) -> int:
+    """Side of the crops, by the test pipeline."""
+    loader: Any = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
+    for dataset in inner_datasets(loader.get('dataset') or {}):
+        for step in dataset.get('pipeline') or ():
+            if step.get('type') == 'FaceCrop':
+                return int(step['size'])
+    raise SettingError(
+        'the config has no test pipeline that cuts faces by FaceCrop. '
+        "Remedy: one of this project's configs"
+    )

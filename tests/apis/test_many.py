@@ -1,0 +1,155 @@
+"""Videos are done by several processes, and not again when they are done."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from tiny import REPO, write_detector
+
+from gml_mmaction.apis import ForgeryInferencer, analyse, load_detector
+from gml_mmaction.apis.inferencer import FOLDER_CLIPS, InputError
+from gml_mmaction.apis.initial import ORIGIN, write_initial
+from gml_mmaction.engine.config_check import read_settings
+
+pytest.importorskip('dlib')
+pytest.importorskip('av')
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    return write_detector(tmp_path_factory.mktemp('detector') / 'best.pth')
+
+
+@pytest.fixture(scope='module')
+def talking(talking_head, tmp_path_factory):
+    """A face for 150 frames, which are 75 taken ones and 9 clips."""
+    return talking_head(tmp_path_factory.mktemp('talking') / 'a.mp4', 150)
+
+
+@pytest.fixture
+def folder(talking, tmp_path):
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    for name in 'abc':
+        shutil.copy(talking, folder / f'{name}.mp4')
+    (folder / 'd.mp4').write_bytes(b'\0' * 1000)
+    return folder
+
+
+def times_written(out):
+    """When each prediction was written."""
+    return {
+        path.parent.name: path.stat().st_mtime_ns
+        for path in out.glob('*/prediction.json')
+    }
+
+
+def scores(out):
+    return {
+        path.parent.name: json.loads(path.read_text())['score']
+        for path in out.glob('*/prediction.json')
+    }
+
+
+def test_several_processes_give_what_one_gives_and_the_next_run_goes_on(
+    checkpoint, folder, run_python, tmp_path
+):
+    def predict(out, *words):
+        done = run_python(
+            str(REPO / 'tools/predict.py'),
+            *(str(folder), '--checkpoint', str(checkpoint), '--quiet'),
+            *('--out', str(tmp_path / out), '--no-overlay', '--device', 'cpu'),
+            *words,
+        )
+        assert done.returncode == 1, done.stderr  # one has no score
+        lines = done.stdout.split('\n')
+        return sorted(one for one in lines if one.startswith(str(folder)))
+
+    one = predict('one')
+    assert len(one) == 4
+    assert predict('two', '--workers', '2') == one
+    assert scores(tmp_path / 'one') == scores(tmp_path / 'two')
+    before = times_written(tmp_path / 'two')
+    os.utime(folder / 'b.mp4')
+    (tmp_path / 'two/c/finished.json').unlink()  # as after a stop
+    assert predict('two', '--workers', '2') == one
+    after = times_written(tmp_path / 'two')
+    changed = {name for name in after if after[name] != before[name]}
+    # d could not be read, which may be due to the machine
+    assert changed == {'b', 'c', 'd'}
+
+
+def test_another_option_or_detector_does_a_video_again(
+    checkpoint, talking, tmp_path
+):
+    def predict(detector, **options):
+        inferencer = ForgeryInferencer(detector, 'cpu', **options)
+        list(
+            inferencer.iterate(
+                str(talking),
+                out_dir=tmp_path / 'out',
+                overlay=False,
+                show_progress=False,
+                skip_finished=True,
+            )
+        )
+        return times_written(tmp_path / 'out')['a']
+
+    first = predict(checkpoint)
+    assert predict(checkpoint) == first
+    some = predict(checkpoint, clips=2)
+    assert some != first
+    other = predict(checkpoint, clips=2, threshold=0.7)
+    assert other != some
+    assert predict(checkpoint, clips=2, threshold=0.7) == other
+    another = write_detector(tmp_path / 'other.pth', seed=1)
+    assert predict(another, clips=2, threshold=0.7) != other
+
+
+def test_some_clips_have_the_scores_that_they_have_among_all(
+    checkpoint, talking
+):
+    detector = load_detector(checkpoint, 'cpu')
+    (whole,) = analyse(detector, talking).prediction.tracks
+    found = analyse(detector, talking, clips=3).prediction
+    (some,) = found.tracks
+    assert len(some.clips) == 3
+    assert [clip.stop - clip.start for clip in some.clips] == [16] * 3
+    assert some.score == pytest.approx(
+        np.mean([clip.score for clip in some.clips])
+    )
+    assert any('3 moments' in note for note in found.notes)
+    assert abs(some.score - whole.score) < 0.1
+    assert some.seen == 1
+    enough = analyse(detector, talking, clips=9).prediction
+    assert enough.tracks == [whole]
+    assert not enough.notes
+
+
+def test_a_video_in_a_folder_is_sampled_and_one_that_is_named_is_not(
+    checkpoint, folder
+):
+    inferencer = ForgeryInferencer(checkpoint, 'cpu')
+    jobs = inferencer._jobs([folder, folder / 'a.mp4'], 4, None, False)
+    assert [job.clips for job in jobs][:4] == [FOLDER_CLIPS] * 4
+    named = inferencer._jobs([folder / 'a.mp4'], 4, None, False)
+    assert [job.clips for job in named] == [0]
+    with pytest.raises(InputError, match='Remedy'):
+        ForgeryInferencer(checkpoint, 'cpu', clips=-1)
+
+
+def test_a_network_of_random_weights_says_so(talking, tmp_path):
+    config = REPO / 'configs/gml_xception-small_demo.py'
+    for name in ('a.pth', 'b.pth'):
+        write_initial(read_settings(config), tmp_path / name)
+    inferencer = ForgeryInferencer(tmp_path / 'a.pth', 'cpu', clips=1)
+    analysis = inferencer.analyse(talking, heat=False)
+    report = inferencer.report(analysis)
+    assert report['origin'] == f'trained on {ORIGIN}'
+    assert 'random' in report['detector']['words'][0]
+    same = ForgeryInferencer(tmp_path / 'b.pth', 'cpu', clips=1)
+    assert (
+        same.analyse(talking, heat=False).prediction.score == report['score']
+    )

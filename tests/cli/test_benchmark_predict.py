@@ -1,0 +1,39 @@
+"""A made video is predicted in processes of their own."""
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('dlib')
+pytest.importorskip('av')
+
+
+@pytest.mark.slow
+def test_parts_are_within_the_whole_and_versions_take_turns(
+    load_tool, tmp_path, capsys
+):
+    tool = load_tool('benchmark_predict')
+    here = str(tool.HERE)
+    result = tool.main(
+        [
+            *('--sizes', '256x256', '--seconds', '3', '--rounds', '1'),
+            *('--networks', 'gml_xception-small_demo', '--clips', '0', '2'),
+            *('--versions', here, here, '--json', str(tmp_path / 'a.json')),
+        ]
+    )
+    rows = result['rows']
+    assert [row['clips'] for row in rows] == [0, 2]
+    for row in rows:
+        parts = sum(row[part] for part in tool.PARTS)
+        assert 0 < parts < 1.2 * row['total']
+        assert row['peak_mb'] > 100
+    assert rows[0]['network'] > rows[1]['network']
+    assert (tmp_path / 'a.json').is_file()
+    assert 'CPU s a minute' in capsys.readouterr().out
+
+
+def test_a_folder_without_the_package_is_one_line(load_tool, tmp_path):
+    tool = load_tool('benchmark_predict')
+    job = dict(video='a', checkpoint='b', clips=0, overlay=False)
+    with pytest.raises(Exception, match=r'none: .*\. Remedy'):
+        tool.in_turn([job], [Path(tmp_path / 'none')], 1)
