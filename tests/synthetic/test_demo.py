@@ -751,6 +751,7 @@ def test_too_few_films_to_train_and_validate_are_refused(
     assert not (tmp_path / 'out').exists()
 
 
+@pytest.mark.slow
 def test_three_films_to_train_and_validate_fill_every_split(films, tmp_path):
     people = tmp_path / 'people.csv'
     rows = [f'{index}.mp4,ann' for index in range(3)]
