@@ -149,7 +149,7 @@ def _main(job: dict[str, Any]) -> None:
         score=prediction.score,
         supported=supported,
     )
-    print(json.dumps(found))
+    sys.stdout.write(json.dumps(found))
 
 
 if __name__ == '__main__':

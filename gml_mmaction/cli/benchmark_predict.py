@@ -13,8 +13,9 @@ Usage::
     gml benchmark-predict talk.mp4 --versions . ../other --rounds 3
 
 Networks are configs, or checkpoints; configs get random weights, which cost
-the same. A version is the folder in which its ``gml_mmaction`` is. One that
-cannot score some of the clips scores all.
+the same. A version is the folder in which its ``gml_mmaction`` is; begin with
+--clips 0, as an older one may score all clips alone. Ratios are to the first
+row of a video.
 """
 
 import argparse
@@ -143,18 +144,27 @@ def in_turn(
 ) -> list[dict[str, Any]]:
     """Measure each job with each version, in every round."""
     found = []
+    whole: set[Path] = set()  # versions that score all clips alone
     for _ in range(rounds):
         for job in jobs:
             for version in versions:
-                try:
-                    one = measure(version.absolute(), job)
-                except RuntimeError as error:
-                    raise SettingError(
-                        f'{version}: cannot predict {job["video"]} ({error}). '
-                        'Remedy: a folder with a gml_mmaction in it'
-                    ) from None
+                if job['clips'] and version in whole:
+                    continue
+                one = _measure(version, job)
+                if not one['supported']:
+                    whole.add(version)
                 found.append({**job, 'version': str(version), **one})
     return found
+
+
+def _measure(version: Path, job: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return measure(version.absolute(), job)
+    except (OSError, RuntimeError) as error:
+        raise SettingError(
+            f'{version}: cannot predict {job["video"]} ({error}). Remedy: a '
+            'folder with a gml_mmaction in it'
+        ) from None
 
 
 def summarise(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

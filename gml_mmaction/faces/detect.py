@@ -106,7 +106,9 @@ def has_face(frame: np.ndarray, square: Square) -> bool:
     return len(boxes) > 0
 
 
-def _find(gray: np.ndarray, upsample: int, seen: Sequence[Seen]) -> list[Face]:
+def _find(
+    gray: np.ndarray, upsample: int, seen: Sequence[Seen] | None
+) -> list[Face]:
     faces = [
         Face((b.left(), b.top(), b.width(), b.height()), score)
         for b, score in find(gray, upsample, seen)
@@ -118,13 +120,13 @@ def _add_small(
     gray: np.ndarray,
     found: list[Face],
     upsample: int,
-    seen: Sequence[Seen],
+    seen: Sequence[Seen] | None,
 ) -> list[Face]:
     """Add faces from the doubled frame that the original does not show."""
     if upsample == 0:
         return found
     large = _large(found)
-    others = [
+    others = seen and [
         one for one in seen if not any(_in(face.box, one) for face in large)
     ]
     small = [

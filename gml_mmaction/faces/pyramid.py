@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from gml_mmaction.stack import StackError, advice, require
+from gml_mmaction.stack import require
 
 __all__ = ['Seen', 'find', 'frontal_detector', 'look']
 
@@ -52,13 +52,18 @@ class Seen(NamedTuple):
         return max(abs(x - self.x), abs(y - self.y)) <= most * self.width
 
 
-def look(gray: np.ndarray, doublings: int) -> list[Seen]:
+def look(gray: np.ndarray, doublings: int) -> list[Seen] | None:
     """See roughly where faces may be, among them some that are none.
 
     Args:
         gray: (H, W), uint8.
         doublings: How often the frame is doubled for small faces.
+
+    Returns:
+        None if this dlib cannot look roughly: they may be anywhere.
     """
+    if _one_size() is None:
+        return None
     seen: list[Seen] = []
     width = WINDOW * ROUGH_FIRST / 2**doublings
     while True:
@@ -77,18 +82,21 @@ def look(gray: np.ndarray, doublings: int) -> list[Seen]:
 
 
 def find(
-    gray: np.ndarray, doublings: int, seen: Sequence[Seen]
+    gray: np.ndarray, doublings: int, seen: Sequence[Seen] | None
 ) -> list[tuple[Any, float]]:
     """Find the faces that dlib finds, if they were seen.
 
     Args:
         gray: (H, W), uint8.
         doublings: How often the frame is doubled before.
-        seen: Where to search.
+        seen: Where to search; None is everywhere.
 
     Returns:
         dlib's rectangles and scores, the highest first.
     """
+    if seen is None:
+        boxes, scores, _ = frontal_detector().run(gray, doublings, 0.0)
+        return list(zip(boxes, scores, strict=True))
     if not seen:
         return []
     dlib = require('dlib')
@@ -144,7 +152,9 @@ def _around(
 
 def _run(image: np.ndarray, threshold: float) -> Iterator[tuple[Any, float]]:
     """Search an image in one size."""
-    boxes, scores, _ = _detectors()[1].run(image, 0, threshold)
+    detector = _one_size()
+    assert detector is not None  # else nobody looked
+    boxes, scores, _ = detector.run(image, 0, threshold)
     return zip(boxes, scores, strict=True)
 
 
@@ -164,29 +174,29 @@ def _overlap(a: Any, b: Any) -> bool:
     return inner > SHARED * outer or inner > COVERED * smaller
 
 
+@functools.lru_cache(maxsize=1)
 def frontal_detector() -> Any:
     """Return dlib's detector, loaded once."""
-    return _detectors()[0]
+    return require('dlib').get_frontal_face_detector()
 
 
 @functools.lru_cache(maxsize=1)
-def _detectors() -> tuple[Any, Any]:
-    """Load dlib's detector, and the same for one size and all its boxes."""
-    dlib = require('dlib')
-    detector = dlib.get_frontal_face_detector()
+def _one_size() -> Any:
+    """Load the same for one size and all its boxes.
+
+    Returns:
+        None if this dlib saves its detector in another way than is known.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, 'detector')
-        detector.save(str(path))
+        frontal_detector().save(str(path))
         saved = path.read_bytes()
         for setting, other in CHANGES:
             if saved.count(setting) != 1:
-                raise StackError(
-                    f'dlib {dlib.__version__} saves its face detector in a '
-                    f'way that is not known. Remedy: {advice("dlib")}'
-                )
+                return None
             saved = saved.replace(setting, other)
         path.write_bytes(saved)
-        return detector, dlib.fhog_object_detector(str(path))
+        return require('dlib').fhog_object_detector(str(path))
 
 
 def _saved(*numbers: int) -> bytes:

@@ -101,6 +101,8 @@ def test_ctrl_c_ends_a_training_in_one_line(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env=ENV,
+        # what a shell starts in the background ignores Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for line in process.stdout:
         if 'Iter(train)' in line:

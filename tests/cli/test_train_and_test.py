@@ -345,7 +345,10 @@ def test_a_validation_set_of_one_class_does_not_end_the_run(crops, tmp_path):
 def test_missing_data_ends_in_one_line(tmp_path):
     done = train(tmp_path, tmp_path / 'run', check=False)
     assert done.returncode != 0
-    assert 'train.json: prepare the data with' in done.stderr
+    assert (
+        'train.json: no such annotation. Remedy: prepare the data with'
+        in done.stderr
+    )
     assert 'Traceback' not in done.stderr
 
 

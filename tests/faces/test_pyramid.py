@@ -5,7 +5,7 @@ import dlib
 import numpy as np
 import pytest
 
-from gml_mmaction.faces import detect_faces
+from gml_mmaction.faces import detect_faces, pyramid
 from gml_mmaction.faces.detect import detect_large_faces
 from gml_mmaction.faces.pyramid import Seen, find, look
 from gml_mmaction.video import VideoReader
@@ -60,6 +60,7 @@ def crowds(draw_faces):
     return frames
 
 
+@pytest.mark.slow
 def test_of_the_faces_of_crowds_99_in_100_have_the_box_of_a_whole_search(
     crowds,
 ):
@@ -77,6 +78,7 @@ def test_of_the_faces_of_crowds_99_in_100_have_the_box_of_a_whole_search(
     assert found >= 0.99 * wanted
 
 
+@pytest.mark.slow
 def test_the_largest_face_is_that_of_a_whole_search(crowds, draw_faces):
     alone = [draw_faces((30, 20, size), width=400) for size in (110, 240)]
     for frame in [*crowds, *alone]:
@@ -109,9 +111,23 @@ def test_a_rough_look_sees_little_where_nobody_is(draw_faces):
     assert look(empty, 1) == []
 
 
+@pytest.mark.slow
 def test_real_people_have_the_boxes_of_a_whole_search(real_people):
-    for path in real_people[::2]:
+    for path in real_people[::4]:
         with VideoReader(path) as reader:
             for frame in reader.frames(stride=40):
                 boxes = [face.box for face in detect_faces(frame)]
                 assert boxes == without_a_rough_look(frame)
+
+
+@pytest.mark.slow
+def test_a_dlib_that_saves_its_detector_otherwise_searches_whole_frames(
+    crowds, monkeypatch
+):
+    monkeypatch.setattr(pyramid, 'CHANGES', ((b'not in it', b''),))
+    pyramid._one_size.cache_clear()
+    try:
+        boxes = [face.box for face in detect_faces(crowds[0])]
+    finally:
+        pyramid._one_size.cache_clear()
+    assert sorted(boxes) == sorted(without_a_rough_look(crowds[0]))
