@@ -34,6 +34,7 @@ __all__ = [
     'video_id',
 ]
 
+OWN_LIST = "the data set's own list"
 T = TypeVar('T')
 _LEVELS = {'videos', 'frames'}
 _NAMED = 3  # examples in a note
@@ -141,7 +142,7 @@ def check_listed(name: str, where: Path) -> bool:
     if path.is_absolute() or '..' in path.parts or not path.parts:
         raise DataError(
             f'{where}: {name!r:.80} is not a path within the folder of the '
-            "data set. Remedy: the data set's own list"
+            f'data set. Remedy: {OWN_LIST}'
         )
     return is_well_named(path, where.parent)
 
@@ -162,12 +163,15 @@ def read_lines(
         DataError: No line can be read; the message says why for the first.
     """
     found: list[T] = []
-    odd: dict[str, ValueError] = {}
+    odd: dict[str, DataError] = {}
     for number, line in enumerate(read_text(path).splitlines(), 1):
         try:
             found += [read(line)] if line.strip() else []
         except ValueError as error:
-            odd.setdefault(line, ValueError(f'{path}, line {number}: {error}'))
+            where = f'{path}, line {number}'
+            odd.setdefault(
+                line, DataError(f'{where}: {error}. Remedy: {OWN_LIST}')
+            )
             name = f'{path.name}, line {number}: {line.strip():.40}'
             leave_out(path.parent / name, 'line', 'that cannot be read')
     if odd and not found:
