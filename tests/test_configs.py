@@ -250,6 +250,7 @@ def test_every_config_reads_prepared_data_of_either_store(path, prepared):
             assert sample.method == 'Deepfakes'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('path', GENUINE, ids=lambda path: path.stem)
 def test_a_config_of_pseudo_fakes_reads_genuine_videos_of_either_store(
     path, prepared, tmp_path
@@ -292,6 +293,7 @@ def test_configs_of_pseudo_fakes_have_the_networks_of_the_others():
         assert read(f'genuine/{name}').model == read(other).model, name
 
 
+@pytest.mark.slow
 def test_full_gml_builds_with_matching_channels():
     model = MODELS.build(read('gml_xception_ffpp').model)
     million = sum(p.numel() for p in model.parameters()) / 1e6

@@ -81,6 +81,7 @@ def test_several_processes_give_what_one_gives_and_the_next_run_goes_on(
     assert changed == {'b', 'c', 'd'}
 
 
+@pytest.mark.slow
 def test_another_option_or_detector_does_a_video_again(
     checkpoint, talking, tmp_path
 ):

@@ -97,6 +97,7 @@ def test_an_odd_file_is_read_to_its_end_in_its_own_time(odd, predict, name):
         assert end == pytest.approx(seconds, abs=0.15)
 
 
+@pytest.mark.slow
 def test_the_face_of_an_interlaced_video_is_where_it_is(odd, predict):
     plain, _ = predict(odd('plain.mp4'))
     interlaced, _ = predict(odd('interlaced.mts'))
@@ -104,6 +105,7 @@ def test_the_face_of_an_interlaced_video_is_where_it_is(odd, predict):
     np.testing.assert_allclose(*squares, atol=12)
 
 
+@pytest.mark.slow
 def test_pixels_are_square_before_a_face_is_searched(odd, predict):
     plain, _ = predict(odd('plain.mp4'))
     narrow, _ = predict(odd('narrow.mp4'))

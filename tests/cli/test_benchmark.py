@@ -111,6 +111,7 @@ def test_configs_may_be_named(tool):
     assert tool.find_config('no/such') == tool.Path('no/such')
 
 
+@pytest.mark.slow
 def test_of_several_ways_the_fastest_is_told(tool, capsys):
     result = tool.main(
         [

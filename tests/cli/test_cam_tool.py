@@ -49,6 +49,7 @@ def test_maps_of_any_network_are_drawn(cam, video, write, name, tmp_path):
     assert cv2.imread(str(path)).std() > 10
 
 
+@pytest.mark.slow
 def test_another_layer_gives_another_map(cam, video, tmp_path):
     checkpoint = str(write_detector(tmp_path / 'best.pth'))
     pictures = []

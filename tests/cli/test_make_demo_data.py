@@ -48,6 +48,7 @@ def test_the_options_reach_the_set(main, tmp_path):
     } == {('astronaut', 'test', 17)}
 
 
+@pytest.mark.slow
 def test_a_set_is_completed_and_told(main, root, capsys):
     before = contents(root)
     kept, lost = (video.path for video in list_videos(root)[:2])

@@ -62,6 +62,7 @@ def test_fig1_needs_no_checkpoint(figures, videos, tmp_path):
     assert path.is_file()
 
 
+@pytest.mark.slow
 def test_every_moment_is_a_row(figures, videos, checkpoint, tmp_path):
     def height(*moments):
         path = figures.main(

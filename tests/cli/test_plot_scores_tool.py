@@ -47,6 +47,7 @@ def files_in(runs):
     return [str(runs / n / 'scores_made.json') for n in ('first', 'second')]
 
 
+@pytest.mark.slow
 def test_a_tested_detectors_numbers_are_told_with_intervals(
     runs, tools, tmp_path, capsys
 ):

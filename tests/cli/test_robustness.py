@@ -99,6 +99,7 @@ def cell_files(work_dir):
     }
 
 
+@pytest.mark.slow
 def test_the_clean_cell_scores_what_the_prepared_set_does(
     report, target, checkpoint, tmp_path
 ):
@@ -109,6 +110,7 @@ def test_the_clean_cell_scores_what_the_prepared_set_does(
     assert report['clean']['videos'] == 4
 
 
+@pytest.mark.slow
 def test_a_set_of_boxes_scores_the_same_in_its_clean_cell(
     sweep, target, checkpoint, tmp_path
 ):
@@ -167,6 +169,7 @@ def test_the_sweep_ends_with_a_table_and_a_plot(report, work_dir, capsys):
     assert cv2.imread(str(work_dir / 'robustness.png')).std() > 5
 
 
+@pytest.mark.slow
 def test_crops_are_gone_and_no_cell_is_run_twice(sweep, report, work_dir):
     assert not (work_dir / 'crops').exists()
     before = cell_files(work_dir)
@@ -177,6 +180,7 @@ def test_crops_are_gone_and_no_cell_is_run_twice(sweep, report, work_dir):
     assert again == report
 
 
+@pytest.mark.slow
 def test_cells_of_another_checkpoint_are_run_again(
     sweep, report, work_dir, tmp_path
 ):
@@ -191,6 +195,7 @@ def test_cells_of_another_checkpoint_are_run_again(
     assert again['clean']['metrics'][key] != report['clean']['metrics'][key]
 
 
+@pytest.mark.slow
 def test_a_cell_is_cut_where_the_manifest_says(sweep, target, tmp_path):
     """Nothing is detected again: squares moved in it are moved in the cells.
 

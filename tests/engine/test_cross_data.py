@@ -100,6 +100,7 @@ def column(rows, *keys):
     return [np.array([row[key] for row in rows]) for key in keys]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('place', [0, 1])
 def test_numbers_are_those_of_the_scores_file(report, work_dir, place):
     row = report['targets'][place]
@@ -402,6 +403,7 @@ def test_where_nobody_is_named_no_leak_is_claimed_absent():
     assert leaked_videos(named, unnamed) is None
 
 
+@pytest.mark.slow
 def test_made_up_videos_are_the_first_word(tmp_path, source, targets):
     path = write_detector(
         tmp_path / 'made_up.pth', training=dict(origin='films of nobody')

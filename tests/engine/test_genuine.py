@@ -54,6 +54,7 @@ def run(tmp_path_factory):
     return cfg
 
 
+@pytest.mark.slow
 def test_the_checkpoint_counts_genuine_videos_alone(run):
     with safe_loading(run.load_from):
         told = torch.load(run.load_from)['meta']['provenance']

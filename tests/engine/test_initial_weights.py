@@ -210,6 +210,7 @@ def test_random_values_are_said_with_their_seed(tmp_path, data):
     assert 'Started from: random (seed 3).' in detector.words
 
 
+@pytest.mark.slow
 def test_a_file_is_said_with_its_hash_and_a_resumed_run_keeps_it(
     tmp_path, data
 ):

@@ -50,6 +50,7 @@ def records(path):
         return torch.load(path)['meta']['provenance']
 
 
+@pytest.mark.slow
 def test_the_training_data_are_described_without_their_list(run):
     training = records(run / 'iter_1.pth')['training']
     assert training['source'] == 'mine'

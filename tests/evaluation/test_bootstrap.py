@@ -206,6 +206,7 @@ def test_every_replicate_has_as_many_reals_and_fakes_as_the_set():
     assert drawn.std() > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('clips', [1, 5])
 def test_a_known_auc_lies_in_95_of_100_intervals(clips):
     """Of 160 sets; the share varies by 0.017 from one such test to another.
@@ -253,6 +254,7 @@ def test_a_single_method_is_not_told_twice():
     assert assess(draw_scores(), Resampling(100)).methods == {}
 
 
+@pytest.mark.slow
 def test_the_paired_difference_agrees_with_scipys_paired_bootstrap():
     first = draw_scores(60, 80)
     rng = np.random.default_rng(5)

@@ -56,6 +56,7 @@ def macs_by_hooks(model, setting):
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('name', 'published'),
     [('xception_ffpp', 36.6), ('tsn_r50_ffpp', 32.88)],
@@ -235,6 +236,7 @@ def test_the_fastest_way_is_found_for_each_step_of_each_config():
     assert b['peak_bytes'] == 7
 
 
+@pytest.mark.slow
 def test_every_way_but_the_compiled_one_is_measured_whole():
     ways = [way for way in cost.WAYS if way != 'compile']
     rows = cost.compare([MOVING], TINY, 1, ways)

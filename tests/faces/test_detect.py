@@ -89,6 +89,7 @@ def test_a_face_beside_its_square_is_not_seen_in_it(draw_faces):
     assert not has_face(frame, square._replace(x0=square.x0 + 200))
 
 
+@pytest.mark.slow
 def test_in_its_square_a_real_face_is_seen_as_in_the_whole_frame(real_people):
     same = []
     for path in real_people[:4]:

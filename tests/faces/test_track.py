@@ -201,6 +201,7 @@ def test_a_face_only_the_whole_frame_shows_is_seen(draw):
     assert (track.start, track.stop, track.seen) == (0, 61, 1)
 
 
+@pytest.mark.slow
 def test_real_people_are_followed_to_the_end(real_people):
     for path in real_people[::6]:
         with VideoReader(path) as reader:

@@ -392,6 +392,7 @@ RECORDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('place', 'value'), RECORDS.values(), ids=RECORDS)
 def test_a_training_goes_on_from_no_strange_records(run, place, value):
     path = run / checkpoints.FILE

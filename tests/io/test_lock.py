@@ -52,6 +52,7 @@ def holder():
         yield start
 
 
+@pytest.mark.slow
 def test_the_second_is_told_who_holds_the_folder(holder, tmp_path):
     process = holder(tmp_path)
     assert process.stdout.readline() == 'held\n'
@@ -67,6 +68,7 @@ def test_the_second_is_told_who_holds_the_folder(holder, tmp_path):
     assert line.endswith('or write to another folder')
 
 
+@pytest.mark.slow
 def test_a_folder_is_free_again_and_empty_when_the_run_has_ended(
     holder, tmp_path
 ):
@@ -80,6 +82,7 @@ def test_a_folder_is_free_again_and_empty_when_the_run_has_ended(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_killed_run_blocks_nobody(holder, tmp_path):
     process = holder(tmp_path)
     assert process.stdout.readline() == 'held\n'
@@ -91,6 +94,7 @@ def test_a_killed_run_blocks_nobody(holder, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_process_that_the_killed_run_has_forked_blocks_nobody(
     holder, tmp_path
 ):
@@ -107,6 +111,7 @@ def test_a_process_that_the_killed_run_has_forked_blocks_nobody(
         os.kill(child, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_runs_of_two_kinds_share_a_folder(holder, tmp_path):
     process = holder(tmp_path)
     assert process.stdout.readline() == 'held\n'
@@ -114,6 +119,7 @@ def test_runs_of_two_kinds_share_a_folder(holder, tmp_path):
         pass
 
 
+@pytest.mark.slow
 def test_the_own_process_is_kept_out_as_well_and_loses_nothing(
     holder, tmp_path
 ):

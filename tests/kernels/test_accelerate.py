@@ -60,6 +60,7 @@ def assert_close(found, expected):
             torch.testing.assert_close(mine, other, rtol=0, atol=limit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('train', [False, True])
 @pytest.mark.parametrize('block', BLOCKS)
 def test_motion_blocks_that_take_in_a_relu_compute_the_same(

@@ -81,6 +81,7 @@ def scores_in(report):
     ]
 
 
+@pytest.mark.slow
 def test_training_testing_and_prediction_are_the_same_by_the_kernel(
     work, compiled, monkeypatch
 ):

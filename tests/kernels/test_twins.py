@@ -164,6 +164,7 @@ def test_float64_equals_its_definition_to_its_own_precision():
     assert_same(build().double(), frames().double(), tolerance=1e-12)
 
 
+@pytest.mark.slow
 def test_on_the_largest_maps_it_is_as_near_to_float64_as_the_definition():
     """There batch normalisation of the definition is off by 1e-5 itself."""
     block, x = build(channels=64), frames(64, 109, 109)

@@ -130,6 +130,7 @@ def test_crops_equal_those_cut_by_hand_from_opencvs_frames(
         assert difference(image, crop_by_hand(frame, square)) < 2
 
 
+@pytest.mark.slow
 def test_crops_of_real_people_equal_those_cut_by_hand(
     real_people, extract_one
 ):

@@ -20,6 +20,7 @@ def demo(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_a_made_up_tree_tells_preparation_and_training_what_it_is(
     demo, tmp_path
 ):

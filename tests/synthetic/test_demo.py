@@ -376,6 +376,7 @@ def separation(rendered, kind, statistic):
     return auc(fake, real)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('statistic', [sharpness, contrast, brightness])
 @pytest.mark.parametrize('kind', ['jitter', 'consistency', 'triplet'])
 def test_single_frames_do_not_tell(rendered, kind, statistic):
@@ -456,6 +457,7 @@ def read(path):
         return np.stack(list(reader.frames()))
 
 
+@pytest.mark.slow
 def test_the_reader_of_faceforensics_finds_every_video(demo):
     videos = list_videos(demo)
     count = {
@@ -640,6 +642,7 @@ def sharpness_by_label(root):
     return [np.array([v for _, v in sorted(sizes[k].items())]) for k in (0, 1)]
 
 
+@pytest.mark.slow
 def test_single_frames_tell_untouched_videos_and_no_others(filmed, untouched):
     real, fake = sharpness_by_label(untouched[0])
     assert (real > 1.1 * fake).all(), 'the renderer blurs'

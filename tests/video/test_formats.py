@@ -30,6 +30,7 @@ def test_the_page_has_a_row_for_each_kind_of_file(table):
     assert list(table) == [kind.row for kind in FORMATS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'kind', FORMATS, ids=[' '.join(kind.row) for kind in FORMATS]
 )

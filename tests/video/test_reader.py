@@ -305,6 +305,7 @@ def test_frames_that_an_edit_list_cuts_off_are_not_made_up(tmp_path):
         assert numbers(reader.frames_at([20, 34])) == [35, 49]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['a.mkv', 'a.webm', 'a.avi', 'a.gif'])
 def test_a_cut_file_without_index_gives_its_beginning(tmp_path, name):
     codecs = {

@@ -132,6 +132,7 @@ def test_the_moments_asked_for_are_shown(tmp_path):
     assert count_colour(drawn[5], 1.0) > 1.8 * count_colour(drawn[4], 1.0)
 
 
+@pytest.mark.slow
 def test_steady_motion_is_no_change_of_the_flow(tmp_path):
     """What is shown of Fig. 1's inconsistency: 0 if steady, else bright."""
     rng = np.random.default_rng(0)

@@ -97,7 +97,7 @@ def test_a_half_open_connection_ends(address, parts, answer):
     assert WAIT * 0.9 < time.monotonic() - began < 4 * WAIT
     assert received.partition(b'\r\n')[0].partition(b' ')[2][:3] == answer
     if answer == b'408':
-        assert received.endswith(b'\nNothing more came in for 0.5 s.\n')
+        assert received.endswith(b'\nNo data came in for 0.5 s.\n')
 
 
 @pytest.mark.parametrize('start', [b'GET / HTTP/1.1\r\nHost: ', HEADER])
@@ -139,6 +139,7 @@ def test_an_answer_that_nobody_reads_ends(address, requests, caplog):
     assert [r for r in caplog.records if r.exc_info] == []
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_read_slowly_comes_whole(address):
     large = GET.replace(b'/ HTTP', b'/large HTTP')
     received = 0
