@@ -128,7 +128,7 @@ def register_source(
         notes: See :class:`Entry`.
 
     Raises:
-        DataError: Another function already has the name.
+        ValueError: Another function already has the name.
     """
 
     def add(source: Source) -> Source:
@@ -150,7 +150,7 @@ def get_entry(name: str) -> Entry:
     """Return what is registered under ``name``.
 
     Raises:
-        DataError: No such source; the message names those that exist.
+        SettingError: No such source; the message names those that exist.
     """
     if name not in _SOURCES:
         _import_all()
@@ -164,7 +164,7 @@ def get_source(name: str) -> Source:
     """Return the function that lists the videos of the source ``name``.
 
     Raises:
-        DataError: As :func:`get_entry`.
+        SettingError: As :func:`get_entry`.
     """
     return get_entry(name).list_videos
 
