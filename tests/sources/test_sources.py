@@ -22,10 +22,9 @@ def test_the_registry_knows_every_source():
 def test_every_option_is_by_keyword_and_documented(name):
     source = get_source(name)
     first, *options = inspect.signature(source).parameters.values()
-    section = re.search(
-        r'\n    Args:\n(.*?)\n\n', source.__doc__ + '\n\n', re.DOTALL
-    )
-    told = re.findall(r'^ {8}(\w+): \S', section[1], re.MULTILINE)
+    text = inspect.getdoc(source) + '\n\n'  # without its indentation
+    section = re.search(r'\nArgs:\n(.*?)\n\n', text, re.DOTALL)
+    told = re.findall(r'^ {4}(\w+): \S', section[1], re.MULTILINE)
     assert first.name == 'root'
     assert told == ['root', *(option.name for option in options)]
     for option in options:
