@@ -1,6 +1,7 @@
 """A detector of random weights, to try speed and installation."""
 
 import dataclasses
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from gml_mmaction.engine.initial_weights import Initial
 from gml_mmaction.engine.provenance import PROVENANCE
 from gml_mmaction.engine.settings import inner_datasets
 from gml_mmaction.errors import SettingError
 from gml_mmaction.faces import CropOptions
+from gml_mmaction.io.files import write_bytes
+from gml_mmaction.io.records import as_json
 
 from .allowed import without_files
 
@@ -42,9 +46,11 @@ def write_initial(cfg: Config, out: str | Path, seed: int = 0) -> None:
         **dataclasses.asdict(CropOptions(size=_size(cfg))),
         rates=dict(low=RATE, median=RATE, high=RATE),
     )
-    meta = {'cfg': cfg.pretty_text, PROVENANCE: {'training': training}}
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    torch.save(dict(meta=meta, state_dict=model.state_dict()), out)
+    records = dict(training=training, initial=as_json(Initial(seed=seed)))
+    meta = {'cfg': cfg.pretty_text, PROVENANCE: records}
+    saved = io.BytesIO()
+    torch.save(dict(meta=meta, state_dict=model.state_dict()), saved)
+    write_bytes(out, saved.getvalue())
 
 
 def _size(cfg: Config) -> int:

@@ -18,6 +18,7 @@ __all__ = [
     'file_sha256',
     'read_json',
     'read_text',
+    'write_bytes',
     'write_json',
     'write_text',
 ]
@@ -33,7 +34,16 @@ def write_text(path: str | Path, text: str) -> None:
     Raises:
         OSError: The file cannot be written; the old one is kept.
     """
-    _write(Path(path), text.encode(), Path(path).parent)
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file; make its folder if it is missing.
+
+    Raises:
+        OSError: As :func:`write_text`.
+    """
+    _write(Path(path), data, Path(path).parent)
 
 
 def write_json(

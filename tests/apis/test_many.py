@@ -150,6 +150,7 @@ def test_a_network_of_random_weights_says_so(talking, tmp_path):
     report = inferencer.report(analysis)
     assert report['origin'] == f'trained on {ORIGIN}'
     assert 'random' in report['detector']['words'][0]
+    assert 'Started from: random (seed 0).' in report['detector']['words']
     same = ForgeryInferencer(tmp_path / 'b.pth', 'cpu', clips=1)
     assert (
         same.analyse(talking, heat=False).prediction.score == report['score']
