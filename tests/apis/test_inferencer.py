@@ -28,6 +28,8 @@ from gml_mmaction.video import open_video
 pytest.importorskip('dlib')
 pytest.importorskip('av')
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
@@ -436,7 +438,6 @@ def test_clips_from_when_a_face_was_gone_are_in_no_score(
     assert max(stops) <= 60
 
 
-@pytest.mark.slow
 def test_a_video_ten_times_as_long_holds_no_more_frames_in_memory(
     inferencer, talking_head, tmp_path
 ):
