@@ -29,6 +29,7 @@ from gml_mmaction.faces.follow import (
     broken_note,
     decoded_ahead,
     reading,
+    short_note,
 )
 from gml_mmaction.faces.spread import Sample, samples, spread
 from gml_mmaction.faces.track import all_faces
@@ -248,6 +249,8 @@ class _Run:
         self.kept = self._with_clips(tracks, options.stride)
         if not self.kept:
             raise _failure(walk.tracks, taken, end, options)
+        if note := short_note(walk.tracks, options):
+            self.notes.append(note)
         return self.kept
 
     def _over_some(

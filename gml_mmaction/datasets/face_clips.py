@@ -131,11 +131,18 @@ class FaceClipDataset(BaseDataset):
             'start': 0,
             **raw_data_info,
             **place,
+            'pair': self._pair_of(raw_data_info),
             'stride': self.metainfo.get('stride', 1),
             'modality': 'RGB',
             'clip_len': self.clip_len,
             'num_clips': 1,
         }
+
+    @staticmethod
+    def _pair_of(track: dict) -> str:
+        """Which genuine video a track shows, or was made of; '' if unknown."""
+        own = '' if track['label'] else track['video_id']
+        return track.get('original', own)
 
     @property
     def _store(self) -> str:

@@ -151,6 +151,25 @@ def test_no_clip_reaches_over_a_gap_in_time(inferencer, portraits, tmp_path):
     assert prediction.notes[0].startswith('no frames for up to 4.')
 
 
+def test_clips_are_as_long_as_in_training_and_short_tracks_are_noted(
+    portraits, tmp_path
+):
+    """Six frames of a shot, and 18 of another, in clips of 16."""
+    path = write_detector(tmp_path / 'long.pth', options=['clip_len=16'])
+    longer = ForgeryInferencer(path, 'cpu')
+    times = [40 * i + 4000 * (i >= 12) for i in range(48)]
+    video = lossless(tmp_path / 'a.mkv', portraits, times=times)
+    prediction = longer.analyse(video).prediction
+    (track,) = prediction.tracks
+    (clip,) = track.clips
+    assert (clip.start, clip.stop) == (12, 12 + 2 * 16)
+    note = 'tracks of fewer than 16 frames, left out: 1'
+    assert note in prediction.notes
+    short = longer.analyse(lossless(tmp_path / 'b.mkv', portraits[:30]))
+    assert short.prediction.status == 'too short'
+    assert '16' in short.prediction.detail
+
+
 def test_the_overlay_and_the_moment_show_the_clip_of_each_frame(
     inferencer, portraits, tmp_path
 ):

@@ -555,6 +555,12 @@ def test_another_selection_in_the_same_folder_reuses_the_crops(
     assert {row.method for row in report.rows} == {'real', 'Deepfakes'}
     entries = json.loads((tmp_path / 'out/val.json').read_text())['data_list']
     assert {entry['method'] for entry in entries} == {'real', 'Deepfakes'}
+    by_id = {entry['video_id']: entry for entry in entries}
+    for entry in entries:
+        if entry['label']:  # the sources say what it was made of
+            assert by_id[entry['original']]['method'] == 'real'
+        else:
+            assert 'original' not in entry
 
 
 def test_a_folder_that_cannot_be_written_ends_the_run(
