@@ -29,7 +29,7 @@ from gml_mmaction.engine.provenance import (
     initial_of,
     read_records,
 )
-from gml_mmaction.engine.settings import inner_datasets
+from gml_mmaction.engine.settings import inner_datasets, without_files
 from gml_mmaction.errors import CheckpointError, GMLError
 from gml_mmaction.evaluation.calibration import Calibration, read_calibration
 from gml_mmaction.evaluation.forgery_metric import VIDEO_RULES
@@ -49,7 +49,6 @@ from .allowed import (
     check_model,
     check_pipeline,
     whole_number,
-    without_files,
 )
 
 __all__ = ['Detector', 'DetectorError', 'Threshold', 'load_detector']

@@ -1,6 +1,6 @@
 """ROC, precision-recall, histograms and bars per method, from score files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import Any, NamedTuple
@@ -179,6 +179,7 @@ def draw_methods(assessments: Sequence[Assessment]) -> Figure:
             if result is not None
         }
         bars = _bars(axis, places, thickness, style)
+        _untrained(axis, assessment.scores, ['', *methods], places, thickness)
         bars.set_label(figure_text(assessment.scores.name))
     level = drawn[0].assessment.scores.level
     confidence = _percent(drawn[0].assessment)
@@ -258,6 +259,9 @@ def _percent(assessment: Assessment) -> str:
 
 def _legend_line(scores: Scores, overall: Bootstrap, number: str) -> str:
     text = f'{number.upper()} {overall.estimates[number].text(3)}'
+    null = scores.untrained.get('')
+    if null and number == 'auc':
+        text += f', untrained {min(null):.3f} to {max(null):.3f}'
     unbroken = text.replace(' ', '\N{NO-BREAK SPACE}')
     return f'{figure_text(scores.name)}: {unbroken}'
 
@@ -318,6 +322,33 @@ def _counts(scores: Scores) -> str:
     if scores.level == 'video':
         return text
     return f'{text} of {scores.count(0)} + {scores.count(1)} videos'
+
+
+def _untrained(
+    axis: Axes,
+    scores: Scores,
+    methods: Sequence[str],
+    places: Mapping[float, Estimate],
+    thickness: float,
+) -> None:
+    """Frame over each bar what networks of random weights reach."""
+    known = set(axis.get_legend_handles_labels()[1])
+    label = 'untrained networks, lowest to highest'
+    for place in places:
+        values = scores.untrained.get(methods[round(place)])
+        if values:
+            axis.barh(
+                place,
+                max(values) - min(values),
+                left=min(values),
+                height=0.9 * thickness,
+                fill=False,
+                hatch='....',
+                edgecolor=GREY,
+                linewidth=1,
+                label='' if label in known else label,
+            )
+            known.add(label)
 
 
 def _bars(
