@@ -79,7 +79,9 @@ PUBLISHED = (
     Published('TALL++', dict(cdf=92.0, dfdc=78.5), 'video', 'its paper'),
     Published('SBI', dict(cdf=92.9, dfdc=72.0), 'video', 'its README, c23'),
     Published('SBI', dict(cdf=93.8, dfdc=73.0), 'video', 'its README, raw'),
-    Published('SBI', dict(cdf=88.6, dfdc=71.7), 'video', "Effort's repository"),
+    Published(
+        'SBI', dict(cdf=88.6, dfdc=71.7), 'video', "Effort's repository"
+    ),
     Published('StyleFlow', dict(cdf=89.0), 'video', 'its paper'),
     Published('NACO', dict(cdf=89.5, dfdc=76.7), 'video', 'its paper'),
     Published(
