@@ -11,9 +11,9 @@ Usage::
 
 Reads the prepared data of docs/paper.md and of the README's section "Your
 data": DATA/ffpp, dfo, dfo_official, dfo_sing and cdf; for "Since the paper"
-also dfdc and dfd, as far as they are there. Stopped and started again, it goes
-on: a training resumes at its newest checkpoint; what is done is not done again,
-and what is of other settings or data is left out.
+also dfdc and dfd, as far as they are there. Stopped and started again, it
+goes on: a training resumes at its newest checkpoint; what is done is not done
+again, and what is of other settings or data is left out.
 ``--miniature`` makes small data of its own and takes the configs
 ``*-small_demo.py``, so that everything can be tried on a CPU.
 """
