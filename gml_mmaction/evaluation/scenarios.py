@@ -77,7 +77,7 @@ def scenario_table(files: Sequence[Scores]) -> str:
     methods = [['AUC, per cent', *found]]
     by_method: dict[str, dict[str, float]] = {}
     for file, row in found.items():
-        values = {one.name: one.auc for one in row}
+        values: dict[str, float | None] = {one.name: one.auc for one in row}
         every = [auc for one in row for auc in one.methods.values()]
         values[''] = mean(every) if every else None
         means.append([file, *(_percent(values.get(n)) for n in [*names, ''])])
