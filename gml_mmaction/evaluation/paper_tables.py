@@ -20,6 +20,7 @@ from gml_mmaction.io.text import counted, markdown_table
 from .bootstrap import Estimate
 
 __all__ = [
+    'GML',
     'NOTES',
     'NUMBERS',
     'SYSTEMS',
@@ -31,6 +32,7 @@ __all__ = [
     'Results',
     'Row',
     'Table',
+    'cell_of',
     'format_runs',
     'format_table',
     'needed_runs',
@@ -354,7 +356,7 @@ def table_rows(
         Row(
             system=system,
             columns=[
-                _cell(column, system, results, level)
+                cell_of(column, system, results, level)
                 for column in table.columns
             ],
         )
@@ -362,7 +364,8 @@ def table_rows(
     ]
 
 
-def _cell(column: Column, system: str, results: Results, level: str) -> Cell:
+def cell_of(column: Column, system: str, results: Results, level: str) -> Cell:
+    """A system in a column; see :func:`table_rows`."""
     runs = list(results.get((system, column.source, column.target), ()))
     means = {}
     for name in NUMBERS:

@@ -14,6 +14,13 @@ from gml_mmaction.evaluation.paper_tables import (
     needed_runs,
     table_rows,
 )
+from gml_mmaction.evaluation.since_the_paper import (
+    PUBLISHED,
+    format_since,
+    needed_since,
+    since_rows,
+)
+from gml_mmaction.evaluation.since_the_paper import SYSTEMS as SINCE
 from gml_mmaction.io.records import as_json
 
 
@@ -187,3 +194,30 @@ def test_rows_for_json_hold_fractions_the_mean_and_each_training():
     runs = [*RESULTS[KEY], result(0.875, 1)]
     (cell,) = table_rows(TABLES[2], {KEY: runs})[1].columns[1:]
     assert (cell.auc, cell.acc, len(cell.runs)) == (0.75, 0.5, 2)
+
+
+def test_since_the_paper_ours_stay_empty_until_they_are_measured():
+    text = format_since({})
+    for row in PUBLISHED:
+        assert f'| {row.system} ' in text
+        assert row.measured_by in text
+    for row in since_rows({}):
+        for cell in row.columns:
+            assert (cell.auc, cell.runs) == (None, [])
+    assert cells_of(text, 'ISTVT') == 8 * ['-']
+
+
+def test_since_the_paper_ours_stand_beside_what_was_published():
+    results = {('FTCN', 'ffpp', 'dfdc'): [result(0.625)]}
+    text = format_since(results)
+    assert cells_of(text, 'FTCN') == [
+        *('its paper', 'video', '86.9', '-'),
+        *('74.0', '62.5 [37.5, 75.0]', '-', '-'),
+    ]
+    sbi = [x for x in text.splitlines() if x.startswith('| SBI ')]
+    assert len(sbi) == len({*sbi}) == 3, 'as different sources have it'
+
+
+def test_since_the_paper_each_of_our_systems_and_gml_is_trained_once():
+    needed = needed_since([GML, *SINCE, 'C3D'], ['cdf'])
+    assert needed == {(name, 'ffpp'): ['cdf'] for name in (GML, *SINCE)}
