@@ -171,16 +171,22 @@ def draw_methods(assessments: Sequence[Assessment]) -> Figure:
     figure = Figure(figsize=(7, 0.8 + height), layout='constrained')
     axis = figure.subplots()
     thickness = 0.8 / len(drawn)
+    nulls: dict[float, Sequence[float]] = {}
     for i, (assessment, overall, style) in enumerate(drawn):
         results = [overall, *map(assessment.methods.get, methods)]
+        heights = [y + (i + 0.5) * thickness - 0.4 for y in range(len(groups))]
         places = {
-            y + (i + 0.5) * thickness - 0.4: result.estimates['auc']
-            for y, result in enumerate(results)
+            y: result.estimates['auc']
+            for y, result in zip(heights, results)
             if result is not None
         }
         bars = _bars(axis, places, thickness, style)
-        _untrained(axis, assessment.scores, ['', *methods], places, thickness)
         bars.set_label(figure_text(assessment.scores.name))
+        untrained = assessment.scores.untrained
+        values = map(untrained.get, ['', *methods])
+        nulls.update({y: own for y, own in zip(heights, values) if own})
+    if nulls:
+        _untrained(axis, nulls, thickness)
     level = drawn[0].assessment.scores.level
     confidence = _percent(drawn[0].assessment)
     axis.axvline(0.5, color=GREY, linewidth=1)
@@ -325,30 +331,21 @@ def _counts(scores: Scores) -> str:
 
 
 def _untrained(
-    axis: Axes,
-    scores: Scores,
-    methods: Sequence[str],
-    places: Mapping[float, Estimate],
-    thickness: float,
+    axis: Axes, nulls: Mapping[float, Sequence[float]], thickness: float
 ) -> None:
-    """Frame over each bar what networks of random weights reach."""
-    known = set(axis.get_legend_handles_labels()[1])
-    label = 'untrained networks, lowest to highest'
-    for place in places:
-        values = scores.untrained.get(methods[round(place)])
-        if values:
-            axis.barh(
-                place,
-                max(values) - min(values),
-                left=min(values),
-                height=0.9 * thickness,
-                fill=False,
-                hatch='....',
-                edgecolor=GREY,
-                linewidth=1,
-                label='' if label in known else label,
-            )
-            known.add(label)
+    """Frame what networks of random weights reach, over the bars."""
+    ends = np.array([[min(own), max(own)] for own in nulls.values()])
+    axis.barh(
+        list(nulls),
+        ends[:, 1] - ends[:, 0],
+        left=ends[:, 0],
+        height=0.9 * thickness,
+        fill=False,
+        hatch='....',
+        edgecolor=GREY,
+        linewidth=1,
+        label='untrained networks, lowest to highest',
+    )
 
 
 def _bars(
