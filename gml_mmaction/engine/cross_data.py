@@ -57,6 +57,7 @@ __all__ = [
     'target_facts',
     'test_untrained',
     'unscored_videos',
+    'untrained_networks',
     'val_thresholds',
 ]
 
@@ -506,6 +507,11 @@ def cross_table(report: Mapping) -> str:
     return '\n'.join(lines) + '\n'
 
 
+def untrained_networks(target: Mapping) -> int:
+    """How many networks of random weights took a report's test."""
+    return max(map(len, (target.get('untrained') or {}).values()), default=0)
+
+
 def _untrained_auc(target: Mapping) -> str:
     values = (target.get('untrained') or {}).get('video/auc')
     return f'{min(values):.4f} to {max(values):.4f}' if values else '-'
@@ -540,12 +546,11 @@ def _facts(report: Mapping) -> list[str]:
         )
     lines += map(target_facts, report['targets'])
     lines += [
-        f'untrained: lowest and highest of {len(next(iter(null.values())))} '
-        'networks of random weights in the same test; a value among them is '
-        'no sign of learning'
-        for null in [target.get('untrained') for target in report['targets']]
-        if null
-    ][:1]
+        f'untrained: lowest and highest of {networks} networks of random '
+        'weights in the same test; a value among them is no sign of learning'
+        for networks in map(untrained_networks, report['targets'][:1])
+        if networks
+    ]
     return [f'- {printable(line)}' for line in [*lines, *report['notes']]]
 
 

@@ -1,6 +1,7 @@
 """Facts about Tables 1 to 3: the paper's numbers, the runs, the layout."""
 
 import pytest
+from msgspec.structs import replace
 
 from gml_mmaction.evaluation.bootstrap import Estimate
 from gml_mmaction.evaluation.paper_tables import (
@@ -145,6 +146,21 @@ def test_several_seeds_have_their_mean_and_range_and_say_if_some_lack():
         for seed, text in enumerate(
             ('50.0 [25.0, 62.5]', '75.0 [50.0, 87.5]', '62.5 [37.5, 75.0]')
         )
+    ]
+
+
+def test_a_training_stands_beside_untrained_networks_and_its_pairs():
+    run = replace(
+        result(0.5), untrained=[0.625, 0.375, 0.5], pairs='26 of 37 (p 0.02)'
+    )
+    header, _, row = format_runs({KEY: [run]}).splitlines()[2:]
+    assert cells_of(header, 'system')[-2:] == [
+        'untrained: video AUC',
+        'fake above its original',
+    ]
+    assert cells_of(row, 'RECCE')[-2:] == [
+        '37.5 to 62.5 of 3',
+        '26 of 37 (p 0.02)',
     ]
 
 
