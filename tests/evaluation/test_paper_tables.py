@@ -204,6 +204,8 @@ def test_rows_for_json_hold_fractions_the_mean_and_each_training():
                 acc=(0.5, 0.375, 0.75),
                 acc_val=(1.0, None, None),
                 auc=(0.625, 0.375, 0.75),
+                untrained=[],
+                pairs=None,
             )
         ],
     )
