@@ -82,7 +82,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='points of the face that pseudo-fakes follow, an extra',
     )
     add('--iters', type=int, help="iterations, instead of the config's")
-    add('--weights', metavar='FOLDER', help='of public weights to start from')
+    add(
+        '--weights',
+        nargs='?',
+        const='',
+        metavar='FOLDER',
+        help='start from public weights in it, or without it, from those of '
+        'an installed package',
+    )
     add('--seed', type=int, default=0, help='of the training')
     add(
         '--untrained',
@@ -171,8 +178,8 @@ def prepare_options(args: argparse.Namespace, crops: Path) -> list[object]:
 def train_options(args: argparse.Namespace) -> list[object]:
     """Of ``gml train``, as far as they are given."""
     options: list[object] = ['--seed', args.seed]
-    if args.weights:
-        options += ['--weights', args.weights]
+    if args.weights is not None:
+        options += filter(None, ['--weights', args.weights])
     if args.iters:
         options += ['--cfg-options', f'train_cfg.max_iters={args.iters}']
     return options
