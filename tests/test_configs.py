@@ -291,7 +291,6 @@ def test_configs_of_pseudo_fakes_have_the_networks_of_the_others():
         ('gml_xception_genuine', 'gml_xception_ffpp'),
         ('gml_xception-small_genuine', 'gml_xception-small_demo'),
         ('xception_genuine', 'baselines/xception_ffpp'),
-        ('tsm_mobilenet-v2_genuine', 'video/tsm_mobilenet-v2_ffpp'),
         ('xception-small_genuine', 'baselines/xception-small_demo'),
         ('efficientnet_b4_genuine', 'baselines/efficientnet_b4_ffpp'),
         (
