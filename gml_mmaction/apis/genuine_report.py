@@ -66,7 +66,7 @@ def describe_genuine(
         },
         scores={
             family: _describe_scores(scores, family, manifest)
-            for family in ('', *scores.forgeries())
+            for family in ('', *map(str, scores.forgeries()))
         },
     )
 
@@ -171,17 +171,21 @@ def _score_rows(scores: dict[str, dict]) -> list[list[str]]:
     header = ['', 'pseudo-fakes', 'video AUC [95 %]', 'untrained networks']
     rows = [header]
     for family, own in scores.items():
-        null = own['untrained']
-        span = f'{min(null):.3f} to {max(null):.3f} of {len(null)}'
         rows.append(
             [
                 family or 'all',
                 str(own['fakes']),
                 _auc(own['auc']),
-                span if null else '-',
+                _span(own['untrained']),
             ]
         )
     return rows
+
+
+def _span(null: Sequence[float]) -> str:
+    if not null:
+        return '-'
+    return f'{min(null):.3f} to {max(null):.3f} of {len(null)}'
 
 
 def _auc(estimate: Sequence | None) -> str:

@@ -121,7 +121,8 @@ def check_settings(args: argparse.Namespace) -> None:
     given['config'] = str(args.config.resolve())
     given['videos'] = str(args.videos.resolve())
     path = args.out / 'settings.json'
-    kept = read_json(path) if path.is_file() else given
+    begun = path.is_file() and (args.out / 'crops').is_dir()
+    kept = read_json(path) if begun else given
     other = [name for name in given if kept.get(name) != given[name]]
     if other:
         raise SettingError(
@@ -146,9 +147,10 @@ def run_parts(args: argparse.Namespace) -> dict[str, Any]:
         timed(args.out, 'train', args.config, '--work-dir', run, *options)
         write_text(run / 'trained', best_checkpoint(run).name)
     best, detector = best_checkpoint(run), args.out / 'detector.pth'
-    if file_sha256(detector) != file_sha256(best):
-        write_bytes(detector, best.read_bytes())
     tested = args.out / 'validation'
+    if file_sha256(detector) != file_sha256(best):
+        (tested / 'scores.json').unlink(missing_ok=True)
+        write_bytes(detector, best.read_bytes())
     if not is_tested(tested / 'scores.json', args.untrained):
         where = ('--validation', '--data', crops, '--work-dir', tested)
         null = ('--untrained', args.untrained)
@@ -200,8 +202,7 @@ def check_videos(crops: Path, run: Path) -> None:
     if before != file_sha256(crops / 'manifest.json'):
         raise SettingError(
             f'{run}: trained on other videos than {crops} has now. Remedy: '
-            f'another --out, or remove {run}, {run.parent}/validation and '
-            'fakes.json'
+            f'another --out, or remove {run}'
         )
 
 
