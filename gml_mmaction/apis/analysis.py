@@ -165,6 +165,7 @@ def analyse(
     prediction = Prediction(
         input=name or _name_of(source),
         threshold=detector.threshold.value,
+        rule=detector.video_rule,
         timing={key: round(value, 3) for key, value in run.timing.items()},
         **found,
     )

@@ -5,9 +5,10 @@ drawn. Fields are in the order in which they are written. Spans of time are
 ``[start, stop]``, frames as well as seconds.
 """
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from gml_mmaction.io.records import UNSET, Record, UnsetType
+from gml_mmaction.io.rules import one_of
 
 __all__ = ['Clip', 'Prediction', 'ScoredTrack', 'VideoFacts', 'known']
 
@@ -96,6 +97,8 @@ class Prediction(Record, frozen=True, kw_only=True):
         score: P(fake), the highest of the tracks'.
         probability: Of a forgery, if there is a calibration.
         threshold: Score from which a video is suspicious.
+        rule: How the scores of its clips make a track's: ``'mean'``,
+            ``'median'`` or ``'max'``.
         most_suspicious: The clip with the highest score.
         video: None where it cannot be opened.
         notes: What was odd, one line each.
@@ -110,6 +113,7 @@ class Prediction(Record, frozen=True, kw_only=True):
     score: float | None = None
     probability: float | None = None
     threshold: float
+    rule: Annotated[str, one_of('mean', 'median', 'max')] = 'mean'
     most_suspicious: Clip | None = None
     video: VideoFacts | None = None
     notes: list[str] = []

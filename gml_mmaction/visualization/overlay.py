@@ -17,7 +17,7 @@ from gml_mmaction.explain.flow import draw_flow
 from gml_mmaction.video import Frames
 from gml_mmaction.video.distortions import write_h264
 
-from .timeline import verdict_line
+from .timeline import made_line, verdict_line
 
 __all__ = ['Moment', 'draw_overlay', 'moment_at', 'write_overlay']
 
@@ -25,8 +25,12 @@ Heat = Mapping[int, np.ndarray]
 
 WIDEST, NARROWEST = 1920, 480  # pixels of the longer side of the picture
 CRF = 23  # x264's own default
-# RGB; a box's text says it, too, for those who do not see colours
+# RGB; a box's text has the score, too, for those who do not see colours
 SUSPICIOUS, OTHER = (213, 94, 0), (86, 180, 233)
+BOXES = (
+    'a box has the score of the clip that is shown; orange: it reaches the '
+    'threshold'
+)
 BAND = (32, 32, 32)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -230,13 +234,26 @@ def draw_overlay(
             _blend(picture, face.heat, face.square, scale)
     for face in reversed(faces):
         _draw_box(picture, face, scale, prediction.threshold)
-    lines = [
-        verdict_line(prediction).replace('≥', '>='),
-        'a score is not a proof'
-        if faces
-        else 'no face scored here; a score is not a proof',
-    ]
+    lines = footer_lines(faces, prediction)
     return np.vstack([picture, _band(lines, width)])
+
+
+def footer_lines(
+    faces: Sequence[Found], prediction: Prediction
+) -> list[str]:
+    """What is written below a frame: the verdict and how clips make it."""
+    lines = [
+        verdict_line(prediction),
+        *([made_line(prediction)] if prediction.tracks else []),
+        f'{BOXES if faces else "no face scored here"}; '
+        'a score is not a proof',
+    ]
+    return [line.replace('≥', '>=') for line in lines]
+
+
+def box_text(face: Found) -> str:
+    """What is written on a face's box."""
+    return f'face {face.track}, this clip: {face.score:.2f}'
 
 
 def _scale(frame: np.ndarray) -> float:
@@ -268,14 +285,11 @@ def _draw_box(
     picture: np.ndarray, face: Found, scale: float, threshold: float
 ) -> None:
     x0, y0, side = (round(value * scale) for value in face.square)
-    above = face.score >= threshold
-    colour = SUSPICIOUS if above else OTHER
+    colour = SUSPICIOUS if face.score >= threshold else OTHER
     thick = max(2, picture.shape[1] // 400)
     corners = (x0, y0), (x0 + side, y0 + side)
     cv2.rectangle(picture, *corners, colour, thick, cv2.LINE_AA)
-    sign = 'above' if above else 'below'
-    text = f'face {face.track}: {face.score:.2f} {sign} threshold'
-    _label(picture, text, x0, y0, colour)
+    _label(picture, box_text(face), x0, y0, colour)
 
 
 def _label(

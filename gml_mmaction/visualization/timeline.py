@@ -18,6 +18,7 @@ __all__ = [
     'TRACK_COLOURS',
     'draw_timeline',
     'faceless',
+    'made_line',
     'probability_text',
     'verdict_line',
 ]
@@ -26,6 +27,7 @@ __all__ = [
 TRACK_COLOURS = (VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = 'osD^vP'
 OTHERS = '#999999'
+RULES = dict(mean='mean', median='median', max='highest')
 
 
 def verdict_line(prediction: Prediction) -> str:
@@ -43,6 +45,21 @@ def verdict_line(prediction: Prediction) -> str:
         shown = probability_text(prediction.probability)
         text += f', calibrated probability {shown}'
     return text
+
+
+def made_line(prediction: Prediction) -> str:
+    """How the scores of clips make that of a video with tracks, in a line."""
+    tracks = prediction.tracks
+    worst = max(tracks, key=lambda track: track.score)
+    scores = [clip.score for clip in worst.clips]
+    many = f'the highest of {len(tracks)} faces: ' if len(tracks) > 1 else ''
+    text = f'{many}face {worst.track} has {worst.score:.3f}'
+    if len(scores) == 1:
+        return f'the video score is {text}, of its only clip'
+    return (
+        f'the video score is {text}, the {RULES[prediction.rule]} of its '
+        f'{len(scores)} clips ({min(scores):.2f} to {max(scores):.2f})'
+    )
 
 
 def probability_text(probability: float) -> str:

@@ -9,7 +9,7 @@ from nicegui import ui
 
 from gml_mmaction.evaluation.prediction import Prediction
 from gml_mmaction.video import VideoError
-from gml_mmaction.visualization.timeline import probability_text
+from gml_mmaction.visualization.timeline import made_line, probability_text
 
 from .chart import describe, timeline_options
 from .elements import ProgressBar, alert, text
@@ -221,6 +221,9 @@ def verdict_lines(prediction: Prediction) -> list[str]:
             f'Score of the video: {prediction.score:.2f} of 1, '
             f'threshold {prediction.threshold:.2f}.'
         )
+    if prediction.tracks:
+        made = made_line(prediction)
+        lines.append(f'{made[0].upper()}{made[1:]}.')
     if prediction.probability is not None:
         shown = probability_text(prediction.probability)
         lines.append(f'Calibrated probability: {shown}.')

@@ -9,7 +9,10 @@ from gml_mmaction.video import ArrayFrames, VideoError, open_video
 from gml_mmaction.visualization.overlay import (
     OTHER,
     SUSPICIOUS,
+    _Finder,
+    box_text,
     draw_overlay,
+    footer_lines,
     moment_at,
     write_overlay,
 )
@@ -199,3 +202,20 @@ def test_an_overlay_that_fails_leaves_nothing_behind(tmp_path):
     with pytest.raises(VideoError):
         write_overlay(broken, prediction_of(), {}, tmp_path / 'overlay.mp4')
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_box_says_its_clip_s_score_and_the_footer_how_clips_make_the_verdict():
+    """No box says "below threshold" over the verdict "suspicious"."""
+    prediction = prediction_of(
+        ((20, 20, 100), [0.9, 0.3]), ((300, 20, 100), [0.2, 0.1])
+    )
+    faces = _Finder(prediction, {}).at(20)
+    assert [box_text(face) for face in faces] == [
+        'face 0, this clip: 0.30',
+        'face 1, this clip: 0.10',
+    ]
+    assert footer_lines(faces, prediction)[:2] == [
+        'suspicious: video score 0.600 >= threshold 0.500',
+        'the video score is the highest of 2 faces: face 0 has 0.600, the '
+        'mean of its 2 clips (0.30 to 0.90)',
+    ]
