@@ -32,6 +32,7 @@ from gml_mmaction.faces.follow import (
 )
 from gml_mmaction.faces.spread import Sample, samples, spread
 from gml_mmaction.faces.track import all_faces
+from gml_mmaction.io.files import file_sha256, folder_sha256
 from gml_mmaction.io.text import counted
 from gml_mmaction.video import (
     ArrayFrames,
@@ -65,6 +66,7 @@ class Analysis:
         source: The file, or the frames.
         prediction: What a report says of the video.
         detector: What a report says of the detector, its ``facts``.
+        options: With which it was analysed, as a report says them.
         heat: By track, maps of its clips, ``(clips, T, h, w)``, float16, not
             negative; empty if none were asked for.
     """
@@ -72,6 +74,7 @@ class Analysis:
     source: Source
     prediction: Prediction
     detector: dict[str, Any]
+    options: dict[str, Any] = field(default_factory=dict)
     heat: dict[int, np.ndarray] = field(default_factory=dict)
 
     def draw_timeline(self, out: str | Path) -> Path:
@@ -146,7 +149,7 @@ def analyse(
         The prediction and, if asked for, heat maps.
     """
     run = _Run(detector, heat, batch_size, clips, progress)
-    found: dict[str, Any] = {}  # up to an error
+    found: dict[str, Any] = dict(sha256=_sha256(source))  # up to an error
     began = time.perf_counter()
     try:
         with open_source(source) as reader:
@@ -174,6 +177,12 @@ def analyse(
         source,
         prediction,
         detector.facts,
+        dict(
+            clips=clips or 'all',
+            heat=heat,
+            batch_size=batch_size,
+            device=detector.device.type,
+        ),
         {i: m for i, m in maps.items() if m is not None},
     )
 
@@ -481,3 +490,14 @@ def _rounded(seconds: float | None) -> float | None:
 
 def _name_of(source: Source) -> str:
     return 'array' if isinstance(source, np.ndarray) else str(source)
+
+
+def _sha256(source: Source) -> str | None:
+    if isinstance(source, np.ndarray):
+        return None
+    try:
+        if Path(source).is_dir():
+            return folder_sha256(source)
+        return file_sha256(source)
+    except (OSError, ValueError):  # opening it says what is wrong
+        return None

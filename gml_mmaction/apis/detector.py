@@ -40,6 +40,7 @@ from gml_mmaction.host.weights import check_weights
 from gml_mmaction.io.config_text import ConfigTextError, parse_config
 from gml_mmaction.io.files import file_sha256
 from gml_mmaction.io.records import as_json, to_record
+from gml_mmaction.io.rules import NUMBER
 from gml_mmaction.io.text import counted, nth, one_line, printable
 from gml_mmaction.kernels import accelerate
 from gml_mmaction.video import Frames, Rates, Taken, at_rate, every
@@ -299,6 +300,7 @@ class Detector:
                 for key, value in self._recorded.items()
                 if key not in ('classes', 'root')
             },
+            validation=self._validation_facts,
             level=self.level,
             initial=self.initial and as_json(self.initial),
             rates=self.rates and as_json(self.rates),
@@ -306,6 +308,19 @@ class Detector:
             calibration=calibration and calibration.facts,
             words=self.words,
         )
+
+    @property
+    def _validation_facts(self) -> dict[str, Any]:
+        """What the checkpoint says of its validation; {} if nothing."""
+        if not self.meta.get(PROVENANCE, {}).get('validation'):
+            return {}
+        validation = as_json(read_records(self.meta)[1])
+        validation['metrics'] = {
+            key: value
+            for key, value in validation['metrics'].items()
+            if value is None or (NUMBER.holds(value) and np.isfinite(value))
+        }
+        return validation
 
     @property
     def origin(self) -> str:

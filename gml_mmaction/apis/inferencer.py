@@ -13,6 +13,7 @@ from gml_mmaction.io.files import write_json
 from gml_mmaction.io.records import as_json
 from gml_mmaction.io.rules import is_place
 from gml_mmaction.io.text import printable
+from gml_mmaction.stack import installed_versions
 from gml_mmaction.video import VideoError
 from gml_mmaction.video.files import ARCHIVES, VIDEO_SUFFIXES, is_image
 
@@ -115,12 +116,20 @@ class ForgeryInferencer:
         )
 
     def report(self, analysis: Analysis) -> dict[str, Any]:
-        """What ``prediction.json`` holds: made-up training data come first."""
+        """What ``prediction.json`` holds: made-up training data come first.
+
+        The same video, options and machine give the same report to the
+        letter: it has neither a date nor the time that the analysis took.
+        """
         origin = self.detector['origin']
         first = {'origin': f'trained on {origin}'} if origin else {}
+        prediction = as_json(analysis.prediction)
+        del prediction['timing']
         return {
             **first,
-            **as_json(analysis.prediction),
+            **prediction,
+            'options': analysis.options,
+            'versions': installed_versions(),
             'detector': self.detector,
         }
 
@@ -228,8 +237,8 @@ class ForgeryInferencer:
         out_dir: str | Path | None,
         overlay: bool,
     ) -> list[Job]:
-        sources = list_inputs(inputs)
-        some = _in_folders(inputs)
+        found = _found(inputs)
+        sources = [source for source, _ in found]
         threshold = self._detector.threshold
         settings = Settings(
             sha256=self._detector.sha256,
@@ -243,22 +252,21 @@ class ForgeryInferencer:
                 source=source,
                 name=name,
                 folder=None if out_dir is None else Path(out_dir, name),
-                clips=self._moments_of(source, some),
+                clips=self._moments(named),
                 settings=settings,
                 checkpoint=self._detector.checkpoint.absolute(),
                 device=str(self._detector.device),
                 given=self._given,
                 batch_size=batch_size,
             )
-            for source, name in zip(
-                sources, _folder_names(sources), strict=True
+            for (source, named), name in zip(
+                found, _folder_names(sources), strict=True
             )
         ]
 
-    def _moments_of(self, source: Source, in_folders: set[str]) -> int:
+    def _moments(self, named: bool) -> int:
         if self._clips is not None:
             return self._clips
-        named = isinstance(source, np.ndarray) or str(source) not in in_folders
         return 0 if named else FOLDER_CLIPS
 
     def _do(
@@ -329,14 +337,20 @@ def list_inputs(inputs: Inputs) -> list[Source]:
     Raises:
         InputError: A folder with neither, or no input at all.
     """
+    return [source for source, _ in _found(inputs)]
+
+
+def _found(inputs: Inputs) -> list[tuple[Source, bool]]:
+    """The videos, and whether each was named itself, not its folder."""
     if isinstance(inputs, (str, Path, np.ndarray)):
         inputs = [inputs]
-    found: list[Source] = []
+    found: list[tuple[Source, bool]] = []
     for item in inputs:
         if not isinstance(item, np.ndarray) and Path(item).is_dir():
-            found += _in_folder(Path(item))
+            folder = Path(item)
+            found += [(path, path == folder) for path in _in_folder(folder)]
         else:
-            found.append(item)
+            found.append((item, True))
     if not found:
         raise InputError('no video was given. Remedy: a file or a folder')
     return found
@@ -368,23 +382,6 @@ def list_unread(inputs: Inputs) -> list[str]:
             )
             lines.append(f'{printable(str(path))}: not read: {why}')
     return lines
-
-
-def _in_folders(inputs: Inputs) -> set[str]:
-    """The videos that were not named themselves, only their folder."""
-    if isinstance(inputs, (str, Path, np.ndarray)):
-        inputs = [inputs]
-    folders = [
-        Path(item)
-        for item in inputs
-        if not isinstance(item, np.ndarray) and Path(item).is_dir()
-    ]
-    return {
-        str(path)
-        for folder in folders
-        for path in _in_folder(folder)
-        if path != folder
-    }
 
 
 def _in_folder(folder: Path) -> list[Path]:

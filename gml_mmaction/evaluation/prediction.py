@@ -88,6 +88,9 @@ class Prediction(Record, frozen=True, kw_only=True):
 
     Attributes:
         input: Its name.
+        sha256: Of the file; of a folder, of its files (see
+            :func:`~gml_mmaction.io.files.folder_sha256`); None for an array
+            and where it cannot be read.
         status: ``'ok'`` or why there is no score: ``'no face'``,
             ``'too short'``, ``'empty'``, ``'unreadable'``, ``'missing'``,
             ``'error'``.
@@ -107,6 +110,7 @@ class Prediction(Record, frozen=True, kw_only=True):
     """
 
     input: str
+    sha256: str | None = None
     status: str = 'ok'
     detail: str = ''
     verdict: str = 'no verdict'
