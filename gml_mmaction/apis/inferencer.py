@@ -17,7 +17,7 @@ from gml_mmaction.stack import installed_versions
 from gml_mmaction.video import VideoError
 from gml_mmaction.video.files import ARCHIVES, VIDEO_SUFFIXES, is_image
 
-from .analysis import Analysis, Progress, Source, analyse
+from .analysis import HEAT_SCALES, Analysis, Progress, Source, analyse
 from .detector import load_detector
 from .many import Job, Result, Settings, finished, note_finished, run
 
@@ -33,6 +33,12 @@ class InputError(GMLError, ValueError):
     """Inputs among which there is nothing to analyse."""
 
 
+HEAT_WORDS = {
+    'absolute': 'Heat is on the scale of genuine validation videos: it shows '
+    'where it is higher than anywhere in 95 of 100 of their frames.',
+    'relative': "Heat is relative to the video's own range: the hottest "
+    'place of a genuine video glows too.',
+}
 NO_HEAT = 'No heat maps: the network gives no map of a clip to explain.'
 
 
@@ -55,6 +61,10 @@ class ForgeryInferencer:
         clips: How many moments of a video to score, spread over it; 0: all
             of it. By default all of a file that is named, and
             ``FOLDER_CLIPS`` moments of each video in a folder.
+        even_if_unlike: Whether there is a verdict on a video, too, that is
+            unlike the training data.
+        relative_heat: Whether heat is drawn by the video's own range, not by
+            that of genuine validation videos.
 
     Attributes:
         detector: What a report says of it, fit for JSON.
@@ -70,14 +80,26 @@ class ForgeryInferencer:
         threshold: float | None = None,
         heat: str = 'auto',
         clips: int | None = None,
+        *,
+        even_if_unlike: bool = False,
+        relative_heat: bool = False,
     ) -> None:
         if clips is not None and clips < 0:
             raise InputError(f'clips {clips}. Remedy: give 0 for all, or more')
         self._clips, self._given = clips, threshold
         self._detector = load_detector(checkpoint, device, threshold)
         self._heat = self._detector.heat_kind(heat)
-        self.detector = dict(self._detector.facts, heat=self._heat)
-        if heat == 'auto' and self._heat == 'none':
+        self._even_if_unlike = even_if_unlike
+        self._relative_heat = relative_heat
+        ends = self._detector.heat_ends(self._heat)
+        absolute = ends is not None and not relative_heat
+        scale = HEAT_SCALES[absolute]
+        self.detector = dict(
+            self._detector.facts, heat=self._heat, heat_scale=scale
+        )
+        if self._heat != 'none':
+            self.detector['words'].append(HEAT_WORDS[scale])
+        elif heat == 'auto':
             self.detector['words'].append(NO_HEAT)
 
     def analyse(
@@ -112,6 +134,8 @@ class ForgeryInferencer:
             heat=self._heat if heat else 'none',
             batch_size=batch_size,
             clips=self._clips if clips is None else clips,
+            even_if_unlike=self._even_if_unlike,
+            relative_heat=self._relative_heat,
             progress=progress,
         )
 
@@ -246,6 +270,8 @@ class ForgeryInferencer:
             origin=threshold.origin,
             heat=self._heat,
             overlay=overlay and out_dir is not None,
+            even_if_unlike=self._even_if_unlike,
+            relative_heat=self._relative_heat,
         )
         return [
             Job(

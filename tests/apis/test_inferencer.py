@@ -560,7 +560,12 @@ def test_a_second_run_gives_the_same_report_to_the_letter(
     digest = hashlib.sha256(talking.read_bytes()).hexdigest()
     assert report['sha256'] == digest
     assert report['options'] == dict(
-        clips='all', heat='clue', batch_size=4, device='cpu'
+        clips='all',
+        heat='clue',
+        heat_scale='relative',
+        batch_size=4,
+        device='cpu',
+        even_if_unlike=False,
     )
     assert {'python', 'torch', 'gml-mmaction'} <= set(report['versions'])
     detector = report['detector']
