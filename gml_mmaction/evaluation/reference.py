@@ -35,10 +35,9 @@ __all__ = [
 ]
 
 LEVELS = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
-LEAST_TRACKS = 10  # genuine ones, from which on scores are corrected
+LEAST_TRACKS = 20  # genuine ones, from which on scores are corrected
 MOST_TRACKS = 1000  # that a checkpoint carries
-MOST_WINDOWS = 8  # parts of a track that stand for shorter tracks
-TAIL = 0.25  # share of the scores that an end of their distribution is from
+TAIL, LEAST_TAIL = 0.25, 3  # share and number of scores that make an end
 NARROWEST = 0.05  # scale of an end, in logits
 
 
@@ -257,8 +256,8 @@ class GenuineScores:
     as rarely. So the threshold, which was chosen on such tracks, keeps its
     rate of false alarms however many faces, cuts and clips there are.
 
-    Between the scores that were seen, chances are interpolated, in logits;
-    beyond them they fall off exponentially, at the rate of the outer quarter.
+    Between the scores that were seen, chances are interpolated, in logits; in
+    the highest quarter and beyond they fall off exponentially.
 
     Args:
         tracks: P(fake) of the clips of genuine tracks, ``LEAST_TRACKS`` or
@@ -290,16 +289,15 @@ class GenuineScores:
         same = more == 0 or (more > 0 and self._rule != 'max')
         if same and len(tracks) == 1:
             return Corrected(scores[0], least, 0)
-        chance = -np.expm1(len(tracks) * np.log1p(-least))
+        chance = _of_several(least, len(tracks))
         score = self._of_length(self._longest).score(chance)
-        return Corrected(float(score), float(chance), place)
+        return Corrected(score, chance, place)
 
     def chance(self, score: float, clips: int) -> float:
         """How often a genuine track of so many clips scores so high."""
         chance = self._of_length(min(clips, self._longest)).chance(score)
         if self._rule == 'max' and clips > self._longest:
-            several = clips / self._longest
-            return float(-np.expm1(several * np.log1p(-chance)))
+            return _of_several(chance, clips / self._longest)
         return chance
 
     def _fit(self, clips: int) -> '_Distribution':
@@ -313,18 +311,25 @@ class GenuineScores:
         )
 
 
+def _of_several(chance: float, count: float) -> float:
+    """How often one of several happens that each happen so often."""
+    return float(-np.expm1(count * np.log1p(-min(chance, 1 - 1e-12))))
+
+
 def _parts(track: Sequence[float], clips: int) -> list[Sequence[float]]:
-    """Parts of a track of so many clips, spread over it; or all of it."""
-    if len(track) <= clips:
-        return [track]
-    last = len(track) - clips
-    count = min(MOST_WINDOWS, last + 1)
-    starts = sorted({round(i * last / (count - 1)) for i in range(count)})
-    return [track[start : start + clips] for start in starts]
+    """The parts of a track of so many clips; or all of it, if it is short."""
+    count = len(track) // clips
+    if count < 2:
+        return [track[:clips]]
+    return [track[i * clips : (i + 1) * clips] for i in range(count)]
 
 
 class _Distribution:
     """Chances of scores, from a sample, in logits.
+
+    The middle half is interpolated; each outer quarter falls off
+    exponentially, with its mean excess, which is heavier than the end of a
+    normal distribution: no chance hangs on a single score.
 
     Args:
         scores: ``(N,)``, 0 to 1.
@@ -332,17 +337,22 @@ class _Distribution:
 
     def __init__(self, scores: Sequence[float]) -> None:
         values = np.sort(_logit(np.asarray(scores, float)))
-        above = 1 - (np.arange(len(values)) + 0.5) / len(values)
+        count = len(values)
+        outer = min(max(LEAST_TAIL, round(TAIL * count)), count // 2)
+        above = 1 - (np.arange(count) + 0.5) / count
+        inner = slice(outer, count - outer) if count > 2 * outer else slice(0)
+        low, high = values[outer - 1 : outer + 1].mean(), values[
+            count - outer - 1 : count - outer + 1
+        ].mean()
+        x = np.r_[low, values[inner], high]
+        share = np.r_[1 - outer / count, above[inner], outer / count]
         # equal scores are one, in the middle of their chances
-        self._x, first, counts = np.unique(
-            values, return_index=True, return_counts=True
+        self._x, place, number = np.unique(
+            x, return_inverse=True, return_counts=True
         )
-        self._above = np.array(
-            [above[i : i + n].mean() for i, n in zip(first, counts)]
-        )
-        count = min(max(5, round(TAIL * len(values))), len(values) - 1)
-        over = np.mean(values[-count:]) - values[-count - 1]
-        under = values[count] - np.mean(values[:count])
+        self._above = np.bincount(place, share) / number
+        over = values[count - outer :].mean() - high
+        under = low - values[:outer].mean()
         self._upper, self._lower = max(NARROWEST, over), max(NARROWEST, under)
 
     def chance(self, score: float) -> float:
