@@ -15,7 +15,12 @@ from gml_mmaction.io.rules import is_place
 from gml_mmaction.io.text import printable
 from gml_mmaction.stack import installed_versions
 from gml_mmaction.video import VideoError
-from gml_mmaction.video.files import ARCHIVES, VIDEO_SUFFIXES, is_image
+from gml_mmaction.video.files import (
+    ARCHIVES,
+    VIDEO_SUFFIXES,
+    is_image,
+    unread_format,
+)
 
 from .analysis import HEAT_SCALES, Analysis, Progress, Source, analyse
 from .detector import load_detector
@@ -400,12 +405,10 @@ def list_unread(inputs: Inputs) -> list[str]:
                 continue
             if read == [Path(item)] and is_image(path.name):
                 continue
-            folder = path.is_dir()
-            why = (
-                'a folder within a folder; give it by its own path'
-                if folder
-                else 'no video'
-            )
+            if path.is_dir():
+                why = 'a folder within a folder; give it by its own path'
+            else:
+                why = unread_format(path) or 'no video'
             lines.append(f'{printable(str(path))}: not read: {why}')
     return lines
 
