@@ -179,3 +179,81 @@ def test_a_checkpoint_without_statistics_works_and_says_that_they_are_missing(
     words = ' '.join(inferencer.detector['words'])
     assert 'The checkpoint does not say what its training videos' in words
     assert inferencer.detector['heat_scale'] == 'relative'
+
+
+def shifted(frame, x=0.0, scale=1.0):
+    """A frame whose picture is moved to the right, and grown about (300, 130),
+    where the face is."""
+    height, width = frame.shape[:2]
+    matrix = np.float32(
+        [[scale, 0, x + 300 * (1 - scale)], [0, scale, 130 * (1 - scale)]]
+    )
+    edge = cv2.BORDER_REPLICATE
+    return cv2.warpAffine(frame, matrix, (width, height), borderMode=edge)
+
+
+@pytest.fixture(scope='module')
+def person(real_people):
+    """160 frames, 640x480, of a person who speaks in front of a camera."""
+    (path,) = [path for path in real_people if path.stem == 'school']
+    with open_video(path) as reader:
+        frames = list(reader.frames())
+    return (frames + frames[::-1] + frames)[:160]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'move',
+    [
+        lambda i: dict(x=-150 + 300 * i / 160),
+        lambda i: dict(x=150 * np.sin(i / 8)),
+        lambda i: dict(scale=1 + i / 160),
+    ],
+    ids=['slowly', 'fast', 'nearer'],
+)
+def test_a_person_whose_face_moves_is_one_track_and_squares_follow(
+    inferencer, person, move
+):
+    frames = np.stack([shifted(f, **move(i)) for i, f in enumerate(person)])
+    found = inferencer.analyse(frames).prediction
+    (track,) = found.tracks
+    assert len(track.clips) >= 9
+    assert len({tuple(clip.square) for clip in track.clips}) > 1
+    for clip in track.clips:
+        x0, _, side = clip.square
+        expected = move(clip.start)
+        middle = 300 + expected.get('x', 0)
+        assert abs(x0 + side / 2 - middle) < 0.45 * side
+
+
+@pytest.fixture(scope='module')
+def inferencer(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('detector')
+    return ForgeryInferencer(write_detector(folder / 'best.pth'), 'cpu')
+
+
+@pytest.mark.slow
+def test_an_inset_picture_that_changes_ends_no_track(inferencer, person):
+    rng = np.random.default_rng(0)
+    insets = [
+        cv2.resize(rng.integers(0, 255, (6, 8, 3), np.uint8), (220, 320))
+        for _ in range(4)
+    ]
+    frames = np.stack(person)
+    for i, frame in enumerate(frames):
+        frame[:320, :220] = insets[i // 40]
+    (track,) = inferencer.analyse(frames).prediction.tracks
+    assert (track.start, track.stop) == (0, 160)
+
+
+@pytest.mark.slow
+def test_a_face_that_is_not_seen_for_a_second_is_noted(inferencer, person):
+    """As one in profile: here it is covered, from frame 60 on."""
+    frames = np.stack(person + person[:60])
+    frames[60:, 60:220, 200:400] = 90
+    notes = inferencer.analyse(frames).prediction.notes
+    assert any(
+        note.startswith('no face was found in ')
+        and 'one in profile, turned away or covered is not found' in note
+        for note in notes
+    )
