@@ -298,11 +298,14 @@ class Follower:
 
     def _end_all(self, stop: int, frame: np.ndarray | None = None) -> None:
         """End all tracks; at a cut, but those whose square stays the same."""
-        before = self._last if self._moving and frame is not None else None
+        before = self._last
         for watched in [*self._active]:
-            if before is not None and _same(before, frame, watched.square):
-                continue
-            self._end(watched, stop)
+            if (
+                before is None
+                or frame is None
+                or not _same(before, frame, watched.square)
+            ):
+                self._end(watched, stop)
 
 
 def _has_moved(square: Square, face: Face) -> bool:

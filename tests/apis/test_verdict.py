@@ -11,6 +11,7 @@ from videos import write
 from gml_mmaction.apis import ForgeryInferencer
 from gml_mmaction.engine.config_check import read_settings
 from gml_mmaction.engine.runner import build_runner
+from gml_mmaction.errors import CheckpointError
 from gml_mmaction.evaluation.reference import GenuineScores
 from gml_mmaction.video import open_video
 from gml_mmaction.visualization.overlay import Heat, _Finder, footer_lines
@@ -257,3 +258,36 @@ def test_a_face_that_is_not_seen_for_a_second_is_noted(inferencer, person):
         and 'one in profile, turned away or covered is not found' in note
         for note in notes
     )
+
+
+def test_the_command_counts_false_alarms_on_genuine_videos(
+    checkpoint, tracks, load_tool, tmp_path, capsys
+):
+    """Of the very tracks that are known; fakes in the file do not count."""
+    rows = [
+        dict(
+            video_id=f'{label}-{i}',
+            track=0,
+            clip_index=j,
+            method='fake' if label else 'real',
+            label=label,
+            score=1.0 if label else score,
+        )
+        for label in (0, 1)
+        for i, clips in enumerate(tracks)
+        for j, score in enumerate(clips)
+    ]
+    path = tmp_path / 'scores.json'
+    path.write_text(json.dumps(dict(videos=[], clips=rows)))
+    main = load_tool('false_alarms').main
+    found = main([str(checkpoint), str(path), '--videos', '200'])
+    one, *_, many = [row for row in found if row.clips is None]
+    assert (one.tracks, many.tracks) == (1, 32)
+    share = np.mean([np.mean(clips) >= 0.5 for clips in tracks])
+    assert one.highest == pytest.approx(share, abs=0.1)
+    assert many.highest > 0.99
+    assert many.corrected < share + 0.1
+    assert '| faces | clips of each |' in capsys.readouterr().out
+    old = write_detector(tmp_path / 'old.pth')
+    with pytest.raises(CheckpointError, match='does not know enough genuine'):
+        main([str(old), str(path)])
