@@ -260,6 +260,7 @@ def test_a_face_that_is_not_seen_for_a_second_is_noted(inferencer, person):
     )
 
 
+@pytest.mark.slow
 def test_the_command_counts_false_alarms_on_genuine_videos(
     checkpoint, tracks, load_tool, tmp_path, capsys
 ):
@@ -280,13 +281,13 @@ def test_the_command_counts_false_alarms_on_genuine_videos(
     path = tmp_path / 'scores.json'
     path.write_text(json.dumps(dict(videos=[], clips=rows)))
     main = load_tool('false_alarms').main
-    found = main([str(checkpoint), str(path), '--videos', '200'])
+    found = main([str(checkpoint), str(path), '--videos', '50'])
     one, *_, many = [row for row in found if row.clips is None]
     assert (one.tracks, many.tracks) == (1, 32)
     share = np.mean([np.mean(clips) >= 0.5 for clips in tracks])
-    assert one.highest == pytest.approx(share, abs=0.1)
+    assert one.highest == pytest.approx(share, abs=0.2)
     assert many.highest > 0.99
-    assert many.corrected < share + 0.1
+    assert many.corrected < share + 0.15
     assert '| faces | clips of each |' in capsys.readouterr().out
     old = write_detector(tmp_path / 'old.pth')
     with pytest.raises(CheckpointError, match='does not know enough genuine'):
