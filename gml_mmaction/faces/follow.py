@@ -107,7 +107,8 @@ class Walk:
             tracks = self._follower.update(
                 self.position,
                 image(item),
-                cut=cut or number in self._taken.gaps,
+                cut=cut,
+                gap=number in self._taken.gaps,
             )
             self.seconds += time.perf_counter() - began
             if self.done:

@@ -145,7 +145,7 @@ class Follower:
         return not self._several and not self._active and bool(self._kept())
 
     def update(
-        self, index: int, frame: np.ndarray, *, cut: bool
+        self, index: int, frame: np.ndarray, *, cut: bool, gap: bool = False
     ) -> list[Track]:
         """Look at the next saved frame; return the tracks that it is in.
 
@@ -153,9 +153,11 @@ class Follower:
             index: Of the source frame.
             frame: (H, W, 3), uint8, RGB.
             cut: Whether a new shot begins.
+            gap: Whether there is a gap in time before it, which ends all
+                tracks.
         """
-        if cut:
-            self._end_all(index, frame)
+        if cut or gap:
+            self._end_all(index, None if gap else frame)
             self._search_at = index
         if self._moving:
             self._last = frame
