@@ -216,6 +216,9 @@ class ForgeryMetric(BaseMetric):
             a folder that all machines must share.
         prefix: See MMEngine's ``BaseMetric``.
 
+    Attributes:
+        clips: Of the last evaluation, in the main process.
+
     Raises:
         SettingError: Scores of another shape than ``(2,)``.
         ValueError: Another ``video_rule``, a threshold of another level or
@@ -246,6 +249,7 @@ class ForgeryMetric(BaseMetric):
                     "for 'video' and 'clip'"
                 )
         self.scores_file = scores_file
+        self.clips: list[ClipScore] = []
 
     def process(self, data_batch: object, data_samples: list[dict]) -> None:
         """Keep a clip's score, label, method and place."""
@@ -312,7 +316,7 @@ class ForgeryMetric(BaseMetric):
                 'training diverged. Remedy: lower the learning rate, or give '
                 'another checkpoint'
             )
-        kept = list(clips.values())
+        self.clips = kept = list(clips.values())
         videos = merge_clips(kept, self.video_rule)
         levels: dict[str, Sequence[Scored]] = dict(
             video=videos, clip=kept, frame=split_frames(kept)
