@@ -87,6 +87,7 @@ drills: $(TEST_INSTALLED) ## the long form of every fault drill
 	$(BIN)/python tests/fuzz/fuzz.py --inputs 10000
 	$(BIN)/python -m pytest -q tests/engine/test_faults.py \
 	    tests/engine/test_resume.py tests/test_no_network.py
+	GML_TEST_EXPORTS=1 $(BIN)/python -m pytest -q tests/apis/test_export.py
 
 audit: $(BIN)/python ## compare the pinned versions with known vulnerabilities
 	test -x $(AUDIT)/bin/pip-audit || { $(BIN)/python -m venv $(AUDIT) && \

@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import re
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ from gml_mmaction.version import __version__
 from .detector import Detector, DetectorError, load_detector
 from .exported import Exported, Meta, Session, as_crops, check_graph, sealed
 
-__all__ = ['Export', 'export']
+__all__ = ['Export', 'export', 'race']
 
 KINDS = ('.onnx', '.pt2')
 CLOSE = 1e-4  # of scores; of heat, as a share of its highest
@@ -146,8 +147,7 @@ def _followed(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # PyTorch raises many kinds
         raise DetectorError(
-            f'{path} was not written: {_why(error)}. Remedy: '
-            'gml predict with the .pth file'
+            f'{path} was not written: {_why(error)}'
         ) from error
     finally:
         logging.disable(quiet)
@@ -159,25 +159,35 @@ def _why(error: Exception) -> str:
     lacks = re.search(missing, str(error))
     if lacks:
         return (
-            f'PyTorch cannot write {lacks[1]} of its network as ONNX; '
-            'OUT.pt2 may do'
+            f'PyTorch cannot write {lacks[1]} of its network as ONNX. '
+            'Remedy: a name that ends in .pt2, or gml predict with the .pth '
+            'file'
         )
-    text = one_line(error)
-    return f'PyTorch cannot follow its network ({text:.200})'
+    return (
+        f'PyTorch cannot follow its network ({one_line(error):.200}). '
+        'Remedy: gml predict with the .pth file'
+    )
 
 
 def _onnx_of(program: torch.export.ExportedProgram) -> Any:
     """The graph as ``onnx.ModelProto``, without notes of the exporter."""
+    from onnxscript import optimizer, rewriter
+    from onnxscript.rewriter.rules import common
+
     names = ['score', 'heat']
     count = len(program.graph_signature.user_outputs)
     made = torch.onnx.export(
         program,
         dynamo=True,
+        optimize=False,
         verbose=False,
         input_names=['clip'],
         output_names=names[:count],
     )
     assert made is not None  # it is, of dynamo
+    # Not all that onnxscript can do: it takes x + 1e-15 for x, too.
+    optimizer.fold_constants(made.model)
+    rewriter.rewrite(made.model, [common.remove_optional_bias_from_conv_rule])
     model = made.model_proto
     graph = model.graph
     for part in (
@@ -232,7 +242,7 @@ def _size(detector: Detector) -> int:
 
 
 def _clips_to_try(detector: Detector) -> np.ndarray:
-    """Noise, another noise of few grey levels, and a slope that moves."""
+    """Noise, noise of few grey levels, a slope that moves, and black."""
     side, length = detector.crop_options.size, detector.clip_len
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (2, length, side, side, 3))
@@ -240,7 +250,27 @@ def _clips_to_try(detector: Detector) -> np.ndarray:
     rows = np.arange(side)[:, None] + np.arange(side)
     slope = (rows + 5 * np.arange(length)[:, None, None])[..., None] % 256
     whole = np.broadcast_to(slope, (length, side, side, 3))
-    return np.stack([*noise, whole]).astype(np.uint8)
+    return np.stack([*noise, whole, 0 * whole]).astype(np.uint8)
+
+
+def race(
+    checkpoint: str | Path, exported: str | Path, rounds: int
+) -> list[tuple[float, float]]:
+    """CPU seconds for a clip, of the checkpoint and of the file, in turn.
+
+    Scores alone, without heat; the first round is left out.
+    """
+    runners = [load_detector(path, 'cpu') for path in (checkpoint, exported)]
+    (clip, *_) = _clips_to_try(runners[0])
+    found = []
+    for _ in range(rounds + 1):
+        both = []
+        for detector in runners:
+            began = time.process_time()
+            detector.score([list(clip)])
+            both.append(time.process_time() - began)
+        found.append((both[0], both[1]))
+    return found[1:]
 
 
 def _run(score: Any, clip: Tensor) -> tuple[float, np.ndarray | None]:

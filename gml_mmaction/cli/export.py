@@ -11,9 +11,10 @@ only if ONNX Runtime gives PyTorch's scores.
 """
 
 import argparse
+import statistics
 from pathlib import Path
 
-from gml_mmaction.apis.export import Export, export
+from gml_mmaction.apis.export import Export, export, race
 from gml_mmaction.io.text import say
 
 from .common import add_import_option, import_modules
@@ -31,6 +32,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         type=Path,
         help='file to write, .onnx or .pt2 [the checkpoint, as .onnx]',
     )
+    parser.add_argument(
+        '--rounds',
+        type=int,
+        default=0,
+        metavar='N',
+        help='then time the ONNX file and PyTorch in turn, N clips each',
+    )
     add_import_option(parser)
     return parser.parse_args(argv)
 
@@ -43,6 +51,14 @@ def main(argv: list[str] | None = None) -> Export:
     say(
         f'written to {done.path}: {done.clip_len} crops {done.size}x'
         f'{done.size} to a score{" and a heat map" if done.heat else ""}; '
-        f'at most {done.difference:.0e} from PyTorch on three clips'
+        f'at most {done.difference:.0e} from PyTorch on four clips'
     )
+    if args.rounds and done.path.suffix == '.onnx':
+        pairs = race(args.checkpoint, done.path, args.rounds)
+        theirs, ours = map(statistics.median, zip(*pairs))
+        ratio = statistics.median(two / one for one, two in pairs)
+        say(
+            f'CPU seconds a clip, medians of {args.rounds}: PyTorch '
+            f'{theirs:.4f}, ONNX Runtime {ours:.4f}, ratio {ratio:.2f}'
+        )
     return done
