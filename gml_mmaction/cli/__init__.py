@@ -31,6 +31,7 @@ COMMANDS = {
     'train': 'train a detector',
     'test': 'test a detector, also on several data sets',
     'init': 'write random weights, to try speed and installation',
+    'export': 'write a detector as one ONNX file',
     'predict': 'judge videos of your own',
     'web': 'judge videos on a page in the browser',
     'calibrate': 'turn scores into probabilities',

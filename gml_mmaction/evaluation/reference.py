@@ -341,9 +341,10 @@ class _Distribution:
         outer = min(max(LEAST_TAIL, round(TAIL * count)), count // 2)
         above = 1 - (np.arange(count) + 0.5) / count
         inner = slice(outer, count - outer) if count > 2 * outer else slice(0)
-        low, high = values[outer - 1 : outer + 1].mean(), values[
-            count - outer - 1 : count - outer + 1
-        ].mean()
+        low, high = (
+            values[outer - 1 : outer + 1].mean(),
+            values[count - outer - 1 : count - outer + 1].mean(),
+        )
         x = np.r_[low, values[inner], high]
         share = np.r_[1 - outer / count, above[inner], outer / count]
         # equal scores are one, in the middle of their chances

@@ -50,7 +50,9 @@ def test_false_alarms_grow_neither_with_tracks_nor_with_clips(rule):
 
 
 def test_a_video_like_those_of_the_validation_keeps_its_score():
-    genuine = GenuineScores(genuine_tracks(np.random.default_rng(1), 20, 6), 'mean')
+    genuine = GenuineScores(
+        genuine_tracks(np.random.default_rng(1), 20, 6), 'mean'
+    )
     found = genuine.correct([[0.4, 0.6] * 3])
     assert found.score == pytest.approx(0.5)
     assert found.track == 0
@@ -71,9 +73,7 @@ def test_more_tracks_lower_the_score_and_its_chance_is_sidak_s():
 
 def test_a_forgery_far_above_all_genuine_tracks_stays_there_among_many():
     rng = np.random.default_rng(3)
-    genuine = GenuineScores(
-        (0.05 * rng.random((20, 6))).tolist(), 'mean'
-    )
+    genuine = GenuineScores((0.05 * rng.random((20, 6))).tolist(), 'mean')
     tracks = [[0.02] * 6] * 20 + [[0.97] * 6]
     assert genuine.correct(tracks).score > 0.5
 

@@ -324,7 +324,8 @@ def test_a_cut_file_without_index_gives_its_beginning(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ('kind', 'name'), [('webp', 'an animated WebP'), ('png', 'an animated PNG')]
+    ('kind', 'name'),
+    [('webp', 'an animated WebP'), ('png', 'an animated PNG')],
 )
 def test_moving_pictures_that_are_not_read_are_named(tmp_path, kind, name):
     """Under any name; a picture that does not move is not one of them."""
