@@ -3,6 +3,7 @@
 None of it was ever run on a GPU.
 """
 
+import logging
 import os
 from typing import Any
 
@@ -13,7 +14,8 @@ from torch import nn
 from gml_mmaction import kernels
 from gml_mmaction.errors import SettingError
 from gml_mmaction.host.workaround import cpu_only
-from gml_mmaction.io.text import one_line
+from gml_mmaction.io.text import one_line, printable
+from gml_mmaction.kernels import gpu
 
 from .settings import LOADERS
 
@@ -34,14 +36,21 @@ UNREPEATABLE = (
 
 
 def settle_accelerator(cfg: Any) -> None:
-    """Give loaders and libraries what a GPU needs; a CPU changes nothing.
+    """Give loaders and libraries what a GPU needs.
 
     Batches are copied from page-locked memory, and cuBLAS gets the workspace
     without which its sums are refused as not deterministic.
 
     Args:
-        cfg: ``mmengine.Config``; changed in place.
+        cfg: ``mmengine.Config``; changed in place, unless on a CPU.
+
+    Raises:
+        SettingError: The backbone or the motion blocks' kernel is to be
+            compiled, and nothing can be.
     """
+    if cfg.get('compile_backbone'):
+        check_compiler('cpu' if cpu_only() else 'cuda')
+    check_kernel()
     if cpu_only():
         return
     for name in LOADERS:
@@ -126,17 +135,33 @@ def compile_backbone(model: nn.Module) -> None:
 
     Args:
         model: A recognizer, maybe in a wrapper for several processes.
-
-    Raises:
-        SettingError: Nothing can be compiled here.
     """
-    device = 'cpu' if cpu_only() else 'cuda'
-    check_compiler(device)
-    if device == 'cuda':
+    if not cpu_only():
         kernels.plain(model)
     inner: Any = getattr(model, 'module', model)
     inner.backbone.compile()
     print_log('the backbone is compiled at its first batch', 'current')
+
+
+def check_kernel() -> None:
+    """Try the motion blocks' kernel for GPUs if a user wants it.
+
+    Raises:
+        SettingError: It cannot be compiled here.
+    """
+    if why := gpu.why_not():
+        raise SettingError(
+            f'GML_TRITON=1: the kernel cannot be compiled here '
+            f'({printable(" ".join(why.split())):.150}). Remedy: leave it '
+            'unset; GML_TRITON=1 needs a GPU and Triton'
+        )
+    if gpu.asked():
+        print_log(
+            "GML_TRITON=1: the motion blocks' kernel for GPUs, which was "
+            'tested in an interpreter and never run on one',
+            'current',
+            logging.WARNING,
+        )
 
 
 def check_compiler(device: str) -> None:
