@@ -73,7 +73,7 @@ def stencil() -> ModuleType:
     Raises:
         ImportError: Triton is not installed.
     """
-    from . import stencil as kernels
+    from .triton_src import stencil as kernels
 
     return kernels
 

@@ -1,7 +1,8 @@
-"""Kernels of the motion blocks in Triton, for :mod:`.gpu`.
+"""Kernels of the motion blocks in Triton, for ``kernels/gpu.py``.
 
 Maps are channels-last, ``(N*T, C, H, W)`` in memory as rows of C numbers.
-Sums are float32 whatever the maps are. Importing this module needs Triton.
+Sums are float32 whatever the maps are. This folder is no package: to
+import it needs Triton.
 
 Numbers of a program that a mask compares are vectors (``tl.zeros`` is added):
 Triton's interpreter makes integers of a single truth value.
