@@ -67,6 +67,10 @@ ADVICE = {
     'MMAction2 need it',
     'face_recognition_models': 'pip install "gml-mmaction[landmarks]"',
     'distributed': 'pip install "gml-mmaction[cluster]"',
+    **dict.fromkeys(
+        ('onnx', 'onnxruntime', 'onnxscript'),
+        'pip install "gml-mmaction[export]"',
+    ),
 }
 
 CV2_LIBRARIES = (

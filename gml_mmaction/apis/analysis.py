@@ -33,6 +33,7 @@ from gml_mmaction.faces.follow import (
     broken_note,
     decoded_ahead,
     reading,
+    short_note,
 )
 from gml_mmaction.faces.spread import Sample, samples, spread
 from gml_mmaction.faces.square import Square
@@ -307,6 +308,8 @@ class _Run:
         self.notes += _unseen_notes(self.kept, reader, taken, end)
         if not self.kept:
             raise _failure(walk.tracks, taken, end, options)
+        if note := short_note(walk.tracks, options):
+            self.notes.append(note)
         return self.kept
 
     def _over_some(

@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from gml_mmaction.engine.provenance import (
     initial_of,
     read_records,
 )
-from gml_mmaction.engine.settings import inner_datasets
+from gml_mmaction.engine.settings import inner_datasets, without_files
 from gml_mmaction.errors import CheckpointError, GMLError
 from gml_mmaction.evaluation.calibration import Calibration, read_calibration
 from gml_mmaction.evaluation.forgery_metric import VIDEO_RULES
@@ -51,11 +52,11 @@ from gml_mmaction.kernels import accelerate
 from gml_mmaction.video import Frames, Rates, Taken, at_rate, every
 
 from .allowed import (
+    MOST_FRAMES,
     check_clips,
     check_model,
     check_pipeline,
     whole_number,
-    without_files,
 )
 
 __all__ = ['Detector', 'DetectorError', 'Threshold', 'load_detector']
@@ -67,7 +68,6 @@ SAVED = (
 )
 
 ANOTHER = 'Remedy: give another checkpoint of gml train'
-MOST_FRAMES = 512  # of a clip
 SLOW = (
     'In a video with far fewer frames a second, faces seem to move faster '
     'than they do. Such a genuine video may score high; a note marks it.',
@@ -225,7 +225,7 @@ class Detector:
         """
         if heat not in HEATS:
             raise DetectorError(f'heat={heat!r}: use one of {HEATS}')
-        if heat == 'clue' and not has_clue(self.model):
+        if heat == 'clue' and not self._has_clue:
             raise DetectorError(
                 f'{self.checkpoint}: its network has no AD block and '
                 "no forgery clue; use heat='cam'"
@@ -237,7 +237,7 @@ class Detector:
             )
         if heat != 'auto':
             return heat
-        if has_clue(self.model):
+        if self._has_clue:
             return 'clue'
         return 'cam' if self._gives_maps else 'none'
 
@@ -250,6 +250,10 @@ class Detector:
         if not scale or scale.kind != kind or scale.ends[0] >= scale.ends[1]:
             return None
         return scale.ends
+
+    @property
+    def _has_clue(self) -> bool:
+        return has_clue(self.model)
 
     @functools.cached_property
     def _gives_maps(self) -> bool:
@@ -449,8 +453,9 @@ def load_detector(
     threshold: float | None = None,
     *,
     calibrated: bool = True,
+    exported: bool = True,
 ) -> Detector:
-    """Load a detector that ``gml train`` saved.
+    """Load a detector that ``gml train`` or ``gml export`` saved.
 
     The config is read from the checkpoint as values; no code in it is run
     (:func:`~gml_mmaction.io.config_text.parse_config`). A checkpoint
@@ -463,6 +468,8 @@ def load_detector(
         device: ``'cpu'``, ``'cuda:1'``; by default the best available.
         threshold: Instead of the checkpoint's.
         calibrated: Whether to use the side file.
+        exported: Whether an ONNX file will do, which has no layers to look
+            into.
 
     Raises:
         DetectorError: The file does not exist, or is a checkpoint of another
@@ -471,9 +478,16 @@ def load_detector(
         UnsafeCheckpointError: The file asks for more than tensors.
     """
     path = Path(checkpoint)
-    loaded = _load(path)
+    make: Callable[..., Detector]
+    loaded: Any
+    if path.suffix.lower() in ('.onnx', '.pt2'):
+        from .exported import make_exported, read_exported
+
+        make, loaded = make_exported, read_exported(path, exported)
+    else:
+        make, loaded = _make, _load(path)
     try:
-        detector = _make(path, loaded, device, threshold, calibrated)
+        detector = make(path, loaded, device, threshold, calibrated)
         json.dumps(detector.facts, allow_nan=False)  # as each report has them
     except ConfigTextError as error:
         raise DetectorError(
@@ -497,26 +511,59 @@ def _make(
     threshold: float | None,
     calibrated: bool,
 ) -> Detector:
-    cfg = parse_config(loaded['meta']['cfg'])
-    _check_pipeline(path, cfg)
-    validation = _validation(path, loaded['meta'])
-    options, clip_len = _crop_options(path, cfg, loaded['meta'])
-    _check_settings(path, cfg, clip_len)
     sha256 = file_sha256(path)
     assert sha256 is not None  # the file was read
-    calibration = read_calibration(path, sha256) if calibrated else None
-    return Detector(
-        model=accelerate(_build(path, cfg, loaded)).to(_device(device)).eval(),
+
+    def build(cfg: Config) -> BaseModel:
+        with _refused(path):
+            check_model(cfg.model)
+        model = accelerate(_build(path, cfg, loaded))
+        return model.to(_device(device)).eval()
+
+    def calibration() -> Calibration | None:
+        return read_calibration(path, sha256) if calibrated else None
+
+    fields = detector_fields(
+        path, loaded['meta'], build, calibration, threshold
+    )
+    return Detector(sha256=sha256, **fields)
+
+
+def detector_fields(
+    path: Path,
+    meta: Mapping[str, Any],
+    build: Callable[[Config], Any],
+    calibration: Callable[[], Calibration | None],
+    threshold: float | None,
+) -> dict[str, Any]:
+    """The fields of a :class:`Detector`, checked, without its hash.
+
+    Args:
+        path: The file.
+        meta: What it says of itself, not yet checked.
+        build: Makes the network.
+        calibration: Reads the calibration.
+        threshold: As given.
+    """
+    cfg = parse_config(meta['cfg'])
+    _check_pipeline(path, cfg)
+    validation = _validation(path, meta)
+    options, clip_len = _crop_options(path, cfg, meta)
+    with _refused(path):
+        check_pipeline(_dataset(cfg).pipeline)
+        check_clips(_dataset(cfg).pipeline, clip_len)
+    calibrated = calibration()
+    return dict(
+        model=build(cfg),
         cfg=cfg,
         checkpoint=path,
-        sha256=sha256,
-        meta=loaded['meta'],
+        meta=meta,
         crop_options=options,
         clip_len=clip_len,
         video_rule=_video_rule(cfg),
-        threshold=_threshold(path, threshold, calibration, validation),
-        calibration=calibration,
-        rates=_rates(path, loaded['meta']),
+        threshold=_threshold(path, threshold, calibrated, validation),
+        calibration=calibrated,
+        rates=_rates(path, meta),
         reference=validation.reference,
     )
 
@@ -580,13 +627,11 @@ def _validation(path: Path, meta: Mapping) -> Validation:
         ) from None
 
 
-def _check_settings(path: Path, cfg: Config, clip_len: int) -> None:
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
     """Refuse a config that asks for more than our detectors."""
-    pipeline = _dataset(cfg).pipeline
     try:
-        check_pipeline(pipeline)
-        check_clips(pipeline, clip_len)
-        check_model(cfg.model)
+        yield
     except ValueError as error:
         raise DetectorError(
             f'{path}: its config was not used: {error}. Remedy: give a '

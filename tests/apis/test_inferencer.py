@@ -31,6 +31,8 @@ from gml_mmaction.video import open_video
 pytest.importorskip('dlib')
 pytest.importorskip('av')
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
@@ -150,6 +152,25 @@ def test_no_clip_reaches_over_a_gap_in_time(inferencer, portraits, tmp_path):
     spans = [c.seconds for t in prediction.tracks for c in t.clips]
     assert spans == [[0.0, 0.64], [4.8, 5.44]]
     assert prediction.notes[0].startswith('no frames for up to 4.')
+
+
+def test_clips_are_as_long_as_in_training_and_short_tracks_are_noted(
+    portraits, tmp_path
+):
+    """Six frames of a shot, and 18 of another, in clips of 16."""
+    path = write_detector(tmp_path / 'long.pth', options=['clip_len=16'])
+    longer = ForgeryInferencer(path, 'cpu')
+    times = [40 * i + 4000 * (i >= 12) for i in range(48)]
+    video = lossless(tmp_path / 'a.mkv', portraits, times=times)
+    prediction = longer.analyse(video).prediction
+    (track,) = prediction.tracks
+    (clip,) = track.clips
+    assert (clip.start, clip.stop) == (12, 12 + 2 * 16)
+    note = 'tracks of fewer than 16 frames, left out: 1'
+    assert note in prediction.notes
+    short = longer.analyse(lossless(tmp_path / 'b.mkv', portraits[:30]))
+    assert short.prediction.status == 'too short'
+    assert '16' in short.prediction.detail
 
 
 def test_the_overlay_and_the_moment_show_the_clip_of_each_frame(
@@ -439,7 +460,6 @@ def test_clips_from_when_a_face_was_gone_are_in_no_score(
     assert max(stops) <= 60
 
 
-@pytest.mark.slow
 def test_a_video_ten_times_as_long_holds_no_more_frames_in_memory(
     inferencer, talking_head, tmp_path
 ):

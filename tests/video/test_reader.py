@@ -39,6 +39,8 @@ from gml_mmaction.video import (
 from gml_mmaction.video.frames import SIZES_DIFFER
 from gml_mmaction.video.mp4 import starts_clean
 
+pytestmark = pytest.mark.slow
+
 OPEN_GOP = {'x264-params': 'open-gop=1:scenecut=0:keyint=12', 'bf': '3'}
 REFRESH = {'x264-params': 'intra-refresh=1:keyint=12:bframes=0'}
 HEVC = {'x265-params': 'log-level=none:keyint=12'}
@@ -134,7 +136,6 @@ def test_strides_and_random_access_give_the_frames_of_reading_on(video):
             )
 
 
-@pytest.mark.slow
 def test_the_frames_of_real_videos_are_those_of_pyav_and_random_access(
     real_people,
 ):
@@ -305,7 +306,6 @@ def test_frames_that_an_edit_list_cuts_off_are_not_made_up(tmp_path):
         assert numbers(reader.frames_at([20, 34])) == [35, 49]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('name', ['a.mkv', 'a.webm', 'a.avi', 'a.gif'])
 def test_a_cut_file_without_index_gives_its_beginning(tmp_path, name):
     codecs = {
