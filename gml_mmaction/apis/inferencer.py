@@ -444,7 +444,7 @@ def _in_folder(folder: Path) -> list[Path]:
 
 
 def _folder_names(sources: Sequence[Source]) -> list[str]:
-    """A folder's name for each source; equal names get a number."""
+    """A folder's name for each source; names that are taken get a number."""
     names: list[str] = []
     for source in sources:
         if isinstance(source, np.ndarray):
@@ -458,7 +458,7 @@ def _folder_names(sources: Sequence[Source]) -> list[str]:
             start = short.decode(errors='ignore') or 'video'
             stem = f'{start}-{digest.hexdigest()[:8]}'
         name, count = stem, 1
-        while name in names:
+        while name in names or name in NAMES:
             count += 1
             name = f'{stem}-{count}'
         names.append(name)

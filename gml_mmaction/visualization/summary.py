@@ -51,7 +51,7 @@ th button::after { content: " \\2195"; color: #999 }
 th[aria-sort=ascending] button::after { content: " \\2191"; color: #000 }
 th[aria-sort=descending] button::after { content: " \\2193"; color: #000 }
 td.number { font-variant-numeric: tabular-nums; white-space: nowrap }
-td img { width: 96px; height: 96px; display: block }
+td img { width: 128px; height: 128px; display: block }
 .verdict { font-weight: 600 } .small { font-size: .85rem }
 .suspicious { color: VERMILION } .clear { color: BLUE } .none { color: GREY }
 """
@@ -136,16 +136,17 @@ def row_of(prediction: Prediction, files: Mapping[str, str]) -> Row:
 
 
 def draw_face(frame: np.ndarray, square: Sequence[int]) -> bytes:
-    """A face with as much around it again, framed, as a small JPEG.
+    """A face with a little around it, framed, as a small JPEG.
 
     Args:
         frame: (H, W, 3), RGB, uint8.
         square: Left, top, side.
     """
     left, top, side = square
-    around = Square(left - side // 2, top - side // 2, 2 * side)
+    edge = side // 8
+    around = Square(left - edge, top - edge, side + 2 * edge)
     picture = crop(frame, around, SIDE)
-    corners = (SIDE // 4,) * 2, (3 * SIDE // 4,) * 2
+    corners = (SIDE // 10,) * 2, (9 * SIDE // 10,) * 2
     cv2.rectangle(picture, *corners, (255, 255, 255), 1, cv2.LINE_AA)
     bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     quality = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
@@ -259,7 +260,8 @@ def _row(row: Row) -> str:
     name = _text(row.video)
     if row.report:
         place = quote(row.report, errors='surrogateescape')
-        name = f'<a href="./{place}/prediction.json">{name}</a>'
+        file = 'prediction.json' if row.score is None else 'timeline.png'
+        name = f'<a href="./{place}/{file}">{name}</a>'
     verdict, number = _text(row.verdict), ''
     if row.score is None:
         verdict += f'<div class="small">{_text(row.status)}</div>'
@@ -288,7 +290,8 @@ def _moment(row: Row) -> str:
     if row.moment is None:
         return ''
     start, stop = row.moment
-    words = f'{start:g} to {stop:g} {row.unit}'
+    digits = 1 if row.unit == 's' else 0
+    words = f'{start:.{digits}f} to {stop:.{digits}f} {row.unit}'
     if row.faces > 1:
         words += f', of {row.faces} faces'
     return f'{_picture(row, words)}<div class="small">{_text(words)}</div>'
