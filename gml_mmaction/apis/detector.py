@@ -30,10 +30,15 @@ from gml_mmaction.engine.provenance import (
     initial_of,
     read_records,
 )
-from gml_mmaction.engine.settings import inner_datasets
+from gml_mmaction.engine.settings import inner_datasets, without_files
 from gml_mmaction.errors import CheckpointError, GMLError
 from gml_mmaction.evaluation.calibration import Calibration, read_calibration
 from gml_mmaction.evaluation.forgery_metric import VIDEO_RULES
+from gml_mmaction.evaluation.reference import (
+    LEAST_TRACKS,
+    GenuineScores,
+    Reference,
+)
 from gml_mmaction.explain.cam import LayerError, cam_maps
 from gml_mmaction.explain.feature_maps import clue_maps, has_clue
 from gml_mmaction.faces import CropOptions
@@ -41,6 +46,7 @@ from gml_mmaction.host.weights import check_weights
 from gml_mmaction.io.config_text import ConfigTextError, parse_config
 from gml_mmaction.io.files import file_sha256
 from gml_mmaction.io.records import as_json, to_record
+from gml_mmaction.io.rules import NUMBER
 from gml_mmaction.io.text import counted, nth, one_line, printable
 from gml_mmaction.kernels import accelerate
 from gml_mmaction.video import Frames, Rates, Taken, at_rate, every
@@ -51,7 +57,6 @@ from .allowed import (
     check_model,
     check_pipeline,
     whole_number,
-    without_files,
 )
 
 __all__ = ['Detector', 'DetectorError', 'Threshold', 'load_detector']
@@ -104,6 +109,8 @@ class Detector:
         calibration: From the side file, if there is one.
         rates: Frames a second of the training crops; None if the checkpoint
             does not say.
+        reference: What genuine validation videos and the training data are
+            like; None if the checkpoint does not say.
     """
 
     model: BaseModel
@@ -117,6 +124,7 @@ class Detector:
     threshold: Threshold
     calibration: Calibration | None
     rates: Rates | None = None
+    reference: Reference | None = None
 
     def __post_init__(self) -> None:
         self._proven = False  # a clip went through the network
@@ -233,6 +241,16 @@ class Detector:
             return 'clue'
         return 'cam' if self._gives_maps else 'none'
 
+    def heat_ends(self, kind: str) -> tuple[float, float] | None:
+        """Where heat begins to show and is full, by genuine videos.
+
+        None where the checkpoint does not say that of this kind.
+        """
+        scale = self.reference and self.reference.heat
+        if not scale or scale.kind != kind or scale.ends[0] >= scale.ends[1]:
+            return None
+        return scale.ends
+
     @property
     def _has_clue(self) -> bool:
         return has_clue(self.model)
@@ -266,6 +284,14 @@ class Detector:
             source_inds=np.arange(len(clip)),
             frame_inds=np.arange(len(clip)),
         )
+
+    @functools.cached_property
+    def genuine(self) -> GenuineScores | None:
+        """How high genuine tracks score; None where too few are known."""
+        tracks = self.reference.tracks if self.reference else []
+        if len(tracks) < LEAST_TRACKS:
+            return None
+        return GenuineScores(tracks, self.video_rule)
 
     @property
     def device(self) -> torch.device:
@@ -304,6 +330,7 @@ class Detector:
                 for key, value in self._recorded.items()
                 if key not in ('classes', 'root')
             },
+            validation=self._validation_facts,
             level=self.level,
             initial=self.initial and as_json(self.initial),
             rates=self.rates and as_json(self.rates),
@@ -311,6 +338,20 @@ class Detector:
             calibration=calibration and calibration.facts,
             words=self.words,
         )
+
+    @property
+    def _validation_facts(self) -> dict[str, Any]:
+        """What the checkpoint says of its validation; {} if nothing."""
+        if not self.meta.get(PROVENANCE, {}).get('validation'):
+            return {}
+        validation = as_json(read_records(self.meta)[1])
+        validation['reference'] = self.reference and self.reference.facts
+        validation['metrics'] = {
+            key: value
+            for key, value in validation['metrics'].items()
+            if value is None or (NUMBER.holds(value) and np.isfinite(value))
+        }
+        return validation
 
     @property
     def origin(self) -> str:
@@ -351,6 +392,7 @@ class Detector:
             f'Scores: {self.level}.',
             *(SLOW if self.rates else ()),
             f'Threshold {self.threshold.value:.4f}: {self.threshold.origin}.',
+            *self._compared_with(),
             self.calibration.words
             if self.calibration
             else 'Scores are not calibrated: 0.8 does not mean 80 per cent, '
@@ -359,6 +401,29 @@ class Detector:
             '"Not suspicious" does not mean genuine.',
         ]
         return [printable(line) for line in lines]
+
+    def _compared_with(self) -> list[str]:
+        """What is known of genuine videos, and what that is good for."""
+        if self.reference is None:
+            return [
+                'The checkpoint does not say what its training videos and '
+                'the scores of genuine ones were like: the report does not '
+                'say whether a video is unlike them, and many faces or cuts '
+                'raise the score of a genuine video.'
+            ]
+        if self.genuine is None:
+            return [
+                'Many faces or cuts raise the score of a genuine video: '
+                f'{self.reference.words} are too few to correct for it; it '
+                f'takes {LEAST_TRACKS}.'
+            ]
+        return [
+            'Where there are several faces or cuts, or few clips, the '
+            'threshold is compared with the score that one face of the '
+            'validation would exceed as rarely by chance. Chances are from '
+            f'{self.reference.words}; rarer ones than one in '
+            f'{len(self.reference.tracks)} are extrapolated.'
+        ]
 
     def _started_from(self) -> list[str]:
         initial = self.initial
@@ -499,6 +564,7 @@ def detector_fields(
         threshold=_threshold(path, threshold, calibrated, validation),
         calibration=calibrated,
         rates=_rates(path, meta),
+        reference=validation.reference,
     )
 
 

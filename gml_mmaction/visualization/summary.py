@@ -25,7 +25,7 @@ from gml_mmaction.io.files import write_bytes, write_text
 from gml_mmaction.io.text import counted, printable
 
 from .palette import BLUE, GREY, VERMILION
-from .timeline import probability_text
+from .timeline import probability_text, unlike_lines
 
 __all__ = ['NAMES', 'Row', 'draw_face', 'row_of', 'write_summary']
 
@@ -34,8 +34,9 @@ SIDE = 160  # pixels of a picture
 QUALITY = 80
 LARGEST_PICTURE = 100_000  # bytes; ours have some 5,000
 COLUMNS = (
-    *('video', 'status', 'verdict', 'score', 'threshold', 'probability'),
-    *('faces', 'most_suspicious_from', 'to', 'unit', 'notes', 'report'),
+    *('video', 'status', 'verdict', 'score', 'corrected', 'threshold'),
+    *('probability', 'faces', 'most_suspicious_from', 'to', 'unit'),
+    *('unlike_training', 'notes', 'report'),
 )
 KINDS = {'suspicious': 'suspicious', 'not suspicious': 'clear'}
 STYLE = """
@@ -87,11 +88,13 @@ class Row(NamedTuple):
         status: ``'ok'``, or why there is no score, with particulars.
         verdict: As in the report.
         score: P(fake); None without one.
+        corrected: What is compared with the threshold, if it is another.
         threshold: Of the score.
         probability: Of a forgery; None without a calibration.
         faces: How many were scored.
         moment: Begin and end of the most suspicious clip.
         unit: Of the moment: 's' or 'frames'.
+        unlike: In which the video is unlike the training data.
         notes: What was odd.
         report: Name of the folder with the report; '' without one.
         picture: File with the most suspicious face; None without one.
@@ -101,14 +104,21 @@ class Row(NamedTuple):
     status: str
     verdict: str
     score: float | None
+    corrected: float | None
     threshold: float
     probability: float | None
     faces: int
     moment: tuple[float, float] | None
     unit: str
+    unlike: list[str]
     notes: list[str]
     report: str
     picture: Path | None
+
+    @property
+    def compared(self) -> float | None:
+        """What is compared with the threshold."""
+        return self.score if self.corrected is None else self.corrected
 
 
 def row_of(prediction: Prediction, files: Mapping[str, str]) -> Row:
@@ -124,11 +134,13 @@ def row_of(prediction: Prediction, files: Mapping[str, str]) -> Row:
         status=printable(prediction.status + (detail and f': {detail}')),
         verdict=printable(prediction.verdict),
         score=prediction.score,
+        corrected=prediction.corrected,
         threshold=prediction.threshold,
         probability=prediction.probability,
         faces=len(prediction.tracks),
         moment=moment,
         unit=unit,
+        unlike=[printable(line) for line in unlike_lines(prediction)],
         notes=[printable(note) for note in prediction.notes],
         report=Path(report).parent.name if report else '',
         picture=Path(picture) if picture else None,
@@ -167,7 +179,8 @@ def write_summary(
         OSError: One cannot be written.
     """
     ordered = sorted(
-        rows, key=lambda row: (row.score is None, -(row.score or 0), row.video)
+        rows,
+        key=lambda row: (row.score is None, -(row.compared or 0), row.video),
     )
     paths = [Path(out, name) for name in NAMES]
     # with the mark by which spreadsheets know UTF-8
@@ -187,9 +200,11 @@ def csv_of(rows: Sequence[Row]) -> str:
             [
                 *map(_plain_cell, (row.video, row.status, row.verdict)),
                 _number(row.score),
+                _number(row.corrected),
                 _number(row.threshold),
                 _number(row.probability),
                 *(row.faces, start, stop, row.unit),
+                _plain_cell('; '.join(row.unlike)),
                 _plain_cell('; '.join(row.notes)),
                 _plain_cell(row.report),
             ]
@@ -263,12 +278,15 @@ def _row(row: Row) -> str:
         file = 'prediction.json' if row.score is None else 'timeline.png'
         name = f'<a href="./{place}/{file}">{name}</a>'
     verdict, number = _text(row.verdict), ''
-    if row.score is None:
+    notes = [*row.unlike, *row.notes]
+    if row.score is None or row.compared is None:
         verdict += f'<div class="small">{_text(row.status)}</div>'
     else:
-        below = row.score < row.threshold
-        number = f'{row.score:.3f} {"&lt;" if below else "≥"} threshold '
+        below = row.compared < row.threshold
+        number = f'{row.compared:.3f} {"&lt;" if below else "≥"} threshold '
         number += f'{row.threshold:.3f}'
+        if row.compared != row.score:
+            number += f'<div class="small">corrected, of {row.score:.3f}</div>'
     if row.probability is not None:
         shown = _text(probability_text(row.probability))
         number += f'<div class="small">calibrated probability {shown}</div>'
@@ -276,12 +294,12 @@ def _row(row: Row) -> str:
         f'<td data-key="{_text(row.video)}">{name}</td>',
         f'<td data-key="{_text(row.verdict)}" '
         f'class="verdict {KINDS.get(row.verdict, "none")}">{verdict}</td>',
-        f'<td data-key="{"" if row.score is None else row.score}" '
+        f'<td data-key="{"" if row.compared is None else row.compared}" '
         f'class="number">{number}</td>',
         f'<td data-key="{row.moment[0] if row.moment else ""}">'
         f'{_moment(row)}</td>',
-        f'<td data-key="{_text("; ".join(row.notes))}" class="small">'
-        f'{"<br>".join(map(_text, row.notes))}</td>',
+        f'<td data-key="{_text("; ".join(notes))}" class="small">'
+        f'{"<br>".join(map(_text, notes))}</td>',
     ]
     return f'<tr>{"".join(cells)}</tr>'
 

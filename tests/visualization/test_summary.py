@@ -103,6 +103,21 @@ def test_a_row_is_a_video_and_the_most_suspicious_comes_first(write):
     assert rows[2]['score'] == ''
 
 
+def test_the_score_that_is_compared_decides_the_order(write):
+    table, page = write(
+        prediction('many faces.mp4', 0.9, corrected=0.3, unlike=['dark']),
+        prediction('one face.mp4', 0.6, corrected=0.6),
+    )
+    first, second = cells(table)
+    assert first['video'] == 'one face.mp4'
+    assert (second['score'], second['corrected']) == ('0.900000', '0.300000')
+    assert second['unlike_training'] == 'unlike the training: dark'
+    text = page.read_text(encoding='utf-8')
+    assert '0.300 &lt; threshold 0.500' in text
+    assert 'corrected, of 0.900' in text
+    assert text.count('corrected, of') == 1
+
+
 @pytest.mark.parametrize(
     'name',
     ['=1+1.mp4', '+1.mp4', '-2+3.mp4', '@SUM(A1)', ' =1', '%0A', '|calc'],
