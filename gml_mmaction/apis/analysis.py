@@ -55,6 +55,7 @@ from gml_mmaction.visualization.overlay import (
     moment_at,
     write_overlay,
 )
+from gml_mmaction.visualization.summary import draw_face
 from gml_mmaction.visualization.timeline import draw_timeline, faceless
 
 from .detector import Detector
@@ -99,6 +100,24 @@ class Analysis:
     def draw_timeline(self, out: str | Path) -> Path:
         """Draw the scores over time; returns ``out``."""
         return draw_timeline(self.prediction, self.detector, out)
+
+    def draw_face(self) -> bytes | None:
+        """The face at the most suspicious moment, as a small JPEG.
+
+        None without a score, or if the video has changed since.
+        """
+        clip = self.prediction.most_suspicious
+        if clip is None:
+            return None
+        track = self.prediction.tracks[int(clip.track or 0)]
+        try:
+            with open_source(self.source) as reader:
+                middle = (clip.start + clip.stop) // 2
+                last = min(middle, reader.num_frames - 1)
+                (frame,) = reader.frames_at([last])
+        except VideoError:
+            return None
+        return draw_face(frame, track.square)
 
     def write_overlay(
         self, out: str | Path, progress: Progress | None = None

@@ -253,10 +253,26 @@ def test_a_record_is_read_as_that_of_a_checkpoint(parts, tmp_path):
     assert 'not a plain value: import os' in changed(
         meta={**meta, 'cfg': evil}
     )
+    own = meta['cfg'].replace("type='Xception'", "type='OfMyOwn'")
+    whole = {**record, 'meta': {**meta, 'cfg': own}}
+    path.write_bytes(sealed(model, json.dumps(whole).encode()))
+    assert load_detector(path).facts['network'] == 'OfMyOwn, GMLHead'
     other = dict(meta['provenance'], validation=dict(clips='many'))
     assert 'record of the training' in changed(
         meta={**meta, 'provenance': other}
     )
+
+
+@pytest.mark.slow
+def test_a_graph_that_cannot_run_is_one_line_and_prints_nothing(
+    parts, tmp_path, capfd
+):
+    model, record = parts
+    model.graph.node[0].op_type = 'Nonsense\x1b[2J'
+    message = refusal(tmp_path / 'odd.onnx', model, record)
+    assert 'ONNX Runtime cannot use its graph' in message
+    assert message.isprintable()
+    assert capfd.readouterr() == ('', '')
 
 
 @pytest.mark.slow
