@@ -9,7 +9,7 @@ import torch
 from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.dataset import BaseDataset, Compose
 
-from gml_mmaction.errors import DataError
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.io.text import counted
 from gml_mmaction.video.distortions import seed_of
 
@@ -73,7 +73,7 @@ class GenuineClipDataset(FaceClipDataset):
 
     Raises:
         DataError: As ``FaceClipDataset``, or no track is genuine.
-        ValueError: No families, weights that do not fit, or a pipeline
+        SettingError: No families, weights that do not fit, or a pipeline
             without ``FaceCrop``.
     """
 
@@ -93,12 +93,12 @@ class GenuineClipDataset(FaceClipDataset):
             or min(weights) < 0
             or not sum(weights)
         ):
-            raise ValueError(
+            raise SettingError(
                 f'weights={weights}: give one for each of the '
                 f'{len(families)} families, 0 or more'
             )
         if visible < 0 or redraws < 0:
-            raise ValueError(
+            raise SettingError(
                 f'visible={visible}, redraws={redraws}: use 0 or more'
             )
         self.families = [TRANSFORMS.build(family) for family in families]
@@ -110,7 +110,7 @@ class GenuineClipDataset(FaceClipDataset):
         steps = self.pipeline.transforms
         cuts = [i for i, s in enumerate(steps, 1) if isinstance(s, FaceCrop)]
         if not cuts:
-            raise ValueError(
+            raise SettingError(
                 'pipeline: no FaceCrop, behind which fakes are made. Remedy: '
                 "dict(type='FaceCrop', size=224)"
             )

@@ -65,8 +65,10 @@ def naming_settings(
 
 
 def _with_place(error: BaseException, cfg: Any) -> str | None:
-    """The text of a constructor that names its argument, with its place."""
-    if isinstance(error, SettingError) and re.match(r'\w+=', str(error)):
+    """What a constructor of ours refused, with the place of the setting."""
+    placed = re.match(r'\w+(\.\w+)+', str(error))
+    built = any(_node_of(frame)[0] is not None for frame, _ in _walk(error))
+    if isinstance(error, SettingError) and built and not placed:
         return explain(error, cfg)
     return None
 
