@@ -34,7 +34,11 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 
 from gml_mmaction.engine.config_check import change_settings, read_settings
-from gml_mmaction.engine.cross_data import start_words, target_facts
+from gml_mmaction.engine.cross_data import (
+    start_words,
+    target_facts,
+    untrained_networks,
+)
 from gml_mmaction.engine.initial_weights import find_weights, missing_weights
 from gml_mmaction.engine.settings import LOADERS
 from gml_mmaction.errors import CheckpointError, DataError, GMLError
@@ -96,6 +100,7 @@ class Run(NamedTuple):
         seed: Of the training.
         name: For people; of all seeds.
         weights: Folder of the public weights to start from.
+        untrained: Networks of random weights that take the tests.
     """
 
     system: str
@@ -108,6 +113,7 @@ class Run(NamedTuple):
     seed: int
     name: str
     weights: Path | None = None
+    untrained: int = 0
 
     @property
     def cfg(self) -> Config:
@@ -217,7 +223,11 @@ class Run(NamedTuple):
         self.check_prepared(*self.targets)
         best = best_checkpoint(self.folder)
         report = self.report()[0]
-        tested = {row['name'] for row in report.get('targets', ())}
+        tested = {
+            row['name']
+            for row in report.get('targets', ())
+            if untrained_networks(row) >= self.untrained
+        }
         if tested >= {*self.targets} and (
             report['checkpoint_sha256'] == file_sha256(best)
         ):
@@ -227,6 +237,7 @@ class Run(NamedTuple):
         self.call(
             *('test', self.config, best, '--work-dir', path),
             *('--target', *(f'{n}={self.data / n}' for n in self.targets)),
+            *(('--untrained', self.untrained) if self.untrained else ()),
             *self.settings,
             device=device,
         )
@@ -332,6 +343,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default=[0],
         metavar='SEED',
         help='of the trainings, each system once with each',
+    )
+    add(
+        '--untrained',
+        type=int,
+        default=0,
+        metavar='N',
+        help='also test N networks of random weights of each system: what one '
+        'that has learned nothing reaches on these videos',
     )
     add(
         '--level',
@@ -449,6 +468,7 @@ def plan(args: argparse.Namespace) -> list[Run]:
                     seed=seed,
                     name=name,
                     weights=args.weights,
+                    untrained=args.untrained,
                 )
             )
     return runs
@@ -577,6 +597,8 @@ def read_results(path: Path, seed: int) -> dict[str, Result]:
             results[level] = Result(
                 seed=seed,
                 threshold=scores.threshold,
+                untrained=list(scores.untrained.get('', ())),
+                pairs=scores.pairs and scores.pairs.words,
                 **headline(scores, Resampling()),
             )
     return results

@@ -29,9 +29,9 @@ class FaceClipDataset(BaseDataset):
     In training an item is a track, of which each visit draws a random clip.
     In testing an item is one clip of a track, so that scores exist per clip,
     per track and per video. The samples carry ``video_id``, ``track``,
-    ``clip_index`` and ``method`` as metainfo when the pipeline ends with
-    ``PackActionInputs`` with these in its ``meta_keys``. The metric gets the
-    annotation's metainfo, with ``source`` and ``manifest``, as its
+    ``clip_index``, ``method`` and ``pair`` as metainfo when the pipeline ends
+    with ``PackActionInputs`` with these in its ``meta_keys``. The metric gets
+    the annotation's metainfo, with ``source`` and ``manifest``, as its
     ``dataset_meta``.
 
     Paper: silent on overlap and on the clips used in testing. Test clips do

@@ -3,7 +3,7 @@
 Importing this module needs nothing but the standard library.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import repeat
 from typing import Any
 
@@ -196,3 +196,19 @@ def wrappers(dataset: Any) -> Iterator[Any]:
             yield dataset
         for part in parts:
             yield from wrappers(part)
+
+
+def without_files(model: Any) -> Any:
+    """Copy the settings of a network without the files to start from.
+
+    ``pretrained`` stays, as None: some of the host's networks want it.
+    """
+    if isinstance(model, Mapping):
+        return {
+            key: None if key == 'pretrained' else without_files(value)
+            for key, value in model.items()
+            if key != 'init_cfg'
+        }
+    if isinstance(model, (list, tuple)):
+        return type(model)(map(without_files, model))
+    return model

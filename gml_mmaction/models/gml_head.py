@@ -4,6 +4,7 @@ Shapes: features are ``(N, T, C, H, W)``, N clips of T frames. Class 0 is
 real, class 1 is fake.
 """
 
+import torch
 from mmaction.registry import MODELS
 from mmaction.utils import SampleList
 from torch import Tensor, nn
@@ -209,6 +210,7 @@ class GMLHead(ForgeryHead):
         self.fuse = fuse
         self.fc_cls1 = nn.Linear(in_channels, NUM_CLASSES)
         self.ad_head = ADHead(**ad_head) if ad_head is not None else None
+        self.to(memory_format=torch.channels_last)  # as the features
 
     def split(
         self, feats: tuple[Tensor, Tensor] | Tensor

@@ -309,10 +309,10 @@ class TwoBranchHead(ForgeryHead):
             return
         if self.center_steps >= self.center_iters:
             return
-        real = clips[labels == REAL]
-        total, count = real.sum(dim=0), clips.new_tensor(len(real))
-        dist.all_reduce(total)
-        dist.all_reduce(count)
+        real = (labels == REAL).to(clips)[:, None]
+        together = torch.cat([real * clips, real], dim=1).sum(dim=0)
+        dist.all_reduce(together)
+        total, count = together[:-1], together[-1]
         self.center_clips += count
         change = total - count * self.center
         self.center += change / self.center_clips.clamp(min=1)

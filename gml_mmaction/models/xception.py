@@ -234,7 +234,8 @@ class Xception(BaseModule):
         self.conv4 = SeparableConv2d(c1536, c2048, motion('conv4')[0])
         self.bn4 = nn.BatchNorm2d(c2048)
         # Features take the layout of the weights: frames stay contiguous.
-        self.to(memory_format=torch.channels_last)
+        self.layout = torch.channels_last
+        self.to(memory_format=self.layout)
         self._register_load_state_dict_pre_hook(self._repeat_conv1)
         for module in self.frozen():
             module.requires_grad_(False)
@@ -287,10 +288,10 @@ class Xception(BaseModule):
         return self
 
     def fold(self, x: Tensor) -> Tensor:
-        """``(N, C, T, H, W)`` -> ``(N*T, C, H, W)`` in channels-last."""
+        """``(N, C, T, H, W)`` -> ``(N*T, C, H, W)`` in ``layout``."""
         if x.dim() == 5:
             x = x.transpose(1, 2).flatten(0, 1)
-        return x.contiguous(memory_format=torch.channels_last)
+        return x.contiguous(memory_format=self.layout)
 
     def check_length(self, x: Tensor) -> None:
         """Refuse clips of another length than the motion blocks have."""

@@ -1,6 +1,7 @@
 """Facts about Tables 1 to 3: the paper's numbers, the runs, the layout."""
 
 import pytest
+from msgspec.structs import replace
 
 from gml_mmaction.evaluation.bootstrap import Estimate
 from gml_mmaction.evaluation.paper_tables import (
@@ -148,6 +149,21 @@ def test_several_seeds_have_their_mean_and_range_and_say_if_some_lack():
     ]
 
 
+def test_a_training_stands_beside_untrained_networks_and_its_pairs():
+    run = replace(
+        result(0.5), untrained=[0.625, 0.375, 0.5], pairs='26 of 37 (p 0.02)'
+    )
+    header, _, row = format_runs({KEY: [run]}).splitlines()[2:]
+    assert cells_of(header, 'system')[-2:] == [
+        'untrained: video AUC',
+        'fake above its original',
+    ]
+    assert cells_of(row, 'RECCE')[-2:] == [
+        '37.5 to 62.5 of 3',
+        '26 of 37 (p 0.02)',
+    ]
+
+
 def test_the_level_is_named():
     text = format_table(2, RESULTS, 'frame')
     assert 'ours: frame ACC at 0.5' in text
@@ -188,6 +204,8 @@ def test_rows_for_json_hold_fractions_the_mean_and_each_training():
                 acc=(0.5, 0.375, 0.75),
                 acc_val=(1.0, None, None),
                 auc=(0.625, 0.375, 0.75),
+                untrained=[],
+                pairs=None,
             )
         ],
     )

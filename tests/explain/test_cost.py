@@ -180,7 +180,7 @@ def test_peak_memory_is_the_same_the_second_time():
 
 def test_half_precision_needs_less_memory():
     model = cost.build_detector(SMALL, 4)
-    half = Setting(batch=2, frames=4, size=64, amp=True)
+    half = Setting(batch=2, frames=4, size=64, amp='bf16')
     assert cost.peak_memory(model, half) < cost.peak_memory(model, TINY)
 
 

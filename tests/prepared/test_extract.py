@@ -18,6 +18,8 @@ from gml_mmaction.video.distortions import (
     seed_of,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def make_video(path, **fields):
     return Video('set/a', Path(path), 1, 'Deepfakes', 'test', **fields)
@@ -130,7 +132,6 @@ def test_crops_equal_those_cut_by_hand_from_opencvs_frames(
         assert difference(image, crop_by_hand(frame, square)) < 2
 
 
-@pytest.mark.slow
 def test_crops_of_real_people_equal_those_cut_by_hand(
     real_people, extract_one
 ):

@@ -28,6 +28,8 @@ from gml_mmaction.prepared.records import (
 from gml_mmaction.sources import SPLITS, Video
 from gml_mmaction.sources.ffpp import list_videos
 
+pytestmark = pytest.mark.slow
+
 
 class DeadlyPath(type(Path())):
     """A path that kills the worker process that looks it up."""
@@ -573,7 +575,6 @@ def test_a_folder_that_cannot_be_written_ends_the_run(
 KILLED_TWENTY_TIMES = Path(__file__).parent / 'kill_at_random.py'
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='no /proc')
 def test_a_run_killed_twenty_times_ends_with_the_bytes_of_an_unbroken_one(
     ffpp_tree, tmp_path
