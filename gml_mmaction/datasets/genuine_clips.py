@@ -216,9 +216,10 @@ class GenuineClipDataset(FaceClipDataset):
         area = 3 * np.count_nonzero(made.pop('mask'), axis=(1, 2)).clip(1)
         genuine, family = made.pop('genuine'), made['method']
         name = clip['video_id']
-        clip = dict(clip, imgs=genuine, label=0, video_id=f'{name}~{family}')
-        real = self._finish(clip, seed)
-        fake = self._finish(dict(made, video_id=f'{name}+{family}'), seed)
+        ids = dict(video_id=f'{name}~{family}', pair=f'{name}~{family}')
+        real = self._finish(dict(clip, imgs=genuine, label=0, **ids), seed)
+        ids['video_id'] = f'{name}+{family}'
+        fake = self._finish(dict(made, **ids), seed)
         changes = _differences(real['inputs'], fake['inputs']) / area
         return Pair(real, fake, family, float(changes.max()), 0)
 
