@@ -31,7 +31,7 @@ from gml_mmaction.engine.provenance import (
     read_records,
 )
 from gml_mmaction.engine.settings import inner_datasets, without_files
-from gml_mmaction.errors import CheckpointError, GMLError
+from gml_mmaction.errors import CheckpointError, GMLError, SettingError
 from gml_mmaction.evaluation.calibration import Calibration, read_calibration
 from gml_mmaction.evaluation.forgery_metric import VIDEO_RULES
 from gml_mmaction.evaluation.reference import (
@@ -493,9 +493,9 @@ def load_detector(
         raise DetectorError(
             f'{path}: its config was not read: {error}. {ANOTHER}'
         ) from None
-    except GMLError:
-        raise
     except Exception as error:  # what a config asks for may raise anything
+        if isinstance(error, GMLError) and not isinstance(error, SettingError):
+            raise
         raise DetectorError(
             f'{path}: its config or its records cannot be used by this '
             f'version: {type(error).__name__}: {one_line(error):.300}. '
