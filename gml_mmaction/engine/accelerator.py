@@ -130,14 +130,13 @@ def _is_mean(layer: nn.Module) -> bool:
 def compile_backbone(model: nn.Module) -> None:
     """Let torch.compile have the backbone; names in checkpoints stay.
 
-    On a GPU the motion blocks then run by their definition, which is one
-    graph with what is around them.
+    The motion blocks then run by their definition, which is one graph with
+    what is around them.
 
     Args:
         model: A recognizer, maybe in a wrapper for several processes.
     """
-    if not cpu_only():
-        kernels.plain(model)
+    kernels.plain(model)
     inner: Any = getattr(model, 'module', model)
     inner.backbone.compile()
     print_log('the backbone is compiled at its first batch', 'current')
@@ -170,8 +169,12 @@ def check_compiler(device: str) -> None:
     Raises:
         SettingError: It failed; the line says why.
     """
+    from torch._inductor import config as inductor
+
     try:
-        torch.compile(lambda x: x.sin() + 1)(torch.ones(64, device=device))
+        # What was compiled on another day proves nothing.
+        with inductor.patch(force_disable_caches=True):
+            torch.compile(lambda x: x.sin() + 1)(torch.ones(64, device=device))
     except Exception as error:  # of a compiler, a linker or a file system
         tool = 'a C++ compiler (CXX)'
         if device == 'cuda':
