@@ -104,7 +104,7 @@ def test_in_the_interpreter_blocks_and_gradients_are_near_to_float64(
     ]
     found = last_line(run_python('-c', INTERPRETED, json.dumps(cases)))
     for (*_, dtype), off in zip(cases, found, strict=True):
-        limit = 1e-5 if dtype == 'float32' else 0.03
+        limit = 1e-5 if dtype == 'float32' else 0.1
         assert max(off.values()) < limit, off
         assert len(off) == 9
 
