@@ -19,7 +19,6 @@ from gml_mmaction.engine import ProcessesHook
 from gml_mmaction.engine.accelerator import (
     float32_on_gpus,
     set_tf32,
-    unrepeatable_layers,
 )
 from gml_mmaction.engine.memory import (
     ShortageError,
@@ -27,7 +26,6 @@ from gml_mmaction.engine.memory import (
     what_fits,
 )
 from gml_mmaction.errors import SettingError
-from gml_mmaction.explain.cost import build_detector
 from gml_mmaction.host.mixed_precision import settle_precision
 from gml_mmaction.host.processes import LauncherError, refuse_nccl
 
@@ -241,21 +239,6 @@ def test_tf32_is_stated_and_set():
     finally:
         torch.backends.cudnn.allow_tf32 = before[0]
         torch.backends.cuda.matmul.allow_tf32 = before[1]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ('name', 'layers'),
-    [
-        ('gml_xception', []),
-        ('baselines/xception', []),
-        ('baselines/c3d', ['MaxPool3d']),
-        ('baselines/i3d_r50', ['MaxPool3d']),
-    ],
-)
-def test_layers_without_a_deterministic_gradient_are_named(name, layers):
-    model = build_detector(REPO / f'configs/{name}-small_demo.py', 8)
-    assert unrepeatable_layers(model) == layers
 
 
 def test_requests_of_hooks_travel_with_the_losses():

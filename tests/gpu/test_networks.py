@@ -7,6 +7,7 @@ import warnings
 import pytest
 import torch
 from mmengine.config import Config
+from torch.utils._python_dispatch import TorchDispatchMode
 from where import CONFIGS, REPO
 
 from gml_mmaction.explain.cost import (
@@ -21,6 +22,23 @@ from gml_mmaction.kernels import accelerate
 
 pytestmark = pytest.mark.slow
 DRAWN = ('recce', 'mat_', 'mat-')  # noise and crops are drawn
+
+# Of torch.use_deterministic_algorithms' list; of bilinear stretching and
+# replicated borders PyTorch has another, deterministic form.
+UNREPEATABLE = {
+    f'{name}_backward'
+    for name in (
+        *('_adaptive_avg_pool2d', '_adaptive_avg_pool3d', 'avg_pool3d'),
+        *('max_pool3d_with_indices', 'adaptive_max_pool3d'),
+        *('adaptive_max_pool2d', 'reflection_pad2d', 'upsample_nearest2d'),
+        *('upsample_bicubic2d', 'upsample_trilinear3d', 'grid_sampler_2d'),
+    )
+}
+# docs/scaling.md names them.
+CANNOT = (
+    *('c3d', 'i3d', 'altfreezing', 'ftcn', 'csn', 'r2plus1d', 'mat'),
+    'recce',
+)
 
 
 def relative(ours, theirs):
@@ -105,6 +123,30 @@ def test_half_precision_is_finite_and_near(network, dtype, device, note):
     note(scores=off)
     assert loss.isfinite()
     assert off < 0.1
+
+
+class Operators(TorchDispatchMode):
+    """Names of what is called."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_networks_that_cannot_be_deterministic_are_known(network):
+    """By what they call in a training step, on a CPU."""
+    name, model, clips, _ = network
+    model = copy.deepcopy(model).train()
+    data = model.data_preprocessor(copy.deepcopy(clips), True)
+    with Operators() as called:
+        losses = model(**data, mode='loss')
+        sum(v.mean() for k, v in losses.items() if 'loss' in k).backward()
+    cannot = bool(called.names & UNREPEATABLE)
+    assert cannot == any(name.startswith(one) for one in CANNOT), called.names
 
 
 def test_gradients_lie_as_their_weights_do(network, device):

@@ -17,4 +17,11 @@ else:
         *REPO.glob('configs/*small*.py'),
         *REPO.glob('configs/*/*small*.py'),
     ]
-CONFIGS = sorted(path for path in CONFIGS if 'imagenet' not in path.stem)
+# Neither parts of configs, nor networks and clips that another has.
+CONFIGS = sorted(
+    path
+    for path in CONFIGS
+    if path.parent.name != '_base_'
+    and 'imagenet' not in path.stem
+    and 'videos' not in path.stem
+)
