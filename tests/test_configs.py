@@ -167,6 +167,14 @@ def test_training_sets_differ_in_the_data_alone(name):
     assert cfg.to_dict() == reference.to_dict()
 
 
+def test_gml_on_pairs_differs_in_its_sampler_alone():
+    reference = read('gml_xception_ffpp')
+    cfg = read('gml_xception_pairs_ffpp')
+    assert cfg.train_dataloader.pop('sampler') == dict(type='PairSampler')
+    reference.train_dataloader.pop('sampler')
+    assert cfg.to_dict() == reference.to_dict()
+
+
 def test_gml_from_imagenet_differs_in_its_start_alone():
     reference = read('gml_xception_ffpp')
     cfg = read('gml_xception_imagenet_ffpp')

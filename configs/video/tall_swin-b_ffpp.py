@@ -22,7 +22,14 @@ val_pipeline = [
     dict(type='FormatShape', input_format='NCTHW'),
     dict(
         type='PackActionInputs',
-        meta_keys=('img_shape', 'video_id', 'track', 'clip_index', 'method'),
+        meta_keys=(
+            'img_shape',
+            'video_id',
+            'track',
+            'clip_index',
+            'method',
+            'pair',
+        ),
     ),
 ]
 test_pipeline = val_pipeline

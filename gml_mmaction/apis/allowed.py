@@ -25,7 +25,6 @@ __all__ = [
     'check_pipeline',
     'import_own',
     'whole_number',
-    'without_files',
 ]
 
 PACKAGE = __name__.partition('.')[0]
@@ -50,6 +49,7 @@ INITIAL = ('init_cfg', 'pretrained')
 LAYERS = 256
 WIDTH = 16
 PIXELS = 4096
+MOST_FRAMES = 512  # of a clip
 SIDES = ('size', 'scale', 'crop_size')
 NUMBER = 10**6
 CLIP_PIXELS = 64 * 512**2
@@ -149,22 +149,6 @@ def whole_number(name: str, value: Any, low: int, high: int) -> int:
             f'{high}'
         )
     return value
-
-
-def without_files(model: Any) -> Any:
-    """Copy the settings of a network without the files to start from.
-
-    ``pretrained`` stays, as None: some of the host's networks want it.
-    """
-    if isinstance(model, Mapping):
-        return {
-            key: None if key == 'pretrained' else without_files(value)
-            for key, value in model.items()
-            if key != 'init_cfg'
-        }
-    if isinstance(model, (list, tuple)):
-        return type(model)(map(without_files, model))
-    return model
 
 
 def _registered(registry: Any, hosts: tuple[str, ...]) -> frozenset[str]:

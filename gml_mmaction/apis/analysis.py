@@ -6,6 +6,7 @@ map remain.
 """
 
 import functools
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from msgspec import structs
 
+from gml_mmaction.engine.reference import Look, bits_per_pixel, look_of
 from gml_mmaction.evaluation.forgery_metric import VIDEO_RULES
 from gml_mmaction.evaluation.prediction import (
     Clip,
@@ -23,15 +25,18 @@ from gml_mmaction.evaluation.prediction import (
     ScoredTrack,
     VideoFacts,
 )
+from gml_mmaction.evaluation.reference import Unlike
 from gml_mmaction.faces import CropOptions, Track, crop
 from gml_mmaction.faces.follow import (
     Walk,
     broken_note,
     decoded_ahead,
     reading,
+    short_note,
 )
 from gml_mmaction.faces.spread import Sample, samples, spread
 from gml_mmaction.faces.track import all_faces
+from gml_mmaction.io.files import file_sha256, folder_sha256
 from gml_mmaction.io.text import counted
 from gml_mmaction.video import (
     ArrayFrames,
@@ -40,7 +45,13 @@ from gml_mmaction.video import (
     VideoError,
     open_video,
 )
-from gml_mmaction.visualization.overlay import Moment, moment_at, write_overlay
+from gml_mmaction.video.files import ARCHIVES
+from gml_mmaction.visualization.overlay import (
+    Heat,
+    Moment,
+    moment_at,
+    write_overlay,
+)
 from gml_mmaction.visualization.timeline import draw_timeline
 
 from .detector import Detector
@@ -54,6 +65,7 @@ Span = Callable[[int, int], dict[str, Any]]
 AHEAD_FRAMES = 32  # decoded ahead of face detection
 # dlib's search takes 0.7 GB and 2.5 s for a doubled frame of this size.
 DOUBLED_PIXELS = 3840 * 2160
+HEAT_SCALES = ('relative', 'absolute')
 VERDICTS = ('suspicious', 'not suspicious', 'no face', 'no verdict')
 
 
@@ -65,14 +77,19 @@ class Analysis:
         source: The file, or the frames.
         prediction: What a report says of the video.
         detector: What a report says of the detector, its ``facts``.
+        options: With which it was analysed, as a report says them.
         heat: By track, maps of its clips, ``(clips, T, h, w)``, float16, not
             negative; empty if none were asked for.
+        ends: Where heat begins to show and where it is full; None: by the
+            video's own range.
     """
 
     source: Source
     prediction: Prediction
     detector: dict[str, Any]
+    options: dict[str, Any] = field(default_factory=dict)
     heat: dict[int, np.ndarray] = field(default_factory=dict)
+    ends: tuple[float, float] | None = None
 
     def draw_timeline(self, out: str | Path) -> Path:
         """Draw the scores over time; returns ``out``."""
@@ -87,7 +104,11 @@ class Analysis:
         """
         with open_source(self.source) as reader:
             return write_overlay(
-                reader, self.prediction, self.heat, out, progress
+                reader,
+                self.prediction,
+                Heat(self.heat, self.ends),
+                out,
+                progress,
             )
 
     def moment(self, seconds: float) -> Moment | None:
@@ -96,7 +117,8 @@ class Analysis:
         None if the video has no such frame.
         """
         with open_source(self.source) as reader:
-            return moment_at(reader, self.prediction, self.heat, seconds)
+            heat = Heat(self.heat, self.ends)
+            return moment_at(reader, self.prediction, heat, seconds)
 
 
 def open_source(source: Source) -> Frames:
@@ -124,6 +146,8 @@ def analyse(
     heat: str = 'none',
     batch_size: int = 4,
     clips: int | None = None,
+    even_if_unlike: bool = False,
+    relative_heat: bool = False,
     progress: Progress | None = None,
 ) -> Analysis:
     """Follow the faces of a video and score them.
@@ -139,24 +163,32 @@ def analyse(
         batch_size: Clips that the network takes at once.
         clips: Score the clips of so many moments, spread over the video (see
             :mod:`~gml_mmaction.faces.spread`); by default all clips.
+        even_if_unlike: Whether there is a verdict on a video, too, that is
+            unlike the training data.
+        relative_heat: Whether heat is drawn by the video's own range, not by
+            that of genuine validation videos.
         progress: Called with the number of frames done and of all frames; may
             raise, to stop.
 
     Returns:
         The prediction and, if asked for, heat maps.
     """
-    run = _Run(detector, heat, batch_size, clips, progress)
-    found: dict[str, Any] = {}  # up to an error
+    kind = detector.heat_kind(heat)
+    ends = None if relative_heat else detector.heat_ends(kind)
+    run = _Run(detector, kind, batch_size, clips, progress)
+    found: dict[str, Any] = dict(sha256=_sha256(source))  # up to an error
     began = time.perf_counter()
     try:
         with open_source(source) as reader:
-            found['video'] = _facts(reader)
+            found['video'] = _facts(reader, source)
             taken = detector.take(reader)
             found['video'] = structs.replace(found['video'], rate=taken.rate)
             tracks = run.over(reader, taken)
             found['notes'] = [*reader.notes, *taken.notes, *run.notes]
             span = functools.partial(_span, reader, taken)
-            found.update(_judge(detector, tracks, span))
+            found.update(
+                _judge(detector, tracks, span, found['video'], even_if_unlike)
+            )
     except VideoError as error:
         found.update(status=error.reason, detail=error.detail)
         if error.reason == 'no face':
@@ -165,6 +197,7 @@ def analyse(
     prediction = Prediction(
         input=name or _name_of(source),
         threshold=detector.threshold.value,
+        rule=detector.video_rule,
         timing={key: round(value, 3) for key, value in run.timing.items()},
         **found,
     )
@@ -173,7 +206,16 @@ def analyse(
         source,
         prediction,
         detector.facts,
+        dict(
+            clips=clips or 'all',
+            heat=kind,
+            heat_scale=HEAT_SCALES[kind != 'none' and ends is not None],
+            batch_size=batch_size,
+            device=detector.device.type,
+            even_if_unlike=even_if_unlike,
+        ),
         {i: m for i, m in maps.items() if m is not None},
+        ends,
     )
 
 
@@ -186,6 +228,12 @@ class _Scored:
     starts: list[int] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     heat: list[np.ndarray] = field(default_factory=list)
+    looks: list[Look | None] = field(default_factory=list)
+
+    def look(self, name: str) -> float | None:
+        """The median over the clips of one of the fields of ``Look``."""
+        looks = [getattr(one, name) for one in self.looks if one]
+        return round(float(np.median(looks)), 3) if looks else None
 
     def maps(self) -> np.ndarray | None:
         count = len(self.scores)
@@ -205,7 +253,7 @@ class _Run:
     ) -> None:
         self._detector = detector
         self._clips = clips
-        self._heat = detector.heat_kind(heat)
+        self._heat = heat
         self._batch_size = max(1, batch_size)
         self._progress = progress or (lambda done, total: None)
         self._scored: dict[Track, _Scored] = {}
@@ -248,6 +296,8 @@ class _Run:
         self.kept = self._with_clips(tracks, options.stride)
         if not self.kept:
             raise _failure(walk.tracks, taken, end, options)
+        if note := short_note(walk.tracks, options):
+            self.notes.append(note)
         return self.kept
 
     def _over_some(
@@ -364,8 +414,10 @@ class _Run:
                 [crops for _, crops in batch], self._heat
             )
             self.timing['network'] += time.perf_counter() - began
-            for i, (scored, _) in enumerate(batch):
+            for i, (scored, crops) in enumerate(batch):
                 scored.scores.append(float(scores[i]))
+                packed = self._detector.pack([crops])
+                scored.looks.append(look_of(packed['inputs'][0]))
                 if maps is not None:
                     limit = np.finfo(np.float16).max
                     heat = maps[i].clip(0, limit).astype(np.float16)
@@ -381,6 +433,7 @@ class _Run:
             whole = track.num_frames(stride) // self._detector.clip_len
             if scored and whole and scored.scores:
                 del scored.scores[whole:], scored.heat[whole:]
+                del scored.looks[whole:]
                 kept.append(scored)
         return kept
 
@@ -406,18 +459,33 @@ def _failure(
     )
 
 
-def _facts(reader: Frames) -> VideoFacts:
+def _facts(reader: Frames, source: Source) -> VideoFacts:
+    size = None
+    if not isinstance(source, np.ndarray) and _is_video_file(source):
+        size = os.stat(source).st_size
+    bits = bits_per_pixel(size, reader.width, reader.height, reader.num_frames)
     return VideoFacts(
         fps=round(reader.fps, 6) or None,
         width=reader.width,
         height=reader.height,
         num_frames=reader.num_frames,
         seconds=_rounded(reader.seconds_at(reader.num_frames)),
+        bits=bits and round(bits, 5),
     )
 
 
+def _is_video_file(source: str | Path) -> bool:
+    """Whether it is a file, and no archive of images."""
+    path = Path(source)
+    return path.is_file() and not path.name.lower().endswith(ARCHIVES)
+
+
 def _judge(
-    detector: Detector, tracks: Sequence[_Scored], span: Span
+    detector: Detector,
+    tracks: Sequence[_Scored],
+    span: Span,
+    video: VideoFacts,
+    even_if_unlike: bool,
 ) -> dict[str, Any]:
     """Return tracks, score and verdict of a video with scored clips."""
     rows = [
@@ -431,14 +499,46 @@ def _judge(
         ((row, clip) for row in rows for clip in row.clips),
         key=lambda pair: pair[1].score,
     )
+    if detector.genuine is None:
+        corrected = None
+        decides = max(rows, key=lambda row: row.score)
+    else:
+        corrected = detector.genuine.correct(
+            [[clip.score for clip in row.clips] for row in rows]
+        )
+        decides = rows[corrected.track]
+    compared = score if corrected is None else corrected.score
     calibrated = detector.calibration
-    suspicious = score >= detector.threshold.value
+    unlike = _unlike(detector, video, decides)
+    withheld = any(one.withholds for one in unlike) and not even_if_unlike
+    suspicious = compared >= detector.threshold.value
     return dict(
-        verdict=VERDICTS[0 if suspicious else 1],
+        verdict='no verdict' if withheld else VERDICTS[0 if suspicious else 1],
         score=score,
-        probability=calibrated and float(calibrated([score])[0]),
+        corrected=corrected and corrected.score,
+        chance=corrected and corrected.chance,
+        probability=calibrated and float(calibrated([compared])[0]),
+        unlike=[one.text for one in unlike],
         most_suspicious=structs.replace(worst[1], track=worst[0].track),
         tracks=rows,
+    )
+
+
+def _unlike(
+    detector: Detector, video: VideoFacts, track: ScoredTrack
+) -> list[Unlike]:
+    """In which a video and its face are unlike the training data."""
+    if detector.reference is None:
+        return []
+    return detector.reference.unlike(
+        dict(
+            rate=video.rate or None,
+            face=track.square[2] / 2,
+            bits=video.bits or None,
+            length=video.seconds,
+            brightness=track.brightness,
+            sharpness=track.sharpness,
+        )
     )
 
 
@@ -460,6 +560,8 @@ def _scored_track(
         square=list(track.square),
         seen=track.seen,
         score=float(merge(scored.scores)),
+        brightness=scored.look('brightness'),
+        sharpness=scored.look('sharpness'),
         clips=clips,
     )
 
@@ -480,3 +582,14 @@ def _rounded(seconds: float | None) -> float | None:
 
 def _name_of(source: Source) -> str:
     return 'array' if isinstance(source, np.ndarray) else str(source)
+
+
+def _sha256(source: Source) -> str | None:
+    if isinstance(source, np.ndarray):
+        return None
+    try:
+        if Path(source).is_dir():
+            return folder_sha256(source)
+        return file_sha256(source)
+    except (OSError, ValueError):  # opening it says what is wrong
+        return None

@@ -13,10 +13,16 @@ from gml_mmaction.io.files import write_json
 from gml_mmaction.io.records import as_json
 from gml_mmaction.io.rules import is_place
 from gml_mmaction.io.text import printable
+from gml_mmaction.stack import installed_versions
 from gml_mmaction.video import VideoError
-from gml_mmaction.video.files import ARCHIVES, VIDEO_SUFFIXES, is_image
+from gml_mmaction.video.files import (
+    ARCHIVES,
+    VIDEO_SUFFIXES,
+    is_image,
+    unread_format,
+)
 
-from .analysis import Analysis, Progress, Source, analyse
+from .analysis import HEAT_SCALES, Analysis, Progress, Source, analyse
 from .detector import load_detector
 from .many import Job, Result, Settings, finished, note_finished, run
 
@@ -32,6 +38,12 @@ class InputError(GMLError, ValueError):
     """Inputs among which there is nothing to analyse."""
 
 
+HEAT_WORDS = {
+    'absolute': 'Heat is on the scale of genuine validation videos: it shows '
+    'where it is higher than anywhere in 95 of 100 of their frames.',
+    'relative': "Heat is relative to the video's own range: the hottest "
+    'place of a genuine video glows too.',
+}
 NO_HEAT = 'No heat maps: the network gives no map of a clip to explain.'
 
 
@@ -54,6 +66,10 @@ class ForgeryInferencer:
         clips: How many moments of a video to score, spread over it; 0: all
             of it. By default all of a file that is named, and
             ``FOLDER_CLIPS`` moments of each video in a folder.
+        even_if_unlike: Whether there is a verdict on a video, too, that is
+            unlike the training data.
+        relative_heat: Whether heat is drawn by the video's own range, not by
+            that of genuine validation videos.
 
     Attributes:
         detector: What a report says of it, fit for JSON.
@@ -69,14 +85,26 @@ class ForgeryInferencer:
         threshold: float | None = None,
         heat: str = 'auto',
         clips: int | None = None,
+        *,
+        even_if_unlike: bool = False,
+        relative_heat: bool = False,
     ) -> None:
         if clips is not None and clips < 0:
             raise InputError(f'clips {clips}. Remedy: give 0 for all, or more')
         self._clips, self._given = clips, threshold
         self._detector = load_detector(checkpoint, device, threshold)
         self._heat = self._detector.heat_kind(heat)
-        self.detector = dict(self._detector.facts, heat=self._heat)
-        if heat == 'auto' and self._heat == 'none':
+        self._even_if_unlike = even_if_unlike
+        self._relative_heat = relative_heat
+        ends = self._detector.heat_ends(self._heat)
+        absolute = ends is not None and not relative_heat
+        scale = HEAT_SCALES[absolute]
+        self.detector = dict(
+            self._detector.facts, heat=self._heat, heat_scale=scale
+        )
+        if self._heat != 'none':
+            self.detector['words'].append(HEAT_WORDS[scale])
+        elif heat == 'auto':
             self.detector['words'].append(NO_HEAT)
 
     def analyse(
@@ -111,16 +139,26 @@ class ForgeryInferencer:
             heat=self._heat if heat else 'none',
             batch_size=batch_size,
             clips=self._clips if clips is None else clips,
+            even_if_unlike=self._even_if_unlike,
+            relative_heat=self._relative_heat,
             progress=progress,
         )
 
     def report(self, analysis: Analysis) -> dict[str, Any]:
-        """What ``prediction.json`` holds: made-up training data come first."""
+        """What ``prediction.json`` holds: made-up training data come first.
+
+        The same video, options and machine give the same report to the
+        letter: it has neither a date nor the time that the analysis took.
+        """
         origin = self.detector['origin']
         first = {'origin': f'trained on {origin}'} if origin else {}
+        prediction = as_json(analysis.prediction)
+        del prediction['timing']
         return {
             **first,
-            **as_json(analysis.prediction),
+            **prediction,
+            'options': analysis.options,
+            'versions': installed_versions(),
             'detector': self.detector,
         }
 
@@ -228,8 +266,8 @@ class ForgeryInferencer:
         out_dir: str | Path | None,
         overlay: bool,
     ) -> list[Job]:
-        sources = list_inputs(inputs)
-        some = _in_folders(inputs)
+        found = _found(inputs)
+        sources = [source for source, _ in found]
         threshold = self._detector.threshold
         settings = Settings(
             sha256=self._detector.sha256,
@@ -237,28 +275,29 @@ class ForgeryInferencer:
             origin=threshold.origin,
             heat=self._heat,
             overlay=overlay and out_dir is not None,
+            even_if_unlike=self._even_if_unlike,
+            relative_heat=self._relative_heat,
         )
         return [
             Job(
                 source=source,
                 name=name,
                 folder=None if out_dir is None else Path(out_dir, name),
-                clips=self._moments_of(source, some),
+                clips=self._moments(named),
                 settings=settings,
                 checkpoint=self._detector.checkpoint.absolute(),
                 device=str(self._detector.device),
                 given=self._given,
                 batch_size=batch_size,
             )
-            for source, name in zip(
-                sources, _folder_names(sources), strict=True
+            for (source, named), name in zip(
+                found, _folder_names(sources), strict=True
             )
         ]
 
-    def _moments_of(self, source: Source, in_folders: set[str]) -> int:
+    def _moments(self, named: bool) -> int:
         if self._clips is not None:
             return self._clips
-        named = isinstance(source, np.ndarray) or str(source) not in in_folders
         return 0 if named else FOLDER_CLIPS
 
     def _do(
@@ -329,14 +368,20 @@ def list_inputs(inputs: Inputs) -> list[Source]:
     Raises:
         InputError: A folder with neither, or no input at all.
     """
+    return [source for source, _ in _found(inputs)]
+
+
+def _found(inputs: Inputs) -> list[tuple[Source, bool]]:
+    """The videos, and whether each was named itself, not its folder."""
     if isinstance(inputs, (str, Path, np.ndarray)):
         inputs = [inputs]
-    found: list[Source] = []
+    found: list[tuple[Source, bool]] = []
     for item in inputs:
         if not isinstance(item, np.ndarray) and Path(item).is_dir():
-            found += _in_folder(Path(item))
+            folder = Path(item)
+            found += [(path, path == folder) for path in _in_folder(folder)]
         else:
-            found.append(item)
+            found.append((item, True))
     if not found:
         raise InputError('no video was given. Remedy: a file or a folder')
     return found
@@ -360,31 +405,12 @@ def list_unread(inputs: Inputs) -> list[str]:
                 continue
             if read == [Path(item)] and is_image(path.name):
                 continue
-            folder = path.is_dir()
-            why = (
-                'a folder within a folder; give it by its own path'
-                if folder
-                else 'no video'
-            )
+            if path.is_dir():
+                why = 'a folder within a folder; give it by its own path'
+            else:
+                why = unread_format(path) or 'no video'
             lines.append(f'{printable(str(path))}: not read: {why}')
     return lines
-
-
-def _in_folders(inputs: Inputs) -> set[str]:
-    """The videos that were not named themselves, only their folder."""
-    if isinstance(inputs, (str, Path, np.ndarray)):
-        inputs = [inputs]
-    folders = [
-        Path(item)
-        for item in inputs
-        if not isinstance(item, np.ndarray) and Path(item).is_dir()
-    ]
-    return {
-        str(path)
-        for folder in folders
-        for path in _in_folder(folder)
-        if path != folder
-    }
 
 
 def _in_folder(folder: Path) -> list[Path]:

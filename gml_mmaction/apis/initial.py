@@ -12,13 +12,11 @@ from mmengine.registry import init_default_scope
 
 from gml_mmaction.engine.initial_weights import Initial
 from gml_mmaction.engine.provenance import PROVENANCE
-from gml_mmaction.engine.settings import inner_datasets
+from gml_mmaction.engine.settings import inner_datasets, without_files
 from gml_mmaction.errors import SettingError
 from gml_mmaction.faces import CropOptions
 from gml_mmaction.io.files import write_bytes
 from gml_mmaction.io.records import as_json
-
-from .allowed import without_files
 
 __all__ = ['ORIGIN', 'write_initial']
 

@@ -44,6 +44,8 @@ class Settings(Record, frozen=True, kw_only=True):
         origin: Where it comes from, in words.
         heat: What heat maps show.
         overlay: Whether there is an overlay video.
+        even_if_unlike: See :func:`~gml_mmaction.apis.analyse`.
+        relative_heat: Likewise.
         version: Of this package.
     """
 
@@ -52,6 +54,8 @@ class Settings(Record, frozen=True, kw_only=True):
     origin: str
     heat: str
     overlay: bool
+    even_if_unlike: bool
+    relative_heat: bool
     version: str = __version__
 
 
@@ -141,11 +145,7 @@ def predict_video(job: Job) -> Result:
     if job.threads:
         torch.set_num_threads(job.threads)
     inferencer = _inferencer(
-        job.checkpoint,
-        job.device,
-        job.given,
-        job.settings.heat,
-        job.modules,
+        job.checkpoint, job.device, job.given, job.settings, job.modules
     )
     if inferencer.detector['sha256'] != job.settings.sha256:
         raise CheckpointError(
@@ -161,7 +161,7 @@ def _inferencer(
     checkpoint: Path,
     device: str,
     threshold: float | None,
-    heat: str,
+    settings: Settings,
     modules: tuple[str, ...],
 ) -> 'ForgeryInferencer':
     from .inferencer import ForgeryInferencer
@@ -169,7 +169,14 @@ def _inferencer(
     gml_mmaction.register()
     for module in modules:
         import_own(module)
-    return ForgeryInferencer(checkpoint, device, threshold, heat)
+    return ForgeryInferencer(
+        checkpoint,
+        device,
+        threshold,
+        settings.heat,
+        even_if_unlike=settings.even_if_unlike,
+        relative_heat=settings.relative_heat,
+    )
 
 
 def _crashed(job: Job) -> Result:

@@ -4,6 +4,7 @@ gml train CONFIG ...       is gml_mmaction/cli/train.py
 python tools/train.py ...  is the same, where MMAction2's users look
 """
 
+import gc
 import importlib
 import json
 import os
@@ -30,6 +31,7 @@ COMMANDS = {
     'train': 'train a detector',
     'test': 'test a detector, also on several data sets',
     'init': 'write random weights, to try speed and installation',
+    'export': 'write a detector as one ONNX file',
     'predict': 'judge videos of your own',
     'web': 'judge videos on a page in the browser',
     'calibrate': 'turn scores into probabilities',
@@ -78,10 +80,12 @@ def run(command: str) -> None:
     """Run a command by the words in ``sys.argv``; ends the process."""
     code = ERROR_CODES.get(command, 1)
     with one_line_ends(Path(sys.argv[0]).name, code):
-        if command != 'doctor':  # it runs where nothing else does
-            gml_mmaction.register()
-        name = command.replace('-', '_')
-        module = importlib.import_module(f'gml_mmaction.cli.{name}')
+        with gml_mmaction.uncollected():
+            if command != 'doctor':  # it runs where nothing else does
+                gml_mmaction.register()
+            name = command.replace('-', '_')
+            module = importlib.import_module(f'gml_mmaction.cli.{name}')
+        gc.freeze()  # or each collection looks through all of it
         code = module.main()
     raise SystemExit(code if isinstance(code, int) else 0)
 

@@ -9,7 +9,8 @@ Example:
         work_dirs/xception/scores_cdf.json --names GML Xception
 
 Writes roc, precision_recall, histogram and methods in each --format, and the
-table as intervals.md and intervals.json.
+table as intervals.md and intervals.json. Methods in groups, as those of
+Celeb-DF++, have means by scenario in scenarios.md.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from gml_mmaction.evaluation.bootstrap import (
     score_table,
 )
 from gml_mmaction.evaluation.forgery_metric import ALL_LEVELS
+from gml_mmaction.evaluation.scenarios import scenario_table
 from gml_mmaction.io.files import write_json, write_text
 from gml_mmaction.io.text import say
 from gml_mmaction.visualization.score_plots import (
@@ -139,6 +141,9 @@ def plot_scores(args: argparse.Namespace) -> dict[str, Any]:
     table = score_table(report)
     write_json(out / 'intervals.json', report)
     write_text(out / 'intervals.md', table)
+    if by_scenario := scenario_table(scores):
+        write_text(out / 'scenarios.md', by_scenario)
+        table = f'{by_scenario}\n{table}'
     names = ', '.join(figures)
     say(*table.split('\n')[:-1], f'- {names} and this table are in {out}')
     return report

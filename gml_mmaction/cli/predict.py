@@ -19,7 +19,7 @@ from gml_mmaction.apis.inferencer import FOLDER_CLIPS, list_unread
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
 from gml_mmaction.stack import require
-from gml_mmaction.visualization.timeline import verdict_line
+from gml_mmaction.visualization.timeline import unlike_lines, verdict_line
 
 from .common import add_import_option, import_modules
 
@@ -66,6 +66,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'cam]',
     )
     parser.add_argument(
+        '--relative-heat',
+        action='store_true',
+        help="draw heat by the video's own range, not by that of genuine "
+        'validation videos',
+    )
+    parser.add_argument(
+        '--even-if-unlike',
+        action='store_true',
+        help='give a verdict on a video, too, that is unlike the training '
+        'data (frame rate, size of the face, compression, brightness, '
+        'sharpness)',
+    )
+    parser.add_argument(
         '--clips',
         type=int,
         metavar='N',
@@ -103,7 +116,13 @@ def main(argv: list[str] | None = None) -> int:
     if not args.no_overlay:
         require('av')
     inferencer = ForgeryInferencer(
-        args.checkpoint, args.device, args.threshold, args.heat, args.clips
+        args.checkpoint,
+        args.device,
+        args.threshold,
+        args.heat,
+        args.clips,
+        even_if_unlike=args.even_if_unlike,
+        relative_heat=args.relative_heat,
     )
     say(*list_unread(args.videos))
     if inferencer.detector['origin']:
@@ -122,7 +141,10 @@ def main(argv: list[str] | None = None) -> int:
         ):
             prediction = analysis.prediction
             missing += prediction.score is None
-            notes = ''.join(f' [{note}]' for note in prediction.notes)
+            notes = ''.join(
+                f' [{note}]'
+                for note in (*unlike_lines(prediction), *prediction.notes)
+            )
             say(f'{prediction.input}: {verdict_line(prediction)}{notes}')
     say('', *(f'- {line}' for line in inferencer.detector['words']))
     say(f'- written to {Path(args.out)}')

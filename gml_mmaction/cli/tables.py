@@ -1,17 +1,19 @@
-"""Tables 1 to 3: train and test what is missing, then write them.
+"""Tables 1 to 3, and since the paper: train what is missing, write them.
 
 Usage::
 
     gml tables
     gml tables --tables 2 --systems Xception RECCE
     gml tables --seeds 0 1 2
+    gml tables --tables since
     gml tables --only-write
     gml tables --miniature
 
 Reads the prepared data of docs/paper.md and of the README's section "Your
-data": DATA/ffpp, dfo, dfo_official, dfo_sing and cdf. Stopped and started
-again, it goes on: a training resumes at its newest checkpoint; what is done is
-not done again, and what is of other settings or data is left out.
+data": DATA/ffpp, dfo, dfo_official, dfo_sing and cdf; for "Since the paper"
+also dfdc and dfd, as far as they are there. Stopped and started again, it
+goes on: a training resumes at its newest checkpoint; what is done is not done
+again, and what is of other settings or data is left out.
 ``--miniature`` makes small data of its own and takes the configs
 ``*-small_demo.py``, so that everything can be tried on a CPU.
 """
@@ -32,10 +34,15 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 
 from gml_mmaction.engine.config_check import change_settings, read_settings
-from gml_mmaction.engine.cross_data import start_words, target_facts
+from gml_mmaction.engine.cross_data import (
+    start_words,
+    target_facts,
+    untrained_networks,
+)
 from gml_mmaction.engine.initial_weights import find_weights, missing_weights
 from gml_mmaction.engine.settings import LOADERS
 from gml_mmaction.errors import CheckpointError, DataError, GMLError
+from gml_mmaction.evaluation import since_the_paper as since
 from gml_mmaction.evaluation.bootstrap import (
     FEW,
     Resampling,
@@ -71,6 +78,8 @@ from .common import CONFIGS
 from .demo import best_checkpoint, run_tool
 
 MINIATURE = 'work_dirs/paper_miniature'
+SINCE = 'since'
+ALL_SYSTEMS = SYSTEMS | since.SYSTEMS
 
 
 class RunError(Exception):
@@ -91,6 +100,7 @@ class Run(NamedTuple):
         seed: Of the training.
         name: For people; of all seeds.
         weights: Folder of the public weights to start from.
+        untrained: Networks of random weights that take the tests.
     """
 
     system: str
@@ -103,6 +113,7 @@ class Run(NamedTuple):
     seed: int
     name: str
     weights: Path | None = None
+    untrained: int = 0
 
     @property
     def cfg(self) -> Config:
@@ -212,7 +223,11 @@ class Run(NamedTuple):
         self.check_prepared(*self.targets)
         best = best_checkpoint(self.folder)
         report = self.report()[0]
-        tested = {row['name'] for row in report.get('targets', ())}
+        tested = {
+            row['name']
+            for row in report.get('targets', ())
+            if untrained_networks(row) >= self.untrained
+        }
         if tested >= {*self.targets} and (
             report['checkpoint_sha256'] == file_sha256(best)
         ):
@@ -222,6 +237,7 @@ class Run(NamedTuple):
         self.call(
             *('test', self.config, best, '--work-dir', path),
             *('--target', *(f'{n}={self.data / n}' for n in self.targets)),
+            *(('--untrained', self.untrained) if self.untrained else ()),
             *self.settings,
             device=device,
         )
@@ -294,7 +310,8 @@ def _agree(wanted: dict[str, Any], found: dict[str, Any]) -> bool:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description="Train, test and write the paper's Tables 1 to 3.",
+        description="Train, test and write the paper's Tables 1 to 3, and the "
+        'table of video detectors since the paper.',
     )
     add = parser.add_argument
     add('--data', type=Path, help='folder of the prepared data; data')
@@ -303,14 +320,21 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         type=Path,
         help=f'folder of runs and tables; work_dirs/paper, or {MINIATURE}',
     )
-    add('--tables', nargs='+', type=int, choices=TABLES, default=list(TABLES))
+    add(
+        '--tables',
+        nargs='+',
+        type=lambda text: int(text) if text.isdecimal() else text,
+        choices=[*TABLES, SINCE],
+        default=list(TABLES),
+        help='by default the three of the paper; since: detectors since then',
+    )
     add(
         '--systems',
         nargs='+',
         metavar='SYSTEM',
-        choices=SYSTEMS,
-        default=list(SYSTEMS),
-        help='rows wanted: ' + '; '.join(SYSTEMS),
+        choices=ALL_SYSTEMS,
+        default=list(ALL_SYSTEMS),
+        help='rows wanted: ' + '; '.join(ALL_SYSTEMS),
     )
     add(
         '--seeds',
@@ -319,6 +343,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default=[0],
         metavar='SEED',
         help='of the trainings, each system once with each',
+    )
+    add(
+        '--untrained',
+        type=int,
+        default=0,
+        metavar='N',
+        help='also test N networks of random weights of each system: what one '
+        'that has learned nothing reaches on these videos',
     )
     add(
         '--level',
@@ -392,17 +424,37 @@ def make_miniature(root: Path, data: Path, kind: str) -> None:
         )
 
 
+def needed_by(args: argparse.Namespace) -> dict[tuple[str, str], list[str]]:
+    """What the wanted tables need, each training once.
+
+    "Since the paper" tests on the sets that are prepared, if any is.
+    """
+    numbers = [number for number in args.tables if number != SINCE]
+    needed = needed_runs(numbers, args.systems)
+    if SINCE in args.tables:
+        there = [
+            name
+            for name in since.TARGETS
+            if (args.data / name / 'manifest.json').is_file()
+        ]
+        more = since.needed_since(args.systems, there or list(since.TARGETS))
+        for key, targets in more.items():
+            own = needed.setdefault(key, [])
+            own += [target for target in targets if target not in own]
+    return needed
+
+
 def plan(args: argparse.Namespace) -> list[Run]:
     """List the runs that the tables need, seed by seed.
 
     So an early stop leaves whole tables.
     """
     ending = '-small_demo.py' if args.miniature else '_ffpp.py'
-    needed = needed_runs(args.tables, args.systems)
+    needed = needed_by(args)
     runs = []
     for seed in args.seeds:
         for (system, source), targets in needed.items():
-            stem = SYSTEMS[system]
+            stem = ALL_SYSTEMS[system]
             name = f'{Path(stem).name}_{source}'
             runs.append(
                 Run(
@@ -416,6 +468,7 @@ def plan(args: argparse.Namespace) -> list[Run]:
                     seed=seed,
                     name=name,
                     weights=args.weights,
+                    untrained=args.untrained,
                 )
             )
     return runs
@@ -544,6 +597,8 @@ def read_results(path: Path, seed: int) -> dict[str, Result]:
             results[level] = Result(
                 seed=seed,
                 threshold=scores.threshold,
+                untrained=list(scores.untrained.get('', ())),
+                pairs=scores.pairs and scores.pairs.words,
                 **headline(scores, Resampling()),
             )
     return results
@@ -577,7 +632,9 @@ def write_tables(
     origins = read_origins(args.data, tested.results['video'])
     parts = [f'Data {name} are {words}.\n' for name, words in origins.items()]
     parts += [
-        format_table(number, shown, args.level, len(args.seeds))
+        since.format_since(shown, args.level, len(args.seeds))
+        if number == SINCE
+        else format_table(number, shown, args.level, len(args.seeds))
         for number in args.tables
     ]
     if shown:
@@ -587,7 +644,11 @@ def write_tables(
     write_text(args.work_dir / 'paper_tables.md', text)
     tables = {
         f'table_{number}': {
-            level: as_json(table_rows(TABLES[number], results, level))
+            level: as_json(
+                since.since_rows(results, level)
+                if number == SINCE
+                else table_rows(TABLES[number], results, level)
+            )
             for level, results in tested.results.items()
         }
         for number in args.tables

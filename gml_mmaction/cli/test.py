@@ -10,6 +10,7 @@ Example:
 """
 
 import argparse
+import copy
 from pathlib import Path
 
 from mmengine.config import Config
@@ -21,9 +22,10 @@ from gml_mmaction.engine.cross_data import (
     cross_test,
     find_target,
     set_metric,
+    test_untrained,
 )
 from gml_mmaction.engine.runner import build_runner
-from gml_mmaction.errors import CheckpointError
+from gml_mmaction.errors import CheckpointError, SettingError
 from gml_mmaction.host.processes import lost_processes
 from gml_mmaction.io.text import say
 
@@ -56,10 +58,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "validation set of the config's own data (val), or at 0.5 only "
         '(none)',
     )
+    parser.add_argument(
+        '--untrained',
+        type=int,
+        default=0,
+        metavar='N',
+        help='also test N networks of random weights: what a network that '
+        'has learned nothing reaches on these videos',
+    )
     add_run_options(parser)
     args = parser.parse_args(argv)
     if args.dump and args.target:
         parser.error('--dump is for the test set of the config, not --target')
+    if not 0 <= args.untrained <= 1000:
+        parser.error(f'--untrained {args.untrained}: give 0 to 1000')
     return args
 
 
@@ -94,13 +106,25 @@ def run_test(
     """Test on the targets, or on the config's own test set."""
     if targets:
         report = cross_test(
-            cfg, targets, val_threshold=args.threshold_from == 'val'
+            cfg,
+            targets,
+            val_threshold=args.threshold_from == 'val',
+            untrained=args.untrained,
         )
         if is_main_process():
             lines = cross_table(report).split('\n')[:-1]
             say('', *lines, f'- written to {cfg.work_dir}')
         return report
-    set_metric(cfg, scores_file=str(Path(cfg.work_dir, 'scores.json')))
+    scores_file = Path(cfg.work_dir, 'scores.json')
+    if not set_metric(cfg, scores_file=str(scores_file)) and args.untrained:
+        raise SettingError(
+            f'--untrained {args.untrained}: test_evaluator has no '
+            "ForgeryMetric. Remedy: add dict(type='ForgeryMetric')"
+        )
+    untrained = copy.deepcopy(cfg)
     if args.dump is not None:
         dump_predictions(cfg, args.dump)
-    return build_runner(cfg).test()
+    metrics = build_runner(cfg).test()
+    if args.untrained:
+        test_untrained(untrained, scores_file, args.untrained)
+    return metrics

@@ -29,9 +29,9 @@ class FaceClipDataset(BaseDataset):
     In training an item is a track, of which each visit draws a random clip.
     In testing an item is one clip of a track, so that scores exist per clip,
     per track and per video. The samples carry ``video_id``, ``track``,
-    ``clip_index`` and ``method`` as metainfo when the pipeline ends with
-    ``PackActionInputs`` with these in its ``meta_keys``. The metric gets the
-    annotation's metainfo, with ``source`` and ``manifest``, as its
+    ``clip_index``, ``method`` and ``pair`` as metainfo when the pipeline ends
+    with ``PackActionInputs`` with these in its ``meta_keys``. The metric gets
+    the annotation's metainfo, with ``source`` and ``manifest``, as its
     ``dataset_meta``.
 
     Paper: silent on overlap and on the clips used in testing. Test clips do
@@ -131,11 +131,18 @@ class FaceClipDataset(BaseDataset):
             'start': 0,
             **raw_data_info,
             **place,
+            'pair': self._pair_of(raw_data_info),
             'stride': self.metainfo.get('stride', 1),
             'modality': 'RGB',
             'clip_len': self.clip_len,
             'num_clips': 1,
         }
+
+    @staticmethod
+    def _pair_of(track: dict) -> str:
+        """Which genuine video a track shows, or was made of; '' if unknown."""
+        own = '' if track['label'] else track['video_id']
+        return track.get('original', own)
 
     @property
     def _store(self) -> str:

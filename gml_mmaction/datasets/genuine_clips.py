@@ -131,7 +131,12 @@ class GenuineClipDataset(FaceClipDataset):
         if self.test_mode:
             families = np.flatnonzero(self.shares).tolist()
         return [
-            dict(clip, family=family, label=label)
+            dict(
+                clip,
+                family=family,
+                label=label,
+                pair=f'{clip["video_id"]}/{clip["track"]}',
+            )
             for clip in super().load_data_list()
             for family in families
             for label in (0, 1)

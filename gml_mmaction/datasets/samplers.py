@@ -11,11 +11,14 @@ see the same batches.
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
 from mmaction.registry import DATA_SAMPLERS
 from mmengine.dataset import InfiniteSampler
+from mmengine.logging import print_log
 
 from gml_mmaction.errors import SettingError
 
@@ -95,6 +98,16 @@ class ClipSampler(InfiniteSampler):
             if number // self.together % self.world_size == self.rank:
                 yield DrawnIndex(index, self.seed, number)
 
+    def _cycle(
+        self, members: torch.Tensor, generator: torch.Generator
+    ) -> Iterator[int]:
+        """Yield members over and over, shuffled anew in each round."""
+        while True:
+            order = torch.arange(len(members))
+            if self.shuffle:
+                order = torch.randperm(len(members), generator=generator)
+            yield from members[order].tolist()
+
 
 @DATA_SAMPLERS.register_module()
 class BalancedSampler(ClipSampler):
@@ -136,51 +149,89 @@ class BalancedSampler(ClipSampler):
         while True:
             yield from map(next, classes)
 
-    def _cycle(
-        self, members: torch.Tensor, generator: torch.Generator
-    ) -> Iterator[int]:
-        while True:
-            order = torch.arange(len(members))
-            if self.shuffle:
-                order = torch.randperm(len(members), generator=generator)
-            yield from members[order].tolist()
-
 
 @DATA_SAMPLERS.register_module()
 class PairSampler(ClipSampler):
-    """Endless indices of ``GenuineClipDataset``: a clip, then its fake.
+    """Endless indices: a genuine clip, then fakes of the same video.
 
-    Both are one draw: they share its number, hence start, augmentation and
-    all that makes the fake. The pairs are shuffled anew in each round.
+    They are one draw: they share its number, hence augmentation, start (if
+    the tracks are equally long) and, of ``GenuineClipDataset``, all that
+    makes the fake. Nothing but the forgery tells them apart. A batch whose
+    size is a multiple of ``1 + fakes`` has whole groups, in each of several
+    processes too.
+
+    A round visits each genuine track that has fakes once, shuffled anew; the
+    fakes of a video take turns, shuffled anew when all had theirs. What has
+    no partner is left out.
+
+    Source: GenD (WACV 2026) calls a real and a fake of one video in a batch
+    essential. One fake a draw and the shared augmentation: our choice.
 
     Args:
-        dataset: Its items 2i and 2i + 1 are a pair.
-        shuffle: Whether to shuffle the pairs.
+        dataset: Its items have a ``label`` and a ``pair``, the same text for
+            a genuine video and what was made of it, ``''`` if that is not
+            known.
+        fakes: How many follow a genuine clip, 1 or more. A video with fewer
+            has some of them twice.
+        shuffle: Whether to shuffle.
         seed: Of the shuffling and the draws; None shares a random one between
             processes.
 
     Raises:
-        SettingError: If the items are no such pairs.
+        SettingError: ``fakes`` is below 1; no genuine item has a fake.
     """
 
-    together = 2
+    def __init__(self, dataset: Any, fakes: int = 1, **kwargs: Any) -> None:
+        if fakes < 1:
+            raise SettingError(
+                f'train_dataloader.sampler.fakes={fakes}: no pairs. Remedy: '
+                '1 or more'
+            )
+        super().__init__(dataset, **kwargs)
+        self.together = 1 + fakes
 
     def _indices_of_rank(self) -> Iterator[DrawnIndex]:
         for draw in super()._indices_of_rank():
-            yield DrawnIndex(int(draw), draw.seed, draw.number // 2)
+            number = draw.number // self.together
+            yield DrawnIndex(int(draw), draw.seed, number)
 
     def _infinite_indices(self) -> Iterator[int]:
-        labels = [self.dataset.get_data_info(i)['label'] for i in (0, 1)]
-        if labels != [0, 1]:
+        groups = self._groups()
+        generator, choices = (
+            torch.Generator().manual_seed(self.seed) for _ in range(2)
+        )
+        turns = [self._cycle(fakes, choices) for _, fakes in groups]
+        of_track = [
+            (real, group)
+            for group, (reals, _) in enumerate(groups)
+            for real in reals.tolist()
+        ]
+        for visit in self._cycle(torch.arange(len(of_track)), generator):
+            real, group = of_track[visit]
+            yield real
+            yield from islice(turns[group], self.together - 1)
+
+    def _groups(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Indices of genuine items, and of the fakes that belong to them."""
+        found: dict[str, tuple[list[int], list[int]]] = {}
+        for index in range(self.size):
+            info = self.dataset.get_data_info(index)
+            group = found.setdefault(info.get('pair', ''), ([], []))
+            group[info['label']].append(index)
+        found.pop('', None)
+        groups = [group for group in found.values() if all(group)]
+        if not groups:
             raise SettingError(
                 'train_dataloader.sampler.type=PairSampler: the training set '
-                'is not of pairs. Remedy: train_dataloader.dataset.type='
-                'GenuineClipDataset'
+                'is not of pairs: no fake says which of its real videos it '
+                'was made of. Remedy: run gml prepare again, which adds that '
+                'where the data set tells, or type=BalancedSampler'
             )
-        generator = torch.Generator().manual_seed(self.seed)
-        while True:
-            pairs = torch.arange(self.size // 2)
-            if self.shuffle:
-                pairs = torch.randperm(self.size // 2, generator=generator)
-            for pair in pairs.tolist():
-                yield from (2 * pair, 2 * pair + 1)
+        used = sum(len(part) for group in groups for part in group)
+        if used < self.size:
+            print_log(
+                f'PairSampler: left out {self.size - used} of {self.size} '
+                'tracks, which have no partner',
+                logger='current',
+            )
+        return [(torch.tensor(a), torch.tensor(b)) for a, b in groups]

@@ -22,13 +22,14 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from gml_mmaction.datasets import FaceClipDataset
 from gml_mmaction.errors import GMLError, SettingError
 from gml_mmaction.evaluation.forgery_metric import LEVELS
+from gml_mmaction.evaluation.pairs import pairs_of
 from gml_mmaction.evaluation.scores import read_scores_file
 from gml_mmaction.io.files import (
     file_sha256,
     write_json,
     write_text,
 )
-from gml_mmaction.io.records import as_json, to_record
+from gml_mmaction.io.records import UNSET, as_json, to_record
 from gml_mmaction.io.text import markdown_table, printable
 from gml_mmaction.prepared.manifest import (
     Manifest,
@@ -40,6 +41,7 @@ from .initial_weights import Initial
 from .provenance import initial_of, training_of
 from .runner import build_runner
 from .settings import PREPARED, inner_datasets
+from .untrained import add_untrained, untrained_metrics
 
 __all__ = [
     'Target',
@@ -51,8 +53,11 @@ __all__ = [
     'score_target',
     'set_metric',
     'start_words',
+    'target_config',
     'target_facts',
+    'test_untrained',
     'unscored_videos',
+    'untrained_networks',
     'val_thresholds',
 ]
 
@@ -101,7 +106,11 @@ def find_target(text: str, data: str | Path = 'data') -> Target:
 
 
 def cross_test(
-    cfg: Config, targets: Sequence[Target], *, val_threshold: bool = True
+    cfg: Config,
+    targets: Sequence[Target],
+    *,
+    val_threshold: bool = True,
+    untrained: int = 0,
 ) -> dict[str, Any]:
     """Test on all targets and write everything to the work directory.
 
@@ -116,6 +125,8 @@ def cross_test(
         targets: Names must differ.
         val_threshold: Run the validation set of the config's own data first,
             all clips, and report ACC at its EER threshold beside 0.5.
+        untrained: Networks of random weights that take the same tests, see
+            :mod:`.untrained`.
 
     Returns:
         The content of ``cross_table.json``; with a launcher, in the main
@@ -139,6 +150,9 @@ def cross_test(
         thresholds, note = val_thresholds(cfg)
         notes += note
     metrics = [score_target(cfg, target, thresholds) for target in targets]
+    for target in targets if untrained else ():
+        own = target_config(cfg, target, thresholds)
+        test_untrained(own, _scores_path(cfg, target.name), untrained)
     if not is_main_process():
         return {}
     training = _train_folders(cfg)
@@ -224,6 +238,13 @@ def score_target(
         SettingError: As :func:`cross_test`.
         FileNotFoundError: As :func:`cross_test`.
     """
+    return build_runner(target_config(cfg, target, thresholds)).test()
+
+
+def target_config(
+    cfg: Config, target: Target, thresholds: Mapping[str, float]
+) -> Config:
+    """The config of the test on one target; see :func:`score_target`."""
     cfg = _own_run(cfg, target.name, thresholds)
     cfg.test_dataloader.persistent_workers = False  # or they outlive the run
     dataset = _template(cfg)
@@ -232,7 +253,21 @@ def score_target(
     if own != target.folder.resolve():
         dataset.pop('video_root', None)  # of the config's own videos
     dataset.update(data_root=str(target.folder), ann_file='test.json')
-    return build_runner(cfg).test()
+    return cfg
+
+
+def test_untrained(cfg: Config, scores_file: Path, networks: int) -> None:
+    """Give a file of scores what untrained networks reach in its test.
+
+    Args:
+        cfg: Config of the test; its metric's ``scores_file`` is unset.
+        scores_file: What the trained network's test wrote.
+        networks: See :func:`~.untrained.untrained_metrics`.
+    """
+    set_metric(cfg, scores_file=None)
+    metrics = untrained_metrics(cfg, networks)
+    if is_main_process():
+        add_untrained(scores_file, metrics)
 
 
 def _template(cfg: Config) -> Any:
@@ -391,6 +426,7 @@ def _row(
         leaked_videos=leaked_videos(test, *known) if test and both else None,
         scores_file=path.name,
         metrics=metrics,
+        untrained=None if scores.untrained is UNSET else scores.untrained,
         parameters=test.parameters if test else {},
     )
 
@@ -445,8 +481,18 @@ def cross_table(report: Mapping) -> str:
         columns[column] = 'video/acc_val'
     if not any('frame/auc' in row['metrics'] for row in report['targets']):
         del columns['frame AUC']
-    rows = [['target', 'real videos', 'fake videos', *columns]]
-    for target in report['targets']:
+    extra = {
+        'untrained: video AUC': _untrained_auc,
+        'fake above its original': _pairs,
+        'untrained: above': _untrained_pairs,
+    }
+    cells = {
+        name: [cell(target) for target in report['targets']]
+        for name, cell in extra.items()
+    }
+    shown = [name for name, own in cells.items() if set(own) != {'-'}]
+    rows = [['target', 'real videos', 'fake videos', *columns, *shown]]
+    for number, target in enumerate(report['targets']):
         scores = (target['metrics'][key] for key in columns.values())
         rows.append(
             [
@@ -454,10 +500,35 @@ def cross_table(report: Mapping) -> str:
                 str(target['real_videos']),
                 str(target['fake_videos']),
                 *('-' if s is None else f'{s:.4f}' for s in scores),
+                *(cells[name][number] for name in shown),
             ]
         )
     lines = [*markdown_table(rows), '', *_facts(report)]
     return '\n'.join(lines) + '\n'
+
+
+def untrained_networks(target: Mapping) -> int:
+    """How many networks of random weights took a report's test."""
+    return max(map(len, (target.get('untrained') or {}).values()), default=0)
+
+
+def _untrained_auc(target: Mapping) -> str:
+    values = (target.get('untrained') or {}).get('video/auc')
+    return f'{min(values):.4f} to {max(values):.4f}' if values else '-'
+
+
+def _pairs(target: Mapping) -> str:
+    pairs = pairs_of(target['metrics'])
+    return pairs.words if pairs else '-'
+
+
+def _untrained_pairs(target: Mapping) -> str:
+    shares = (target.get('untrained') or {}).get('pair/higher')
+    pairs = pairs_of(target['metrics'])
+    if not pairs or not shares:
+        return '-'
+    low, high = (round(end(shares) * pairs.fakes) for end in (min, max))
+    return f'{low} to {high}'
 
 
 def _facts(report: Mapping) -> list[str]:
@@ -474,6 +545,12 @@ def _facts(report: Mapping) -> list[str]:
             'threshold of clips {clip:.4f}'.format(**report['thresholds'])
         )
     lines += map(target_facts, report['targets'])
+    lines += [
+        f'untrained: lowest and highest of {networks} networks of random '
+        'weights in the same test; a value among them is no sign of learning'
+        for networks in map(untrained_networks, report['targets'][:1])
+        if networks
+    ]
     return [f'- {printable(line)}' for line in [*lines, *report['notes']]]
 
 

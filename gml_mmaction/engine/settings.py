@@ -3,7 +3,8 @@
 Importing this module needs nothing but the standard library.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import repeat
 from typing import Any
 
 from gml_mmaction.errors import SettingError
@@ -36,6 +37,68 @@ def settle_workers(cfg: Any) -> None:
         if isinstance(loader, dict) and loader.get('num_workers') == 0:
             loader.pop('persistent_workers', None)
             loader.pop('prefetch_factor', None)
+
+
+def set_clip_len(cfg: Any, frames: int) -> None:
+    """Let clips have so many frames: in every loader, and in the network.
+
+    Data sets say it as ``clip_len``, as MMAction2's ``SampleFrames`` does;
+    networks that must know it as ``num_segments`` or ``num_frames``, where
+    this is the former number, and FTCN's head by half of it.
+
+    Args:
+        cfg: ``mmengine.Config``; changed in place.
+        frames: Of a clip, 1 or more.
+
+    Raises:
+        SettingError: It is no such number; no data set has clips.
+    """
+    if type(frames) is not int or frames < 1:
+        raise SettingError(
+            f'clip_len={frames!r:.60}. Remedy: a whole number from 1'
+        )
+    former = [*map(_set_frames, _with_clips(cfg), repeat(frames))]
+    if not former:
+        raise SettingError(
+            f'clip_len={frames}: no data set of the config has clips. '
+            'Remedy: the settings of its own data sets'
+        )
+    _set_network(cfg.get('model'), {*former}, frames)
+
+
+def _with_clips(cfg: Any) -> list[Any]:
+    """Data sets of clips, and steps of pipelines that sample them."""
+    datasets = [
+        dataset
+        for name in LOADERS
+        if _dataset_of(cfg, name) is not None
+        for dataset in inner_datasets(_dataset_of(cfg, name))
+    ]
+    steps = [
+        step
+        for dataset in datasets
+        for step in dataset.get('pipeline') or ()
+        if isinstance(step, dict) and 'clip_len' in step
+    ]
+    return [d for d in datasets if d.get('type') in PREPARED] + steps
+
+
+def _set_frames(part: Any, frames: int) -> int:
+    former = part.get('clip_len', 8)
+    part['clip_len'] = frames
+    return former
+
+
+def _set_network(node: Any, former: set[int], frames: int) -> None:
+    if not isinstance(node, dict):
+        return
+    for name in ('num_segments', 'num_frames'):
+        if node.get(name) in former:
+            node[name] = frames
+    if node.get('type') == 'TimeTransformerHead':
+        node['num_tokens'] = frames // 2
+    for part in node.values():
+        _set_network(part, former, frames)
 
 
 def inner_datasets(dataset: Any) -> list[Any]:
@@ -133,3 +196,19 @@ def wrappers(dataset: Any) -> Iterator[Any]:
             yield dataset
         for part in parts:
             yield from wrappers(part)
+
+
+def without_files(model: Any) -> Any:
+    """Copy the settings of a network without the files to start from.
+
+    ``pretrained`` stays, as None: some of the host's networks want it.
+    """
+    if isinstance(model, Mapping):
+        return {
+            key: None if key == 'pretrained' else without_files(value)
+            for key, value in model.items()
+            if key != 'init_cfg'
+        }
+    if isinstance(model, (list, tuple)):
+        return type(model)(map(without_files, model))
+    return model

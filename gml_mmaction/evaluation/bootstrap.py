@@ -26,14 +26,17 @@ Paper: gives single numbers, without intervals.
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import binomtest
 
+from gml_mmaction.io.records import UNSET
 from gml_mmaction.io.text import counted, markdown_table, printable
 
 from .forgery_metric import ALL_LEVELS, closest_rates, forgery_scores
+from .pairs import Pairs, matched_pairs
 from .scores import (
     Scored,
     ScoreFileError,
@@ -105,6 +108,10 @@ class Scores(NamedTuple):
         source: The data set, None if unknown.
         manifest: SHA-256 of the prepared set's manifest, None if unknown.
         threshold: Of this level, from the source's validation set.
+        untrained: AUC of networks of random weights in the same test, one
+            value each, by method, ``''`` for all fakes; empty if unknown.
+        pairs: Fakes beside their originals, of whole videos; None at other
+            levels, and where no original is known.
     """
 
     name: str
@@ -116,6 +123,8 @@ class Scores(NamedTuple):
     source: str | None = None
     manifest: str | None = None
     threshold: float | None = None
+    untrained: Mapping[str, Sequence[float]] = MappingProxyType({})
+    pairs: Pairs | None = None
 
     def count(self, label: int) -> int:
         """Number of videos of a class."""
@@ -232,7 +241,20 @@ def level_scores(content: ScoresFile, level: str, name: str) -> Scores:
         source=content.source,
         manifest=content.manifest,
         threshold=content.thresholds.get(level),
+        untrained=_untrained_aucs(content, level),
+        pairs=matched_pairs(content.videos) if level == 'video' else None,
     )
+
+
+def _untrained_aucs(content: ScoresFile, level: str) -> dict[str, list[float]]:
+    if content.untrained is UNSET:
+        return {}
+    key = f'{level}/auc'
+    return {
+        name.removeprefix(key).removeprefix('/'): values
+        for name, values in content.untrained.items()
+        if name == key or name.startswith(f'{key}/')
+    }
 
 
 def _problem(scores: Scores) -> str:
@@ -557,6 +579,8 @@ def _report_rows(assessment: Assessment) -> list[dict]:
                 fake_videos=chosen.count(1),
                 scores=len(chosen.scores),
                 **{k: numbers[k] if numbers else None for k in NUMBERS},
+                untrained=scores.untrained.get(method or ''),
+                pairs=None if method else scores.pairs,
             )
         )
     return rows
@@ -610,8 +634,13 @@ def score_table(report: Mapping) -> str:
     """Lay :func:`score_report` out as Markdown."""
     level = report['level']
     names = [f'{level} {number.upper()}' for number in NUMBERS]
-    rows = [['scores', 'fakes', 'real videos', 'fake videos', *names]]
-    for row in report['rows']:
+    extra = {
+        f'untrained: {level} AUC': [_null(r) for r in report['rows']],
+        'fake above its original': [_pairs(r) for r in report['rows']],
+    }
+    extra = {name: own for name, own in extra.items() if set(own) != {'-'}}
+    rows = [['scores', 'fakes', 'real videos', 'fake videos', *names, *extra]]
+    for place, row in enumerate(report['rows']):
         rows.append(
             [
                 row['name'],
@@ -619,6 +648,7 @@ def score_table(report: Mapping) -> str:
                 str(row['real_videos']),
                 str(row['fake_videos']),
                 *(_text(row[number]) for number in NUMBERS),
+                *(own[place] for own in extra.values()),
             ]
         )
     lines = markdown_table(rows)
@@ -643,3 +673,15 @@ def intervals_fact(resampling: Resampling) -> str:
 
 def _text(number: Sequence | None) -> str:
     return '-' if number is None else Estimate(*number).text()
+
+
+def _null(row: Mapping) -> str:
+    values = row.get('untrained')
+    if not values:
+        return '-'
+    return f'{min(values):.4f} to {max(values):.4f} of {len(values)}'
+
+
+def _pairs(row: Mapping) -> str:
+    pairs = row.get('pairs')
+    return Pairs(*pairs).words if pairs else '-'

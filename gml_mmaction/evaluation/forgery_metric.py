@@ -20,6 +20,7 @@ from gml_mmaction.errors import CheckpointError, SettingError
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.records import UNSET, as_json
 
+from .pairs import matched_pairs
 from .scores import (
     ClipScore,
     Scored,
@@ -161,6 +162,7 @@ def merge_clips(
                 video_id=video_id,
                 method=own[0].method,
                 label=own[0].label,
+                pair=own[0].pair,
                 score=max(track.score for track in tracks),
                 tracks=tracks,
             )
@@ -190,7 +192,8 @@ class ForgeryMetric(BaseMetric):
     is ``frame/auc`` as well. Where there are several forgery methods, each
     has keys of its own, its fakes against all reals: ``video/auc/Deepfakes``.
     Where only one class is present, a number that needs both is None, and a
-    line says so.
+    line says so. Where fakes name their originals there are ``pair/fakes``,
+    ``pair/higher`` and the others of :class:`~.pairs.Pairs`, of videos.
 
     Paper: never says whether its AUC and ACC are of frames, clips or videos.
     All levels are reported; a video's score is the mean of its clips'. It is
@@ -212,6 +215,9 @@ class ForgeryMetric(BaseMetric):
             by NCCL or, on a CPU, gloo; ``'cpu'`` by files in ``.dist_test``,
             a folder that all machines must share.
         prefix: See MMEngine's ``BaseMetric``.
+
+    Attributes:
+        clips: Of the last evaluation, in the main process.
 
     Raises:
         SettingError: Scores of another shape than ``(2,)``.
@@ -243,6 +249,7 @@ class ForgeryMetric(BaseMetric):
                     "for 'video' and 'clip'"
                 )
         self.scores_file = scores_file
+        self.clips: list[ClipScore] = []
 
     def process(self, data_batch: object, data_samples: list[dict]) -> None:
         """Keep a clip's score, label, method and place."""
@@ -291,6 +298,7 @@ class ForgeryMetric(BaseMetric):
             track=int(sample.get('track', 0)),
             clip_index=int(sample.get('clip_index', number)),
             method=sample.get('method', 'fake' if label else 'real'),
+            pair=sample.get('pair') or UNSET,
         )
 
     def compute_metrics(self, results: list[ClipScore]) -> dict:
@@ -308,7 +316,7 @@ class ForgeryMetric(BaseMetric):
                 'training diverged. Remedy: lower the learning rate, or give '
                 'another checkpoint'
             )
-        kept = list(clips.values())
+        self.clips = kept = list(clips.values())
         videos = merge_clips(kept, self.video_rule)
         levels: dict[str, Sequence[Scored]] = dict(
             video=videos, clip=kept, frame=split_frames(kept)
@@ -319,6 +327,9 @@ class ForgeryMetric(BaseMetric):
                 metrics.update(
                     score_level(level, rows, self.thresholds.get(level))
                 )
+        if pairs := matched_pairs(videos):
+            values = pairs._asdict().items()
+            metrics.update({f'pair/{name}': value for name, value in values})
         if any(value is None for value in metrics.values()):
             present = 'fake' if kept[0].label else 'real'
             print_log(

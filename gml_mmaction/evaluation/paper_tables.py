@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import NamedTuple
 
-from gml_mmaction.io.records import Record
+from gml_mmaction.io.records import Record, Share
 from gml_mmaction.io.text import counted, markdown_table
 
 from .bootstrap import Estimate
 
 __all__ = [
+    'GML',
     'NOTES',
     'NUMBERS',
     'SYSTEMS',
@@ -31,6 +32,7 @@ __all__ = [
     'Results',
     'Row',
     'Table',
+    'cell_of',
     'format_runs',
     'format_table',
     'needed_runs',
@@ -262,6 +264,10 @@ class Result(Record, frozen=True, kw_only=True):
         acc: At 0.5; its interval is over videos.
         acc_val: At ``threshold``.
         auc: None if the test set has one class.
+        untrained: AUC of networks of random weights in the same test, one
+            value each; empty if that was not asked for.
+        pairs: How many fakes score higher than their originals, in words;
+            None if no original is known, and of clips and frames.
     """
 
     seed: int
@@ -269,6 +275,8 @@ class Result(Record, frozen=True, kw_only=True):
     acc: Estimate | None
     acc_val: Estimate | None
     auc: Estimate | None
+    untrained: list[Share] = []
+    pairs: str | None = None
 
     def value(self, name: str) -> float | None:
         """One of :data:`NUMBERS`, without its interval."""
@@ -354,7 +362,7 @@ def table_rows(
         Row(
             system=system,
             columns=[
-                _cell(column, system, results, level)
+                cell_of(column, system, results, level)
                 for column in table.columns
             ],
         )
@@ -362,7 +370,8 @@ def table_rows(
     ]
 
 
-def _cell(column: Column, system: str, results: Results, level: str) -> Cell:
+def cell_of(column: Column, system: str, results: Results, level: str) -> Cell:
+    """A system in a column; see :func:`table_rows`."""
     runs = list(results.get((system, column.source, column.target), ()))
     means = {}
     for name in NUMBERS:
@@ -424,22 +433,31 @@ def format_runs(results: Results, level: str = 'video') -> str:
         results: See :func:`table_rows`.
         level: See :func:`table_rows`.
     """
-    header = [
-        *('system', 'trained on', 'tested on', 'seed', 'threshold (val)'),
-        *(f'{level} {words}' for words in NUMBERS.values()),
-    ]
-    cells = [header]
-    for (system, source, target), runs in results.items():
-        for run in runs:
-            least = run.threshold
-            numbers = (getattr(run, name) for name in NUMBERS)
-            cells.append(
-                [
-                    *(system, source, target, str(run.seed)),
-                    '-' if least is None else f'{least:.4f}',
-                    *('-' if n is None else _interval(n) for n in numbers),
-                ]
-            )
+    tests = [(key, run) for key, runs in results.items() for run in runs]
+    columns = {
+        'system': [key[0] for key, _ in tests],
+        'trained on': [key[1] for key, _ in tests],
+        'tested on': [key[2] for key, _ in tests],
+        'seed': [str(run.seed) for _, run in tests],
+        'threshold (val)': [
+            '-' if run.threshold is None else f'{run.threshold:.4f}'
+            for _, run in tests
+        ],
+    }
+    for name, words in NUMBERS.items():
+        numbers = (getattr(run, name) for _, run in tests)
+        columns[f'{level} {words}'] = [
+            '-' if n is None else _interval(n) for n in numbers
+        ]
+    if any(run.untrained for _, run in tests):
+        columns[f'untrained: {level} AUC'] = [
+            _range(run.untrained) for _, run in tests
+        ]
+    if any(run.pairs for _, run in tests):
+        columns['fake above its original'] = [
+            run.pairs or '-' for _, run in tests
+        ]
+    cells = [list(columns), *map(list, zip(*columns.values()))]
     title = '**Each training**, per cent, with 95 % intervals'
     return '\n'.join([title, '', *markdown_table(cells)]) + '\n'
 
@@ -449,6 +467,13 @@ def _interval(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return f'{value} [no interval]'
     return f'{value} [{_percent(estimate.low)}, {_percent(estimate.high)}]'
+
+
+def _range(values: Sequence[float]) -> str:
+    if not values:
+        return '-'
+    low, high = map(_percent, (min(values), max(values)))
+    return f'{low} to {high} of {len(values)}'
 
 
 def _notes_of(table: Table) -> list[int]:

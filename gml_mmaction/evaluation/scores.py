@@ -45,12 +45,17 @@ class TrackScore(Record, frozen=True, kw_only=True):
 
 
 class VideoScore(Record, frozen=True, kw_only=True):
-    """A video's score, the largest of its tracks'."""
+    """A video's score, the largest of its tracks'.
+
+    ``pair`` is the id of the genuine video that a fake was made of, or that
+    a genuine one is; unset if that is not known.
+    """
 
     video_id: str
     method: str
     label: Label
     score: Share
+    pair: Text | UnsetType = UNSET
     tracks: list[TrackScore]
 
 
@@ -63,6 +68,7 @@ class ClipScore(Record, frozen=True, kw_only=True):
     method: str
     label: Label
     score: Share
+    pair: Text | UnsetType = UNSET
     frame_scores: list[Share] | UnsetType = UNSET
 
 
@@ -88,6 +94,9 @@ class ScoresFile(Record, frozen=True, kw_only=True):
         thresholds: By level, from the source's validation set.
         videos: In order of their ids.
         clips: Likewise, and of track and number.
+        untrained: Metrics of the same test by networks of random weights, a
+            value for each of them; see engine/untrained.py. Unset if it was
+            not asked for.
     """
 
     source: Text | None = None
@@ -96,6 +105,7 @@ class ScoresFile(Record, frozen=True, kw_only=True):
     thresholds: dict[str, Share] = {}
     videos: list[VideoScore]
     clips: list[ClipScore]
+    untrained: dict[str, list[Share]] | UnsetType = UNSET
 
 
 def read_scores_file(path: str | os.PathLike) -> ScoresFile:

@@ -19,7 +19,7 @@ from .options import CropOptions
 from .shots import mark_cuts
 from .track import Choice, Follower, Track
 
-__all__ = ['Walk', 'broken_note', 'decoded_ahead', 'reading']
+__all__ = ['Walk', 'broken_note', 'decoded_ahead', 'reading', 'short_note']
 
 T = TypeVar('T')
 
@@ -112,6 +112,19 @@ class Walk:
     def finish(self, stop: int) -> list[Track]:
         """End all tracks before position ``stop``; return those that count."""
         return self._follower.finish(stop)
+
+
+def short_note(tracks: Iterable[Track], options: CropOptions) -> str | None:
+    """Note how many of the tracks that have ended have too few frames."""
+    short = sum(
+        track.num_frames(options.stride) < options.min_frames
+        for track in tracks
+    )
+    if not short:
+        return None
+    return (
+        f'tracks of fewer than {options.min_frames} frames, left out: {short}'
+    )
 
 
 def broken_note(reader: Frames | None, reached: int) -> str | None:

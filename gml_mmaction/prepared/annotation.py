@@ -108,6 +108,8 @@ class Entry(Record, frozen=True, kw_only=True):
         num_frames: Number of its frames.
         label: 0 = real, 1 = fake.
         method: How the video was made.
+        original: Id of the genuine video that it was made of; unset if that
+            is not known, for genuine ones, and in older annotations.
         frames: Their indices in the video, if they were taken by time.
     """
 
@@ -117,6 +119,7 @@ class Entry(Record, frozen=True, kw_only=True):
     num_frames: Annotated[int, Meta(ge=0, le=2_000_000)]
     label: Label
     method: Text
+    original: Text | UnsetType = UNSET
     frames: Frames | UnsetType = UNSET
 
     def __post_init__(self) -> None:

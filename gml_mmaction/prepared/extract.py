@@ -24,6 +24,7 @@ from gml_mmaction.faces.follow import (
     broken_note,
     decoded_ahead,
     reading,
+    short_note,
 )
 from gml_mmaction.faces.landmarks import SIDE, LandmarkFinder
 from gml_mmaction.faces.options import CropOptions
@@ -404,6 +405,8 @@ def _cut_found(
     if not kept:
         last = source.taken.source(last)
         raise _failure(walk.tracks, last, options)
+    if note := short_note(walk.tracks, options):
+        source.notes.append(note)
     for track in kept:
         track.square = source.fit(track.square)
     return kept

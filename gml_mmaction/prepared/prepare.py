@@ -522,6 +522,7 @@ def _seen(video: Video, record: VideoRecord, index: int) -> dict[str, Any]:
         num_frames=track.num_frames,
         label=video.label,
         method=video.method,
+        original=video.original or UNSET,
         frames=track.frames,
     )
 

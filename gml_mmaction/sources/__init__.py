@@ -46,6 +46,8 @@ class Video:
         people: Who or what is seen, with the name of the data set that
             numbers them, so that leaks between splits and data sets show:
             ``('ffpp/071', 'ffpp/054')``, target first.
+        original: Id of the genuine video that a fake was made of; ``''`` if
+            that is not known, and for genuine videos.
         member: Folder inside ``path`` where that is an archive.
         cropped: The images are face crops already; nothing is detected.
         boxes_from: File in which the face is found instead; it has the same
@@ -65,6 +67,7 @@ class Video:
     method: str
     split: str
     people: tuple[str, ...] = ()
+    original: str = ''
     member: str = ''
     cropped: bool = False
     boxes_from: Path | None = None

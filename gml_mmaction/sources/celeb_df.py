@@ -24,6 +24,10 @@ ways out put a val identity into training, or a training identity into val;
 fakes are six times as many as reals, so that some can be spared. The notes
 count them. A video of YouTube-real has no identity: each counts as its own.
 
+*Originals*. A swap ``idA_idB_NNNN`` is made of ``Celeb-real/idA_NNNN``. Of the
+reenacted and talking faces of Celeb-DF++, named alike, it is not documented
+which video they are made of: unconfirmed, and none is named.
+
 The official test list is not disjoint from the rest by identity; the notes
 say by how much.
 
@@ -56,6 +60,8 @@ _FOLDERS = ('Celeb-real', 'YouTube-real', 'Celeb-synthesis')
 _SYNTHESIS = _FOLDERS[-1]
 _LINE = re.compile(r'([01])\s+(\S.*\.mp4)')
 _CELEBRITY = re.compile(r'id\d+')
+_SWAPS = 'FaceSwap'
+_FAKE = re.compile(r'(id\d+)_id\d+_(\d+)')
 # The README calls it one, their script for DeepfakeBench the other.
 _ALIASES = {'Celeb-DF-v2': 'Celeb-DF'}
 
@@ -265,7 +271,16 @@ def _video(name: str, path: Path, split: str) -> Video:
         method='/'.join(method) or _SYNTHESIS if fake else 'real',
         split=split,
         people=tuple(f'cdf/{person}' for person in people),
+        original=_original(method[0] if method else '', stem) if fake else '',
     )
+
+
+def _original(group: str, stem: str) -> str:
+    """The real video of a swap: ``id0_id1_0000`` is ``id0_0000`` with id1."""
+    match = _FAKE.fullmatch(stem)
+    if match is None or group not in ('', _SWAPS):
+        return ''
+    return f'{_FOLDERS[0]}/{match[1]}_{match[2]}'
 
 
 def _carve_val(videos: Sequence[Video], fraction: float) -> list[Video]:

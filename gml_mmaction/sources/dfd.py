@@ -29,7 +29,7 @@ METHOD = 'DeepFakeDetection'
 _COUNTS = {('test', 'real'): 363, ('test', METHOD): 3068}
 _REAL_NAME = re.compile(r'(\d+)__.+')
 _NAMES = '<actor>__<scene>.mp4, <target>_<source>__<scene>__<8 characters>.mp4'
-_FAKE_NAME = re.compile(r'(\d+)_(\d+)__.+__[^_]{8}')
+_FAKE_NAME = re.compile(r'(\d+)_(\d+)__(.+)__[^_]{8}')
 
 
 def _notes(videos: Sequence[Video]) -> list[str]:
@@ -92,6 +92,13 @@ def _video(
         label=int(folder == METHOD),
         method=METHOD if folder == METHOD else 'real',
         split='test',
-        people=tuple(f'dfd/{actor}' for actor in match.groups()),
+        people=tuple(f'dfd/{actor}' for actor in match.groups()[:2]),
+        original=_original(match, path) if folder == METHOD else '',
         mask=mask if mask and mask.is_file() else None,
     )
+
+
+def _original(match: re.Match, path: Path) -> str:
+    """The target's real video of the same scene."""
+    target, _, scene = match.groups()
+    return f'actors/{path.parent.parent.name}/{target}__{scene}'

@@ -127,6 +127,11 @@ def _read_metadata(path: Path) -> list[Video]:
                 locate(path.parent, name),
                 _LABELS.index(label),
                 people=(f'dfdc/{seen}',),
+                original=(
+                    f'train/{path.parent.name}/{seen}'
+                    if seen != Path(name).stem
+                    else ''
+                ),
             )
         )
     return videos
@@ -161,7 +166,12 @@ def _read_labels(path: Path) -> list[Video]:
 
 
 def _video(
-    name: str, path: Path, label: int, *, people: tuple[str, ...] = ()
+    name: str,
+    path: Path,
+    label: int,
+    *,
+    people: tuple[str, ...] = (),
+    original: str = '',
 ) -> Video:
     return Video(
         video_id=name,
@@ -170,4 +180,5 @@ def _video(
         method='fake' if label else 'real',
         split=name.split('/')[0],
         people=people,
+        original=original,
     )

@@ -65,6 +65,8 @@ SETTINGS = {
     'rand': ('end_to_end_random_level',),
     'mix': _MIXED,
 }
+_CLEAN_ID = 'youtube/c23/{target}'
+_DISTORTED_ID = 'youtube/{variant}/{target}'
 _NAMED = '<target>_<actor>.mp4'
 _NAME = re.compile(r'(\d{3})_([MW]\d{3})')
 META = 'manipulated_videos_distortions_meta/manipulated_videos_{}_meta.txt'
@@ -204,10 +206,15 @@ def list_videos(
             targets.setdefault(fake.target, split)
     if reals == 'distorted' and variants[0] not in CLEAN:
         videos = _distorted_reals(root, variants, fakes, ffpp)
+        real_id = _DISTORTED_ID
     else:
         videos = [_real(ffpp, *target) for target in targets.items()]
+        real_id = _CLEAN_ID
     return videos + [
-        _fake(root, ffpp, name, fake, split)
+        replace(
+            _fake(root, ffpp, name, fake, split),
+            original=real_id.format(variant=name, target=fake.target),
+        )
         for name in variants
         for fake, split in fakes.items()
     ]
@@ -299,7 +306,9 @@ def _distorted_reals(
             videos.append(
                 replace(
                     video,
-                    video_id=f'youtube/{variant}/{target}',
+                    video_id=_DISTORTED_ID.format(
+                        variant=variant, target=target
+                    ),
                     distortions=distortions[fake.name],
                 )
             )
@@ -327,7 +336,7 @@ def _read_meta(path: Path, variant: str) -> dict[str, tuple]:
 
 def _real(ffpp: str | Path, target: str, split: str) -> Video:
     return Video(
-        video_id=f'youtube/c23/{target}',
+        video_id=_CLEAN_ID.format(target=target),
         path=real_path(ffpp, target),
         label=0,
         method='real',

@@ -235,9 +235,13 @@ def _choose_methods(
     return list(dict.fromkeys(methods))
 
 
+def _real_id(compression: str, name: str) -> str:
+    return f'youtube/{compression}/{name}'
+
+
 def _real(root: Path, compression: str, name: str, split: str) -> Video:
     return Video(
-        video_id=f'youtube/{compression}/{name}',
+        video_id=_real_id(compression, name),
         path=real_path(root, name, compression),
         label=0,
         method='real',
@@ -262,4 +266,5 @@ def _fake(
         method=method,
         split=split,
         people=tuple(f'ffpp/{person}' for person in pair),
+        original=_real_id(compression, pair[0]),
     )

@@ -8,24 +8,34 @@ or
 or, of genuine videos alone and with ``val_fraction``
     ROOT/real/<person>/<...>/<name>.mp4    for training and validation
 
-``fake/<method>/<...>`` names the method. Suffixes are those of
+``fake/<method>/<...>`` names the method. ``ROOT/pairs.csv``, which may be
+there, says of which real a fake was made, paths below ROOT:
+
+    file,original
+    fake/swap/a_b.mp4,real/a.mp4
+
+Suffixes are those of
 :data:`~.files.VIDEO_SUFFIXES`. Links that lead out of ``real`` or ``fake`` are
 not followed: a fake must not be among the reals.
 """
 
+import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from gml_mmaction.errors import DataError, SettingError
+from gml_mmaction.io.files import read_text
 from gml_mmaction.io.text import counted
 from gml_mmaction.video.distortions import seed_of
 from gml_mmaction.video.folders import check_folder, note_unread, video_files
 
 from . import LABELS, SPLITS, Video, register_source
 
-__all__ = ['list_videos']
+__all__ = ['PAIRS', 'list_videos']
+
+PAIRS = 'pairs.csv'
 
 
 def _notes(videos: Sequence[Video]) -> list[str]:
@@ -63,7 +73,8 @@ def list_videos(
         first folder below ``fake``, ``fake`` if there is none.
 
     Raises:
-        DataError: No such folder; no video in it; both layouts in one.
+        DataError: No such folder; no video in it; both layouts in one; a
+            ``pairs.csv`` that names other files than a fake and a real.
         SettingError: A fraction of videos that are no folder ``real`` alone,
             or that leaves nobody to train on.
     """
@@ -80,7 +91,7 @@ def list_videos(
             f'{root}: no videos in real and fake, nor in train, val and '
             'test. Remedy: put them there'
         )
-    videos = _tell_apart(flat or divided)
+    videos = _pair(root, _tell_apart(flat or divided))
     if val_fraction is None:
         return videos
     if divided or any(video.label for video in videos):
@@ -90,6 +101,44 @@ def list_videos(
             'away'
         )
     return _divide(root, videos, val_fraction)
+
+
+def _pair(root: Path, videos: list[Video]) -> list[Video]:
+    """Give fakes their originals, as far as there is a list of them."""
+    table = root / PAIRS
+    if not table.is_file():
+        return videos
+    ids = {video.path: video.video_id for video in videos}
+    reals = {video.path for video in videos if not video.label}
+    originals = {}
+    for line, fake, original in _read_pairs(table):
+        if fake not in ids or fake in reals or original not in reals:
+            raise DataError(
+                f'{table}, line {line}: no fake and its real in {root}. '
+                'Remedy: file is the path of a fake below it, original that '
+                'of a real'
+            )
+        originals[fake] = ids[original]
+    return [
+        replace(video, original=originals.get(video.path, ''))
+        for video in videos
+    ]
+
+
+def _read_pairs(table: Path) -> Iterator[tuple[int, Path, Path]]:
+    """Number of the line, the fake's path, the real's."""
+    rows = csv.DictReader(read_text(table).splitlines())
+    if not {'file', 'original'} <= {*(rows.fieldnames or ())}:
+        raise DataError(
+            f'{table}: no columns file,original. Remedy: name them in its '
+            'first line'
+        )
+    for row in rows:
+        fake, original = (
+            table.parent / PurePosixPath(row[name] or '')
+            for name in ('file', 'original')
+        )
+        yield rows.line_num, fake, original
 
 
 def _divide(root: Path, videos: list[Video], share: float) -> list[Video]:

@@ -55,6 +55,9 @@ def list_videos(root: str | Path) -> list[Video]:
             method=method,
             split='test',
             people=(f'uadfv/{path.stem.removesuffix("_fake")}',),
+            original=(
+                f'real/{path.stem.removesuffix("_fake")}' if label else ''
+            ),
         )
         for method, label in LABELS.items()
         for path in video_files(root / method)

@@ -1,6 +1,6 @@
 """ROC, precision-recall, histograms and bars per method, from score files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import Any, NamedTuple
@@ -171,15 +171,22 @@ def draw_methods(assessments: Sequence[Assessment]) -> Figure:
     figure = Figure(figsize=(7, 0.8 + height), layout='constrained')
     axis = figure.subplots()
     thickness = 0.8 / len(drawn)
+    nulls: dict[float, Sequence[float]] = {}
     for i, (assessment, overall, style) in enumerate(drawn):
         results = [overall, *map(assessment.methods.get, methods)]
+        heights = [y + (i + 0.5) * thickness - 0.4 for y in range(len(groups))]
         places = {
-            y + (i + 0.5) * thickness - 0.4: result.estimates['auc']
-            for y, result in enumerate(results)
+            y: result.estimates['auc']
+            for y, result in zip(heights, results)
             if result is not None
         }
         bars = _bars(axis, places, thickness, style)
         bars.set_label(figure_text(assessment.scores.name))
+        untrained = assessment.scores.untrained
+        values = map(untrained.get, ['', *methods])
+        nulls.update({y: own for y, own in zip(heights, values) if own})
+    if nulls:
+        _untrained(axis, nulls, thickness)
     level = drawn[0].assessment.scores.level
     confidence = _percent(drawn[0].assessment)
     axis.axvline(0.5, color=GREY, linewidth=1)
@@ -258,6 +265,9 @@ def _percent(assessment: Assessment) -> str:
 
 def _legend_line(scores: Scores, overall: Bootstrap, number: str) -> str:
     text = f'{number.upper()} {overall.estimates[number].text(3)}'
+    null = scores.untrained.get('')
+    if null and number == 'auc':
+        text += f', untrained {min(null):.3f} to {max(null):.3f}'
     unbroken = text.replace(' ', '\N{NO-BREAK SPACE}')
     return f'{figure_text(scores.name)}: {unbroken}'
 
@@ -318,6 +328,24 @@ def _counts(scores: Scores) -> str:
     if scores.level == 'video':
         return text
     return f'{text} of {scores.count(0)} + {scores.count(1)} videos'
+
+
+def _untrained(
+    axis: Axes, nulls: Mapping[float, Sequence[float]], thickness: float
+) -> None:
+    """Frame what networks of random weights reach, over the bars."""
+    ends = np.array([[min(own), max(own)] for own in nulls.values()])
+    axis.barh(
+        list(nulls),
+        ends[:, 1] - ends[:, 0],
+        left=ends[:, 0],
+        height=0.9 * thickness,
+        fill=False,
+        hatch='....',
+        edgecolor=GREY,
+        linewidth=1,
+        label='untrained networks, lowest to highest',
+    )
 
 
 def _bars(

@@ -10,7 +10,7 @@ from gml_mmaction.evaluation.prediction import (
     ScoredTrack,
     known,
 )
-from gml_mmaction.io.text import figure_text
+from gml_mmaction.io.text import counted, figure_text
 
 from .palette import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 
@@ -18,7 +18,9 @@ __all__ = [
     'TRACK_COLOURS',
     'draw_timeline',
     'faceless',
+    'made_line',
     'probability_text',
+    'unlike_lines',
     'verdict_line',
 ]
 
@@ -26,6 +28,7 @@ __all__ = [
 TRACK_COLOURS = (VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = 'osD^vP'
 OTHERS = '#999999'
+RULES = dict(mean='mean', median='median', max='highest')
 
 
 def verdict_line(prediction: Prediction) -> str:
@@ -34,15 +37,46 @@ def verdict_line(prediction: Prediction) -> str:
     if score is None:
         detail = prediction.detail
         return prediction.status + (f': {detail}' if detail else '')
-    side = '<' if score < prediction.threshold else '≥'
-    text = (
-        f'{prediction.verdict}: video score {score:.3f} {side} '
-        f'threshold {prediction.threshold:.3f}'
-    )
+    text = f'video score {score:.3f}'
+    compared = score
+    if prediction.corrected not in (None, score):
+        compared = known(prediction.corrected)
+        clips = sum(len(track.clips) for track in prediction.tracks)
+        text += (
+            f', corrected for {counted(len(prediction.tracks), "face")} and '
+            f'{counted(clips, "clip")} {compared:.3f},'
+        )
+    if prediction.verdict == 'no verdict':
+        text = f'no verdict, unlike the training: {text} '
+        text += f'(threshold {prediction.threshold:.3f})'
+    else:
+        side = '<' if compared < prediction.threshold else '≥'
+        text = f'{prediction.verdict}: {text} {side} '
+        text += f'threshold {prediction.threshold:.3f}'
     if prediction.probability is not None:
         shown = probability_text(prediction.probability)
         text += f', calibrated probability {shown}'
     return text
+
+
+def unlike_lines(prediction: Prediction) -> list[str]:
+    """In which a video is unlike the training, a line each."""
+    return [f'unlike the training: {text}' for text in prediction.unlike]
+
+
+def made_line(prediction: Prediction) -> str:
+    """How the scores of clips make that of a video with tracks, in a line."""
+    tracks = prediction.tracks
+    worst = max(tracks, key=lambda track: track.score)
+    scores = [clip.score for clip in worst.clips]
+    many = f'the highest of {len(tracks)} faces: ' if len(tracks) > 1 else ''
+    text = f'{many}face {worst.track} has {worst.score:.3f}'
+    if len(scores) == 1:
+        return f'the video score is {text}, of its only clip'
+    return (
+        f'the video score is {text}, the {RULES[prediction.rule]} of its '
+        f'{len(scores)} clips ({min(scores):.2f} to {max(scores):.2f})'
+    )
 
 
 def probability_text(probability: float) -> str:
@@ -98,11 +132,12 @@ def draw_timeline(
         ylabel='score of a clip, P(fake)',
     )
     axis.grid(alpha=0.3)
-    figure.suptitle(
-        f'{figure_text(_short(prediction.input))}\n'
-        f'{figure_text(verdict_line(prediction))}',
-        fontsize='medium',
-    )
+    title = [
+        _short(prediction.input),
+        verdict_line(prediction),
+        *unlike_lines(prediction),
+    ]
+    figure.suptitle('\n'.join(map(figure_text, title)), fontsize='medium')
     figure.supxlabel(
         figure_text(_caption(detector)), fontsize='x-small', color='#555555'
     )

@@ -1,12 +1,15 @@
 """Videos of one's own get a verdict."""
 
+import hashlib
 import json
 import os
 import shutil
+import subprocess
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -27,6 +30,8 @@ from gml_mmaction.video import open_video
 
 pytest.importorskip('dlib')
 pytest.importorskip('av')
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope='module')
@@ -147,6 +152,25 @@ def test_no_clip_reaches_over_a_gap_in_time(inferencer, portraits, tmp_path):
     spans = [c.seconds for t in prediction.tracks for c in t.clips]
     assert spans == [[0.0, 0.64], [4.8, 5.44]]
     assert prediction.notes[0].startswith('no frames for up to 4.')
+
+
+def test_clips_are_as_long_as_in_training_and_short_tracks_are_noted(
+    portraits, tmp_path
+):
+    """Six frames of a shot, and 18 of another, in clips of 16."""
+    path = write_detector(tmp_path / 'long.pth', options=['clip_len=16'])
+    longer = ForgeryInferencer(path, 'cpu')
+    times = [40 * i + 4000 * (i >= 12) for i in range(48)]
+    video = lossless(tmp_path / 'a.mkv', portraits, times=times)
+    prediction = longer.analyse(video).prediction
+    (track,) = prediction.tracks
+    (clip,) = track.clips
+    assert (clip.start, clip.stop) == (12, 12 + 2 * 16)
+    note = 'tracks of fewer than 16 frames, left out: 1'
+    assert note in prediction.notes
+    short = longer.analyse(lossless(tmp_path / 'b.mkv', portraits[:30]))
+    assert short.prediction.status == 'too short'
+    assert '16' in short.prediction.detail
 
 
 def test_the_overlay_and_the_moment_show_the_clip_of_each_frame(
@@ -436,7 +460,6 @@ def test_clips_from_when_a_face_was_gone_are_in_no_score(
     assert max(stops) <= 60
 
 
-@pytest.mark.slow
 def test_a_video_ten_times_as_long_holds_no_more_frames_in_memory(
     inferencer, talking_head, tmp_path
 ):
@@ -535,3 +558,58 @@ def test_the_command_ends_with_one_line_without_a_detector(
     with pytest.raises(GMLError, match='was not loaded') as caught:
         load_tool('predict').main(['a.mp4', '--checkpoint', str(weights)])
     assert '\n' not in str(caught.value)
+
+
+def test_a_second_run_gives_the_same_report_to_the_letter(
+    checkpoint, talking, run_warm, tmp_path
+):
+    """By a process of its own, at another time, into another folder."""
+
+    def predict(out):
+        done = run_warm(
+            str(REPO / 'tools/predict.py'),
+            *(str(talking), '--checkpoint', str(checkpoint), '--quiet'),
+            *('--out', str(tmp_path / out), '--device', 'cpu'),
+        )
+        assert done.returncode == 0, done.stderr
+        return (tmp_path / out / 'a/prediction.json').read_bytes()
+
+    text = predict('one')
+    assert predict('two') == text
+    report = json.loads(text)
+    digest = hashlib.sha256(talking.read_bytes()).hexdigest()
+    assert report['sha256'] == digest
+    assert report['options'] == dict(
+        clips='all',
+        heat='clue',
+        heat_scale='relative',
+        batch_size=4,
+        device='cpu',
+        even_if_unlike=False,
+    )
+    assert {'python', 'torch', 'gml-mmaction'} <= set(report['versions'])
+    detector = report['detector']
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert detector['sha256'] == digest
+    assert detector['training']['source'] == 'ffpp'
+    assert detector['validation']['metrics']['video/auc'] == 0.9
+    assert report['tracks'][0]['clips'][1]['seconds'] == [0.64, 1.28]
+
+
+def test_the_hash_of_a_folder_is_that_of_what_sha256sum_prints(
+    inferencer, portraits, tmp_path
+):
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for i, frame in enumerate(portraits[:16]):
+        cv2.imwrite(str(folder / f'{i:02}.png'), frame)
+    printed = subprocess.run(
+        'sha256sum * | sha256sum',
+        cwd=folder,
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    prediction = inferencer.analyse(folder).prediction
+    assert prediction.sha256 == printed.split()[0]

@@ -15,9 +15,10 @@ from gml_mmaction.apis import ForgeryInferencer
 from gml_mmaction.video import open_video
 
 pytest.importorskip('dlib')
-pytestmark = pytest.mark.skipif(
-    not shutil.which('ffmpeg'), reason='no program ffmpeg'
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which('ffmpeg'), reason='no program ffmpeg'),
+]
 X264 = ('-c:v', 'libx264', '-pix_fmt', 'yuv420p', '-crf', '12')
 GAP = "setpts='(N/25+if(gt(N,20),4,0)+if(gt(N,45),3,0))/TB'"
 UNEVEN = "select='not(between(n,20,50)*mod(n,2))'"

@@ -31,6 +31,8 @@ from gml_mmaction.video.distortions import (
     write_meta,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def main(run_command):

@@ -9,6 +9,8 @@ from tiny import REPO, write_detector
 
 from gml_mmaction.errors import GMLError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def figures(load_tool):
@@ -62,7 +64,6 @@ def test_fig1_needs_no_checkpoint(figures, videos, tmp_path):
     assert path.is_file()
 
 
-@pytest.mark.slow
 def test_every_moment_is_a_row(figures, videos, checkpoint, tmp_path):
     def height(*moments):
         path = figures.main(

@@ -311,3 +311,22 @@ def test_tables_of_made_up_data_say_so_first(tool, tmp_path, capsys):
     assert text.startswith(f'Data cdf are {origin}.\n')
     content = json.loads((work_dir / 'paper_tables.json').read_text())
     assert next(iter(content.items())) == ('origin', {'cdf': origin})
+
+
+def test_since_the_paper_is_tested_on_what_is_prepared(tool, data, tmp_path):
+    """One row's training is shared with Table 2; nothing is run here."""
+    arguments = command(
+        data, tmp_path, '--only-write', tables=(2, 'since'), systems=('FTCN',)
+    )
+    args = tool.parse_args(arguments)
+    (run,) = tool.plan(args)
+    assert (run.source, run.targets) == ('ffpp', ['cdf'])
+    assert run.config.name == 'ftcn_i3d-r50-small_demo.py'
+    assert tool.main(arguments) == 0
+    text = (tmp_path / 'paper_tables.md').read_text()
+    assert '**Since the paper**' in text
+    assert '- Not run: ftcn_i3d-r50_ffpp' in text
+    content = json.loads((tmp_path / 'paper_tables.json').read_text())
+    row = content['table_since']['video'][3]
+    assert (row['system'], row['measured_by']) == ('FTCN', 'its paper')
+    assert row['columns'][0]['paper'] == 0.869

@@ -17,6 +17,8 @@ from gml_mmaction.datasets import FaceClipDataset
 from gml_mmaction.sources.ffpp import list_videos
 from gml_mmaction.sources.options import source_notes
 
+pytestmark = pytest.mark.slow
+
 SPLITS = ('train', 'val', 'test')
 
 
@@ -173,7 +175,6 @@ def stopped(ffpp_tree, tmp_path):
     process.wait()
 
 
-@pytest.mark.slow
 def test_a_second_preparation_is_told_of_the_first_and_leaves_its_files(
     main, ffpp_tree, prepared, stopped, tmp_path, capsys
 ):
@@ -191,7 +192,6 @@ def test_a_second_preparation_is_told_of_the_first_and_leaves_its_files(
     assert contents(out) == contents(prepared)
 
 
-@pytest.mark.slow
 def test_a_preparation_goes_on_at_once_when_the_first_was_killed(
     main, ffpp_tree, prepared, stopped, tmp_path
 ):

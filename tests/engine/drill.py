@@ -26,7 +26,7 @@ from tiny import REPO, TINY, write_prepared
 
 from gml_mmaction.host.safe_checkpoints import safe_loading
 
-ITERATIONS = 40
+ITERATIONS = 24
 OPTIONS = {
     **TINY,
     'train_cfg.max_iters': ITERATIONS,
@@ -218,14 +218,18 @@ def compare(whole, broken, iterations=ITERATIONS):
     return found
 
 
-def drill_changes(folder, *options, iterations=8):
+def drill_changes(folder, *options, iterations=6):
     """Go on from what a kill before each change of a file leaves.
 
     Returns:
         The number of such kills, and what differs at the ends.
     """
     data, config = prepare(folder)
-    options = (f'train_cfg.max_iters={iterations}', *options)
+    options = (
+        f'train_cfg.max_iters={iterations}',
+        'train_cfg.val_interval=3',  # once with a checkpoint, once without
+        *options,
+    )
     whole, run, copies = (folder / name for name in ('whole', 'run', 'copies'))
     run.mkdir()
     copies.mkdir()

@@ -4,13 +4,16 @@ import importlib.util
 import re
 
 import pytest
+import torch
 from mmaction.registry import HOOKS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.optim import OneCycleLR, OptimWrapper
 from test_settings import config, wrap, write_data
 from tiny import CONFIG
 
 from gml_mmaction.engine.config_check import change_settings, read_settings
+from gml_mmaction.engine.config_check.schedules import check_schedules
 from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.errors import SettingError
 
@@ -201,6 +204,65 @@ def test_a_schedule_that_no_step_could_follow_is_named(
     cfg.param_scheduler = [{'type': kind, 'by_epoch': False, key: value}]
     text = refusal(cfg)
     assert text.startswith(f'param_scheduler.0.{key}={value!r}. Remedy: ')
+
+
+@pytest.mark.parametrize(
+    ('settings', 'fits'),
+    [
+        (dict(total_steps=998), False),
+        (dict(total_steps=999), True),
+        (dict(total_steps=899, begin=100), True),
+        (dict(total_steps=898, begin=100), False),
+        (dict(total_steps=300, end=300), True),
+        (dict(), True),
+        (dict(total_steps=3, by_epoch=True), True),
+    ],
+)
+def test_a_cycle_shorter_than_the_training_is_refused_before_it(
+    settings, fits
+):
+    """As MMEngine would in the middle of it: its schedule is stepped here."""
+    net = torch.nn.Linear(1, 1)
+    schedule = dict(eta_max=0.1, by_epoch=False) | settings
+    wrapper = OptimWrapper(torch.optim.SGD(net.parameters(), lr=0.1))
+    stepped = OneCycleLR(wrapper, **({'end': 1000} | schedule))
+    cfg = Config(
+        dict(
+            train_cfg=dict(max_iters=1000),
+            param_scheduler=[dict(type='OneCycleLR', **schedule)],
+        )
+    )
+    if fits:
+        check_schedules(cfg)
+        for _ in range(1 if schedule['by_epoch'] else 1000):
+            stepped.step()
+        return
+    with pytest.raises(ValueError, match='Tried to step'):
+        [stepped.step() for _ in range(1000)]
+    length = 1000 - settings.get('begin', 0)
+    with pytest.raises(
+        SettingError,
+        match=rf'^param_scheduler\.0\.total_steps=.*Remedy: {length}\b',
+    ):
+        check_schedules(cfg)
+
+
+def test_a_cycle_that_is_too_short_is_refused_by_the_runner(data, tmp_path):
+    cfg = config(data, tmp_path)
+    cfg.train_cfg.max_iters = 9
+    cycle = dict(type='OneCycleLR', eta_max=0.1, total_steps=2, by_epoch=False)
+    cfg.param_scheduler = [cycle]
+    assert refusal(cfg).startswith('param_scheduler.0.total_steps=2: ')
+
+
+def test_batches_that_would_tear_pairs_are_refused(data, tmp_path):
+    cfg = config(data, tmp_path)
+    cfg.train_dataloader.sampler = dict(type='PairSampler', fakes=2)
+    cfg.train_dataloader.batch_size = 4
+    assert refusal(cfg) == (
+        'train_dataloader.batch_size=4: PairSampler draws groups of 3. '
+        'Remedy: a multiple of 3'
+    )
 
 
 @pytest.mark.slow

@@ -10,7 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.runner import set_random_seed
 from sklearn.metrics import accuracy_score, roc_auc_score
 from tiny import (
     CONFIG,
@@ -28,6 +32,7 @@ from gml_mmaction.engine.cross_data import (
     find_target,
     leaked_videos,
     score_target,
+    target_config,
 )
 from gml_mmaction.io.records import UNSET
 from gml_mmaction.io.text import markdown_table
@@ -424,3 +429,54 @@ def test_made_up_videos_are_the_first_word(tmp_path, source, targets):
 
 def test_nothing_is_said_of_videos_that_are_not_made_up(report):
     assert next(iter(report)) == 'config'
+
+
+def test_untrained_networks_and_pairs_stand_beside_the_scores(
+    tmp_path, source, checkpoint
+):
+    paired = write_prepared(
+        tmp_path / 'paired',
+        dict(test=videos('test', 3, {'synthesis': 3})),
+        seed=5,
+    )
+    listed = json.loads((paired / 'test.json').read_text())
+    for entry in listed['data_list']:
+        if entry['label']:
+            entry['original'] = entry['video_id'].replace('synthesis', 'r')
+    (paired / 'test.json').write_text(json.dumps(listed))
+    cfg = tiny_config(tmp_path / 'work', checkpoint, source)
+    target = Target('paired', paired)
+    report = cross_test(cfg, [target], val_threshold=False, untrained=3)
+    (row,) = report['targets']
+    scores = json.loads((tmp_path / 'work/scores_paired.json').read_text())
+    by_id = {video['video_id']: video['score'] for video in scores['videos']}
+    above = sum(
+        by_id[f'test/synthesis{i}'] > by_id[f'test/r{i}'] for i in range(3)
+    )
+    assert row['metrics']['pair/fakes'] == 3
+    assert row['metrics']['pair/higher'] == above
+    assert scores['untrained'] == row['untrained']
+    reached = row['untrained']['video/auc']
+    assert reached == [auc_of_random_weights(cfg, target, i) for i in range(3)]
+    table = cross_table(report)
+    assert f'{min(reached):.4f} to {max(reached):.4f}' in table
+    assert f'{above} of 3 (p ' in table
+    assert 'of 3 networks of random weights' in table
+
+
+def auc_of_random_weights(cfg, target, seed):
+    """Build a network as a training would, and score clip by clip."""
+    cfg = target_config(cfg, target, {})
+    set_random_seed(seed)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    model.eval()
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    clips = {}
+    for i in range(len(dataset)):
+        with torch.no_grad():
+            (sample,) = model.test_step(pseudo_collate([dataset[i]]))
+        key = sample.video_id, int(sample.gt_label)
+        clips.setdefault(key, []).append(float(sample.pred_score[1]))
+    labels = [label for _, label in clips]
+    return roc_auc_score(labels, list(map(np.mean, clips.values())))

@@ -12,7 +12,11 @@ from mmengine.model import convert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from gml_mmaction.datasets.samplers import BalancedSampler, ClipSampler
+from gml_mmaction.datasets.samplers import (
+    BalancedSampler,
+    ClipSampler,
+    PairSampler,
+)
 from gml_mmaction.engine import (
     LatestBestCheckpointHook,
     PreemptionHook,
@@ -37,10 +41,12 @@ class Labels:
         return 7
 
     def get_data_info(self, index):
-        return dict(label=int(index > 4))
+        return dict(label=int(index > 4), pair=str(index % 2))
 
 
-@pytest.mark.parametrize('sampler', [ClipSampler, BalancedSampler])
+@pytest.mark.parametrize(
+    'sampler', [ClipSampler, BalancedSampler, PairSampler]
+)
 @pytest.mark.parametrize('world', [2, 3])
 def test_batches_of_several_processes_are_those_of_one(
     sampler, world, monkeypatch

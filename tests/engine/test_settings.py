@@ -10,6 +10,7 @@ from mmengine.config import Config
 from tiny import CONFIG, TINY, write_prepared
 from torch.nn import functional
 
+from gml_mmaction.engine.config_check import change_settings
 from gml_mmaction.engine.provenance import describe_together
 from gml_mmaction.engine.runner import build_runner, prepare_runner_cfg
 from gml_mmaction.errors import SettingError
@@ -315,3 +316,27 @@ def test_a_user_s_own_videos_are_read_by_the_host(
     runner.train()
     assert 'video/auc' in runner.test()
     assert len(list((tmp_path / 'run').glob('best_*.pth'))) == 1
+
+
+def test_one_setting_reaches_clips_in_wrappers_and_in_pipelines():
+    cfg = Config.fromfile(CONFIG)
+    inner = cfg.train_dataloader.dataset.to_dict()
+    cfg.train_dataloader.dataset = wrap(inner, 'ConcatDataset')
+    videos = dict(
+        type='VideoDataset',
+        pipeline=[dict(type='SampleFrames', clip_len=8, frame_interval=2)],
+    )
+    cfg.val_dataloader.dataset = videos
+    change_settings(cfg, ['clip_len=16', 'train_dataloader.batch_size=2'])
+    for dataset in cfg.train_dataloader.dataset.datasets:
+        assert dataset.clip_len == 16
+    assert cfg.val_dataloader.dataset.pipeline[0].clip_len == 16
+    assert 'clip_len' not in cfg.val_dataloader.dataset
+    assert cfg.model.backbone.num_segments == 16
+    assert cfg.train_dataloader.batch_size == 2
+
+
+@pytest.mark.parametrize('value', ['0', 'many', '8.5', 'True'])
+def test_a_length_of_clips_that_is_none_is_refused(value):
+    with pytest.raises(SettingError, match=r'^clip_len=.* number from 1$'):
+        change_settings(Config.fromfile(CONFIG), [f'clip_len={value}'])

@@ -1,6 +1,7 @@
 """Facts about Tables 1 to 3: the paper's numbers, the runs, the layout."""
 
 import pytest
+from msgspec.structs import replace
 
 from gml_mmaction.evaluation.bootstrap import Estimate
 from gml_mmaction.evaluation.paper_tables import (
@@ -14,6 +15,13 @@ from gml_mmaction.evaluation.paper_tables import (
     needed_runs,
     table_rows,
 )
+from gml_mmaction.evaluation.since_the_paper import (
+    PUBLISHED,
+    format_since,
+    needed_since,
+    since_rows,
+)
+from gml_mmaction.evaluation.since_the_paper import SYSTEMS as SINCE
 from gml_mmaction.io.records import as_json
 
 
@@ -141,6 +149,21 @@ def test_several_seeds_have_their_mean_and_range_and_say_if_some_lack():
     ]
 
 
+def test_a_training_stands_beside_untrained_networks_and_its_pairs():
+    run = replace(
+        result(0.5), untrained=[0.625, 0.375, 0.5], pairs='26 of 37 (p 0.02)'
+    )
+    header, _, row = format_runs({KEY: [run]}).splitlines()[2:]
+    assert cells_of(header, 'system')[-2:] == [
+        'untrained: video AUC',
+        'fake above its original',
+    ]
+    assert cells_of(row, 'RECCE')[-2:] == [
+        '37.5 to 62.5 of 3',
+        '26 of 37 (p 0.02)',
+    ]
+
+
 def test_the_level_is_named():
     text = format_table(2, RESULTS, 'frame')
     assert 'ours: frame ACC at 0.5' in text
@@ -181,9 +204,38 @@ def test_rows_for_json_hold_fractions_the_mean_and_each_training():
                 acc=(0.5, 0.375, 0.75),
                 acc_val=(1.0, None, None),
                 auc=(0.625, 0.375, 0.75),
+                untrained=[],
+                pairs=None,
             )
         ],
     )
     runs = [*RESULTS[KEY], result(0.875, 1)]
     (cell,) = table_rows(TABLES[2], {KEY: runs})[1].columns[1:]
     assert (cell.auc, cell.acc, len(cell.runs)) == (0.75, 0.5, 2)
+
+
+def test_since_the_paper_ours_stay_empty_until_they_are_measured():
+    text = format_since({})
+    for row in PUBLISHED:
+        assert f'| {row.system} ' in text
+        assert row.measured_by in text
+    for row in since_rows({}):
+        for cell in row.columns:
+            assert (cell.auc, cell.runs) == (None, [])
+    assert cells_of(text, 'ISTVT') == 8 * ['-']
+
+
+def test_since_the_paper_ours_stand_beside_what_was_published():
+    results = {('FTCN', 'ffpp', 'dfdc'): [result(0.625)]}
+    text = format_since(results)
+    assert cells_of(text, 'FTCN') == [
+        *('its paper', 'video', '86.9', '-'),
+        *('74.0', '62.5 [37.5, 75.0]', '-', '-'),
+    ]
+    sbi = [x for x in text.splitlines() if x.startswith('| SBI ')]
+    assert len(sbi) == len({*sbi}) == 3, 'as different sources have it'
+
+
+def test_since_the_paper_each_of_our_systems_and_gml_is_trained_once():
+    needed = needed_since([GML, *SINCE, 'C3D'], ['cdf'])
+    assert needed == {(name, 'ffpp'): ['cdf'] for name in (GML, *SINCE)}

@@ -11,6 +11,9 @@ from networks import pack, randomise, relative_error
 from tiny import REPO
 from torch.utils.flop_counter import FlopCounterMode
 
+from gml_mmaction.engine.config_check import change_settings
+from gml_mmaction.engine.settings import LOADERS
+
 CONFIGS = REPO / 'configs/video'
 FULL = sorted(CONFIGS.glob('*_ffpp.py'))
 SMALL = sorted(CONFIGS.glob('*-small_demo.py'))
@@ -114,3 +117,27 @@ def test_each_learns_two_clips_by_heart(path):
         optimiser.step()
         losses.append(total.item())
     assert min(losses[-3:]) < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize('frames', [16, 32])
+@pytest.mark.parametrize(
+    'path',
+    [*SMALL, REPO / 'configs/gml_xception-small_demo.py'],
+    ids=lambda path: path.stem,
+)
+@torch.no_grad()
+def test_one_setting_makes_the_clips_longer(path, frames):
+    """In every loader and in the network, whose answer knows all frames."""
+    cfg = Config.fromfile(path)
+    change_settings(cfg, [f'clip_len={frames}'])
+    for loader in LOADERS:
+        assert cfg[loader].dataset.clip_len == frames
+    model = MODELS.build(cfg.model).to('meta').eval()
+    clips = torch.zeros(1, 3, frames, *2 * [clip_of(cfg)[1]], device='meta')
+    frame_wise = cfg.model.type == 'Recognizer2D'
+    inputs = clips[0].transpose(0, 1) if frame_wise else clips
+    features = model.backbone(inputs)
+    given = dict(num_segs=frames) if frame_wise else {}
+    scores = model.cls_head(features, **given)
+    scores = scores[0] if isinstance(scores, tuple) else scores
+    assert scores.shape[-1] == 2

@@ -18,6 +18,8 @@ from gml_mmaction.video.distortions import (
     seed_of,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def make_video(path, **fields):
     return Video('set/a', Path(path), 1, 'Deepfakes', 'test', **fields)
@@ -130,7 +132,6 @@ def test_crops_equal_those_cut_by_hand_from_opencvs_frames(
         assert difference(image, crop_by_hand(frame, square)) < 2
 
 
-@pytest.mark.slow
 def test_crops_of_real_people_equal_those_cut_by_hand(
     real_people, extract_one
 ):
@@ -257,6 +258,23 @@ def test_a_late_face_with_too_few_frames_is_too_short(
         extract(path)
     record, _ = extract(path, min_frames=5)
     assert record.tracks[0].start == 20
+
+
+def test_tracks_that_are_too_short_for_a_clip_are_counted(
+    draw_faces, write_video, extract, tmp_path
+):
+    """Three shots of 10, 12 and 30 frames; every other one is saved."""
+    spots = [(30, 20, 120)] * 10 + [(50, 40, 90)] * 12 + [(20, 20, 130)] * 30
+    shades = [0] * 10 + [90] * 12 + [0] * 30
+    frames = [
+        np.maximum(draw_faces(spot), shade).astype(np.uint8)
+        for spot, shade in zip(spots, shades)
+    ]
+    path = write_video(tmp_path / 'a.mp4', frames)
+    record, _ = extract(path, min_frames=12)
+    assert [track.num_frames for track in record.tracks] == [15]
+    assert record.notes == ['tracks of fewer than 12 frames, left out: 2']
+    assert extract(path, min_frames=5, tracks='all')[0].notes == []
 
 
 def test_max_frames_uses_the_first_ones(talking_head, extract_one, tmp_path):

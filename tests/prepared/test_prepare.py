@@ -28,6 +28,8 @@ from gml_mmaction.prepared.records import (
 from gml_mmaction.sources import SPLITS, Video
 from gml_mmaction.sources.ffpp import list_videos
 
+pytestmark = pytest.mark.slow
+
 
 class DeadlyPath(type(Path())):
     """A path that kills the worker process that looks it up."""
@@ -553,6 +555,12 @@ def test_another_selection_in_the_same_folder_reuses_the_crops(
     assert {row.method for row in report.rows} == {'real', 'Deepfakes'}
     entries = json.loads((tmp_path / 'out/val.json').read_text())['data_list']
     assert {entry['method'] for entry in entries} == {'real', 'Deepfakes'}
+    by_id = {entry['video_id']: entry for entry in entries}
+    for entry in entries:
+        if entry['label']:  # the sources say what it was made of
+            assert by_id[entry['original']]['method'] == 'real'
+        else:
+            assert 'original' not in entry
 
 
 def test_a_folder_that_cannot_be_written_ends_the_run(
@@ -567,7 +575,6 @@ def test_a_folder_that_cannot_be_written_ends_the_run(
 KILLED_TWENTY_TIMES = Path(__file__).parent / 'kill_at_random.py'
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='no /proc')
 def test_a_run_killed_twenty_times_ends_with_the_bytes_of_an_unbroken_one(
     ffpp_tree, tmp_path

@@ -263,3 +263,21 @@ def test_without_its_list_a_tree_is_refused(tree, tmp_path):
 def test_a_fraction_that_is_none_is_refused(tree, fraction):
     with pytest.raises(ValueError, match='val_fraction'):
         list_videos(tree(), val_fraction=fraction)
+
+
+@pytest.mark.parametrize('group', ['', 'FaceSwap/SimSwap/'])
+def test_the_original_of_a_swap_is_the_video_of_its_first_name(tree, group):
+    names = official_names(synthesis=f'Celeb-synthesis/{group}')
+    videos = list_videos(tree(names), val_fraction=0)
+    reals = {v.video_id for v in videos if not v.label}
+    for video in (v for v in videos if v.label):
+        first, _, number = video.video_id.split('/')[-1].split('_')
+        assert video.original == f'Celeb-real/{first}_{number}'
+        assert video.original in reals or video.split == 'test'
+
+
+def test_of_a_talking_face_no_original_is_named(tree):
+    names = official_names(synthesis='Celeb-synthesis/TalkingFace/FLOAT/')
+    videos = list_videos(tree(names, '1 Celeb-real/id0_0001.mp4'))
+    assert sum(v.label for v in videos) > 0
+    assert {v.original for v in videos} == {''}

@@ -100,3 +100,8 @@ def test_a_file_of_another_name_is_left_out_and_named(tree):
     assert len(videos) == 4
     assert notes[-1].startswith('1 name other than those of DeepFakeDetection')
     assert notes[-1].endswith('videos/071.mp4')
+
+
+def test_the_original_of_a_fake_is_its_target_in_the_same_scene(tree):
+    originals = [video.original for video in list_videos(tree())]
+    assert originals == ['', '', *(f'actors/c23/{name}' for name in REALS)]

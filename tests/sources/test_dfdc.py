@@ -117,3 +117,14 @@ def test_parts_and_videos_without_a_label_are_named(touch):
     assert len(videos) == 1
     assert notes[-2].endswith('train/dfdc_train_part_1')
     assert notes[-1].endswith('beside it: train/dfdc_train_part_0/b.mp4')
+
+
+def test_the_original_of_a_fake_is_in_its_part(tree):
+    originals = [v.original for v in list_videos(tree())]
+    assert originals[:4] == [
+        '',
+        'train/dfdc_train_part_2/aaa',
+        '',
+        'train/dfdc_train_part_10/aaa',
+    ]
+    assert not any(originals[4:])

@@ -329,3 +329,19 @@ def test_an_odd_line_of_a_list_is_left_out_and_named(root, ffpp):
     assert again == videos
     assert notes[-1].startswith('1 line that cannot be read: lists/splits/val')
     assert notes[-1].endswith(': M005_081')
+
+
+@pytest.mark.parametrize('reals', ['clean', 'distorted'])
+@pytest.mark.parametrize('variant', ['std', 'sing'])
+def test_a_fakes_original_is_its_target_distorted_as_it_is(
+    root, ffpp, variant, reals
+):
+    videos = list_videos(
+        root, ffpp=ffpp, protocol='official', variant=variant, reals=reals
+    )
+    by_id = {v.video_id: v for v in videos if not v.label}
+    for fake in (v for v in videos if v.label):
+        original = by_id[fake.original]
+        assert original.people == fake.people[:1]
+        if (variant, reals) == ('sing', 'distorted'):
+            assert original.video_id.split('/')[1] == fake.method

@@ -240,3 +240,14 @@ def test_extracted_images_stand_for_their_videos(touch, level):
     videos = {v.video_id: v.path for v in list_videos(root) if v.exists}
     assert {*videos} == {'youtube/c23/071', 'Deepfakes/c23/071_054'}
     assert all(path.parent.name == level for path in videos.values())
+
+
+def test_a_fakes_original_is_the_real_video_of_its_target(tree):
+    videos = list_videos(tree(), compression='c23')
+    reals = {v.video_id: v.split for v in videos if not v.label}
+    fakes = [v for v in videos if v.label]
+    for video in fakes:
+        assert reals[video.original] == video.split
+        target = video.video_id.split('/')[-1].split('_')[0]
+        assert video.original == f'youtube/c23/{target}'
+    assert not any(v.original for v in videos if not v.label)

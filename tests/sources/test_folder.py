@@ -1,5 +1,6 @@
 import pytest
 
+from gml_mmaction.errors import DataError
 from gml_mmaction.sources import get_entry
 from gml_mmaction.sources.folder import list_videos
 from gml_mmaction.sources.options import list_with_notes
@@ -160,3 +161,35 @@ def test_a_split_of_genuine_videos_alone_may_serve_pseudo_fakes(touch):
         'train: only real, no fake, so no AUC; pseudo-fakes'
     )
     assert notes[2] == 'test: only fake, no real, so no AUC'
+
+
+def test_a_list_of_pairs_names_the_originals(touch):
+    root = touch(
+        'train/real/a.mp4', 'train/fake/swap/a_b.mp4', 'train/fake/c.mp4'
+    )
+    (root / 'pairs.csv').write_text(
+        'file,original\ntrain/fake/swap/a_b.mp4,train/real/a.mp4\n'
+    )
+    assert {v.video_id: v.original for v in list_videos(root)} == {
+        'train/real/a': '',
+        'train/fake/swap/a_b': 'train/real/a',
+        'train/fake/c': '',
+    }
+
+
+@pytest.mark.parametrize(
+    ('table', 'line'),
+    [
+        ('a,b\n1,2\n', r'pairs\.csv: no columns file,original'),
+        ('file,original\nfake/no.mp4,real/a.mp4\n', r'line 2: no fake'),
+        ('file,original\nfake/b.mp4,real/no.mp4\n', r'line 2: no fake'),
+        ('file,original\nreal/a.mp4,real/a.mp4\n', r'line 2: no fake'),
+        ('file,original\nfake/b.mp4\n', r'line 2: no fake'),
+        ('file,original\nfake/b.mp4,../../real/a.mp4\n', r'line 2: no fake'),
+    ],
+)
+def test_a_list_of_pairs_that_names_others_is_refused(touch, table, line):
+    root = touch('real/a.mp4', 'fake/b.mp4')
+    (root / 'pairs.csv').write_text(table)
+    with pytest.raises(DataError, match=line):
+        list_videos(root)

@@ -9,8 +9,8 @@ import pytest
 from gml_mmaction.sources import get_entry, get_source, known_sources
 
 NAMES = (
-    'cdf cdf1 cdfpp df40 dfd dfdc dfdcp dfo ffiw ffpp folder uadfv '
-    'wilddeepfake'
+    'cdf cdf1 cdfpp deepfake_eval df40 dfd dfdc dfdcp dfo fakeavceleb ffiw '
+    'ffpp folder forgerynet uadfv wilddeepfake'
 )
 
 

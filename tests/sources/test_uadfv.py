@@ -26,3 +26,8 @@ def test_half_a_tree_is_listed_and_the_other_half_is_in_the_counts(touch):
 def test_another_folder_is_refused(tmp_path):
     with pytest.raises(ValueError, match='no folder real and no folder fake'):
         list_videos(tmp_path)
+
+
+def test_the_original_of_a_fake_has_its_number(touch):
+    root = touch('real/0000.mp4', 'fake/0000_fake.mp4')
+    assert [v.original for v in list_videos(root)] == ['', 'real/0000']

@@ -43,6 +43,8 @@ from gml_mmaction.synthetic.render import (
 )
 from gml_mmaction.video import VideoReader
 
+pytestmark = pytest.mark.slow
+
 STEP = Settings.step
 SAVED = 2  # every 2nd frame is saved, Sec. 3
 ONE_LAW, TWO_LAWS = 0.07, 0.15  # for two samples of 2000
@@ -376,7 +378,6 @@ def separation(rendered, kind, statistic):
     return auc(fake, real)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('statistic', [sharpness, contrast, brightness])
 @pytest.mark.parametrize('kind', ['jitter', 'consistency', 'triplet'])
 def test_single_frames_do_not_tell(rendered, kind, statistic):
@@ -457,7 +458,6 @@ def read(path):
         return np.stack(list(reader.frames()))
 
 
-@pytest.mark.slow
 def test_the_reader_of_faceforensics_finds_every_video(demo):
     videos = list_videos(demo)
     count = {
@@ -642,7 +642,6 @@ def sharpness_by_label(root):
     return [np.array([v for _, v in sorted(sizes[k].items())]) for k in (0, 1)]
 
 
-@pytest.mark.slow
 def test_single_frames_tell_untouched_videos_and_no_others(filmed, untouched):
     real, fake = sharpness_by_label(untouched[0])
     assert (real > 1.1 * fake).all(), 'the renderer blurs'
@@ -754,7 +753,6 @@ def test_too_few_films_to_train_and_validate_are_refused(
     assert not (tmp_path / 'out').exists()
 
 
-@pytest.mark.slow
 def test_three_films_to_train_and_validate_fill_every_split(films, tmp_path):
     people = tmp_path / 'people.csv'
     rows = [f'{index}.mp4,ann' for index in range(3)]

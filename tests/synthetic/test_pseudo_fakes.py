@@ -7,6 +7,7 @@ from mmaction.registry import TRANSFORMS
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
+from gml_mmaction.errors import SettingError
 from gml_mmaction.synthetic.pseudo_fakes.detail_loss import encode
 from gml_mmaction.synthetic.pseudo_fakes.family import (
     NOSE_BASE,
@@ -373,3 +374,89 @@ def test_a_fake_follows_landmarks(family, count):
     differ = (np.stack(made['imgs']) != np.stack(made['genuine'])).any(-1)
     assert differ.any()
     assert not differ[made['mask'] == 0].any()
+
+
+WHOLE = [dict(type='TemporalDropout'), dict(type='TemporalRepeat')]
+
+
+@every(WHOLE)
+def test_a_slip_of_whole_frames_shows_frames_of_the_clip_and_blends_none(
+    family,
+):
+    clip = rolling()
+    for seed in range(40):
+        real, fake, mask = forge(family, clip, seed)
+        np.testing.assert_array_equal(real, clip)
+        assert (mask == 1).all()
+        source = [
+            next(s for s in range(8) if (clip[s] == f).all()) for f in fake
+        ]
+        steps = np.diff(source)
+        assert steps.min() >= 0
+        if family['type'] == 'TemporalRepeat':
+            late = max(t - s for t, s in enumerate(source))
+            assert 1 <= late == (steps == 0).sum() <= 3
+        else:
+            assert set(source) < set(range(8))
+
+
+@every(WHOLE)
+def test_whole_frames_slip_as_the_inner_face_would(family):
+    """One law of times for both: they share its code and its draws."""
+    name = family['type'].replace('Temporal', 'Face')
+    times = [
+        [TRANSFORMS.build(dict(type=kind)).times(9, rng) for _ in range(20)]
+        for kind in (family['type'], name)
+        for rng in [np.random.default_rng(4)]
+    ]
+    np.testing.assert_array_equal(*times)
+
+
+def random_fakes(p=0.5, **changes):
+    families = [*WHOLE, dict(type='SelfBlend')]
+    return TRANSFORMS.build(
+        dict(type='RandomPseudoFake', families=families, p=p) | changes
+    )
+
+
+def test_some_genuine_clips_become_fakes_and_fakes_stay():
+    np.random.seed(0)
+    step, clip = random_fakes(0.25), rolling()
+    made = [
+        step(dict(imgs=[*clip], label=0, method='real')) for _ in range(200)
+    ]
+    share = np.mean([one['label'] for one in made])
+    assert 0.15 < share < 0.35
+    methods = {one['method'] for one in made}
+    assert methods == {
+        'real',
+        'TemporalDropout',
+        'TemporalRepeat',
+        'SelfBlend',
+    }
+    for one in made:
+        assert set(one) == {'imgs', 'label', 'method'}
+        same = np.array_equal(one['imgs'], clip)
+        assert same == (one['label'] == 0)
+    fake = random_fakes(1)(dict(imgs=[*clip], label=1, method='Deepfakes'))
+    assert np.array_equal(fake['imgs'], clip)
+    assert fake['method'] == 'Deepfakes'
+
+
+def test_whether_a_clip_is_faked_moves_later_draws_alike():
+    """So a set's other augmentation does not depend on its labels."""
+    after = []
+    for label in (0, 1):
+        np.random.seed(3)
+        random_fakes(0)(dict(imgs=[*rolling()], label=label))
+        after.append(np.random.rand())
+    assert after[0] == after[1]
+
+
+@pytest.mark.parametrize(
+    ('changes', 'line'),
+    [(dict(p=2), r'^p=2: .*0 to 1$'), (dict(families=[]), r'^families=')],
+)
+def test_fakes_that_cannot_be_made_are_refused(changes, line):
+    with pytest.raises(SettingError, match=line):
+        random_fakes(**changes)

@@ -39,6 +39,8 @@ from gml_mmaction.video import (
 from gml_mmaction.video.frames import SIZES_DIFFER
 from gml_mmaction.video.mp4 import starts_clean
 
+pytestmark = pytest.mark.slow
+
 OPEN_GOP = {'x264-params': 'open-gop=1:scenecut=0:keyint=12', 'bf': '3'}
 REFRESH = {'x264-params': 'intra-refresh=1:keyint=12:bframes=0'}
 HEVC = {'x265-params': 'log-level=none:keyint=12'}
@@ -134,7 +136,6 @@ def test_strides_and_random_access_give_the_frames_of_reading_on(video):
             )
 
 
-@pytest.mark.slow
 def test_the_frames_of_real_videos_are_those_of_pyav_and_random_access(
     real_people,
 ):
@@ -305,7 +306,6 @@ def test_frames_that_an_edit_list_cuts_off_are_not_made_up(tmp_path):
         assert numbers(reader.frames_at([20, 34])) == [35, 49]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('name', ['a.mkv', 'a.webm', 'a.avi', 'a.gif'])
 def test_a_cut_file_without_index_gives_its_beginning(tmp_path, name):
     codecs = {
@@ -321,6 +321,23 @@ def test_a_cut_file_without_index_gives_its_beginning(tmp_path, name):
     # the packet that the cut goes through makes no whole frame
     assert found == [read_number(frame) for frame in decode_whole(path)]
     assert 1 <= len(found) < 50
+
+
+@pytest.mark.parametrize(
+    ('kind', 'name'),
+    [('webp', 'an animated WebP'), ('png', 'an animated PNG')],
+)
+def test_moving_pictures_that_are_not_read_are_named(tmp_path, kind, name):
+    """Under any name; a picture that does not move is not one of them."""
+    Image = pytest.importorskip('PIL.Image')
+    first, *rest = (Image.fromarray(frame) for frame in numbered(3))
+    path = tmp_path / 'a.mp4'
+    first.save(path, kind, save_all=True, append_images=rest)
+    with pytest.raises(VideoError, match=f'{name}, which is not read. Remedy'):
+        open_video(path)
+    first.save(path, kind)
+    with pytest.raises(VideoError, match='not a video'):
+        open_video(path)
 
 
 def cut_before_index(path):

@@ -140,6 +140,22 @@ def test_a_bar_goes_from_chance_to_the_methods_auc():
     assert labels == ['all fakes', *sorted(METHODS)]
 
 
+def test_untrained_networks_are_framed_from_the_lowest_to_the_highest():
+    null = {'': [0.45, 0.6, 0.5], METHODS[1]: [0.48, 0.52]}
+    assessments = [system('net', untrained=null), system('other', seed=1)]
+    figure = draw_methods(assessments)
+    *_, frames = figure.axes[0].containers
+    spans = {
+        (round(bar.get_x(), 6), round(bar.get_x() + bar.get_width(), 6))
+        for bar in frames
+    }
+    assert spans == {(0.45, 0.6), (0.48, 0.52)}
+    assert legend_of(figure)[-1].startswith('untrained networks')
+    legend = legend_of(draw_roc(assessments))
+    assert 'untrained 0.450 to 0.600' in legend[0]
+    assert 'untrained' not in legend[1]
+
+
 def test_the_bars_of_a_histogram_are_shares_of_a_class():
     assessment = system('net', reals=30, fakes=150, threshold=0.4)
     axis = draw_histograms([assessment]).axes[0]

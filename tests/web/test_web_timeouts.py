@@ -15,6 +15,8 @@ import uvicorn
 from gml_mmaction.web.server import listen
 from gml_mmaction.web.timeouts import LEAST, timed_protocol
 
+pytestmark = pytest.mark.slow
+
 WAIT = 0.5  # seconds
 GET = b'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
 HEADER = b'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n'
@@ -139,7 +141,6 @@ def test_an_answer_that_nobody_reads_ends(address, requests, caplog):
     assert [r for r in caplog.records if r.exc_info] == []
 
 
-@pytest.mark.slow
 def test_an_answer_that_is_read_slowly_comes_whole(address):
     large = GET.replace(b'/ HTTP', b'/large HTTP')
     received = 0

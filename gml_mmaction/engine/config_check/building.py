@@ -50,14 +50,24 @@ def naming_settings(
     try:
         check_config(cfg, keys)
         yield
-    except (GMLError, OSError):
-        raise
+    except (GMLError, OSError) as error:
+        text = _with_place(error, cfg)
+        if text is None:
+            raise
+        raise SettingError(text) from error
     except BaseException as error:
         text = explain(error, cfg)
         if text is None:
             held.release()
             raise
         raise SettingError(text) from error
+
+
+def _with_place(error: BaseException, cfg: Any) -> str | None:
+    """The text of a constructor that names its argument, with its place."""
+    if isinstance(error, SettingError) and re.match(r'\w+=', str(error)):
+        return explain(error, cfg)
+    return None
 
 
 def explain(error: BaseException, cfg: Any) -> str | None:

@@ -10,6 +10,7 @@ from ..settings import LOADERS
 from .keywords import check_keywords
 from .names import REGISTRIES, find_class, suggest
 from .optimiser import check_optimising
+from .schedules import check_schedules
 from .values import check_value
 
 # The parts of a config that a runner builds at once, and those that it builds
@@ -98,17 +99,21 @@ def check_config(cfg: Any, keys: Sequence[str]) -> None:
             part = cfg.get(key)
             for name, rule in COUNTS.get(key, {}).items():
                 _check_count(part, key, name, rule)
-            if key in LOADERS:
-                _check_loader(part, key)
-            elif key == 'compile':
-                _check_compile(part)
-            elif key not in REGISTRIES:
-                continue
-            elif key == 'default_hooks' and isinstance(part, dict):
-                for name, hook in part.items():
-                    _check(hook, f'{key}.{name}', 'HOOKS')
-            else:
-                _check(part, key, REGISTRIES[key])
+            _check_part(part, key)
+            if key == 'param_scheduler':
+                check_schedules(cfg)
+
+
+def _check_part(part: Any, key: str) -> None:
+    if key in LOADERS:
+        _check_loader(part, key)
+    elif key == 'compile':
+        _check_compile(part)
+    elif key == 'default_hooks' and isinstance(part, dict):
+        for name, hook in part.items():
+            _check(hook, f'{key}.{name}', 'HOOKS')
+    elif key in REGISTRIES:
+        _check(part, key, REGISTRIES[key])
 
 
 def _check_count(part: Any, place: str, name: str, rule: Rule) -> None:
@@ -151,6 +156,19 @@ def _check_loader(loader: Any, place: str) -> None:
     for name in ('collate_fn', 'worker_init_fn'):
         if isinstance(loader.get(name), dict):
             find_class(loader[name], f'{place}.{name}', 'FUNCTIONS')
+    _check_groups(loader, place)
+
+
+def _check_groups(loader: dict, place: str) -> None:
+    """Refuse batches that would tear a real from its fakes."""
+    sampler, size = loader.get('sampler'), loader.get('batch_size', 1)
+    if isinstance(sampler, dict) and sampler.get('type') == 'PairSampler':
+        group = 1 + max(1, sampler.get('fakes', 1))
+        if size % group:
+            raise SettingError(
+                f'{place}.batch_size={size}: PairSampler draws groups of '
+                f'{group}. Remedy: a multiple of {group}'
+            )
 
 
 def _check(node: Any, place: str, registry: str) -> None:

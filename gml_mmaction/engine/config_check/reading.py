@@ -10,9 +10,11 @@ from typing import Any
 from gml_mmaction.errors import GMLError, SettingError
 from gml_mmaction.io.text import one_line
 
-from ..settings import LOADERS
+from ..settings import LOADERS, set_clip_len
 from .names import REGISTRIES
 from .places import equals, within
+
+CLIP_LEN = 'clip_len'
 
 
 def read_settings(path: str | os.PathLike) -> Any:
@@ -45,6 +47,8 @@ def read_settings(path: str | os.PathLike) -> Any:
 def change_settings(cfg: Any, options: Sequence[str]) -> None:
     """Apply options of a command line, as MMEngine's tools read them.
 
+    ``clip_len=16`` is no place but all of them (:func:`.set_clip_len`).
+
     Args:
         cfg: ``mmengine.Config``; changed in place.
         options: ``KEY=VALUE`` each, with dotted keys.
@@ -60,6 +64,9 @@ def change_settings(cfg: Any, options: Sequence[str]) -> None:
                 f'--cfg-options {option}: give KEY=VALUE, as in '
                 'train_dataloader.batch_size=8'
             )
+        if place == CLIP_LEN:
+            set_clip_len(cfg, _parse_value(text, option))
+            continue
         _check_first(place, cfg)
         _check_variable(place, cfg)
         values[place] = _parse_value(text, option)

@@ -1,4 +1,4 @@
-"""Slips in time: the inner face stands still for a while, or jumps."""
+"""Slips in time: the inner face, or the frame, stands still or jumps."""
 
 from abc import abstractmethod
 
@@ -7,7 +7,7 @@ from mmaction.registry import TRANSFORMS
 
 from .family import Face, Forgery, PseudoFake, blend, soft_mask
 
-__all__ = ['FaceDropout', 'FaceRepeat']
+__all__ = ['FaceDropout', 'FaceRepeat', 'TemporalDropout', 'TemporalRepeat']
 
 
 class TimeSlip(PseudoFake):
@@ -34,11 +34,17 @@ class TimeSlip(PseudoFake):
     def times(self, length: int, rng: np.random.Generator) -> np.ndarray:
         """Frame whose inner face is shown at each time, ``(length,)``."""
 
+    def mask(
+        self, clip: np.ndarray, face: Face, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Where another time is shown, ``(T, H, W)``."""
+        return soft_mask(face, clip.shape[1], grow=rng.uniform(0.85, 1.1))
+
     def forge(
         self, clip: np.ndarray, face: Face, rng: np.random.Generator
     ) -> Forgery:
-        """Blend in the inner face of another time."""
-        mask = soft_mask(face, clip.shape[1], grow=rng.uniform(0.85, 1.1))
+        """Blend in what is seen at another time."""
+        mask = self.mask(clip, face, rng)
         times = self.times(len(clip), rng)
         return Forgery(clip, blend(clip, clip[times], mask), mask)
 
@@ -70,8 +76,41 @@ class FaceDropout(TimeSlip):
         count = int(rng.integers(1, min(self.longest, length - 1) + 1))
         at = int(rng.integers(1, length))
         times = np.arange(length)
+        # of one frame at the end of the clip nothing would be seen
         if rng.random() < 0.5:
-            times[at:] += count
+            times[min(at, max(1, length - 2)) :] += count
         else:
-            times[:at] -= count
+            times[: max(at, min(2, length - 1))] -= count
         return times.clip(0, length - 1)
+
+
+class WholeFrame:
+    """A slip of whole frames, as AltFreezing makes them.
+
+    Nothing is blended, so that time alone tells. A frame that is shown twice
+    is common in genuine videos, too; those who train with it call it fake.
+    """
+
+    def mask(
+        self, clip: np.ndarray, face: Face, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Everywhere."""
+        return np.ones(clip.shape[:3], np.float32)
+
+
+@TRANSFORMS.register_module()
+class TemporalRepeat(WholeFrame, FaceRepeat):
+    """A frame is shown for a while, then the clip goes on behind it.
+
+    Source: "temporal repeat" of AltFreezing (:class:`TimeSlip`). How many
+    frames is our choice.
+    """
+
+
+@TRANSFORMS.register_module()
+class TemporalDropout(WholeFrame, FaceDropout):
+    """Some frames are left out; an end of the clip stands still instead.
+
+    Source: "temporal dropout" of AltFreezing (:class:`TimeSlip`). How many
+    frames is our choice.
+    """
