@@ -325,6 +325,7 @@ class F3Net(BaseModule):
                 for name in mix_stages
             }
         )
+        self.to(memory_format=torch.channels_last)  # as both streams
         self._register_load_state_dict_pre_hook(self._load_into_both)
 
     @staticmethod
