@@ -9,10 +9,12 @@
 #   TORCH_INDEX=URL       a further package index to take PyTorch's build from,
 #                         for instance PyTorch's own index of CPU wheels
 #   DEMO_ARGS='...'       arguments of tools/demo.py
-#   CHECKPOINT=FILE       the detector of make web
+#   CHECKPOINT=FILE       the detector of make web and make export
 #   WEB_ARGS='...'        further arguments of tools/web.py
 #   TEST_ARGS='...'       arguments of pytest
 #   TEST_WORKERS=N        processes that share the tests; 0 for none
+#   GPU_PYTHON=FILE       the Python of make gpu, with all requirements
+#   GPU_ARGS='...'        arguments of tests/gpu/run.py
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -22,6 +24,8 @@ TEST_ARGS ?=
 TEST_WORKERS ?= 2
 CHECKPOINT ?=
 WEB_ARGS ?=
+GPU_PYTHON ?=
+GPU_ARGS ?=
 
 LINTED := gml_mmaction configs docs tools tests setup.py
 BIN := $(VENV)/bin
@@ -29,6 +33,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 INSTALLED := $(VENV)/.installed
 WEB_INSTALLED := $(VENV)/.web-installed
+EXPORT_INSTALLED := $(VENV)/.export-installed
 TEST_INSTALLED := $(VENV)/.test-installed
 ORACLES := $(VENV)/oracles
 DOCS := $(VENV)/docs
@@ -38,7 +43,8 @@ AUDIT := $(VENV)/audit
 PYTEST := $(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile \
     --no-loadscope-reorder
 
-.PHONY: help install demo web check test lint docs doctor audit drills clean
+.PHONY: help install demo web export check test gpu lint docs doctor audit \
+    drills clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -53,6 +59,9 @@ demo: $(INSTALLED) ## from made-up videos to a tested detector
 web: $(WEB_INSTALLED) ## a page for videos of one's own: CHECKPOINT=best.pth
 	$(BIN)/python tools/web.py $(CHECKPOINT) $(WEB_ARGS)
 
+export: $(EXPORT_INSTALLED) ## an ONNX file of a detector: CHECKPOINT=best.pth
+	$(BIN)/python tools/export.py $(CHECKPOINT)
+
 check test: export OMP_NUM_THREADS ?= 1
 check test: export MPLBACKEND ?= Agg
 check: lint ## lint and the quick tests, an answer while you work
@@ -62,6 +71,9 @@ test: export GML_TEST_ORACLES ?= $(abspath $(ORACLES))
 test: export GML_TEST_DOCS ?= $(abspath $(DOCS))
 test: lint $(ORACLES) $(DOCS) ## lint and run the tests
 	$(PYTEST) $(TEST_ARGS)
+
+gpu: $(if $(GPU_PYTHON),,$(TEST_INSTALLED)) ## benchmark and tests on a GPU, in 8 minutes
+	$(or $(GPU_PYTHON),$(BIN)/python) tests/gpu/run.py $(GPU_ARGS)
 
 lint: $(TEST_INSTALLED) ## check style, format, types and who imports whom
 	$(BIN)/ruff check $(LINTED)
@@ -83,12 +95,13 @@ drills: $(TEST_INSTALLED) ## the long form of every fault drill
 	$(BIN)/python tests/fuzz/fuzz.py --inputs 10000
 	$(BIN)/python -m pytest -q tests/engine/test_faults.py \
 	    tests/engine/test_resume.py tests/test_no_network.py
+	GML_TEST_EXPORTS=1 $(BIN)/python -m pytest -q tests/apis/test_export.py
 
 audit: $(BIN)/python ## compare the pinned versions with known vulnerabilities
 	test -x $(AUDIT)/bin/pip-audit || { $(BIN)/python -m venv $(AUDIT) && \
 	    $(AUDIT)/bin/pip install -q pip-audit; }
 	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip \
-	    $(foreach name,pinned web test,-r requirements/$(name).txt)
+	    $(foreach name,pinned web export test,-r requirements/$(name).txt)
 
 clean: ## remove the environment, caches and build files
 	test ! -f $(VENV)/pyvenv.cfg || rm -rf $(VENV)
@@ -118,7 +131,12 @@ $(WEB_INSTALLED): requirements/web.txt $(INSTALLED)
 	$(PIP) install $(INDEX) --no-deps -r requirements/web.txt
 	@touch $@
 
-$(TEST_INSTALLED): requirements/test.txt requirements/web.txt $(INSTALLED)
+$(EXPORT_INSTALLED): requirements/export.txt $(INSTALLED)
+	$(PIP) install $(INDEX) --no-deps -r requirements/export.txt
+	@touch $@
+
+$(TEST_INSTALLED): requirements/test.txt requirements/web.txt \
+    requirements/export.txt $(INSTALLED)
 	$(PIP) install $(INDEX) --no-deps -r requirements/test.txt
 	@touch $@
 

@@ -5,6 +5,7 @@ Importing this module needs nothing but the standard library.
 
 import functools
 import importlib
+import platform
 import re
 from importlib import metadata
 from types import ModuleType
@@ -50,6 +51,12 @@ STACK = {
     'mmcv': ('mmcv-lite', 'MMAction2 refuses it'),
     'mmaction': ('mmaction2', 'the plugin was not tried with it'),
 }
+# Those that may change what comes out.
+PACKAGES = (
+    *('torch', 'numpy', 'mmengine', 'mmaction2', 'mmcv', 'mmcv-lite'),
+    *('opencv-python', 'opencv-python-headless', 'decord', 'av'),
+    *('dlib', 'dlib-bin', 'scikit-learn', 'gml-mmaction'),
+)
 ADVICE = {
     'dlib': 'pip install "gml-mmaction[lite]", or compile it: '
     'pip install dlib',
@@ -60,6 +67,10 @@ ADVICE = {
     'MMAction2 need it',
     'face_recognition_models': 'pip install "gml-mmaction[landmarks]"',
     'distributed': 'pip install "gml-mmaction[cluster]"',
+    **dict.fromkeys(
+        ('onnx', 'onnxruntime', 'onnxscript'),
+        'pip install "gml-mmaction[export]"',
+    ),
 }
 
 CV2_LIBRARIES = (
@@ -71,6 +82,18 @@ CV2_LIBRARIES = (
 
 class StackError(GMLError, ImportError):
     """The installed stack cannot be used."""
+
+
+@functools.cache
+def installed_versions() -> dict[str, str]:
+    """Versions of Python and of those of ``PACKAGES`` that are installed."""
+    versions = dict(python=platform.python_version())
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
 
 
 @functools.cache

@@ -53,7 +53,7 @@ def tiny_config(work_dir, checkpoint, data):
     return cfg
 
 
-def write_checkpoint(path, seed=0):
+def write_checkpoint(path, seed=0, settings=None):
     """Write the weights of a tiny detector that has learnt nothing.
 
     They are such that clips differ in their scores, on both sides of 0.5.
@@ -63,7 +63,7 @@ def write_checkpoint(path, seed=0):
 
     init_default_scope('mmaction')
     cfg = Config.fromfile(CONFIG)
-    cfg.merge_from_dict(TINY)
+    cfg.merge_from_dict({**TINY, **(settings or {})})
     torch.manual_seed(seed)
     model = MODELS.build(cfg.model)
     state = model.state_dict()
@@ -74,20 +74,23 @@ def write_checkpoint(path, seed=0):
     return path
 
 
-def write_detector(path, seed=0, size=64, options=(), **provenance):
+def write_detector(
+    path, seed=0, size=64, settings=None, options=(), **provenance
+):
     """Write a tiny detector as training does: with config and provenance.
 
     Args:
         path: The checkpoint to write.
         seed: Of the weights, see :func:`write_checkpoint`.
         size: Of the crops it says it was trained on.
+        settings: Of the config, beside ``TINY``.
         options: Of the command line that it was trained with, ``KEY=VALUE``.
         **provenance: ``training`` and ``validation`` instead of made-up ones.
     """
-    write_checkpoint(path, seed)
+    write_checkpoint(path, seed, settings)
     checkpoint = torch.load(path, weights_only=True)
     cfg = Config.fromfile(CONFIG)
-    cfg.merge_from_dict(TINY)
+    cfg.merge_from_dict({**TINY, **(settings or {})})
     change_settings(cfg, options)
     training = dict(
         source='ffpp',

@@ -50,6 +50,7 @@ INITIAL = ('init_cfg', 'pretrained')
 LAYERS = 256
 WIDTH = 16
 PIXELS = 4096
+MOST_FRAMES = 512  # of a clip
 SIDES = ('size', 'scale', 'crop_size')
 NUMBER = 10**6
 CLIP_PIXELS = 64 * 512**2

@@ -6,16 +6,19 @@ map remain.
 """
 
 import functools
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from msgspec import structs
 
+from gml_mmaction.engine.reference import Look, bits_per_pixel, look_of
 from gml_mmaction.evaluation.forgery_metric import VIDEO_RULES
 from gml_mmaction.evaluation.prediction import (
     Clip,
@@ -23,6 +26,7 @@ from gml_mmaction.evaluation.prediction import (
     ScoredTrack,
     VideoFacts,
 )
+from gml_mmaction.evaluation.reference import Unlike
 from gml_mmaction.faces import CropOptions, Track, crop
 from gml_mmaction.faces.follow import (
     Walk,
@@ -32,7 +36,10 @@ from gml_mmaction.faces.follow import (
     short_note,
 )
 from gml_mmaction.faces.spread import Sample, samples, spread
+from gml_mmaction.faces.square import Square
 from gml_mmaction.faces.track import all_faces
+from gml_mmaction.io.files import file_sha256, folder_sha256
+from gml_mmaction.io.records import UNSET, UnsetType
 from gml_mmaction.io.text import counted
 from gml_mmaction.video import (
     ArrayFrames,
@@ -41,8 +48,15 @@ from gml_mmaction.video import (
     VideoError,
     open_video,
 )
-from gml_mmaction.visualization.overlay import Moment, moment_at, write_overlay
-from gml_mmaction.visualization.timeline import draw_timeline
+from gml_mmaction.video.files import ARCHIVES
+from gml_mmaction.visualization.overlay import (
+    Heat,
+    Moment,
+    moment_at,
+    write_overlay,
+)
+from gml_mmaction.visualization.summary import draw_face
+from gml_mmaction.visualization.timeline import draw_timeline, faceless
 
 from .detector import Detector
 
@@ -55,6 +69,9 @@ Span = Callable[[int, int], dict[str, Any]]
 AHEAD_FRAMES = 32  # decoded ahead of face detection
 # dlib's search takes 0.7 GB and 2.5 s for a doubled frame of this size.
 DOUBLED_PIXELS = 3840 * 2160
+HEAT_SCALES = ('relative', 'absolute')
+UNSEEN = 1.0  # seconds without a face from which there is a note
+SEEN = 0.8  # share of a track's time in which its face is seen; less is noted
 VERDICTS = ('suspicious', 'not suspicious', 'no face', 'no verdict')
 
 
@@ -66,18 +83,41 @@ class Analysis:
         source: The file, or the frames.
         prediction: What a report says of the video.
         detector: What a report says of the detector, its ``facts``.
+        options: With which it was analysed, as a report says them.
         heat: By track, maps of its clips, ``(clips, T, h, w)``, float16, not
             negative; empty if none were asked for.
+        ends: Where heat begins to show and where it is full; None: by the
+            video's own range.
     """
 
     source: Source
     prediction: Prediction
     detector: dict[str, Any]
+    options: dict[str, Any] = field(default_factory=dict)
     heat: dict[int, np.ndarray] = field(default_factory=dict)
+    ends: tuple[float, float] | None = None
 
     def draw_timeline(self, out: str | Path) -> Path:
         """Draw the scores over time; returns ``out``."""
         return draw_timeline(self.prediction, self.detector, out)
+
+    def draw_face(self) -> bytes | None:
+        """The face at the most suspicious moment, as a small JPEG.
+
+        None without a score, or if the video has changed since.
+        """
+        clip = self.prediction.most_suspicious
+        if clip is None:
+            return None
+        track = self.prediction.tracks[int(clip.track or 0)]
+        try:
+            with open_source(self.source) as reader:
+                middle = (clip.start + clip.stop) // 2
+                last = min(middle, reader.num_frames - 1)
+                (frame,) = reader.frames_at([last])
+        except VideoError:
+            return None
+        return draw_face(frame, track.square)
 
     def write_overlay(
         self, out: str | Path, progress: Progress | None = None
@@ -88,7 +128,11 @@ class Analysis:
         """
         with open_source(self.source) as reader:
             return write_overlay(
-                reader, self.prediction, self.heat, out, progress
+                reader,
+                self.prediction,
+                Heat(self.heat, self.ends),
+                out,
+                progress,
             )
 
     def moment(self, seconds: float) -> Moment | None:
@@ -97,7 +141,8 @@ class Analysis:
         None if the video has no such frame.
         """
         with open_source(self.source) as reader:
-            return moment_at(reader, self.prediction, self.heat, seconds)
+            heat = Heat(self.heat, self.ends)
+            return moment_at(reader, self.prediction, heat, seconds)
 
 
 def open_source(source: Source) -> Frames:
@@ -125,6 +170,8 @@ def analyse(
     heat: str = 'none',
     batch_size: int = 4,
     clips: int | None = None,
+    even_if_unlike: bool = False,
+    relative_heat: bool = False,
     progress: Progress | None = None,
 ) -> Analysis:
     """Follow the faces of a video and score them.
@@ -140,24 +187,32 @@ def analyse(
         batch_size: Clips that the network takes at once.
         clips: Score the clips of so many moments, spread over the video (see
             :mod:`~gml_mmaction.faces.spread`); by default all clips.
+        even_if_unlike: Whether there is a verdict on a video, too, that is
+            unlike the training data.
+        relative_heat: Whether heat is drawn by the video's own range, not by
+            that of genuine validation videos.
         progress: Called with the number of frames done and of all frames; may
             raise, to stop.
 
     Returns:
         The prediction and, if asked for, heat maps.
     """
-    run = _Run(detector, heat, batch_size, clips, progress)
-    found: dict[str, Any] = {}  # up to an error
+    kind = detector.heat_kind(heat)
+    ends = None if relative_heat else detector.heat_ends(kind)
+    run = _Run(detector, kind, batch_size, clips, progress)
+    found: dict[str, Any] = dict(sha256=_sha256(source))  # up to an error
     began = time.perf_counter()
     try:
         with open_source(source) as reader:
-            found['video'] = _facts(reader)
+            found['video'] = _facts(reader, source)
             taken = detector.take(reader)
             found['video'] = structs.replace(found['video'], rate=taken.rate)
             tracks = run.over(reader, taken)
             found['notes'] = [*reader.notes, *taken.notes, *run.notes]
             span = functools.partial(_span, reader, taken)
-            found.update(_judge(detector, tracks, span))
+            found.update(
+                _judge(detector, tracks, span, found['video'], even_if_unlike)
+            )
     except VideoError as error:
         found.update(status=error.reason, detail=error.detail)
         if error.reason == 'no face':
@@ -166,6 +221,7 @@ def analyse(
     prediction = Prediction(
         input=name or _name_of(source),
         threshold=detector.threshold.value,
+        rule=detector.video_rule,
         timing={key: round(value, 3) for key, value in run.timing.items()},
         **found,
     )
@@ -174,19 +230,38 @@ def analyse(
         source,
         prediction,
         detector.facts,
+        dict(
+            clips=clips or 'all',
+            heat=kind,
+            heat_scale=HEAT_SCALES[kind != 'none' and ends is not None],
+            batch_size=batch_size,
+            device=detector.device.type,
+            even_if_unlike=even_if_unlike,
+        ),
         {i: m for i, m in maps.items() if m is not None},
+        ends,
     )
 
 
 @dataclass(eq=False)
 class _Scored:
-    """A track, crops that are not yet a clip, and its scored clips."""
+    """A track, crops that are not yet a clip, and its scored clips.
+
+    Where its face moved, each clip has a square of its own.
+    """
 
     track: Track
     crops: list[np.ndarray] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     heat: list[np.ndarray] = field(default_factory=list)
+    looks: list[Look | None] = field(default_factory=list)
+    squares: list[Square] = field(default_factory=list)
+
+    def look(self, name: str) -> float | None:
+        """The median over the clips of one of the fields of ``Look``."""
+        looks = [getattr(one, name) for one in self.looks if one]
+        return round(float(np.median(looks)), 3) if looks else None
 
     def maps(self) -> np.ndarray | None:
         count = len(self.scores)
@@ -206,7 +281,7 @@ class _Run:
     ) -> None:
         self._detector = detector
         self._clips = clips
-        self._heat = detector.heat_kind(heat)
+        self._heat = heat
         self._batch_size = max(1, batch_size)
         self._progress = progress or (lambda done, total: None)
         self._scored: dict[Track, _Scored] = {}
@@ -230,7 +305,9 @@ class _Run:
     def _over_all(
         self, reader: Frames, taken: Taken, options: CropOptions
     ) -> list[_Scored]:
-        walk = Walk(taken, options, all_faces)
+        # a square follows its face from clip to clip, never within one
+        moving = self._detector.clip_len * options.stride
+        walk = Walk(taken, options, all_faces, moving)
         frames = decoded_ahead(
             reader, self._timed(reader.take(taken.indices)), AHEAD_FRAMES
         )
@@ -246,7 +323,8 @@ class _Run:
         tracks = walk.finish(end)
         self._score(everything=True)
         self._progress(reader.num_frames, reader.num_frames)
-        self.kept = self._with_clips(tracks, options.stride)
+        self.kept = _joined(self._with_clips(tracks, options.stride))
+        self.notes += _unseen_notes(self.kept, reader, taken, end)
         if not self.kept:
             raise _failure(walk.tracks, taken, end, options)
         if note := short_note(walk.tracks, options):
@@ -367,8 +445,10 @@ class _Run:
                 [crops for _, crops in batch], self._heat
             )
             self.timing['network'] += time.perf_counter() - began
-            for i, (scored, _) in enumerate(batch):
+            for i, (scored, crops) in enumerate(batch):
                 scored.scores.append(float(scores[i]))
+                packed = self._detector.pack([crops])
+                scored.looks.append(look_of(packed['inputs'][0]))
                 if maps is not None:
                     limit = np.finfo(np.float16).max
                     heat = maps[i].clip(0, limit).astype(np.float16)
@@ -384,8 +464,73 @@ class _Run:
             whole = track.num_frames(stride) // self._detector.clip_len
             if scored and whole and scored.scores:
                 del scored.scores[whole:], scored.heat[whole:]
+                del scored.looks[whole:]
                 kept.append(scored)
         return kept
+
+
+def _joined(parts: Sequence[_Scored]) -> list[_Scored]:
+    """Make one track of those of a face that moved."""
+    faces: dict[Track, list[_Scored]] = {}
+    for part in parts:
+        first = part.track
+        while first.before is not None:
+            first = first.before
+        faces.setdefault(first, []).append(part)
+    return [_one_of(own) if len(own) > 1 else own[0] for own in faces.values()]
+
+
+def _one_of(parts: Sequence[_Scored]) -> _Scored:
+    first, last = parts[0].track, parts[-1].track
+    assert last.stop is not None  # it has ended
+    frames = [part.track.num_frames(1) for part in parts]
+    seen = [part.track.seen or 0.0 for part in parts]
+    track = replace(
+        first,
+        stop=last.stop,
+        seen=round(float(np.average(seen, weights=frames)), 4),
+    )
+    whole = _Scored(track)
+    for part in parts:
+        assert part.track.square is not None  # it was found in a frame
+        count = len(part.scores)
+        whole.starts += part.starts[:count]
+        whole.scores += part.scores
+        whole.heat += part.heat
+        whole.looks += part.looks
+        whole.squares += [part.track.square] * count
+    return whole
+
+
+def _unseen_notes(
+    kept: Sequence[_Scored], reader: Frames, taken: Taken, end: int
+) -> list[str]:
+    """Note where no face was seen, as of one in profile."""
+    spans = [
+        (taken.source(one.track.start), taken.source(one.track.stop or 0))
+        for one in kept
+    ]
+    stop = min(taken.source(end), reader.broken_at or reader.num_frames)
+    gaps = [
+        (a, b)
+        for a, b in faceless(spans, stop)
+        if b - a >= UNSEEN * (reader.fps or 25)
+    ]
+    notes = []
+    if gaps:
+        frames = sum(b - a for a, b in gaps)
+        notes.append(
+            f'no face was found in {frames:g} of {counted(stop, "frame")}: '
+            'one in profile, turned away or covered is not found'
+        )
+    for number, one in enumerate(kept):
+        seen = one.track.seen
+        if seen is not None and seen < SEEN:
+            notes.append(
+                f'face {number} was seen in {seen:.0%} of its time only, as '
+                'one in profile or covered; all of its clips are scored'
+            )
+    return notes
 
 
 def _doublings(pixels: int, wanted: int) -> int:
@@ -409,18 +554,33 @@ def _failure(
     )
 
 
-def _facts(reader: Frames) -> VideoFacts:
+def _facts(reader: Frames, source: Source) -> VideoFacts:
+    size = None
+    if not isinstance(source, np.ndarray) and _is_video_file(source):
+        size = os.stat(source).st_size
+    bits = bits_per_pixel(size, reader.width, reader.height, reader.num_frames)
     return VideoFacts(
         fps=round(reader.fps, 6) or None,
         width=reader.width,
         height=reader.height,
         num_frames=reader.num_frames,
         seconds=_rounded(reader.seconds_at(reader.num_frames)),
+        bits=bits and round(bits, 5),
     )
 
 
+def _is_video_file(source: str | Path) -> bool:
+    """Whether it is a file, and no archive of images."""
+    path = Path(source)
+    return path.is_file() and not path.name.lower().endswith(ARCHIVES)
+
+
 def _judge(
-    detector: Detector, tracks: Sequence[_Scored], span: Span
+    detector: Detector,
+    tracks: Sequence[_Scored],
+    span: Span,
+    video: VideoFacts,
+    even_if_unlike: bool,
 ) -> dict[str, Any]:
     """Return tracks, score and verdict of a video with scored clips."""
     rows = [
@@ -434,14 +594,46 @@ def _judge(
         ((row, clip) for row in rows for clip in row.clips),
         key=lambda pair: pair[1].score,
     )
+    if detector.genuine is None:
+        corrected = None
+        decides = max(rows, key=lambda row: row.score)
+    else:
+        corrected = detector.genuine.correct(
+            [[clip.score for clip in row.clips] for row in rows]
+        )
+        decides = rows[corrected.track]
+    compared = score if corrected is None else corrected.score
     calibrated = detector.calibration
-    suspicious = score >= detector.threshold.value
+    unlike = _unlike(detector, video, decides)
+    withheld = any(one.withholds for one in unlike) and not even_if_unlike
+    suspicious = compared >= detector.threshold.value
     return dict(
-        verdict=VERDICTS[0 if suspicious else 1],
+        verdict='no verdict' if withheld else VERDICTS[0 if suspicious else 1],
         score=score,
-        probability=calibrated and float(calibrated([score])[0]),
+        corrected=corrected and corrected.score,
+        chance=corrected and corrected.chance,
+        probability=calibrated and float(calibrated([compared])[0]),
+        unlike=[one.text for one in unlike],
         most_suspicious=structs.replace(worst[1], track=worst[0].track),
         tracks=rows,
+    )
+
+
+def _unlike(
+    detector: Detector, video: VideoFacts, track: ScoredTrack
+) -> list[Unlike]:
+    """In which a video and its face are unlike the training data."""
+    if detector.reference is None:
+        return []
+    return detector.reference.unlike(
+        dict(
+            rate=video.rate or None,
+            face=track.square[2] / 2,
+            bits=video.bits or None,
+            length=video.seconds,
+            brightness=track.brightness,
+            sharpness=track.sharpness,
+        )
     )
 
 
@@ -450,9 +642,14 @@ def _scored_track(
 ) -> ScoredTrack:
     track = scored.track
     length = detector.clip_len * detector.crop_options.stride
+    squares: Iterable[Square | UnsetType] = scored.squares or repeat(UNSET)
     clips = [
-        Clip(**span(first, first + length), score=score)
-        for first, score in zip(scored.starts, scored.scores)
+        Clip(
+            **span(first, first + length),
+            score=score,
+            square=UNSET if square is UNSET else list(square),
+        )
+        for first, score, square in zip(scored.starts, scored.scores, squares)
     ]
     merge = VIDEO_RULES[detector.video_rule]
     assert track.stop is not None  # it has ended
@@ -463,6 +660,8 @@ def _scored_track(
         square=list(track.square),
         seen=track.seen,
         score=float(merge(scored.scores)),
+        brightness=scored.look('brightness'),
+        sharpness=scored.look('sharpness'),
         clips=clips,
     )
 
@@ -483,3 +682,14 @@ def _rounded(seconds: float | None) -> float | None:
 
 def _name_of(source: Source) -> str:
     return 'array' if isinstance(source, np.ndarray) else str(source)
+
+
+def _sha256(source: Source) -> str | None:
+    if isinstance(source, np.ndarray):
+        return None
+    try:
+        if Path(source).is_dir():
+            return folder_sha256(source)
+        return file_sha256(source)
+    except (OSError, ValueError):  # opening it says what is wrong
+        return None

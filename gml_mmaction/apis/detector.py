@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,14 @@ from gml_mmaction.engine.settings import (
     tested_set,
     without_files,
 )
-from gml_mmaction.errors import CheckpointError, GMLError
+from gml_mmaction.errors import CheckpointError, GMLError, SettingError
 from gml_mmaction.evaluation.calibration import Calibration, read_calibration
 from gml_mmaction.evaluation.forgery_metric import VIDEO_RULES
+from gml_mmaction.evaluation.reference import (
+    LEAST_TRACKS,
+    GenuineScores,
+    Reference,
+)
 from gml_mmaction.explain.cam import LayerError, cam_maps
 from gml_mmaction.explain.feature_maps import clue_maps, has_clue
 from gml_mmaction.faces import CropOptions
@@ -44,11 +50,13 @@ from gml_mmaction.host.weights import check_weights
 from gml_mmaction.io.config_text import ConfigTextError, parse_config
 from gml_mmaction.io.files import file_sha256
 from gml_mmaction.io.records import as_json, to_record
+from gml_mmaction.io.rules import NUMBER
 from gml_mmaction.io.text import counted, nth, one_line, printable
 from gml_mmaction.kernels import accelerate
 from gml_mmaction.video import Frames, Rates, Taken, at_rate, every
 
 from .allowed import (
+    MOST_FRAMES,
     check_clips,
     check_model,
     check_pipeline,
@@ -64,7 +72,6 @@ SAVED = (
 )
 
 ANOTHER = 'Remedy: give another checkpoint of gml train'
-MOST_FRAMES = 512  # of a clip
 SLOW = (
     'In a video with far fewer frames a second, faces seem to move faster '
     'than they do. Such a genuine video may score high; a note marks it.',
@@ -106,6 +113,8 @@ class Detector:
         calibration: From the side file, if there is one.
         rates: Frames a second of the training crops; None if the checkpoint
             does not say.
+        reference: What genuine validation videos and the training data are
+            like; None if the checkpoint does not say.
     """
 
     model: BaseModel
@@ -119,6 +128,7 @@ class Detector:
     threshold: Threshold
     calibration: Calibration | None
     rates: Rates | None = None
+    reference: Reference | None = None
 
     def __post_init__(self) -> None:
         self._proven = False  # a clip went through the network
@@ -219,7 +229,7 @@ class Detector:
         """
         if heat not in HEATS:
             raise DetectorError(f'heat={heat!r}: use one of {HEATS}')
-        if heat == 'clue' and not has_clue(self.model):
+        if heat == 'clue' and not self._has_clue:
             raise DetectorError(
                 f'{self.checkpoint}: its network has no AD block and '
                 "no forgery clue; use heat='cam'"
@@ -231,9 +241,23 @@ class Detector:
             )
         if heat != 'auto':
             return heat
-        if has_clue(self.model):
+        if self._has_clue:
             return 'clue'
         return 'cam' if self._gives_maps else 'none'
+
+    def heat_ends(self, kind: str) -> tuple[float, float] | None:
+        """Where heat begins to show and is full, by genuine videos.
+
+        None where the checkpoint does not say that of this kind.
+        """
+        scale = self.reference and self.reference.heat
+        if not scale or scale.kind != kind or scale.ends[0] >= scale.ends[1]:
+            return None
+        return scale.ends
+
+    @property
+    def _has_clue(self) -> bool:
+        return has_clue(self.model)
 
     @functools.cached_property
     def _gives_maps(self) -> bool:
@@ -264,6 +288,14 @@ class Detector:
             source_inds=np.arange(len(clip)),
             frame_inds=np.arange(len(clip)),
         )
+
+    @functools.cached_property
+    def genuine(self) -> GenuineScores | None:
+        """How high genuine tracks score; None where too few are known."""
+        tracks = self.reference.tracks if self.reference else []
+        if len(tracks) < LEAST_TRACKS:
+            return None
+        return GenuineScores(tracks, self.video_rule)
 
     @property
     def device(self) -> torch.device:
@@ -302,6 +334,7 @@ class Detector:
                 for key, value in self._recorded.items()
                 if key not in ('classes', 'root')
             },
+            validation=self._validation_facts,
             level=self.level,
             initial=self.initial and as_json(self.initial),
             rates=self.rates and as_json(self.rates),
@@ -309,6 +342,20 @@ class Detector:
             calibration=calibration and calibration.facts,
             words=self.words,
         )
+
+    @property
+    def _validation_facts(self) -> dict[str, Any]:
+        """What the checkpoint says of its validation; {} if nothing."""
+        if not self.meta.get(PROVENANCE, {}).get('validation'):
+            return {}
+        validation = as_json(read_records(self.meta)[1])
+        validation['reference'] = self.reference and self.reference.facts
+        validation['metrics'] = {
+            key: value
+            for key, value in validation['metrics'].items()
+            if value is None or (NUMBER.holds(value) and np.isfinite(value))
+        }
+        return validation
 
     @property
     def origin(self) -> str:
@@ -349,6 +396,7 @@ class Detector:
             f'Scores: {self.level}.',
             *(SLOW if self.rates else ()),
             f'Threshold {self.threshold.value:.4f}: {self.threshold.origin}.',
+            *self._compared_with(),
             self.calibration.words
             if self.calibration
             else 'Scores are not calibrated: 0.8 does not mean 80 per cent, '
@@ -357,6 +405,29 @@ class Detector:
             '"Not suspicious" does not mean genuine.',
         ]
         return [printable(line) for line in lines]
+
+    def _compared_with(self) -> list[str]:
+        """What is known of genuine videos, and what that is good for."""
+        if self.reference is None:
+            return [
+                'The checkpoint does not say what its training videos and '
+                'the scores of genuine ones were like: the report does not '
+                'say whether a video is unlike them, and many faces or cuts '
+                'raise the score of a genuine video.'
+            ]
+        if self.genuine is None:
+            return [
+                'Many faces or cuts raise the score of a genuine video: '
+                f'{self.reference.words} are too few to correct for it; it '
+                f'takes {LEAST_TRACKS}.'
+            ]
+        return [
+            'Where there are several faces or cuts, or few clips, the '
+            'threshold is compared with the score that one face of the '
+            'validation would exceed as rarely by chance. Chances are from '
+            f'{self.reference.words}; rarer ones than one in '
+            f'{len(self.reference.tracks)} are extrapolated.'
+        ]
 
     def _started_from(self) -> list[str]:
         initial = self.initial
@@ -386,8 +457,9 @@ def load_detector(
     threshold: float | None = None,
     *,
     calibrated: bool = True,
+    exported: bool = True,
 ) -> Detector:
-    """Load a detector that ``gml train`` saved.
+    """Load a detector that ``gml train`` or ``gml export`` saved.
 
     The config is read from the checkpoint as values; no code in it is run
     (:func:`~gml_mmaction.io.config_text.parse_config`). A checkpoint
@@ -400,6 +472,8 @@ def load_detector(
         device: ``'cpu'``, ``'cuda:1'``; by default the best available.
         threshold: Instead of the checkpoint's.
         calibrated: Whether to use the side file.
+        exported: Whether an ONNX file will do, which has no layers to look
+            into.
 
     Raises:
         DetectorError: The file does not exist, or is a checkpoint of another
@@ -408,17 +482,24 @@ def load_detector(
         UnsafeCheckpointError: The file asks for more than tensors.
     """
     path = Path(checkpoint)
-    loaded = _load(path)
+    make: Callable[..., Detector]
+    loaded: Any
+    if path.suffix.lower() in ('.onnx', '.pt2'):
+        from .exported import make_exported, read_exported
+
+        make, loaded = make_exported, read_exported(path, exported)
+    else:
+        make, loaded = _make, _load(path)
     try:
-        detector = _make(path, loaded, device, threshold, calibrated)
+        detector = make(path, loaded, device, threshold, calibrated)
         json.dumps(detector.facts, allow_nan=False)  # as each report has them
     except ConfigTextError as error:
         raise DetectorError(
             f'{path}: its config was not read: {error}. {ANOTHER}'
         ) from None
-    except GMLError:
-        raise
     except Exception as error:  # what a config asks for may raise anything
+        if isinstance(error, GMLError) and not isinstance(error, SettingError):
+            raise
         raise DetectorError(
             f'{path}: its config or its records cannot be used by this '
             f'version: {type(error).__name__}: {one_line(error):.300}. '
@@ -434,26 +515,60 @@ def _make(
     threshold: float | None,
     calibrated: bool,
 ) -> Detector:
-    cfg = parse_config(loaded['meta']['cfg'])
-    _check_pipeline(path, cfg)
-    validation = _validation(path, loaded['meta'])
-    options, clip_len = _crop_options(path, cfg, loaded['meta'])
-    _check_settings(path, cfg, clip_len)
     sha256 = file_sha256(path)
     assert sha256 is not None  # the file was read
-    calibration = read_calibration(path, sha256) if calibrated else None
-    return Detector(
-        model=accelerate(_build(path, cfg, loaded)).to(_device(device)).eval(),
+
+    def build(cfg: Config) -> BaseModel:
+        with _refused(path):
+            check_model(cfg.model)
+        model = accelerate(_build(path, cfg, loaded))
+        return model.to(_device(device)).eval()
+
+    def calibration() -> Calibration | None:
+        return read_calibration(path, sha256) if calibrated else None
+
+    fields = detector_fields(
+        path, loaded['meta'], build, calibration, threshold
+    )
+    return Detector(sha256=sha256, **fields)
+
+
+def detector_fields(
+    path: Path,
+    meta: Mapping[str, Any],
+    build: Callable[[Config], Any],
+    calibration: Callable[[], Calibration | None],
+    threshold: float | None,
+) -> dict[str, Any]:
+    """The fields of a :class:`Detector`, checked, without its hash.
+
+    Args:
+        path: The file.
+        meta: What it says of itself, not yet checked.
+        build: Makes the network.
+        calibration: Reads the calibration.
+        threshold: As given.
+    """
+    cfg = parse_config(meta['cfg'])
+    _check_pipeline(path, cfg)
+    validation = _validation(path, meta)
+    options, clip_len = _crop_options(path, cfg, meta)
+    with _refused(path):
+        check_pipeline(tested_set(cfg).pipeline)
+        check_clips(tested_set(cfg).pipeline, clip_len)
+    calibrated = calibration()
+    return dict(
+        model=build(cfg),
         cfg=cfg,
         checkpoint=path,
-        sha256=sha256,
-        meta=loaded['meta'],
+        meta=meta,
         crop_options=options,
         clip_len=clip_len,
         video_rule=_video_rule(cfg),
-        threshold=_threshold(path, threshold, calibration, validation),
-        calibration=calibration,
-        rates=_rates(path, loaded['meta']),
+        threshold=_threshold(path, threshold, calibrated, validation),
+        calibration=calibrated,
+        rates=_rates(path, meta),
+        reference=validation.reference,
     )
 
 
@@ -507,13 +622,11 @@ def _validation(path: Path, meta: Mapping) -> Validation:
         ) from None
 
 
-def _check_settings(path: Path, cfg: Config, clip_len: int) -> None:
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
     """Refuse a config that asks for more than our detectors."""
-    pipeline = tested_set(cfg).pipeline
     try:
-        check_pipeline(pipeline)
-        check_clips(pipeline, clip_len)
-        check_model(cfg.model)
+        yield
     except ValueError as error:
         raise DetectorError(
             f'{path}: its config was not used: {error}. Remedy: give a '

@@ -9,14 +9,21 @@ import numpy as np
 from tqdm import tqdm
 
 from gml_mmaction.errors import GMLError
-from gml_mmaction.io.files import write_json
+from gml_mmaction.io.files import write_bytes, write_json
 from gml_mmaction.io.records import as_json
 from gml_mmaction.io.rules import is_place
 from gml_mmaction.io.text import printable
+from gml_mmaction.stack import installed_versions
 from gml_mmaction.video import VideoError
-from gml_mmaction.video.files import ARCHIVES, VIDEO_SUFFIXES, is_image
+from gml_mmaction.video.files import (
+    ARCHIVES,
+    VIDEO_SUFFIXES,
+    is_image,
+    unread_format,
+)
+from gml_mmaction.visualization.summary import NAMES, row_of, write_summary
 
-from .analysis import Analysis, Progress, Source, analyse
+from .analysis import HEAT_SCALES, Analysis, Progress, Source, analyse
 from .detector import load_detector
 from .many import Job, Result, Settings, finished, note_finished, run
 
@@ -25,13 +32,22 @@ __all__ = ['ForgeryInferencer', 'InputError', 'list_inputs', 'list_unread']
 Inputs = Source | Sequence[Source]
 # Of each video in a folder, unless told otherwise.
 FOLDER_CLIPS = 16
-WRITTEN = ('finished.json', 'prediction.json', 'timeline.png', 'overlay.mp4')
+WRITTEN = (
+    *('finished.json', 'prediction.json', 'timeline.png', 'moment.jpg'),
+    'overlay.mp4',
+)
 
 
 class InputError(GMLError, ValueError):
     """Inputs among which there is nothing to analyse."""
 
 
+HEAT_WORDS = {
+    'absolute': 'Heat is on the scale of genuine validation videos: it shows '
+    'where it is higher than anywhere in 95 of 100 of their frames.',
+    'relative': "Heat is relative to the video's own range: the hottest "
+    'place of a genuine video glows too.',
+}
 NO_HEAT = 'No heat maps: the network gives no map of a clip to explain.'
 
 
@@ -54,6 +70,10 @@ class ForgeryInferencer:
         clips: How many moments of a video to score, spread over it; 0: all
             of it. By default all of a file that is named, and
             ``FOLDER_CLIPS`` moments of each video in a folder.
+        even_if_unlike: Whether there is a verdict on a video, too, that is
+            unlike the training data.
+        relative_heat: Whether heat is drawn by the video's own range, not by
+            that of genuine validation videos.
 
     Attributes:
         detector: What a report says of it, fit for JSON.
@@ -69,14 +89,26 @@ class ForgeryInferencer:
         threshold: float | None = None,
         heat: str = 'auto',
         clips: int | None = None,
+        *,
+        even_if_unlike: bool = False,
+        relative_heat: bool = False,
     ) -> None:
         if clips is not None and clips < 0:
             raise InputError(f'clips {clips}. Remedy: give 0 for all, or more')
         self._clips, self._given = clips, threshold
         self._detector = load_detector(checkpoint, device, threshold)
         self._heat = self._detector.heat_kind(heat)
-        self.detector = dict(self._detector.facts, heat=self._heat)
-        if heat == 'auto' and self._heat == 'none':
+        self._even_if_unlike = even_if_unlike
+        self._relative_heat = relative_heat
+        ends = self._detector.heat_ends(self._heat)
+        absolute = ends is not None and not relative_heat
+        scale = HEAT_SCALES[absolute]
+        self.detector = dict(
+            self._detector.facts, heat=self._heat, heat_scale=scale
+        )
+        if self._heat != 'none':
+            self.detector['words'].append(HEAT_WORDS[scale])
+        elif heat == 'auto':
             self.detector['words'].append(NO_HEAT)
 
     def analyse(
@@ -111,16 +143,26 @@ class ForgeryInferencer:
             heat=self._heat if heat else 'none',
             batch_size=batch_size,
             clips=self._clips if clips is None else clips,
+            even_if_unlike=self._even_if_unlike,
+            relative_heat=self._relative_heat,
             progress=progress,
         )
 
     def report(self, analysis: Analysis) -> dict[str, Any]:
-        """What ``prediction.json`` holds: made-up training data come first."""
+        """What ``prediction.json`` holds: made-up training data come first.
+
+        The same video, options and machine give the same report to the
+        letter: it has neither a date nor the time that the analysis took.
+        """
         origin = self.detector['origin']
         first = {'origin': f'trained on {origin}'} if origin else {}
+        prediction = as_json(analysis.prediction)
+        del prediction['timing']
         return {
             **first,
-            **as_json(analysis.prediction),
+            **prediction,
+            'options': analysis.options,
+            'versions': installed_versions(),
             'detector': self.detector,
         }
 
@@ -139,18 +181,19 @@ class ForgeryInferencer:
                 images, which is one video; an array; or a list of these.
             batch_size: Clips that the network takes at once.
             out_dir: Folder for reports, one folder a video with
-                ``prediction.json``, ``timeline.png`` and ``overlay.mp4``;
-                None writes nothing.
+                ``prediction.json``, ``timeline.png``, ``moment.jpg`` and
+                ``overlay.mp4``, and of several videos or a folder
+                ``summary.csv`` and ``summary.html``; None writes nothing.
             overlay: Whether to write overlay videos.
             show_progress: Whether to draw a bar of each video's frames.
 
         Returns:
             ``predictions``, in the order of the inputs, as dicts (see
             :class:`~gml_mmaction.evaluation.prediction.Prediction`);
-            ``visualization``, of
-            each the files written, by ``'prediction'``, ``'timeline'`` and
-            ``'overlay'``; and ``unread``, a line for each file in the folders
-            that is not read (see :func:`list_unread`).
+            ``visualization``, of each the files written, by
+            ``'prediction'``, ``'timeline'``, ``'moment'`` and ``'overlay'``;
+            and ``unread``, a line for each file in the folders that is not
+            read (see :func:`list_unread`).
 
         Raises:
             InputError: A folder has no video.
@@ -201,6 +244,31 @@ class ForgeryInferencer:
         """
         many = workers > 1 or cluster is not None
         jobs = self._jobs(inputs, batch_size, out_dir, overlay)
+        done = self._each(
+            jobs, many, show_progress, skip_finished, workers, cluster, modules
+        )
+        if out_dir is None or not is_summarised(inputs):
+            yield from done
+            return
+        for name in NAMES:
+            Path(out_dir, name).unlink(missing_ok=True)  # of another run
+        rows = []
+        for analysis, files in done:
+            rows.append(row_of(analysis.prediction, files))
+            yield analysis, files
+        write_summary(out_dir, rows, self.detector)
+
+    def _each(
+        self,
+        jobs: list[Job],
+        many: bool,
+        show_progress: bool,
+        skip_finished: bool,
+        workers: int,
+        cluster: str | None,
+        modules: Sequence[str],
+    ) -> Iterator[tuple[Analysis, dict[str, str]]]:
+        """Yield the results of jobs, those that are finished first."""
         if many and not all(isinstance(job.folder, Path) for job in jobs):
             raise InputError('workers need a folder. Remedy: give out_dir')
         todo = []
@@ -228,8 +296,8 @@ class ForgeryInferencer:
         out_dir: str | Path | None,
         overlay: bool,
     ) -> list[Job]:
-        sources = list_inputs(inputs)
-        some = _in_folders(inputs)
+        found = _found(inputs)
+        sources = [source for source, _ in found]
         threshold = self._detector.threshold
         settings = Settings(
             sha256=self._detector.sha256,
@@ -237,28 +305,29 @@ class ForgeryInferencer:
             origin=threshold.origin,
             heat=self._heat,
             overlay=overlay and out_dir is not None,
+            even_if_unlike=self._even_if_unlike,
+            relative_heat=self._relative_heat,
         )
         return [
             Job(
                 source=source,
                 name=name,
                 folder=None if out_dir is None else Path(out_dir, name),
-                clips=self._moments_of(source, some),
+                clips=self._moments(named),
                 settings=settings,
                 checkpoint=self._detector.checkpoint.absolute(),
                 device=str(self._detector.device),
                 given=self._given,
                 batch_size=batch_size,
             )
-            for source, name in zip(
-                sources, _folder_names(sources), strict=True
+            for (source, named), name in zip(
+                found, _folder_names(sources), strict=True
             )
         ]
 
-    def _moments_of(self, source: Source, in_folders: set[str]) -> int:
+    def _moments(self, named: bool) -> int:
         if self._clips is not None:
             return self._clips
-        named = isinstance(source, np.ndarray) or str(source) not in in_folders
         return 0 if named else FOLDER_CLIPS
 
     def _do(
@@ -305,6 +374,9 @@ class ForgeryInferencer:
             analysis.draw_timeline(files['timeline'])
         else:
             del files['timeline']
+        if (face := analysis.draw_face()) is not None:
+            files['moment'] = folder / 'moment.jpg'
+            write_bytes(files['moment'], face)
         if overlay and analysis.prediction.video:
             try:
                 files['overlay'] = folder / 'overlay.mp4'
@@ -329,17 +401,29 @@ def list_inputs(inputs: Inputs) -> list[Source]:
     Raises:
         InputError: A folder with neither, or no input at all.
     """
+    return [source for source, _ in _found(inputs)]
+
+
+def _found(inputs: Inputs) -> list[tuple[Source, bool]]:
+    """The videos, and whether each was named itself, not its folder."""
     if isinstance(inputs, (str, Path, np.ndarray)):
         inputs = [inputs]
-    found: list[Source] = []
+    found: list[tuple[Source, bool]] = []
     for item in inputs:
         if not isinstance(item, np.ndarray) and Path(item).is_dir():
-            found += _in_folder(Path(item))
+            folder = Path(item)
+            found += [(path, path == folder) for path in _in_folder(folder)]
         else:
-            found.append(item)
+            found.append((item, True))
     if not found:
         raise InputError('no video was given. Remedy: a file or a folder')
     return found
+
+
+def is_summarised(inputs: Inputs) -> bool:
+    """Whether there is a summary: of several videos, or of a folder's."""
+    found = _found(inputs)
+    return len(found) > 1 or not all(named for _, named in found)
 
 
 def list_unread(inputs: Inputs) -> list[str]:
@@ -360,31 +444,12 @@ def list_unread(inputs: Inputs) -> list[str]:
                 continue
             if read == [Path(item)] and is_image(path.name):
                 continue
-            folder = path.is_dir()
-            why = (
-                'a folder within a folder; give it by its own path'
-                if folder
-                else 'no video'
-            )
+            if path.is_dir():
+                why = 'a folder within a folder; give it by its own path'
+            else:
+                why = unread_format(path) or 'no video'
             lines.append(f'{printable(str(path))}: not read: {why}')
     return lines
-
-
-def _in_folders(inputs: Inputs) -> set[str]:
-    """The videos that were not named themselves, only their folder."""
-    if isinstance(inputs, (str, Path, np.ndarray)):
-        inputs = [inputs]
-    folders = [
-        Path(item)
-        for item in inputs
-        if not isinstance(item, np.ndarray) and Path(item).is_dir()
-    ]
-    return {
-        str(path)
-        for folder in folders
-        for path in _in_folder(folder)
-        if path != folder
-    }
 
 
 def _in_folder(folder: Path) -> list[Path]:
@@ -406,7 +471,7 @@ def _in_folder(folder: Path) -> list[Path]:
 
 
 def _folder_names(sources: Sequence[Source]) -> list[str]:
-    """A folder's name for each source; equal names get a number."""
+    """A folder's name for each source; names that are taken get a number."""
     names: list[str] = []
     for source in sources:
         if isinstance(source, np.ndarray):
@@ -420,7 +485,7 @@ def _folder_names(sources: Sequence[Source]) -> list[str]:
             start = short.decode(errors='ignore') or 'video'
             stem = f'{start}-{digest.hexdigest()[:8]}'
         name, count = stem, 1
-        while name in names:
+        while name in names or name in NAMES:
             count += 1
             name = f'{stem}-{count}'
         names.append(name)

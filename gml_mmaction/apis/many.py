@@ -1,7 +1,8 @@
 """Many videos, by several processes, and not again what is finished.
 
-    OUT/NAME/prediction.json, timeline.png, overlay.mp4    see the inferencer
+    OUT/NAME/prediction.json, timeline.png, moment.jpg, overlay.mp4
     OUT/NAME/finished.json        what they depend on; written last
+    OUT/summary.csv, summary.html a row a video; when all are done
 
 While the detector, the options and the video's size and time are those of
 ``finished.json``, the video is not done again; so a run that was stopped goes
@@ -44,6 +45,8 @@ class Settings(Record, frozen=True, kw_only=True):
         origin: Where it comes from, in words.
         heat: What heat maps show.
         overlay: Whether there is an overlay video.
+        even_if_unlike: See :func:`~gml_mmaction.apis.analyse`.
+        relative_heat: Likewise.
         version: Of this package.
     """
 
@@ -52,6 +55,8 @@ class Settings(Record, frozen=True, kw_only=True):
     origin: str
     heat: str
     overlay: bool
+    even_if_unlike: bool
+    relative_heat: bool
     version: str = __version__
 
 
@@ -141,11 +146,7 @@ def predict_video(job: Job) -> Result:
     if job.threads:
         torch.set_num_threads(job.threads)
     inferencer = _inferencer(
-        job.checkpoint,
-        job.device,
-        job.given,
-        job.settings.heat,
-        job.modules,
+        job.checkpoint, job.device, job.given, job.settings, job.modules
     )
     if inferencer.detector['sha256'] != job.settings.sha256:
         raise CheckpointError(
@@ -161,7 +162,7 @@ def _inferencer(
     checkpoint: Path,
     device: str,
     threshold: float | None,
-    heat: str,
+    settings: Settings,
     modules: tuple[str, ...],
 ) -> 'ForgeryInferencer':
     from .inferencer import ForgeryInferencer
@@ -169,7 +170,14 @@ def _inferencer(
     gml_mmaction.register()
     for module in modules:
         import_own(module)
-    return ForgeryInferencer(checkpoint, device, threshold, heat)
+    return ForgeryInferencer(
+        checkpoint,
+        device,
+        threshold,
+        settings.heat,
+        even_if_unlike=settings.even_if_unlike,
+        relative_heat=settings.relative_heat,
+    )
 
 
 def _crashed(job: Job) -> Result:

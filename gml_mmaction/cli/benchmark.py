@@ -10,28 +10,35 @@ Usage::
 
     gml benchmark
     gml benchmark configs/baselines/*_ffpp.py --batch 2
-    gml benchmark CONFIG --reference CONFIG --device cuda --amp
+    gml benchmark CONFIG --reference CONFIG --device cuda --amp bf16
     gml benchmark ablation/xception-mcb_ffpp --ways as-is compile
+    gml benchmark --estimate --batch 16
 
 Configs are files, or their names in configs/. With several ways to run them
 each detector's fastest counts, for either step.
 """
 
 import argparse
+import dataclasses
 import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
 
 from gml_mmaction.explain.cost import (
     WAYS,
     Setting,
     compare,
+    estimate,
     fastest,
+    naming,
+    own_clips,
     summarise,
 )
+from gml_mmaction.host.mixed_precision import DTYPES
 from gml_mmaction.io.files import write_json, write_text
 from gml_mmaction.io.text import markdown_table, say
 from gml_mmaction.kernels import library
@@ -57,6 +64,11 @@ to {reference} in the same round. Forward: preprocessing and prediction. \
 Training step: preprocessing, losses, backward pass, without the optimiser.
 * Peak memory of a training step: {memory}, without the optimiser's state.
 * {how}
+"""
+ESTIMATED = """\
+{clips}; {precision}. **Computed, not measured**: every tensor that an \
+operator reads or writes counts once, a batch norm's second look does not. \
+Motion blocks by their definition; without preprocessing, losses and optimiser.
 """
 MEMORY = {
     'cpu': 'all tensors alive at once (parameters, activations, gradients), '
@@ -110,7 +122,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=['as-is'],
         help='ways to run each detector; the fastest counts',
     )
-    add('--amp', action='store_true', help='mixed precision (bf16 on a CPU)')
+    add('--amp', choices=[*DTYPES], help='mixed precision; a CPU has no fp16')
+    add(
+        '--estimate',
+        action='store_true',
+        help='run nothing: compute the bytes, launches and memory of a step',
+    )
     add('--json', type=Path, help='file to write the numbers to')
     add('--markdown', type=Path, help='file to write the table to')
     args = parser.parse_args(argv)
@@ -118,7 +135,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         if getattr(args, name) < 1:
             parser.error(f'--{name} must be at least 1')
     if args.device == 'cuda' and not torch.cuda.is_available():
-        parser.error('--device cuda: PyTorch sees no GPU')
+        parser.error(
+            '--device cuda: PyTorch sees no GPU. Remedy: --device cpu'
+        )
+    if args.device == 'cpu' and args.amp == 'fp16':
+        parser.error('--amp fp16: a CPU computes in bf16. Remedy: --amp bf16')
     return args
 
 
@@ -140,6 +161,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     reference = args.reference.resolve()
     others = [path for path in args.configs if path.resolve() != reference]
     configs = [args.reference, *others]
+    if args.estimate:
+        return write_result(args, *estimate_all(configs, setting, args))
     rows = compare(configs, setting, args.rounds, args.ways, args.own_clips)
     result = {
         **vars(setting),
@@ -153,13 +176,52 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         'rows': summarise(fastest(rows), str(args.reference)),
         'all_rows': rows,
     }
-    text = format_result(result)
+    return write_result(args, result, format_result(result))
+
+
+def write_result(
+    args: argparse.Namespace, result: dict[str, Any], text: str
+) -> dict[str, Any]:
+    """Print the table, write what is to be written; return the result."""
     say(*text.split('\n'))
     if args.json:
         write_json(args.json, result)
     if args.markdown:
         write_text(args.markdown, text + '\n')
     return result
+
+
+def estimate_all(
+    configs: Sequence[Path], setting: Setting, args: argparse.Namespace
+) -> tuple[dict[str, Any], str]:
+    """What detectors move and hold, as numbers and as a table."""
+    rows = []
+    for config in map(str, configs):
+        with naming(config):
+            given = own_clips(config, setting) if args.own_clips else setting
+            cost = estimate(Config.fromfile(config).model, given)
+        rows.append(dict(config=config, **dataclasses.asdict(cost)))
+    result = {**vars(setting), 'own_clips': args.own_clips, 'rows': rows}
+    head = ['config', 'forward (GB)', 'ratio', 'launches']
+    head += ['training step (GB)', 'ratio', 'launches', 'peak memory (GiB)']
+    table = [head]
+    for row in rows:
+        line = [f'`{short_name(row["config"])}`']
+        for name in ('forward', 'step'):
+            moved = row[name]['bytes']
+            line += [f'{moved / 1e9:.1f}']
+            line += [f'{moved / rows[0][name]["bytes"]:.2f}']
+            line += [f'{row[name]["launches"]}']
+        table.append([*line, f'{row["step"]["peak"] / 2**30:.1f}'])
+    caption = ESTIMATED.format(
+        clips=describe_clips(result), precision=precision(setting.amp)
+    )
+    return result, f'{caption}\n' + '\n'.join(markdown_table(table))
+
+
+def precision(amp: str | None) -> str:
+    """``'bf16'`` -> bfloat16 autocast."""
+    return f'{DTYPES[amp]} autocast' if amp else 'float32'
 
 
 def machine(device: str) -> str:
@@ -172,10 +234,9 @@ def machine(device: str) -> str:
 
 def format_result(result: dict[str, Any]) -> str:
     """Lay a result out in Markdown: what was measured, then the table."""
-    half = {'cpu': 'bfloat16 autocast', 'cuda': 'float16 autocast'}
     caption = CAPTION.format(
         **{**result, 'reference': f'`{short_name(result["reference"])}`'},
-        precision=half[result['device']] if result['amp'] else 'float32',
+        precision=precision(result['amp']),
         memory=MEMORY[result['device']],
         how=describe_ways(result),
         clips=describe_clips(result),

@@ -132,7 +132,7 @@ def _resized(count: int, width: int, height: int) -> Iterator[np.ndarray]:
 def checkpoint(name: str, folder: Path) -> Path:
     """A checkpoint as it is; of a config, one of random weights."""
     path = find_config(name)
-    if path.suffix == '.pth':
+    if path.suffix in ('.pth', '.onnx'):
         return path
     out = folder / f'{path.stem}.pth'
     write_initial(read_settings(path), out)

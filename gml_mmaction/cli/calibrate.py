@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> Calibration:
         calibration = calibrate(scores, sha256, args.method)
     except CalibrationError as error:
         raise CalibrationError(f'{args.scores}: {error}') from None
-    load_detector(args.checkpoint, 'cpu', calibrated=False)
+    load_detector(args.checkpoint, 'cpu', calibrated=False, exported=False)
     path = write_calibration(args.checkpoint, calibration)
     say(calibration.words)
     for name, measure in (

@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> Path:
 
 def draw(args: argparse.Namespace, out: Path) -> Path:
     """Explain one clip of each video."""
-    detector = load_detector(args.checkpoint, args.device)
+    detector = load_detector(args.checkpoint, args.device, exported=False)
     cam = ForgeryCAM(detector.model, args.layer, colormap='inferno')
     clips = [
         face_clip(

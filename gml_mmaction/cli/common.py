@@ -12,6 +12,7 @@ from gml_mmaction.engine.config_check import change_settings, read_settings
 from gml_mmaction.engine.settings import LOADERS, inner_datasets
 from gml_mmaction.errors import SettingError
 from gml_mmaction.host.configs import configs_folder, own_config
+from gml_mmaction.host.processes import refuse_nccl
 from gml_mmaction.io.lock import hold
 
 CONFIGS = configs_folder()
@@ -66,6 +67,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         'train_dataloader.batch_size=8 or key="[a,b]"',
     )
     parser.add_argument(
+        '--tf32',
+        action=argparse.BooleanOptionalAction,
+        help='on a GPU, compute float32 convolutions and matrix products in '
+        "TF32 or not; default: PyTorch's own, TF32 in convolutions alone",
+    )
+    parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
@@ -85,7 +92,10 @@ def read_config(args: argparse.Namespace) -> Config:
         for name in filter(cfg.get, LOADERS):
             for dataset in inner_datasets(cfg[name].dataset):
                 dataset.data_root = args.data
+    refuse_nccl(args.cfg_options or ())
     change_settings(cfg, args.cfg_options or ())
+    if args.tf32 is not None:
+        cfg.tf32 = args.tf32
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:

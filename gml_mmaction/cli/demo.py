@@ -16,28 +16,22 @@ trained there before is removed.
 """
 
 import argparse
-import platform
 import shlex
 import shutil
 import subprocess
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from gml_mmaction.errors import GMLError
 from gml_mmaction.io.files import read_json, write_json
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
+from gml_mmaction.stack import installed_versions
 
 from .common import CONFIGS
 
 CONFIG = CONFIGS / 'gml_xception-small_demo.py'
-PACKAGES = (
-    *('torch', 'numpy', 'mmengine', 'mmaction2', 'mmcv', 'mmcv-lite'),
-    *('opencv-python', 'opencv-python-headless', 'decord'),
-    *('dlib', 'dlib-bin', 'scikit-learn', 'gml-mmaction'),
-)
 
 
 class StageError(GMLError):
@@ -163,17 +157,6 @@ def best_checkpoint(work_dir: Path) -> Path:
             'first validation. Remedy: give more --iters'
         )
     return found[0]
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions of Python and of those of ``PACKAGES`` that are installed."""
-    versions = dict(python=platform.python_version())
-    for name in PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
 
 
 def draw_videos(videos: Path, out: Path) -> None:

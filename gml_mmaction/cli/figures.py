@@ -112,7 +112,7 @@ def flow_figure(args: argparse.Namespace, out: Path) -> Path:
 
 def feature_figure(args: argparse.Namespace, out: Path) -> Path:
     """Draw Fig. 3."""
-    detector = load_detector(args.checkpoint, args.device)
+    detector = load_detector(args.checkpoint, args.device, exported=False)
     check_moments(args.moments, 0, detector.clip_len - 1)
     options = detector.crop_options
     clips = read_clips(

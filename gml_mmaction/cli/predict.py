@@ -4,9 +4,10 @@ Example:
     gml predict suspect.mp4 --checkpoint best_video_auc_iter_N.pth
 
 Prints a line a video and writes, for each, a folder with prediction.json,
-timeline.png and overlay.mp4. The exit code is 1 if a video got no score. The
-same command again goes on where it was stopped: what is finished is not done
-again, unless the detector, the options or the video have changed.
+timeline.png, moment.jpg and overlay.mp4; of several videos, or a folder, also
+summary.csv and summary.html, a row a video. The exit code is 1 if a video got
+no score. The same command again goes on where it was stopped: what is finished
+is not done again, unless the detector, the options or the video have changed.
 
     gml predict videos/ --checkpoint best.pth --clips 8 --workers 4
 """
@@ -15,11 +16,15 @@ import argparse
 from pathlib import Path
 
 from gml_mmaction.apis import ForgeryInferencer
-from gml_mmaction.apis.inferencer import FOLDER_CLIPS, list_unread
+from gml_mmaction.apis.inferencer import (
+    FOLDER_CLIPS,
+    is_summarised,
+    list_unread,
+)
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
 from gml_mmaction.stack import require
-from gml_mmaction.visualization.timeline import verdict_line
+from gml_mmaction.visualization.timeline import unlike_lines, verdict_line
 
 from .common import add_import_option, import_modules
 
@@ -38,7 +43,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'one',
     )
     parser.add_argument(
-        '--checkpoint', required=True, help='checkpoint of gml train'
+        '--checkpoint',
+        required=True,
+        help='checkpoint of gml train, or ONNX file of gml export',
     )
     parser.add_argument(
         '--out', default='predictions', help='folder to write [%(default)s]'
@@ -64,6 +71,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='what the overlay shows: forgery clues F* of an AD block, '
         'Grad-CAM, or nothing [clue where there is an AD block, else '
         'cam]',
+    )
+    parser.add_argument(
+        '--relative-heat',
+        action='store_true',
+        help="draw heat by the video's own range, not by that of genuine "
+        'validation videos',
+    )
+    parser.add_argument(
+        '--even-if-unlike',
+        action='store_true',
+        help='give a verdict on a video, too, that is unlike the training '
+        'data (frame rate, size of the face, compression, brightness, '
+        'sharpness)',
     )
     parser.add_argument(
         '--clips',
@@ -103,7 +123,13 @@ def main(argv: list[str] | None = None) -> int:
     if not args.no_overlay:
         require('av')
     inferencer = ForgeryInferencer(
-        args.checkpoint, args.device, args.threshold, args.heat, args.clips
+        args.checkpoint,
+        args.device,
+        args.threshold,
+        args.heat,
+        args.clips,
+        even_if_unlike=args.even_if_unlike,
+        relative_heat=args.relative_heat,
     )
     say(*list_unread(args.videos))
     if inferencer.detector['origin']:
@@ -122,8 +148,13 @@ def main(argv: list[str] | None = None) -> int:
         ):
             prediction = analysis.prediction
             missing += prediction.score is None
-            notes = ''.join(f' [{note}]' for note in prediction.notes)
+            notes = ''.join(
+                f' [{note}]'
+                for note in (*unlike_lines(prediction), *prediction.notes)
+            )
             say(f'{prediction.input}: {verdict_line(prediction)}{notes}')
     say('', *(f'- {line}' for line in inferencer.detector['words']))
     say(f'- written to {Path(args.out)}')
+    if is_summarised(args.videos):
+        say(f'- all in one table: {Path(args.out, "summary.html")}')
     return int(missing > 0)

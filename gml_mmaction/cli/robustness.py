@@ -18,11 +18,11 @@ on FaceForensics++ in this way.
 import argparse
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from gml_mmaction.engine.cross_data import find_target
 from gml_mmaction.engine.robustness import Sweep, write_results
+from gml_mmaction.evaluation.robustness import Cell
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
 from gml_mmaction.video.distortions import LEVELS
@@ -80,7 +80,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='change settings of the config',
     )
     add_import_option(parser)
-    parser.set_defaults(launcher='none', local_rank=0, data=None)
+    parser.set_defaults(launcher='none', local_rank=0, data=None, tf32=None)
     return parser.parse_args(argv)
 
 
@@ -117,8 +117,7 @@ def run_sweep(args: argparse.Namespace) -> None:
     say('', *lines, f'- table, plot and cells are in {work_dir}')
 
 
-def print_cell(cell: Mapping) -> None:
+def print_cell(cell: Cell) -> None:
     """One line as soon as a cell is done."""
-    auc = (cell['metrics'] or {}).get('video/auc')
-    text = '-' if auc is None else f'{auc:.4f}'
-    say(f'{cell["type"]:>5} {cell["level"]}  video AUC {text}')
+    text = '-' if cell.auc is None else f'{cell.auc:.4f}'
+    say(f'{cell.type:>5} {cell.level}  video AUC {text}')

@@ -18,6 +18,7 @@ from gml_mmaction.engine.initial_weights import (
 )
 from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.errors import SettingError
+from gml_mmaction.host.mixed_precision import DTYPES
 from gml_mmaction.host.processes import lost_processes
 from gml_mmaction.host.resumed import saved_seed
 
@@ -45,7 +46,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'work dir',
     )
     parser.add_argument(
-        '--amp', action='store_true', help='mixed precision (bf16 on a CPU)'
+        '--amp',
+        nargs='?',
+        choices=[*DTYPES],
+        const='bf16',
+        help='mixed precision, the same on every device; default: bf16. '
+        'fp16 needs a GPU, bf16 a CPU or a GPU since Ampere',
+    )
+    parser.add_argument(
+        '--compile',
+        action='store_true',
+        help='let torch.compile have the backbone; it needs a compiler',
     )
     parser.add_argument(
         '--no-validate', action='store_true', help='do not validate'
@@ -88,7 +99,9 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
         setting(cfg, 'default_hooks.checkpoint').save_best = None
     if args.amp:
         setting(cfg, 'optim_wrapper').type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        cfg.optim_wrapper.dtype = DTYPES[args.amp]
+    if args.compile:
+        cfg.compile_backbone = True
     if args.resume is not None:
         resume(cfg, args)
     start = cfg.get('load_from')

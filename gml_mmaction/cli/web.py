@@ -70,6 +70,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='N',
         help='score N moments spread over each video [all of it]',
     )
+    add(
+        '--even-if-unlike',
+        action='store_true',
+        help='give a verdict on videos that are unlike the training data, too',
+    )
+    add(
+        '--relative-heat',
+        action='store_true',
+        help="draw heat by each video's own range",
+    )
     add('--device', help='such as cuda:1; default: the best there is')
     add('--open', action='store_true', help='open the page in a browser')
     add_import_option(parser)
@@ -96,7 +106,13 @@ def main(argv: list[str] | None = None) -> None:
     import_modules(args)
     require('nicegui')
     require('gml_mmaction.web.server').serve(
-        ForgeryInferencer(args.checkpoint, args.device, clips=args.clips),
+        ForgeryInferencer(
+            args.checkpoint,
+            args.device,
+            clips=args.clips,
+            even_if_unlike=args.even_if_unlike,
+            relative_heat=args.relative_heat,
+        ),
         host=args.host,
         port=args.port,
         limits=Limits(

@@ -7,6 +7,7 @@ are compared with those of the file (:func:`.weights.held_tensors`).
 """
 
 import importlib.util
+import inspect
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeGuard
 
 import torch
-from mmaction.registry import HOOKS
+from mmaction.registry import HOOKS, MODELS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from msgspec import Meta
@@ -163,7 +164,7 @@ def find_weights(cfg: Any, folder: str | os.PathLike) -> Path:
     there = [folder / name for name in names if (folder / name).is_file()]
     there += [*filter(None, map(_installed, names))]
     if not there:
-        raise CheckpointError(_missing(folder / names[0]))
+        raise CheckpointError(_missing(folder / names[0], cfg.model))
     _check_hash(there[0])
     return there[0]
 
@@ -194,11 +195,27 @@ def check_named_file(cfg: Any) -> None:
     if named and named.startswith('torchvision://') and not torchvision:
         raise CheckpointError(
             f'{named}: only torchvision, which is not installed, knows where '
-            'that is. Remedy: model.backbone.pretrained=FILE.pth, or '
-            '--weights FOLDER'
+            f'that is. Remedy: model.backbone.pretrained=FILE.pth, or '
+            f'{_other_start(model)}'
         )
     if named and '://' not in named and not Path(named).is_file():
-        raise CheckpointError(_missing(Path(named)))
+        raise CheckpointError(_missing(Path(named), model))
+
+
+def _other_start(model: Any) -> str:
+    """How to start if the file that a backbone names cannot be had."""
+    if weights_of(model):
+        return '--weights FOLDER'
+    if not isinstance(model['backbone'].get('pretrained'), str):
+        return 'model.backbone.init_cfg=None'
+    found = [
+        inspect.signature(kind.__init__).parameters.get('pretrained2d')
+        for kind in MODELS.get(model['backbone']['type']).__mro__
+    ]
+    defaults = [one.default for one in found if one is not None]
+    flat = defaults and model['backbone'].get('pretrained2d', defaults[0])
+    more = ' model.backbone.pretrained2d=False' if flat else ''
+    return f'model.backbone.pretrained=None{more}'
 
 
 @HOOKS.register_module()
@@ -361,12 +378,12 @@ def _installed(name: str) -> Path | None:
     return public.installed if public else None
 
 
-def _missing(path: Path) -> str:
+def _missing(path: Path, model: Any) -> str:
     public = public_file(path.name)
     if public is None:
+        other = _other_start(model)
         return (
-            f'{path}: no such file. Remedy: put the weights there, or name '
-            'their folder by --weights'
+            f'{path}: no such file. Remedy: put the weights there, or {other}'
         )
     return (
         f'{path}: no such file. Remedy: {public.how} '

@@ -1,5 +1,6 @@
 """What processes that train together have to agree on."""
 
+from collections.abc import Callable
 from typing import Any
 
 import mmengine.dist as dist
@@ -23,7 +24,9 @@ class ProcessesHook(Hook):
 
     MMEngine logs the first process's loss. Here it is the mean over all,
     which is the loss of the whole batch; so all processes see a loss that is
-    not finite in the same iteration.
+    not finite in the same iteration. The same exchange carries the requests
+    of other hooks (:meth:`listen`): one for each iteration, and one wait for
+    a GPU, where MMEngine waits for each loss it logs.
 
     Raises:
         ProcessesError: Before training, if the processes do not start at the
@@ -32,6 +35,24 @@ class ProcessesHook(Hook):
     """
 
     priority = 'HIGHEST'  # before RuntimeInfoHook, which keeps the losses
+
+    def __init__(self) -> None:
+        self._requests: list[Callable[[], bool]] = []
+        self._made: list[bool] = []
+
+    def listen(self, request: Callable[[], bool]) -> Callable[[], bool]:
+        """Exchange a hook's request after each iteration from now on.
+
+        Args:
+            request: Whether this process makes it.
+
+        Returns:
+            Whether any process has made it by the end of this iteration.
+        """
+        number = len(self._requests)
+        self._requests.append(request)
+        self._made.append(False)
+        return lambda: self._made[number]
 
     def before_train(self, runner: Runner) -> None:
         """Compare the iterations; look at the checkpoints."""
@@ -55,12 +76,28 @@ class ProcessesHook(Hook):
         outputs: dict | None = None,
     ) -> None:
         """Replace the losses by their means over the processes."""
-        if dist.get_world_size() == 1 or not outputs:
-            return
+        outputs = {} if outputs is None else outputs
+        made = [float(request()) for request in self._requests]
         values = [torch.as_tensor(outputs[key]).float() for key in outputs]
-        means = torch.stack([value.detach() for value in values])
-        dist.all_reduce(means, op='mean')
-        outputs.update(zip(outputs, means))
+        if dist.get_world_size() == 1:
+            self._made = [*map(bool, made)]
+            if values and values[0].is_cuda:
+                together = torch.stack([value.detach() for value in values])
+                outputs.update(zip(outputs, together.cpu()))
+            return
+        device = values[0].device if values else torch.device('cpu')
+        # One copy to the device, which waits for nothing.
+        asked = torch.tensor(made, pin_memory=device.type == 'cuda')
+        together = torch.cat(
+            [
+                *(value.detach().view(1) for value in values),
+                asked.to(device, non_blocking=True),
+            ]
+        )
+        dist.all_reduce(together, op='mean')
+        together = together.cpu()
+        outputs.update(zip(outputs, together))
+        self._made = [*map(bool, together[len(outputs) :])]
 
 
 def _check_accumulation(runner: Runner) -> None:

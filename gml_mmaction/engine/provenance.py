@@ -12,12 +12,14 @@ from mmengine.runner import Runner
 
 from gml_mmaction.datasets import GenuineClipDataset
 from gml_mmaction.errors import CheckpointError
+from gml_mmaction.evaluation.reference import Reference
 from gml_mmaction.io.records import Count, Record, as_json, to_record
 from gml_mmaction.io.rules import Rule, list_of, or_null, text
 from gml_mmaction.prepared.manifest import Manifest, read_manifest
 from gml_mmaction.video import Rates, rates_of
 
 from .initial_weights import Initial, describe_start
+from .reference import measure_reference
 from .settings import inner_datasets
 
 PROVENANCE = 'provenance'  # key of a checkpoint's meta
@@ -66,6 +68,8 @@ class Validation(Record, frozen=True, kw_only=True):
         metrics: By their keys.
         clips: Number of clips.
         num_clips: Largest number of clips of a track.
+        reference: What genuine videos and the training data are like; None
+            in older checkpoints.
     """
 
     origin: Told = None
@@ -74,6 +78,7 @@ class Validation(Record, frozen=True, kw_only=True):
     metrics: dict[str, Any] = {}
     clips: Count | None = None
     num_clips: Count | None = None
+    reference: Reference | None = None
 
 
 class _Parts(Record, frozen=True):
@@ -105,7 +110,9 @@ class ProvenanceHook(Hook):
     ``validation`` is there if this checkpoint itself was validated, as the
     best is: ``iter``, the metric's keys in ``metrics``, ``source``,
     ``manifest``, number of ``clips`` and ``num_clips``, the largest number of
-    a track; and ``origin``, if its fakes are made of genuine videos.
+    a track; ``origin``, if its fakes are made of genuine videos; and
+    ``reference``, what genuine videos and the training data are like
+    (:class:`~gml_mmaction.evaluation.reference.Reference`).
 
     ``initial`` is how the network was initialised
     (:class:`.initial_weights.Initial`): the files, and how many tensors had
@@ -184,6 +191,8 @@ class ProvenanceHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add all to the checkpoint's meta."""
+        if self._validation and 'reference' not in self._validation:
+            self._validation['reference'] = as_json(_reference(runner))
         found = dict(
             training=self._training,
             validation=self._validation,
@@ -192,6 +201,20 @@ class ProvenanceHook(Hook):
         checkpoint['meta'][PROVENANCE] = {
             key: value for key, value in found.items() if value is not None
         }
+
+
+def _reference(runner: Runner) -> Reference:
+    scores = [
+        clip
+        for metric in runner.val_loop.evaluator.metrics
+        for clip in getattr(metric, 'clips', ())
+    ]
+    return measure_reference(
+        runner.model,
+        runner.val_dataloader.dataset,
+        runner.train_dataloader.dataset,
+        scores,
+    )
 
 
 def read_records(

@@ -26,7 +26,7 @@ from gml_mmaction.datasets.samplers import set_seeds
 from gml_mmaction.errors import GMLError
 from gml_mmaction.io.files import write_text
 
-from .processes import share_buffers
+from .processes import ProcessesHook, share_buffers
 from .provenance import PROVENANCE
 
 __all__ = [
@@ -151,11 +151,15 @@ class PreemptionHook(Hook):
     def __init__(self) -> None:
         self._asked = False
         self._before: Any = None
+        self._agreed = self._ask_all
 
     def before_train(self, runner: Runner) -> None:
         """Listen, unless the runner is in a thread of another program."""
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGTERM, self._ask)
+        for hook in runner.hooks:
+            if isinstance(hook, ProcessesHook):
+                self._agreed = hook.listen(lambda: self._asked)
 
     def after_train(self, runner: Runner) -> None:
         """Stop listening."""
@@ -181,7 +185,7 @@ class PreemptionHook(Hook):
     def _ask(self, *_: Any) -> None:
         self._asked = True
 
-    def _agreed(self) -> bool:
+    def _ask_all(self) -> bool:
         if dist.get_world_size() == 1:
             return self._asked
         asked = torch.tensor(float(self._asked)).to(dist.get_comm_device())

@@ -15,19 +15,19 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 from msgspec import structs
 from tqdm import tqdm
 
-from gml_mmaction.io.files import (
-    file_sha256,
-    read_json,
-    write_json,
-    write_text,
+from gml_mmaction.evaluation.robustness import (
+    Cell,
+    Origin,
+    mean_scores,
+    robustness_table,
 )
-from gml_mmaction.io.records import UNSET
+from gml_mmaction.io.files import file_sha256, write_json, write_text
+from gml_mmaction.io.records import UNSET, as_json, read_record
 from gml_mmaction.io.text import counted
 from gml_mmaction.prepared.manifest import Manifest, Report, read_manifest
 from gml_mmaction.prepared.prepare import prepare_videos
@@ -39,11 +39,7 @@ from gml_mmaction.video.distortions import (
     format_distortions,
     parse_distortions,
 )
-from gml_mmaction.visualization.robustness import (
-    mean_scores,
-    plot_robustness,
-    robustness_table,
-)
+from gml_mmaction.visualization.robustness import plot_robustness
 
 from .cross_data import Target, TargetError, score_target
 
@@ -85,7 +81,7 @@ class Sweep:
         self.manifest = test_manifest(self.target.folder)
 
     @functools.cached_property
-    def origin(self) -> dict[str, Any]:
+    def origin(self) -> Origin:
         """What a cell's number depends on, except its distortion."""
         cfg = self.cfg
         settings = {
@@ -93,21 +89,26 @@ class Sweep:
             for key in ('model', 'test_dataloader', 'test_evaluator')
         }
         text = Config(settings).pretty_text
-        return {
-            'checkpoint': file_sha256(cfg.load_from) or cfg.load_from,
-            'manifest': file_sha256(self.target.folder / 'manifest.json'),
-            'settings': hashlib.sha256(text.encode()).hexdigest(),
-        }
+        return Origin(
+            checkpoint=file_sha256(cfg.load_from) or cfg.load_from,
+            manifest=file_sha256(self.target.folder / 'manifest.json'),
+            settings=hashlib.sha256(text.encode()).hexdigest(),
+        )
+
+    @property
+    def short_manifest(self) -> str:
+        """The first digits of the hash of the target's manifest."""
+        return (self.origin.manifest or 'unknown')[:12]
 
     def cells(
         self, types: Iterable[str], levels: Iterable[int]
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[Cell]:
         """Yield the cells as they are done, the clean one first."""
         yield self.cell()
         for kind, level in itertools.product(types, levels):
             yield self.cell((kind, level))
 
-    def cell(self, *distortions: Distortion) -> dict[str, Any]:
+    def cell(self, *distortions: Distortion) -> Cell:
         """Read the cell of a distortion (or none) if done; else run it.
 
         Raises:
@@ -115,13 +116,11 @@ class Sweep:
         """
         name = format_distortions(distortions).replace(':', '_') or 'clean'
         path = self.work_dir / 'cells' / f'{name}.json'
-        folder = self.work_dir / 'crops' / self.origin['manifest'][:12] / name
+        folder = self.work_dir / 'crops' / self.short_manifest / name
         cell = _read_cell(path)
-        if cell.get('origin') != self.origin:
-            kind, level = distortions[0] if distortions else ('clean', 0)
-            cell = {'type': kind, 'level': level, 'origin': self.origin}
-            cell |= self.run(name, folder, distortions)
-            write_json(path, cell)
+        if cell is None or cell.origin != self.origin:
+            cell = self.run(name, folder, distortions)
+            write_json(path, as_json(cell))
         if not self.keep:
             shutil.rmtree(folder, ignore_errors=True)
             with contextlib.suppress(OSError):  # other cells' crops are kept
@@ -130,27 +129,30 @@ class Sweep:
 
     def run(
         self, name: str, folder: Path, distortions: tuple[Distortion, ...]
-    ) -> dict[str, Any]:
-        """Prepare and test a cell.
-
-        Returns:
-            ``metrics`` and, if needed, a ``note``; without a number
-            ``metrics`` is None and the note says why.
-        """
-        if any(kind == 'BW' for kind, _ in distortions) and (
-            note := blocks_note(self.manifest)
-        ):
-            return {'metrics': None, 'note': note}
-        total = self.prepare(name, folder, distortions).total
-        metrics = score_target(self.cfg, Target(name, folder), {})
-        cell = {'metrics': metrics, 'videos': total.prepared}
-        if total.prepared < total.expected:
-            failed = total.expected - total.prepared
-            cell['note'] = (
-                f'{name}: {failed} of {total.expected} videos are left '
-                'out: they could not be prepared'
+    ) -> Cell:
+        """Prepare and test a cell; without a number its note says why."""
+        kind, level = distortions[0] if distortions else ('clean', 0)
+        if kind == 'BW' and (note := blocks_note(self.manifest)):
+            return Cell(
+                type=kind,
+                level=level,
+                origin=self.origin,
+                metrics=None,
+                note=note,
             )
-        return cell
+        total = self.prepare(name, folder, distortions).total
+        failed = total.expected - total.prepared
+        return Cell(
+            type=kind,
+            level=level,
+            origin=self.origin,
+            metrics=score_target(self.cfg, Target(name, folder), {}),
+            videos=total.prepared,
+            note=f'{name}: {failed} of {total.expected} videos are left out: '
+            'they could not be prepared'
+            if failed
+            else UNSET,
+        )
 
     def prepare(
         self, name: str, folder: Path, distortions: tuple[Distortion, ...]
@@ -299,14 +301,20 @@ def crops_note(manifest: Manifest) -> list[str]:
     ]
 
 
-def _read_cell(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
+def _read_cell(path: Path) -> Cell | None:
+    if not path.is_file():
+        return None
+    return read_record(
+        path,
+        Cell,
+        what='cell of a sweep',
+        remedy='remove it, and the same command goes on',
+    )
 
 
-def write_results(sweep: Sweep, clean: dict, cells: list[dict]) -> str:
+def write_results(sweep: Sweep, clean: Cell, cells: list[Cell]) -> str:
     """Write ``robustness.{json,md,png}``; return the table."""
     cfg, target, work_dir = sweep.cfg, sweep.target, sweep.work_dir
-    origin = sweep.origin
     table = robustness_table(
         clean,
         cells,
@@ -315,7 +323,7 @@ def write_results(sweep: Sweep, clean: dict, cells: list[dict]) -> str:
             f'(sha256 {(file_sha256(cfg.load_from) or "unknown")[:12]})',
             f'{target.name}: '
             f'{counted(len(sweep.manifest.videos), "test video")}, '
-            f'manifest {origin["manifest"][:12]}, {target.folder}',
+            f'manifest {sweep.short_manifest}, {target.folder}',
             *crops_note(sweep.manifest),
         ],
     )
@@ -324,11 +332,11 @@ def write_results(sweep: Sweep, clean: dict, cells: list[dict]) -> str:
         'checkpoint': str(cfg.load_from),
         'target': target.name,
         'folder': target.folder.as_posix(),
-        'origin': origin,
+        'origin': as_json(sweep.origin),
         'parameters': sweep.manifest.parameters,
         'means': mean_scores(cells),
-        'clean': clean,
-        'cells': cells,
+        'clean': as_json(clean),
+        'cells': as_json(cells),
     }
     write_json(work_dir / 'robustness.json', report)
     write_text(work_dir / 'robustness.md', table)

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from gml_mmaction import host, kernels
-from gml_mmaction.host.mixed_precision import cpu_amp_optim_wrapper
-from gml_mmaction.host.processes import start_gloo
-from gml_mmaction.host.workaround import cpu_only
+from gml_mmaction.host.mixed_precision import settle_precision
+from gml_mmaction.host.processes import join_processes
 from gml_mmaction.io.held import HeldOutput
 
+from .accelerator import compile_backbone, settle_accelerator, use_accelerator
 from .config_check import FIRST, PHASES, naming_settings
 from .features import watch_features
+from .memory import naming_shortage
 from .opening import OpeningHook
 from .settings import (
     check_start,
@@ -55,6 +56,9 @@ def build_runner(cfg: Any) -> Any:
     check_tap(runner.model)
     watch_features(runner.model)
     kernels.accelerate(runner.model)
+    use_accelerator(runner)
+    if cfg.get('compile_backbone'):
+        compile_backbone(runner.model)
     runner.register_hook(OpeningHook(held))
     for name, keys in PHASES.items():
         setattr(runner, name, _naming(runner, name, keys, held))
@@ -71,7 +75,7 @@ def _naming(
     def run(*args: Any, **kwargs: Any) -> Any:
         if name == 'train':
             check_start(runner.model)
-        with naming_settings(runner.cfg, keys, held):
+        with naming_settings(runner.cfg, keys, held), naming_shortage(runner):
             result = given(*args, **kwargs)
         held.release()  # no iteration was left, no loop began
         return result
@@ -80,29 +84,25 @@ def _naming(
 
 
 def prepare_runner_cfg(cfg: Any) -> None:
-    """Make a config run without workers and without an accelerator.
+    """Make a config run without workers, on a CPU or on GPUs.
 
     Loaders without workers lose options that need workers
     (:func:`.settings.settle_workers`), and several prepared data sets may be
-    joined (:func:`.settings.settle_metainfo`). On a CPU, a launcher gets gloo
-    and a wrapper without device ids (:func:`start_gloo`), and
-    ``AmpOptimWrapper``, which refuses to work there, becomes
-    :func:`cpu_amp_optim_wrapper`.
+    joined (:func:`.settings.settle_metainfo`). ``AmpOptimWrapper`` means the
+    same on every device (:func:`settle_precision`), a launcher gets what the
+    device needs (:func:`join_processes`), and so do loaders and cuDNN
+    (:func:`.accelerator.settle_accelerator`).
 
     Args:
         cfg: ``mmengine.Config``; changed in place.
 
     Raises:
-        LauncherError: The launcher cannot start processes on a CPU.
+        LauncherError: The launcher cannot start its processes here.
+        SettingError: The device cannot do what the config asks for.
     """
     settle_workers(cfg)
     settle_metainfo(cfg)
-    if not cpu_only():
-        return
+    settle_precision(cfg)
+    settle_accelerator(cfg)
     if cfg.get('launcher', 'none') != 'none':
-        start_gloo(cfg)
-    optim_wrapper = cfg.get('optim_wrapper') or {}
-    if optim_wrapper.get('type') == 'AmpOptimWrapper':
-        optim_wrapper['type'] = cpu_amp_optim_wrapper().__name__
-        for key in ('loss_scale', 'dtype', 'use_fsdp'):
-            optim_wrapper.pop(key, None)
+        join_processes(cfg)

@@ -216,9 +216,12 @@ class ForgeryMetric(BaseMetric):
             a folder that all machines must share.
         prefix: See MMEngine's ``BaseMetric``.
 
+    Attributes:
+        clips: Of the last evaluation, in the main process.
+
     Raises:
         SettingError: Scores of another shape than ``(2,)``.
-        ValueError: Another ``video_rule``, a threshold of another level or
+        SettingError: Another ``video_rule``, a threshold of another level or
             out of range, or scores that are not numbers.
     """
 
@@ -234,18 +237,19 @@ class ForgeryMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if video_rule not in VIDEO_RULES:
-            raise ValueError(
+            raise SettingError(
                 f'video_rule={video_rule!r}: use one of {sorted(VIDEO_RULES)}'
             )
         self.video_rule = video_rule
         self.thresholds = dict(thresholds or {})
         for level, threshold in self.thresholds.items():
             if level not in LEVELS or not 0 <= threshold <= 1:
-                raise ValueError(
+                raise SettingError(
                     f'thresholds={self.thresholds!r}: give numbers in [0, 1] '
                     "for 'video' and 'clip'"
                 )
         self.scores_file = scores_file
+        self.clips: list[ClipScore] = []
 
     def process(self, data_batch: object, data_samples: list[dict]) -> None:
         """Keep a clip's score, label, method and place."""
@@ -312,7 +316,7 @@ class ForgeryMetric(BaseMetric):
                 'training diverged. Remedy: lower the learning rate, or give '
                 'another checkpoint'
             )
-        kept = list(clips.values())
+        self.clips = kept = list(clips.values())
         videos = merge_clips(kept, self.video_rule)
         levels: dict[str, Sequence[Scored]] = dict(
             video=videos, clip=kept, frame=split_frames(kept)

@@ -1,4 +1,4 @@
-"""``--amp`` on a CPU: bfloat16; the host supports only GPUs."""
+"""``--amp`` with one meaning on every device; the host supports only GPUs."""
 
 import contextlib
 import functools
@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from .workaround import Workaround, mark, why_cpu
+from gml_mmaction.errors import SettingError
+
+from .workaround import Workaround, cpu_only, mark
+
+# What --amp is given, and PyTorch's names.
+DTYPES = {'fp16': 'float16', 'bf16': 'bfloat16'}
 
 
 @contextlib.contextmanager
@@ -35,29 +40,51 @@ def bfloat16() -> Iterator[None]:
         yield
 
 
-def cpu_amp_optim_wrapper() -> type:
-    """The registered ``CPUAmpOptimWrapper``: bfloat16 autocast on a CPU.
+def settle_precision(cfg: Any) -> None:
+    """Let ``AmpOptimWrapper`` of a config mean the same on every device.
 
-    Upstream: open-mmlab/mmpretrain#1556, ``AmpOptimWrapper`` asserts a GPU.
-    bfloat16 has float32's range, so no loss scaling is needed.
+    It becomes ``MixedOptimWrapper`` (:mod:`.mixed_wrapper`). Where the
+    config names no dtype, it is the host's float16 on a GPU and bfloat16 on a
+    CPU.
+
+    Args:
+        cfg: ``mmengine.Config``; changed in place.
+
+    Raises:
+        SettingError: The device cannot train in this dtype.
     """
-    from mmengine.optim import OptimWrapper
-    from mmengine.registry import OPTIM_WRAPPERS
+    given = cfg.get('optim_wrapper') or {}
+    if given.get('type') != 'AmpOptimWrapper' or given.get('use_fsdp'):
+        return
+    on_cpu = cpu_only()
+    kind = str(given.get('dtype') or ('bfloat16' if on_cpu else 'float16'))
+    kind = kind.removeprefix('torch.')
+    if kind not in DTYPES.values():
+        raise SettingError(
+            f'optim_wrapper.dtype={kind!r}: use one of {[*DTYPES.values()]}'
+        )
+    if on_cpu and kind == 'float16':
+        raise SettingError(
+            'optim_wrapper.dtype=float16 (--amp fp16): a CPU trains in '
+            'bfloat16 or float32. Remedy: --amp bf16, or leave it out'
+        )
+    if not on_cpu and kind == 'bfloat16' and not _has_bfloat16():
+        raise SettingError(
+            'optim_wrapper.dtype=bfloat16 (--amp bf16): this GPU computes it '
+            'in float32 only. Remedy: --amp fp16'
+        )
+    from . import mixed_wrapper  # registers it
 
-    name = 'CPUAmpOptimWrapper'
-    if name in OPTIM_WRAPPERS:
-        return OPTIM_WRAPPERS.get(name)
+    given['type'] = mixed_wrapper.MixedOptimWrapper.__name__
+    given['dtype'] = kind
+    given.pop('use_fsdp', None)
 
-    class CPUAmpOptimWrapper(OptimWrapper):
-        """``OptimWrapper`` with the forward pass in bfloat16 on the CPU."""
 
-        @contextlib.contextmanager
-        def optim_context(self, model: Any) -> Iterator[None]:
-            with super().optim_context(model), bfloat16():
-                yield
+def _has_bfloat16() -> bool:
+    """Whether a GPU has units for it: Ampere and later."""
+    import torch
 
-    OPTIM_WRAPPERS.register_module(name=name, module=CPUAmpOptimWrapper)
-    return CPUAmpOptimWrapper
+    return torch.cuda.get_device_capability() >= (8, 0)
 
 
 def score_in_float32() -> None:
@@ -115,8 +142,8 @@ WORKAROUNDS = (
         score_in_float32,
     ),
     Workaround(
-        '--amp on a CPU (bfloat16)',
+        '--amp on a CPU, and bfloat16 without scaled losses',
         'open-mmlab/mmpretrain#1556',
-        why_cpu,
+        lambda: 'AmpOptimWrapper asserts a GPU and always scales losses',
     ),
 )

@@ -1,4 +1,4 @@
-"""Several processes on a CPU: gloo, Slurm, SyncBN, lost processes."""
+"""Several processes: gloo, Slurm, SyncBN, lost processes, the end."""
 
 import atexit
 import contextlib
@@ -8,13 +8,13 @@ import gc
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from gml_mmaction.errors import GMLError
 from gml_mmaction.io.text import one_line
 
-from .workaround import Workaround, mark, why_cpu
+from .workaround import Workaround, cpu_only, mark, why_cpu
 
 LAUNCHER_VARIABLES = (
     'RANK',
@@ -40,6 +40,104 @@ class LostProcessError(GMLError, RuntimeError):
     """Another process of the same run no longer answers."""
 
 
+def join_processes(cfg: Any) -> None:
+    """Prepare a config for its launcher, on a CPU or on GPUs.
+
+    On a CPU it is :func:`start_gloo`. On GPUs MMEngine joins the processes,
+    each on the GPU of its number on this machine; with gloo, which may share
+    a GPU, :func:`share_gpus` does. The group is left at exit on both.
+
+    Args:
+        cfg: ``mmengine.Config`` with a ``launcher``; changed in place.
+
+    Raises:
+        LauncherError: See :func:`start_gloo`; or there are more processes
+            than GPUs, and they are to talk by NCCL.
+    """
+    if cpu_only():
+        start_gloo(cfg)
+        return
+    backend = _dist_cfg(cfg).get('backend', 'nccl')
+    number, gpus = int(os.environ.get('LOCAL_RANK', 0)), _count_gpus()
+    if backend == 'gloo' and 'RANK' in os.environ:
+        share_gpus(cfg, number % gpus)
+    elif number >= gpus:
+        raise LauncherError(
+            f'LOCAL_RANK={number}: PyTorch sees {gpus} GPU{"s" * (gpus > 1)} '
+            f'here, and {backend} needs one for each process. Remedy: '
+            f'--nproc_per_node={gpus}, or env_cfg.dist_cfg.backend=gloo'
+        )
+    atexit.register(leave_group)
+
+
+def refuse_nccl(options: Sequence[str]) -> None:
+    """Refuse NCCL on a CPU where a user asks for it.
+
+    The configs name it, as the host's do; there a CPU takes gloo instead.
+
+    Args:
+        options: ``KEY=VALUE`` of the command line.
+
+    Raises:
+        LauncherError: One of them sets it.
+    """
+    for option in options:
+        key, _, value = option.partition('=')
+        nccl = value.strip('\'"') == 'nccl'
+        if key == 'env_cfg.dist_cfg.backend' and nccl and cpu_only():
+            raise LauncherError(
+                f'{option}: NCCL joins GPUs, and PyTorch sees none. Remedy: '
+                'leave it out; processes on a CPU take gloo'
+            )
+
+
+def share_gpus(cfg: Any, number: int) -> None:
+    """Join by gloo, each process on a GPU that may have others too.
+
+    Upstream: MMEngine takes the GPU ``LOCAL_RANK``, which then need not
+    exist.
+
+    Args:
+        cfg: ``mmengine.Config``; its model wrapper is changed in place.
+        number: Of the GPU.
+    """
+    import torch
+
+    torch.cuda.set_device(number)
+    _wrap_model(cfg, [number])
+    _join_gloo(_dist_cfg(cfg))
+
+
+def _count_gpus() -> int:
+    import torch
+
+    return max(1, torch.cuda.device_count())
+
+
+def _dist_cfg(cfg: Any) -> dict:
+    return (cfg.get('env_cfg') or {}).get('dist_cfg') or {}
+
+
+def _wrap_model(cfg: Any, device_ids: list[int] | None) -> None:
+    cfg['model_wrapper_cfg'] = {
+        'type': 'MMDistributedDataParallel',
+        'broadcast_buffers': False,
+        'find_unused_parameters': cfg.get('find_unused_parameters', False),
+        **(cfg.get('model_wrapper_cfg') or {}),
+        'device_ids': device_ids,
+    }
+
+
+def _join_gloo(dist_cfg: dict) -> None:
+    import torch.distributed as dist
+
+    if not dist.is_initialized():
+        timeout = datetime.timedelta(seconds=dist_cfg.get('timeout', 1800))
+        with lost_processes():
+            dist.init_process_group('gloo', timeout=timeout)
+        atexit.register(leave_group)
+
+
 def start_gloo(cfg: Any) -> None:
     """Join the launcher's processes with gloo, before MMEngine tries NCCL.
 
@@ -58,8 +156,6 @@ def start_gloo(cfg: Any) -> None:
         LauncherError: The launcher is not 'pytorch' or 'slurm', or its
             environment variables are missing.
     """
-    import torch.distributed as dist
-
     if cfg['launcher'] == 'slurm':
         read_slurm()
     missing = [key for key in LAUNCHER_VARIABLES if key not in os.environ]
@@ -71,21 +167,10 @@ def start_gloo(cfg: Any) -> None:
             'pytorch'
         )
     env_cfg = dict(cfg.get('env_cfg') or {})
-    dist_cfg = {**(env_cfg.get('dist_cfg') or {}), 'backend': 'gloo'}
+    dist_cfg = {**_dist_cfg(cfg), 'backend': 'gloo'}
     cfg['env_cfg'] = {**env_cfg, 'dist_cfg': dist_cfg}
-    wrapper = {
-        'type': 'MMDistributedDataParallel',
-        'broadcast_buffers': False,
-        'find_unused_parameters': cfg.get('find_unused_parameters', False),
-        **(cfg.get('model_wrapper_cfg') or {}),
-        'device_ids': None,
-    }
-    cfg['model_wrapper_cfg'] = wrapper
-    if not dist.is_initialized():
-        timeout = datetime.timedelta(seconds=dist_cfg.get('timeout', 1800))
-        with lost_processes():
-            dist.init_process_group('gloo', timeout=timeout)
-        atexit.register(leave_gloo)
+    _wrap_model(cfg, None)
+    _join_gloo(dist_cfg)
     synchronise_norms()
 
 
@@ -232,16 +317,17 @@ def sum_of_processes() -> Callable:
     return Sum.apply
 
 
-def leave_gloo() -> None:
-    """End gloo's threads while Python still runs.
+def leave_group() -> None:
+    """Leave the group of processes while Python still runs.
 
     Upstream: MMEngine never leaves the process group. A thread of gloo that
     frees a Python object after the interpreter has shut down ends the process
     by SIGABRT ('terminate called without an active exception'), and torchrun
     then calls a finished run failed; pytorch/pytorch asks for
     ``destroy_process_group`` at the end in its page on distributed training.
-    The threads end with the last reference to the group, and the cycles of a
-    runner hold the model's wrapper, which holds one.
+    NCCL warns that its resources leak. The threads end with the last
+    reference to the group, and the cycles of a runner hold the model's
+    wrapper, which holds one.
     """
     import torch.distributed as dist
 

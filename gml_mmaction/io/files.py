@@ -16,6 +16,7 @@ from gml_mmaction.errors import GMLError
 __all__ = [
     'FileError',
     'file_sha256',
+    'folder_sha256',
     'read_json',
     'read_text',
     'write_bytes',
@@ -135,3 +136,18 @@ def file_sha256(path: str | Path) -> str | None:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def folder_sha256(folder: str | Path) -> str:
+    """SHA-256 of the files in a folder, as ``sha256sum *`` prints them.
+
+    Of the text with a line ``HASH  NAME`` a file, sorted by their names;
+    without hidden files and folders.
+    """
+    lines = [
+        f'{file_sha256(path)}  {path.name}\n'
+        for path in sorted(Path(folder).iterdir())
+        if path.is_file() and not path.name.startswith('.')
+    ]
+    text = ''.join(lines).encode(errors='surrogateescape')
+    return hashlib.sha256(text).hexdigest()

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 
-from gml_mmaction.io.text import say, widen_streams
+from gml_mmaction.io.text import printable, say, widen_streams
 
 from . import library
 
@@ -22,7 +22,13 @@ def main() -> None:
     try:
         say(library.build())
     except subprocess.CalledProcessError as error:
-        sys.exit(f'{error.cmd[0]} failed:\n{error.stderr}')
+        lines = error.stderr.splitlines()
+        why = [line for line in lines if 'error' in line] or lines or ['']
+        sys.exit(
+            f'{error.cmd[0]} failed: {printable(why[0]):.200}. Remedy: '
+            "another C compiler in CC, or none: PyTorch's operators do the "
+            'work, more slowly'
+        )
     except OSError as error:
         if str(error.filename) == os.environ.get('CC', 'cc'):
             sys.exit(f'no C compiler: {error}. Remedy: set CC to one')

@@ -1,4 +1,4 @@
-"""The motion blocks of models/motion.py on a CPU, in less time and memory.
+"""The motion blocks of models/motion.py, in less time and memory.
 
 Most of what a motion block adds to a depth-wise convolution is traffic of
 maps of all C channels. Here F^S is written once and the expanded motion is
@@ -8,6 +8,9 @@ the order that reads rows of ``H*W*C`` in memory. Where the kernel has been
 built (:mod:`.library`), a block is three passes: the reduction, the motion in
 its C/16 channels, and F^S with the expansion, which is all that is written.
 A ReLU before the block is then no pass of its own: it is part of reading x.
+
+The operators run on a GPU too, under autocast as well, where they save the
+same memory; nobody has measured them there. :mod:`.gpu` has a kernel for it.
 
 First derivatives only: what asks for second ones, for forward-mode
 derivatives or for ``vmap`` takes the definition (:func:`.plain`).
@@ -25,7 +28,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from . import library
+from . import gpu, library
 
 __all__ = ['applies', 'cstm_applies', 'cstm_forward', 'forward', 'has_hooks']
 
@@ -36,9 +39,9 @@ VECTOR = 8  # columns that matrix products take at a time
 def applies(block: nn.Module, x: Tensor) -> bool:
     """Whether :func:`forward` computes what the block's definition would.
 
-    It does on a CPU, unless something needs to see or to change what passes
-    between the block's modules: hooks, autocast, tracing, export, or
-    layers of other types in place of the block's own.
+    It does unless something needs to see or to change what passes between
+    the block's modules: hooks, autocast on a CPU, tracing, export, or layers
+    of other types in place of the block's own.
 
     Args:
         block: An ``STMBlock`` or an ``MCB``.
@@ -51,7 +54,8 @@ def applies(block: nn.Module, x: Tensor) -> bool:
 def cstm_applies(cstm: Any, x: Tensor) -> bool:
     """The same of a CSTM alone, for which there is the kernel only."""
     return (
-        x.dtype == torch.float32
+        x.is_cpu
+        and x.dtype == torch.float32
         and library.ready()
         and x.shape[0] % cstm.num_segments == 0
         and _is_free(x, _layers(cstm))
@@ -65,8 +69,7 @@ def _is_free(
 ) -> bool:
     """Whether nothing looks into what passes between these modules."""
     return (
-        x.is_cpu
-        and not torch.is_autocast_enabled('cpu')
+        (x.is_cuda or (x.is_cpu and not torch.is_autocast_enabled('cpu')))
         and not _is_exporting()
         and not torch.jit.is_tracing()
         and not any(map(has_hooks, layers))
@@ -74,7 +77,7 @@ def _is_free(
         and all(
             type(layer) in PLAIN
             and (weight := _weight(layer)) is not None
-            and weight.dtype == x.dtype
+            and (weight.dtype == x.dtype or (x.is_cuda and _half(x)))
             for layer in layers
         )
     )
@@ -101,6 +104,14 @@ def _weight(layer: Any) -> Any:
     return layer._parameters.get('weight')
 
 
+def _half(x: Tensor) -> torch.dtype | None:
+    """What autocast makes of convolutions and products there, if it is on."""
+    device = x.device.type
+    if not torch.is_autocast_enabled(device):
+        return None
+    return torch.get_autocast_dtype(device)
+
+
 def _is_exporting() -> bool:
     # PyTorch 2.6 does not distinguish export from compilation.
     compiler = torch.compiler
@@ -121,24 +132,41 @@ def has_hooks(module: nn.Module) -> bool:
 def forward(block: Any, x: Tensor, relu: nn.Module | None = None) -> Tensor:
     """What ``block`` computes of ``relu(x)``, where :func:`applies` holds."""
     parts = _parts(block)
-    temporal, spatial, reduce, expand, cstm, motion, norm, k_pm = parts
-    by_kernel = _kernel_applies(block, x, motion, norm, k_pm)
-    x, rectify = _prepare(x, relu, by_kernel)
+    temporal, spatial, reduce, expand, _, motion, norm, k_pm = parts
+    length = motion.num_segments
+    by_triton = gpu.taken(x, length)
+    by_kernel = not by_triton and _kernel_applies(block, x, motion, norm, k_pm)
+    x, rectify = _prepare(x, relu, by_kernel or by_triton)
     if by_kernel:
         weights = (
             *map(_weight, (temporal, spatial, reduce, expand, k_pm, norm)),
             norm._parameters['bias'],
         )
-        how = norm, motion.num_segments, motion.num_orders, rectify
+        how = norm, length, motion.num_orders, rectify
         if torch.is_grad_enabled():
             return _Kernel.apply(x, *weights, *how)
         return _run_kernel(x, weights, *how)[0]
-    x, reduced = _Reduce.apply(x, reduce.weight)
+    operands = x, *map(_weight, (reduce, temporal, spatial, expand))
+    if half := _half(x):
+        operands = tuple(tensor.to(half) for tensor in operands)
+    x, narrow, over_time, over_space, wide = operands
     frames, _, height, width = x.shape
+    if by_triton:
+        x, reduced = gpu.reduce(
+            x, narrow, over_time, over_space, length, rectify
+        )
+    else:
+        x, reduced = _Reduce.apply(x, narrow)
     f_d = norm(reduced).reshape(frames, height, width, -1)
     rows = _rows(block.together(motion.orders(f_d.permute(0, 3, 1, 2))))
-    kernels = temporal.weight, spatial.weight
-    return _Sum.apply(x, *kernels, rows, expand.weight, cstm.num_segments)
+    rows = rows.to(x.dtype)
+    add = gpu.sum_up if by_triton else _sum_up
+    return add(x, over_time, over_space, rows, wide, length, rectify)
+
+
+def _sum_up(*args: Any) -> Tensor:
+    """As :func:`.gpu.sum_up`, of an x that has been through its ReLU."""
+    return _Sum.apply(*args[:-1])
 
 
 @torch.compiler.disable
@@ -311,7 +339,8 @@ def _kernel_applies(
 ) -> bool:
     """Whether the kernel knows the block: the defaults, in float32."""
     return (
-        x.dtype == torch.float32
+        x.is_cpu
+        and x.dtype == torch.float32
         and library.ready()
         and x.shape[0] % motion.num_segments == 0
         and motion.boundary == 'zero'

@@ -258,6 +258,8 @@ class RegionalIndependenceLoss(nn.Module):
     centres: Tensor
     num_batches: Tensor
 
+    inner_margins: Tensor
+
     def __init__(
         self,
         num_maps: int,
@@ -274,8 +276,10 @@ class RegionalIndependenceLoss(nn.Module):
         self.alpha_decay = alpha_decay
         self.decay_interval = decay_interval
         self.margin = margin
-        self.inner_margins = inner_margins
         self.weight = weight
+        self.register_buffer(
+            'inner_margins', torch.tensor(inner_margins), persistent=False
+        )
         self.register_buffer('centres', torch.zeros(num_maps, channels))
         self.register_buffer('num_batches', torch.tensor(0))
 
@@ -292,9 +296,7 @@ class RegionalIndependenceLoss(nn.Module):
         """The loss of descriptors of images with ``labels``, ``(B,)``."""
         alpha = self.alpha
         centres = self.move(alpha * self.deviation(v, labels))
-        near = self.excess(
-            v - centres, v.new_tensor(self.inner_margins)[labels]
-        )
+        near = self.excess(v - centres, self.inner_margins[labels])
         apart = (self.margin - F.pdist(centres)).relu().sum()
         return self.weight * (near.mean() + apart / (len(centres) * alpha))
 
@@ -440,6 +442,7 @@ class MATHead(FrameHead):
         self.fuse = nn.Sequential(
             nn.Linear(2 * hidden, hidden), nn.Hardswish()
         )
+        self.to(memory_format=torch.channels_last)  # as the features
 
     def look(self, feats: Triple) -> Regions:
         """Logits, maps and descriptors of the backbone's three outputs."""

@@ -21,17 +21,20 @@ Suffixes are those of
 not followed: a fake must not be among the reals.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from gml_mmaction.errors import DataError, SettingError
-from gml_mmaction.io.files import read_text
 from gml_mmaction.io.text import counted
 from gml_mmaction.video.distortions import seed_of
-from gml_mmaction.video.folders import check_folder, note_unread, video_files
+from gml_mmaction.video.folders import (
+    check_folder,
+    note_unread,
+    read_rows,
+    video_files,
+)
 
 from . import LABELS, SPLITS, Video, register_source
 
@@ -135,18 +138,12 @@ def _pair(root: Path, videos: list[Video]) -> list[Video]:
 
 def _read_pairs(table: Path) -> Iterator[tuple[int, Path, Path]]:
     """Number of the line, the fake's path, the real's."""
-    rows = csv.DictReader(read_text(table).splitlines())
-    if not {'file', 'original'} <= {*(rows.fieldnames or ())}:
-        raise DataError(
-            f'{table}: no columns file,original. Remedy: name them in its '
-            'first line'
-        )
-    for row in rows:
+    for line, row in read_rows(table, ('file', 'original')):
         fake, original = (
-            table.parent / PurePosixPath(row[name] or '')
+            table.parent / PurePosixPath(row[name])
             for name in ('file', 'original')
         )
-        yield rows.line_num, fake, original
+        yield line, fake, original
 
 
 def _divide(folder: Path, videos: list[Video], share: float) -> list[Video]:

@@ -8,6 +8,7 @@ __all__ = [
     'VIDEO_SUFFIXES',
     'is_image',
     'is_video',
+    'unread_format',
 ]
 
 VIDEO_SUFFIXES = frozenset(
@@ -39,3 +40,26 @@ def is_video(path: str | Path) -> bool:
     suffixes = (*VIDEO_SUFFIXES, *ARCHIVES)
     named = path.name.lower().endswith(suffixes)
     return path.is_dir() or (named and path.is_file())
+
+
+def unread_format(path: str | Path) -> str | None:
+    """The name of a format of moving pictures that is not read, by its data.
+
+    None for all other files.
+    """
+    if not Path(path).is_file():
+        return None
+    try:
+        with open(path, 'rb') as file:
+            data = file.read(4096).ljust(64, b'\0')
+    except OSError:
+        return None
+    if data[:4] == b'RIFF' and data[8:16] == b'WEBPVP8X' and data[20] & 2:
+        return 'an animated WebP'
+    if data[:8] == b'\x89PNG\r\n\x1a\n' and b'acTL' in data:
+        return 'an animated PNG'
+    if data[:8] == b'\x8aMNG\r\n\x1a\n':
+        return 'an MNG animation'
+    if data[:3] in (b'FWS', b'CWS', b'ZWS'):
+        return 'a Flash animation'
+    return None

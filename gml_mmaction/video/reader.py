@@ -21,7 +21,7 @@ from gml_mmaction.io.text import printable
 from gml_mmaction.stack import require
 
 from . import mp4
-from .files import ARCHIVES
+from .files import ARCHIVES, unread_format
 from .frames import SIZES_DIFFER, Frames
 from .images import ImageSequence
 from .limits import check_pixels, most_pixels
@@ -299,8 +299,12 @@ class _Decoder:
         except FileNotFoundError:
             raise
         except (av.FFmpegError, ValueError) as error:
+            known = unread_format(path)
             raise VideoError(
-                'unreadable', 'not a video, or its index is missing'
+                'unreadable',
+                f'{known}, which is not read. Remedy: convert it to a video'
+                if known
+                else 'not a video, or its index is missing',
             ) from error
         self.counts = self._container.format.name in COUNTED
         try:

@@ -3,7 +3,13 @@
 import os
 import tempfile
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -17,18 +23,36 @@ from gml_mmaction.explain.flow import draw_flow
 from gml_mmaction.video import Frames
 from gml_mmaction.video.distortions import write_h264
 
-from .timeline import verdict_line
+from .timeline import made_line, unlike_lines, verdict_line
 
 __all__ = ['Moment', 'draw_overlay', 'moment_at', 'write_overlay']
 
-Heat = Mapping[int, np.ndarray]
-
 WIDEST, NARROWEST = 1920, 480  # pixels of the longer side of the picture
 CRF = 23  # x264's own default
-# RGB; a box's text says it, too, for those who do not see colours
+# RGB; a box's text has the score, too, for those who do not see colours
 SUSPICIOUS, OTHER = (213, 94, 0), (86, 180, 233)
+BOXES = (
+    'a box has the score of the clip that is shown; orange: it reaches the '
+    'threshold'
+)
 BAND = (32, 32, 32)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+class Heat(NamedTuple):
+    """Heat maps of a video and their scale.
+
+    Attributes:
+        maps: By track, those of its clips, ``(clips, T, h, w)``, 0 or above.
+        ends: Where heat begins to show and where it is full, as genuine
+            videos have it (see
+            :class:`~gml_mmaction.evaluation.reference.HeatScale`). None: by
+            the video's own range; heat of two videos cannot be compared then,
+            and the hottest place of a genuine video glows too.
+    """
+
+    maps: Mapping[int, np.ndarray] = {}
+    ends: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +86,7 @@ class Found(NamedTuple):
         track: Its number.
         square: Left, top, side, in pixels of the video.
         score: Of the clip that the frame is in.
-        heat: (h, w), from 0, the lowest in this video, to 1, the highest, or
-            None. Heat of two videos cannot be compared.
+        heat: (h, w), 0 to 1 (see :class:`Heat`), or None.
     """
 
     track: int
@@ -77,11 +100,8 @@ class _Finder:
 
     def __init__(self, prediction: Prediction, heat: Heat) -> None:
         self._tracks = prediction.tracks
-        self._heat = heat
-        # the middle 98 per cent, as a few clips are enough for an outlier
-        ends = [np.quantile(maps, (0.01, 0.99)) for maps in heat.values()]
-        self._low = min((float(low) for low, _ in ends), default=0.0)
-        high = max((float(high) for _, high in ends), default=0.0)
+        self._heat = heat.maps
+        self._low, high = heat.ends or _own_range(heat.maps.values())
         self._scale = 1 / (high - self._low) if high > self._low else 0.0
 
     def at(self, index: int) -> list[Found]:
@@ -95,8 +115,8 @@ class _Finder:
                 span = clip.stop - clip.start
                 part = (index - clip.start) / span
                 heat = self._map(track.track, place, part)
-                score = clip.score
-                found.append(Found(track.track, track.square, score, heat))
+                square = clip.square or track.square
+                found.append(Found(track.track, square, clip.score, heat))
         return sorted(found, key=lambda face: -face.score)
 
     def _map(self, track: int, clip: int, part: float) -> np.ndarray | None:
@@ -105,6 +125,13 @@ class _Finder:
         maps = self._heat[track][clip]
         heat = maps[int(part * len(maps))].astype(np.float32)
         return ((heat - self._low) * self._scale).clip(0, 1)
+
+
+def _own_range(maps: Collection[np.ndarray]) -> tuple[float, float]:
+    # the middle 98 per cent, as a few clips are enough for an outlier
+    ends = [np.quantile(one, (0.01, 0.99)) for one in maps]
+    low = min((float(low) for low, _ in ends), default=0.0)
+    return low, max((float(high) for _, high in ends), default=0.0)
 
 
 def write_overlay(
@@ -122,7 +149,7 @@ def write_overlay(
     Args:
         reader: The video, open.
         prediction: Of the video.
-        heat: Maps of the tracks' clips, ``(clips, T, h, w)``.
+        heat: Maps of the tracks' clips.
         out: File to write, ``.mp4``.
         progress: Called with the number of frames that are done and that
             there are.
@@ -230,13 +257,24 @@ def draw_overlay(
             _blend(picture, face.heat, face.square, scale)
     for face in reversed(faces):
         _draw_box(picture, face, scale, prediction.threshold)
-    lines = [
-        verdict_line(prediction).replace('≥', '>='),
-        'a score is not a proof'
-        if faces
-        else 'no face scored here; a score is not a proof',
-    ]
+    lines = footer_lines(faces, prediction)
     return np.vstack([picture, _band(lines, width)])
+
+
+def footer_lines(faces: Sequence[Found], prediction: Prediction) -> list[str]:
+    """What is below a frame: the verdict, what makes it, and its limits."""
+    lines = [
+        verdict_line(prediction),
+        *([made_line(prediction)] if prediction.tracks else []),
+        *unlike_lines(prediction),
+        f'{BOXES if faces else "no face scored here"}; a score is not a proof',
+    ]
+    return [line.replace('≥', '>=') for line in lines]
+
+
+def box_text(face: Found) -> str:
+    """What is written on a face's box."""
+    return f'face {face.track}, this clip: {face.score:.2f}'
 
 
 def _scale(frame: np.ndarray) -> float:
@@ -268,14 +306,11 @@ def _draw_box(
     picture: np.ndarray, face: Found, scale: float, threshold: float
 ) -> None:
     x0, y0, side = (round(value * scale) for value in face.square)
-    above = face.score >= threshold
-    colour = SUSPICIOUS if above else OTHER
+    colour = SUSPICIOUS if face.score >= threshold else OTHER
     thick = max(2, picture.shape[1] // 400)
     corners = (x0, y0), (x0 + side, y0 + side)
     cv2.rectangle(picture, *corners, colour, thick, cv2.LINE_AA)
-    sign = 'above' if above else 'below'
-    text = f'face {face.track}: {face.score:.2f} {sign} threshold'
-    _label(picture, text, x0, y0, colour)
+    _label(picture, box_text(face), x0, y0, colour)
 
 
 def _label(

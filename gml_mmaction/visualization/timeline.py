@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from gml_mmaction.evaluation.prediction import (
@@ -10,7 +11,7 @@ from gml_mmaction.evaluation.prediction import (
     ScoredTrack,
     known,
 )
-from gml_mmaction.io.text import figure_text
+from gml_mmaction.io.text import counted, figure_text
 
 from .palette import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 
@@ -18,7 +19,9 @@ __all__ = [
     'TRACK_COLOURS',
     'draw_timeline',
     'faceless',
+    'made_line',
     'probability_text',
+    'unlike_lines',
     'verdict_line',
 ]
 
@@ -26,6 +29,7 @@ __all__ = [
 TRACK_COLOURS = (VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = 'osD^vP'
 OTHERS = '#999999'
+RULES = dict(mean='mean', median='median', max='highest')
 
 
 def verdict_line(prediction: Prediction) -> str:
@@ -34,15 +38,51 @@ def verdict_line(prediction: Prediction) -> str:
     if score is None:
         detail = prediction.detail
         return prediction.status + (f': {detail}' if detail else '')
-    side = '<' if score < prediction.threshold else '≥'
-    text = (
-        f'{prediction.verdict}: video score {score:.3f} {side} '
-        f'threshold {prediction.threshold:.3f}'
-    )
+    text = f'video score {score:.3f}'
+    compared = score
+    if prediction.corrected not in (None, score):
+        compared = known(prediction.corrected)
+        clips = sum(len(track.clips) for track in prediction.tracks)
+        text += (
+            f', corrected for {counted(len(prediction.tracks), "face")} and '
+            f'{counted(clips, "clip")} {compared:.3f}'
+        )
+    if prediction.verdict == 'no verdict':
+        text = f'no verdict, unlike the training: {text} '
+        text += f'(threshold {prediction.threshold:.3f})'
+    else:
+        side = '<' if compared < prediction.threshold else '≥'
+        text = f'{prediction.verdict}: {text} {side} '
+        text += f'threshold {prediction.threshold:.3f}'
     if prediction.probability is not None:
         shown = probability_text(prediction.probability)
         text += f', calibrated probability {shown}'
     return text
+
+
+def unlike_lines(prediction: Prediction) -> list[str]:
+    """In which a video is unlike the training, a line each."""
+    return [f'unlike the training: {text}' for text in prediction.unlike]
+
+
+def made_line(prediction: Prediction) -> str:
+    """How the scores of clips make that of a video with tracks, in a line."""
+    tracks = prediction.tracks
+    worst = max(tracks, key=lambda track: track.score)
+    scores = [clip.score for clip in worst.clips]
+    if len(scores) == 1:
+        own = 'that of its only clip'
+    else:
+        own = (
+            f'the {RULES[prediction.rule]} of its {len(scores)} clips '
+            f'({min(scores):.2f} to {max(scores):.2f})'
+        )
+    if len(tracks) == 1:
+        return f'the video score is that of face {worst.track}: {own}'
+    return (
+        f'the video score is the highest of {len(tracks)} faces: face '
+        f'{worst.track} has {worst.score:.3f}, {own}'
+    )
 
 
 def probability_text(probability: float) -> str:
@@ -82,7 +122,7 @@ def draw_timeline(
             linewidth=1,
             label=f'threshold {prediction.threshold:.3f}',
         )
-        figure.legend(loc='outside right upper', fontsize='small')
+        figure.legend(loc='outside right center', fontsize='small')
     else:
         axis.text(
             *(0.5, 0.5, prediction.status),
@@ -98,13 +138,17 @@ def draw_timeline(
         ylabel='score of a clip, P(fake)',
     )
     axis.grid(alpha=0.3)
-    figure.suptitle(
-        f'{figure_text(_short(prediction.input))}\n'
-        f'{figure_text(verdict_line(prediction))}',
-        fontsize='medium',
-    )
+    title = [
+        _short(prediction.input),
+        verdict_line(prediction),
+        *unlike_lines(prediction),
+    ]
+    size = 'medium' if len(title) == 2 else 'small'
+    figure.suptitle('\n'.join(map(figure_text, title)), fontsize=size)
     figure.supxlabel(
-        figure_text(_caption(detector)), fontsize='x-small', color='#555555'
+        '\n'.join(map(figure_text, wrap(_caption(detector), 140))),
+        fontsize='x-small',
+        color='#555555',
     )
     figure.savefig(out, dpi=150)
     return Path(out)

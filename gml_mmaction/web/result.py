@@ -8,8 +8,13 @@ from typing import Any
 from nicegui import ui
 
 from gml_mmaction.evaluation.prediction import Prediction
+from gml_mmaction.io.text import counted
 from gml_mmaction.video import VideoError
-from gml_mmaction.visualization.timeline import probability_text
+from gml_mmaction.visualization.timeline import (
+    made_line,
+    probability_text,
+    unlike_lines,
+)
 
 from .chart import describe, timeline_options
 from .elements import ProgressBar, alert, text
@@ -23,10 +28,19 @@ VERDICTS = {
     'no face': ('No face was found', 'Nothing can be said about this video.'),
     'no verdict': ('No verdict', 'Nothing can be said about this video.'),
 }
+UNLIKE = (
+    'The video is unlike the training data: its score says too little for a '
+    'verdict.'
+)
 HEAT = {
     'clue': "Heat: where the network's forgery clue is strong.",
     'cam': 'Heat: where the class-activation map of "fake" is strong.',
     'none': '',
+}
+SCALES = {
+    'absolute': 'It shows only what 95 of 100 genuine frames nowhere reach.',
+    'relative': "Relative to the video's own range: the hottest place of a "
+    'genuine video glows too.',
 }
 HINT = 'Click a moment, or move the slider, to see its frame and motion.'
 FLOW = (
@@ -56,7 +70,10 @@ class Result:
         with section.props('aria-label=Verdict'):
             _draw_verdict(prediction, detector)
         if prediction.tracks and prediction.video.fps:
-            Timeline(session, upload, HEAT[detector['heat']])
+            heat = HEAT[detector['heat']]
+            if heat:
+                heat += f' {SCALES[detector["heat_scale"]]}'
+            Timeline(session, upload, heat)
         with ui.element('section').props('aria-label=Downloads'):
             self._draw_downloads(overlay=bool(prediction.tracks))
 
@@ -199,6 +216,8 @@ class Timeline:
 
 def _draw_verdict(prediction: Prediction, detector: Mapping[str, Any]) -> None:
     word, meaning = VERDICTS[prediction.verdict]
+    if prediction.score is not None and prediction.verdict == 'no verdict':
+        meaning = UNLIKE
     text('h2', prediction.input)
     if detector['origin']:
         text('div', f'Trained on {detector["origin"]}.')
@@ -221,6 +240,17 @@ def verdict_lines(prediction: Prediction) -> list[str]:
             f'Score of the video: {prediction.score:.2f} of 1, '
             f'threshold {prediction.threshold:.2f}.'
         )
+    if prediction.corrected not in (None, prediction.score):
+        clips = sum(len(track.clips) for track in prediction.tracks)
+        lines.append(
+            f'Corrected for {counted(len(prediction.tracks), "face")} and '
+            f'{counted(clips, "clip")}: {prediction.corrected:.2f}; this is '
+            'compared with the threshold.'
+        )
+    more = unlike_lines(prediction)
+    if prediction.tracks:
+        more.append(made_line(prediction))
+    lines += [f'{line[0].upper()}{line[1:]}.' for line in more]
     if prediction.probability is not None:
         shown = probability_text(prediction.probability)
         lines.append(f'Calibrated probability: {shown}.')

@@ -1,12 +1,15 @@
 """Videos of one's own get a verdict."""
 
+import hashlib
 import json
 import os
 import shutil
+import subprocess
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -72,7 +75,8 @@ def test_a_video_of_any_name_gets_a_verdict(
     verdicts = [line for line in lines if line.startswith(str(folder))]
     assert len(verdicts) == len(names)
     assert all('threshold 0.450' in line for line in verdicts)
-    written = sorted((tmp_path / 'out').iterdir())
+    out = tmp_path / 'out'
+    written = sorted(path for path in out.iterdir() if path.is_dir())
     assert len(written) == len(names)
     for place in written:
         assert place.name.isprintable()
@@ -555,3 +559,58 @@ def test_the_command_ends_with_one_line_without_a_detector(
     with pytest.raises(GMLError, match='was not loaded') as caught:
         load_tool('predict').main(['a.mp4', '--checkpoint', str(weights)])
     assert '\n' not in str(caught.value)
+
+
+def test_a_second_run_gives_the_same_report_to_the_letter(
+    checkpoint, talking, run_warm, tmp_path
+):
+    """By a process of its own, at another time, into another folder."""
+
+    def predict(out):
+        done = run_warm(
+            str(REPO / 'tools/predict.py'),
+            *(str(talking), '--checkpoint', str(checkpoint), '--quiet'),
+            *('--out', str(tmp_path / out), '--device', 'cpu'),
+        )
+        assert done.returncode == 0, done.stderr
+        return (tmp_path / out / 'a/prediction.json').read_bytes()
+
+    text = predict('one')
+    assert predict('two') == text
+    report = json.loads(text)
+    digest = hashlib.sha256(talking.read_bytes()).hexdigest()
+    assert report['sha256'] == digest
+    assert report['options'] == dict(
+        clips='all',
+        heat='clue',
+        heat_scale='relative',
+        batch_size=4,
+        device='cpu',
+        even_if_unlike=False,
+    )
+    assert {'python', 'torch', 'gml-mmaction'} <= set(report['versions'])
+    detector = report['detector']
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert detector['sha256'] == digest
+    assert detector['training']['source'] == 'ffpp'
+    assert detector['validation']['metrics']['video/auc'] == 0.9
+    assert report['tracks'][0]['clips'][1]['seconds'] == [0.64, 1.28]
+
+
+def test_the_hash_of_a_folder_is_that_of_what_sha256sum_prints(
+    inferencer, portraits, tmp_path
+):
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for i, frame in enumerate(portraits[:16]):
+        cv2.imwrite(str(folder / f'{i:02}.png'), frame)
+    printed = subprocess.run(
+        'sha256sum * | sha256sum',
+        cwd=folder,
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    prediction = inferencer.analyse(folder).prediction
+    assert prediction.sha256 == printed.split()[0]

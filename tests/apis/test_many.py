@@ -71,14 +71,25 @@ def test_several_processes_give_what_one_gives_and_the_next_run_goes_on(
     assert len(one) == 4
     assert predict('two', '--workers', '2') == one
     assert scores(tmp_path / 'one') == scores(tmp_path / 'two')
+    pages = [
+        (tmp_path / out / name).read_bytes()
+        for name in ('summary.csv', 'summary.html')
+        for out in ('one', 'two')
+    ]
+    assert pages[0] == pages[1]
+    assert pages[2] == pages[3]
+    assert pages[2].count(b'data:image/jpeg') == 3
+    assert pages[0].count(b'not a video') == 1
     before = times_written(tmp_path / 'two')
     os.utime(folder / 'b.mp4')
     (tmp_path / 'two/c/finished.json').unlink()  # as after a stop
+    (tmp_path / 'two/summary.html').unlink()
     assert predict('two', '--workers', '2') == one
     after = times_written(tmp_path / 'two')
     changed = {name for name in after if after[name] != before[name]}
     # d could not be read, which may be due to the machine
     assert changed == {'b', 'c', 'd'}
+    assert (tmp_path / 'two/summary.html').read_bytes() == pages[2]
 
 
 @pytest.mark.slow
@@ -134,7 +145,7 @@ def test_a_video_in_a_folder_is_sampled_and_one_that_is_named_is_not(
 ):
     inferencer = ForgeryInferencer(checkpoint, 'cpu')
     jobs = inferencer._jobs([folder, folder / 'a.mp4'], 4, None, False)
-    assert [job.clips for job in jobs][:4] == [FOLDER_CLIPS] * 4
+    assert [job.clips for job in jobs] == [FOLDER_CLIPS] * 4 + [0]
     named = inferencer._jobs([folder / 'a.mp4'], 4, None, False)
     assert [job.clips for job in named] == [0]
     with pytest.raises(InputError, match='Remedy'):

@@ -109,3 +109,17 @@ def test_a_run_s_best_checkpoint_is_a_detector_without_a_test_set(run):
     detector = load_detector(best)
     assert detector.crop_options.size == 32
     assert 'validation set of source mine' in detector.threshold.origin
+
+
+def test_a_validated_checkpoint_knows_its_genuine_videos(run):
+    """One genuine track of two clips; the crops are noise of 32 pixels."""
+    best = next(run.glob('best_*.pth'))
+    reference = load_detector(best).reference
+    (track,) = reference.tracks
+    assert len(track) == 2
+    assert reference.heat.kind == 'clue'
+    assert reference.heat.frames == 16
+    assert set(reference.inputs) == {'rate', 'face', 'brightness', 'sharpness'}
+    assert reference.inputs['rate'][0] == 12.5
+    assert reference.inputs['face'] == [16.0] * 9
+    assert reference.inputs['sharpness'][0] > 5

@@ -202,7 +202,7 @@ def test_a_list_of_pairs_names_the_originals(touch):
 @pytest.mark.parametrize(
     ('table', 'line'),
     [
-        ('a,b\n1,2\n', r'pairs\.csv: no columns file,original'),
+        ('a,b\n1,2\n', r"pairs\.csv: no column 'file'"),
         ('file,original\nfake/no.mp4,real/a.mp4\n', r'line 2: no fake'),
         ('file,original\nfake/b.mp4,real/no.mp4\n', r'line 2: no fake'),
         ('file,original\nreal/a.mp4,real/a.mp4\n', r'line 2: no fake'),

@@ -323,6 +323,23 @@ def test_a_cut_file_without_index_gives_its_beginning(tmp_path, name):
     assert 1 <= len(found) < 50
 
 
+@pytest.mark.parametrize(
+    ('kind', 'name'),
+    [('webp', 'an animated WebP'), ('png', 'an animated PNG')],
+)
+def test_moving_pictures_that_are_not_read_are_named(tmp_path, kind, name):
+    """Under any name; a picture that does not move is not one of them."""
+    image = pytest.importorskip('PIL.Image')
+    first, *rest = (image.fromarray(frame) for frame in numbered(3))
+    path = tmp_path / 'a.mp4'
+    first.save(path, kind, save_all=True, append_images=rest)
+    with pytest.raises(VideoError, match=f'{name}, which is not read. Remedy'):
+        open_video(path)
+    first.save(path, kind)
+    with pytest.raises(VideoError, match='not a video'):
+        open_video(path)
+
+
 def cut_before_index(path):
     truncate(write(path, numbered(9)), 0.5)
 

@@ -9,7 +9,11 @@ from gml_mmaction.video import ArrayFrames, VideoError, open_video
 from gml_mmaction.visualization.overlay import (
     OTHER,
     SUSPICIOUS,
+    Heat,
+    _Finder,
+    box_text,
     draw_overlay,
+    footer_lines,
     moment_at,
     write_overlay,
 )
@@ -77,7 +81,7 @@ def test_a_box_is_around_the_face_and_its_colour_follows_the_clip():
         (0.2, SUSPICIOUS, OTHER),
         (0.8, OTHER, SUSPICIOUS),
     ):
-        moment = moment_at(grey_video(), prediction, {}, seconds)
+        moment = moment_at(grey_video(), prediction, Heat(), seconds)
         left_side = moment.overlay[160:240, 198:203]
         assert is_near(left_side, colour)
         assert not is_near(left_side, absent)
@@ -89,8 +93,8 @@ def test_heat_is_warm_where_the_map_is_high_at_that_time():
     prediction = prediction_of(((200, 150, 100), [0.9]))
     maps = np.zeros((1, 8, 4, 4), np.float16)
     maps[0, 4:, 0, 0] = 1  # upper left, in the second half of the clip
-    early = moment_at(grey_video(), prediction, {0: maps}, 0.1).overlay
-    late = moment_at(grey_video(), prediction, {0: maps}, 0.5).overlay
+    early = moment_at(grey_video(), prediction, Heat({0: maps}), 0.1).overlay
+    late = moment_at(grey_video(), prediction, Heat({0: maps}), 0.5).overlay
     assert (early[155:245, 205:295] == GREY).all()
     corner, far = late[158:165, 208:215], late[235:245, 285:295]
     assert corner.mean() > GREY + 40
@@ -101,7 +105,7 @@ def test_a_face_beyond_the_border_is_drawn_as_far_as_it_is_in_the_frame():
     prediction = prediction_of(((-60, -50, 200), [0.9]))
     maps = np.ones((1, 8, 4, 4), np.float16)
     maps[0, 0, 0] = 0
-    overlay = moment_at(grey_video(), prediction, {0: maps}, 0.3).overlay
+    overlay = moment_at(grey_video(), prediction, Heat({0: maps}), 0.3).overlay
     assert overlay[100, 100].astype(int).sum() > 3 * GREY
     assert is_near(overlay[10:150, 138:143], SUSPICIOUS)
 
@@ -112,7 +116,7 @@ def test_the_text_of_a_box_is_never_cut_off_by_the_border():
     widths = set()
     for x, y in ((200, 150), (-80, -80), (600, 300), (300, 470)):
         face = prediction_of(((x, y, 100), [0.9]))
-        overlay = moment_at(grey_video(), face, {}, 0.1).overlay[:480]
+        overlay = moment_at(grey_video(), face, Heat(), 0.1).overlay[:480]
         near = (np.abs(overlay.astype(int) - SUSPICIOUS) < 8).all(axis=-1)
         widths.add(int(near.sum(axis=1).max()))
     assert max(widths) - min(widths) <= 6
@@ -121,7 +125,7 @@ def test_the_text_of_a_box_is_never_cut_off_by_the_border():
 
 def test_where_no_face_is_the_text_below_says_so():
     prediction = prediction_of(((200, 150, 100), [0.9]))
-    after = moment_at(grey_video(), prediction, {}, 2.0)
+    after = moment_at(grey_video(), prediction, Heat(), 2.0)
     assert after.track is None
     assert after.score is None
     assert (after.overlay[:480] == GREY).all()
@@ -132,8 +136,8 @@ def test_the_most_suspicious_face_of_a_moment_is_named():
     prediction = prediction_of(
         ((20, 20, 100), [0.2, 0.8]), ((300, 20, 100), [0.6, 0.1])
     )
-    first = moment_at(grey_video(), prediction, {}, 0.2)
-    second = moment_at(grey_video(), prediction, {}, 0.9)
+    first = moment_at(grey_video(), prediction, Heat(), 0.2)
+    second = moment_at(grey_video(), prediction, Heat(), 0.9)
     assert (first.track, first.score) == (1, 0.6)
     assert (second.track, second.score) == (0, 0.8)
     assert first.index == 5
@@ -142,9 +146,9 @@ def test_the_most_suspicious_face_of_a_moment_is_named():
 
 def test_a_time_beyond_the_video_has_no_moment():
     prediction = prediction_of(((20, 20, 100), [0.2]))
-    assert moment_at(grey_video(), prediction, {}, 60) is None
-    assert moment_at(grey_video(), prediction, {}, -1) is None
-    assert moment_at(grey_video(), prediction, {}, 2.56).index == 63
+    assert moment_at(grey_video(), prediction, Heat(), 60) is None
+    assert moment_at(grey_video(), prediction, Heat(), -1) is None
+    assert moment_at(grey_video(), prediction, Heat(), 2.56).index == 63
 
 
 @pytest.mark.parametrize(
@@ -170,7 +174,7 @@ def test_the_overlay_has_every_frame_as_h264_in_yuv420p(tmp_path):
     out = write_overlay(
         grey_video(),
         prediction,
-        {},
+        Heat(),
         tmp_path / 'new' / 'overlay.mp4',
         lambda done, total: seen.append((done, total)),
     )
@@ -196,6 +200,24 @@ def test_an_overlay_that_fails_leaves_nothing_behind(tmp_path):
             return super()._read(index)
 
     broken = Broken(np.full((64, 48, 64, 3), GREY, np.uint8), fps=25)
+    out = tmp_path / 'overlay.mp4'
     with pytest.raises(VideoError):
-        write_overlay(broken, prediction_of(), {}, tmp_path / 'overlay.mp4')
+        write_overlay(broken, prediction_of(), Heat(), out)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_box_says_its_clip_s_score_and_the_footer_what_they_make():
+    """No box says "below threshold" over the verdict "suspicious"."""
+    prediction = prediction_of(
+        ((20, 20, 100), [0.9, 0.3]), ((300, 20, 100), [0.2, 0.1])
+    )
+    faces = _Finder(prediction, Heat()).at(20)
+    assert [box_text(face) for face in faces] == [
+        'face 0, this clip: 0.30',
+        'face 1, this clip: 0.10',
+    ]
+    assert footer_lines(faces, prediction)[:2] == [
+        'suspicious: video score 0.600 >= threshold 0.500',
+        'the video score is the highest of 2 faces: face 0 has 0.600, the '
+        'mean of its 2 clips (0.30 to 0.90)',
+    ]

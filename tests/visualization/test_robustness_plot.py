@@ -3,18 +3,26 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from gml_mmaction.video.distortions import DEEPER_FORENSICS, LEVELS
-from gml_mmaction.visualization.robustness import (
-    STYLES,
+from gml_mmaction.evaluation.robustness import (
+    NAMES,
+    Cell,
+    Origin,
     mean_scores,
-    plot_robustness,
     robustness_table,
 )
+from gml_mmaction.io.records import UNSET
+from gml_mmaction.video.distortions import DEEPER_FORENSICS, LEVELS
+from gml_mmaction.visualization.robustness import STYLES, plot_robustness
 
 
-def cell(kind, level, auc, note=None):
-    metrics = None if note else {'video/auc': auc}
-    return dict(type=kind, level=level, metrics=metrics, note=note)
+def cell(kind, level, auc, note=UNSET):
+    return Cell(
+        type=kind,
+        level=level,
+        origin=Origin(checkpoint='a', manifest='b', settings='c'),
+        metrics={'video/auc': auc} if note is UNSET else None,
+        note=note,
+    )
 
 
 CLEAN = cell('clean', 0, 0.95)
@@ -59,7 +67,7 @@ def test_the_table_has_a_row_a_type_and_says_why_a_number_is_missing():
 
 
 def test_every_type_of_the_data_set_has_a_colour_and_a_marker_of_its_own():
-    assert set(STYLES) == set(DEEPER_FORENSICS)
+    assert set(STYLES) == set(NAMES) == set(DEEPER_FORENSICS)
     assert len({style.colour for style in STYLES.values()}) == len(STYLES)
     assert len({style.marker for style in STYLES.values()}) == len(STYLES)
 
