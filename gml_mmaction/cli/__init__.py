@@ -35,6 +35,7 @@ COMMANDS = {
     'predict': 'judge videos of your own',
     'web': 'judge videos on a page in the browser',
     'calibrate': 'turn scores into probabilities',
+    'false-alarms': 'count false alarms by the number of faces and clips',
     'cam': 'draw Grad-CAM of a clip',
     'plot': 'draw and compare score files, with intervals',
     'robustness': 'test a detector on distorted videos',
