@@ -139,7 +139,8 @@ def find_weights(cfg: Any, folder: str | os.PathLike) -> Path:
     """Find the file that a network starts from, and check it.
 
     That is the file that the backbone's ``init_cfg`` or ``pretrained`` names,
-    else the public one for this network.
+    else the public one for this network; in the folder, else in an installed
+    package.
 
     Raises:
         CheckpointError: No file is known for this network, it is not there,
@@ -161,6 +162,7 @@ def find_weights(cfg: Any, folder: str | os.PathLike) -> Path:
             f'of the folder by {BACKBONE}.init_cfg, or leave out --weights'
         )
     there = [folder / name for name in names if (folder / name).is_file()]
+    there += [*filter(None, map(_installed, names))]
     if not there:
         raise CheckpointError(_missing(folder / names[0], cfg.model))
     _check_hash(there[0])
@@ -264,7 +266,8 @@ def load_tensors(backbone: Any, state: Any, file: Path) -> None:
             for name, value in public.rename(state).items()
             if not name.startswith(public.unused)
         }
-    fit = load_half(backbone, _inflated(backbone, state), file)
+    state = _shifted(backbone, _inflated(backbone, state))
+    fit = load_half(backbone, state, file)
     if public and (fit.unexpected or fit.misshapen):
         raise CheckpointError(
             f'{file}: it is not of {type(backbone).__name__} with the '
@@ -282,6 +285,15 @@ def _inflated(module: Any, state: Mapping[str, Any]) -> dict[str, Any]:
             repeated = value.unsqueeze(2).expand(-1, -1, length, -1, -1)
             inflated[name] = repeated / length
     return inflated
+
+
+def _shifted(module: Any, state: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors under the names of MMAction2's networks that shift.
+
+    Its ``TemporalShift`` holds the convolution that it wraps as ``net``.
+    """
+    own = {name.replace('.net.', '.'): name for name in module.state_dict()}
+    return {own.get(name, name): value for name, value in state.items()}
 
 
 def describe_start(runner: Runner, seed: int | None) -> Initial:
@@ -361,6 +373,11 @@ def _initialises(init: Any) -> TypeGuard[dict[str, Any]]:
     )
 
 
+def _installed(name: str) -> Path | None:
+    public = public_file(name)
+    return public.installed if public else None
+
+
 def _missing(path: Path, model: Any) -> str:
     public = public_file(path.name)
     if public is None:
@@ -369,7 +386,7 @@ def _missing(path: Path, model: Any) -> str:
             f'{path}: no such file. Remedy: put the weights there, or {other}'
         )
     return (
-        f'{path}: no such file. Remedy: download {public.address} '
+        f'{path}: no such file. Remedy: {public.how} '
         f'({public.trained_on}; {public.licence}), and name its folder by '
         '--weights'
     )
