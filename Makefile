@@ -13,6 +13,8 @@
 #   WEB_ARGS='...'        further arguments of tools/web.py
 #   TEST_ARGS='...'       arguments of pytest
 #   TEST_WORKERS=N        processes that share the tests; 0 for none
+#   GPU_PYTHON=FILE       the Python of make gpu, with all requirements
+#   GPU_ARGS='...'        arguments of tests/gpu/run.py
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -22,6 +24,8 @@ TEST_ARGS ?=
 TEST_WORKERS ?= 2
 CHECKPOINT ?=
 WEB_ARGS ?=
+GPU_PYTHON ?=
+GPU_ARGS ?=
 
 LINTED := gml_mmaction configs docs tools tests setup.py
 BIN := $(VENV)/bin
@@ -39,7 +43,8 @@ AUDIT := $(VENV)/audit
 PYTEST := $(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile \
     --no-loadscope-reorder
 
-.PHONY: help install demo web export check test lint docs doctor audit drills clean
+.PHONY: help install demo web export check test gpu lint docs doctor audit \
+    drills clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -66,6 +71,9 @@ test: export GML_TEST_ORACLES ?= $(abspath $(ORACLES))
 test: export GML_TEST_DOCS ?= $(abspath $(DOCS))
 test: lint $(ORACLES) $(DOCS) ## lint and run the tests
 	$(PYTEST) $(TEST_ARGS)
+
+gpu: $(if $(GPU_PYTHON),,$(TEST_INSTALLED)) ## benchmark and tests on a GPU, in 8 minutes
+	$(or $(GPU_PYTHON),$(BIN)/python) tests/gpu/run.py $(GPU_ARGS)
 
 lint: $(TEST_INSTALLED) ## check style, format, types and who imports whom
 	$(BIN)/ruff check $(LINTED)

@@ -30,6 +30,9 @@ from gml_mmaction.video.distortions import format_distortions
 # Numbers must not depend on a kernel that someone has built; tests/kernels
 # builds one, to train, test and predict with it and without.
 os.environ['GML_NATIVE'] = '0'
+# Nor on a GPU: what is for one is in tests/gpu.
+if os.environ.get('GML_GPU_TESTS_ON') != 'cuda':
+    os.environ['CUDA_VISIBLE_DEVICES'] = ''
 
 REPO = Path(__file__).parents[1]
 STARTS_PROCESSES = {

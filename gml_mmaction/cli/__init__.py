@@ -27,6 +27,7 @@ COMMANDS = {
     'doctor': 'say what is installed, and what is wrong with it',
     'check': 'what a data set has, what is missing, what leaks',
     'prepare': 'cut out the faces of a data set; annotations and a report',
+    'genuine': 'a detector from a folder of genuine videos',
     'fakes': 'look at the pseudo-fakes that a config trains on',
     'train': 'train a detector',
     'test': 'test a detector, also on several data sets',

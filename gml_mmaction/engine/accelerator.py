@@ -5,6 +5,7 @@ None of it was ever run on a GPU.
 
 import logging
 import os
+import time
 from typing import Any
 
 import torch
@@ -23,16 +24,8 @@ __all__ = [
     'compile_backbone',
     'float32_on_gpus',
     'settle_accelerator',
-    'unrepeatable_layers',
     'use_accelerator',
 ]
-
-# Layers whose backward pass has no deterministic form on a GPU, from the list
-# of torch.use_deterministic_algorithms.
-UNREPEATABLE = (
-    *(nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool2d),
-    *(nn.AvgPool3d, nn.MaxPool3d, nn.FractionalMaxPool2d),
-)
 
 
 def settle_accelerator(cfg: Any) -> None:
@@ -84,8 +77,8 @@ def float32_on_gpus() -> str:
 def use_accelerator(runner: Any) -> None:
     """Let a built runner use its GPU; say what differs from a CPU.
 
-    Copies to the GPU do not wait for it. A system with layers that cannot be
-    deterministic warns where others would refuse.
+    Copies to the GPU do not wait for it. An operator that cannot be
+    deterministic warns where PyTorch would refuse.
 
     Args:
         runner: Of MMEngine.
@@ -98,46 +91,24 @@ def use_accelerator(runner: Any) -> None:
         preprocessor._non_blocking = True
     runner.logger.info(f'float32 on this GPU: {float32_on_gpus()}')
     if torch.are_deterministic_algorithms_enabled():
-        names = unrepeatable_layers(model)
-        if names:
-            torch.use_deterministic_algorithms(True, warn_only=True)
-            runner.logger.warning(
-                f'--deterministic: {", ".join(names)} of this network have '
-                'no deterministic gradient on a GPU; two runs may differ'
-            )
-
-
-def unrepeatable_layers(model: nn.Module) -> list[str]:
-    """Names of a network's classes of layers in ``UNREPEATABLE``.
-
-    One that pools to a single number is left out: PyTorch takes a mean.
-    """
-    return sorted(
-        {
-            type(layer).__name__
-            for layer in model.modules()
-            if isinstance(layer, UNREPEATABLE) and not _is_mean(layer)
-        }
-    )
-
-
-def _is_mean(layer: nn.Module) -> bool:
-    size = getattr(layer, 'output_size', None)
-    sizes = size if isinstance(size, tuple) else (size,)
-    return set(sizes) == {1} and 'Avg' in type(layer).__name__
+        # PyTorch's own errors would end a run in its first step.
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        runner.logger.info(
+            '--deterministic: an operator that has no deterministic form on '
+            'a GPU warns once, and two runs may then differ'
+        )
 
 
 def compile_backbone(model: nn.Module) -> None:
     """Let torch.compile have the backbone; names in checkpoints stay.
 
-    On a GPU the motion blocks then run by their definition, which is one
-    graph with what is around them.
+    The motion blocks then run by their definition, which is one graph with
+    what is around them.
 
     Args:
         model: A recognizer, maybe in a wrapper for several processes.
     """
-    if not cpu_only():
-        kernels.plain(model)
+    kernels.plain(model)
     inner: Any = getattr(model, 'module', model)
     inner.backbone.compile()
     print_log('the backbone is compiled at its first batch', 'current')
@@ -170,8 +141,11 @@ def check_compiler(device: str) -> None:
     Raises:
         SettingError: It failed; the line says why.
     """
+    number = time.time()  # so that nothing has been compiled before
     try:
-        torch.compile(lambda x: x.sin() + 1)(torch.ones(64, device=device))
+        torch.compile(lambda x: x.sin() + number)(
+            torch.ones(64, device=device)
+        )
     except Exception as error:  # of a compiler, a linker or a file system
         tool = 'a C++ compiler (CXX)'
         if device == 'cuda':

@@ -291,7 +291,7 @@ class F3Net(BaseModule):
         ``(M, 4096, h, w)``; at 224 x 224, 7 x 7 of them.
 
     Raises:
-        ValueError: If a block to be mixed does not exist, or frames are not
+        SettingError: If a block to be mixed does not exist, or frames are not
             of ``size``.
     """
 
@@ -318,13 +318,14 @@ class F3Net(BaseModule):
         blocks = self.fad_stream.stages[:-2]
         for name in mix_stages:
             if name not in blocks:
-                raise ValueError(f'no block {name!r} to mix: use {blocks}')
+                raise SettingError(f'no block {name!r} to mix: use {blocks}')
         self.mix = nn.ModuleDict(
             {
                 name: MixBlock(getattr(self.fad_stream, name).out_channels)
                 for name in mix_stages
             }
         )
+        self.to(memory_format=torch.channels_last)  # as both streams
         self._register_load_state_dict_pre_hook(self._load_into_both)
 
     @staticmethod

@@ -442,6 +442,7 @@ class MATHead(FrameHead):
         self.fuse = nn.Sequential(
             nn.Linear(2 * hidden, hidden), nn.Hardswish()
         )
+        self.to(memory_format=torch.channels_last)  # as the features
 
     def look(self, feats: Triple) -> Regions:
         """Logits, maps and descriptors of the backbone's three outputs."""

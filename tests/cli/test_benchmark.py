@@ -136,3 +136,30 @@ def test_clips_of_each_configs_own_are_a_column(tool, capsys):
     printed = ' '.join(capsys.readouterr().out.split())
     assert '1 clips, as long and large as those that each config' in printed
     assert '| `gml_xception-small_demo` | 8 x 64² |' in printed
+
+
+def test_an_estimate_says_that_nothing_was_measured(tool, capsys):
+    few = ['--size', '64', '--batch', '2', '--reference', str(SMALL)]
+    result = tool.main([str(SMALL), '--estimate', *few])
+    printed = capsys.readouterr().out
+    assert '**Computed, not measured**' in printed
+    (row,) = result['rows']
+    step = row['step']
+    cells = [cell.strip() for cell in printed.splitlines()[-1].split('|')]
+    assert cells[5] == f'{step["bytes"] / 1e9:.1f}'
+    assert cells[7] == f'{step["launches"]}'
+    assert cells[6] == '1.00'
+
+
+@pytest.mark.parametrize(
+    ('flags', 'words'),
+    [
+        (['--device', 'cuda'], 'PyTorch sees no GPU. Remedy: --device cpu'),
+        (['--amp', 'fp16'], 'a CPU computes in bf16. Remedy: --amp bf16'),
+    ],
+)
+def test_what_a_cpu_has_not_is_refused(tool, flags, words, capsys):
+    with pytest.raises(SystemExit) as end:
+        tool.main(flags)
+    assert end.value.code == 2
+    assert words in capsys.readouterr().err

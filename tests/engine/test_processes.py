@@ -88,7 +88,12 @@ def take_part(rank, folder):
     norm = convert_sync_batchnorm(norm_of_many())
     (norm(x) * weight[rank::WORLD]).sum().backward()
     outputs = dict(loss=torch.tensor(float(rank)), acc=1.0)
-    ProcessesHook().after_train_iter(None, 0, outputs=outputs)
+    exchanges, hook = [], ProcessesHook()
+    asked = [hook.listen(lambda: rank == 1), hook.listen(lambda: False)]
+    reduce = dist.all_reduce
+    dist.all_reduce = lambda *a, **k: exchanges.append(1) or reduce(*a, **k)
+    hook.after_train_iter(None, 0, outputs=outputs)
+    dist.all_reduce = reduce
     metric = ForgeryMetric()
     metric.process(None, [sample(i) for i in range(rank, CLIPS, WORLD)])
     rows = []
@@ -113,6 +118,8 @@ def take_part(rank, folder):
         norm=norm.state_dict(),
         weight=norm.weight.grad,
         outputs=outputs,
+        asked=[request() for request in asked],
+        exchanges=len(exchanges),
         rows=[msgspec.to_builtins(row) for row in rows],
         saved=saved,
         error=error,
@@ -155,6 +162,12 @@ def test_norms_of_several_processes_are_one_norm_over_their_batch(parts):
 def test_the_log_gets_the_mean_loss_of_all_processes(parts):
     for part in parts[1]:
         assert part['outputs'] == dict(loss=1.0, acc=1.0)
+
+
+def test_one_exchange_has_the_losses_and_what_any_process_asks_for(parts):
+    for part in parts[1]:
+        assert part['asked'] == [True, False]
+        assert part['exchanges'] == 1
 
 
 def test_a_checkpoint_holds_the_mean_statistics_of_all_processes(parts):

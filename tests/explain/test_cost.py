@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.analysis import FlopAnalyzer
+from mmengine.config import Config
 from mmengine.model import BaseModel
 from torch import nn
 
@@ -182,6 +183,53 @@ def test_half_precision_needs_less_memory():
     model = cost.build_detector(SMALL, 4)
     half = Setting(batch=2, frames=4, size=64, amp='bf16')
     assert cost.peak_memory(model, half) < cost.peak_memory(model, TINY)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('amp', [None, 'bf16'])
+@pytest.mark.parametrize('config', [SMALL, MOVING], ids=lambda p: p.stem)
+def test_memory_is_estimated_as_it_is_counted(config, amp):
+    """Without the losses and the 8-bit pixels, which are small."""
+    setting = Setting(batch=2, frames=8, size=64, amp=amp)
+    counted = cost.peak_memory(cost.build_detector(config, 8), setting)
+    found = cost.estimate(Config.fromfile(config).model, setting)
+    assert found.step.peak == pytest.approx(counted, rel=0.05)
+    assert found.forward.peak < found.step.peak
+
+
+def test_an_operator_moves_what_it_reads_and_writes_and_a_view_nothing():
+    traffic, x = cost.Traffic(), torch.ones(10, 100)
+    with cost._Operators(traffic):
+        (x.t() + 1).relu_()
+    assert traffic.bytes == 2 * 4000 + 2 * 4000
+    assert traffic.launches == 2
+
+
+def test_an_estimate_is_the_same_for_twice_the_clips_but_twice_as_much():
+    model = Config.fromfile(SMALL).model
+    one, two = (cost.estimate(model, Setting(n, 8, 64)) for n in (2, 4))
+    assert two.step.launches == one.step.launches
+    assert one.forward.bytes < two.forward.bytes < 2 * one.forward.bytes
+    assert two.weights == one.weights
+
+
+def test_what_cannot_be_run_without_numbers_is_one_line():
+    broken = dict(type='Recognizer3D', backbone=dict(type='Xception', width=0))
+    with pytest.raises(cost.CostError, match='width') as caught:
+        cost.estimate(Config(broken), TINY)
+    assert '\n' not in str(caught.value)
+
+
+def test_channels_first_computes_the_same():
+    model = cost.build_detector(MOVING, 8).eval()
+    x = torch.randn(1, 3, 8, 64, 64)
+    with torch.no_grad():
+        expected = model.backbone(x)
+        cost.WAYS['contiguous'](model)
+        for ours, theirs in zip(model.backbone(x), expected):
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+    weight = model.backbone.block2.rep[1].pointwise.weight
+    assert weight.is_contiguous()
 
 
 def test_motion_blocks_are_told_the_number_of_frames():

@@ -385,3 +385,16 @@ def test_without_a_compiler_the_command_says_so(monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match='no C compiler'):
         build_command.main()
     assert not library.library_path().exists()
+
+
+def test_a_compiler_that_fails_is_one_line(monkeypatch, tmp_path):
+    compiler = tmp_path / 'cc'
+    compiler.write_text('#!/bin/sh\necho "block.c:1: error: no" >&2\nexit 1\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv('CC', str(compiler))
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    with pytest.raises(SystemExit) as end:
+        build_command.main()
+    assert 'block.c:1: error: no. Remedy: ' in end.value.code
+    assert '\n' not in end.value.code
+    assert not library.library_path().exists()

@@ -1,0 +1,90 @@
+"""Tests for a GPU, which no GPU has run yet.
+
+    GML_GPU_TESTS_ON=cuda pytest tests/gpu     # make gpu runs them
+    GML_GPU_TESTS_ON=cpu pytest tests/gpu      # tries the tests themselves
+
+Without the variable a quick part is tried on the CPU, the rest is skipped.
+On a CPU the networks are the small ones, for 64x64 crops.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from where import ASKED, DEVICE
+
+
+def pytest_collection_modifyitems(items):
+    if DEVICE == 'cuda' and not torch.cuda.is_available():
+        pytest.exit('GML_GPU_TESTS_ON=cuda: PyTorch sees no GPU', 2)
+    skip = pytest.mark.skip(reason='for a GPU; GML_GPU_TESTS_ON=cpu tries it')
+    for item in items if not ASKED else ():
+        if 'gpu' in item.path.parts and 'tried' not in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope='session')
+def device():
+    """Where; in float32 throughout, so that a CPU can be compared with."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    return DEVICE
+
+
+@pytest.fixture(scope='session')
+def on_gpu():
+    """Skip what a CPU cannot try."""
+    if DEVICE != 'cuda':
+        pytest.skip('only a GPU has it')
+
+
+@pytest.fixture
+def note(request):
+    """Write a number for the report: a line of JSON."""
+    folder = os.environ.get('GML_GPU_OUT')
+
+    def write(**numbers):
+        if folder:
+            row = dict(test=request.node.name, device=DEVICE, **numbers)
+            with Path(folder, 'notes.jsonl').open('a') as file:
+                file.write(json.dumps(row) + '\n')
+
+    return write
+
+
+@pytest.fixture(scope='session')
+def crops(tmp_path_factory):
+    """Prepared data of 64x64: real videos slide, fake ones jump about."""
+    root = tmp_path_factory.mktemp('crops')
+    rng = np.random.default_rng(0)
+    for split, videos in dict(train=16, val=8, test=8).items():
+        entries = []
+        for number in range(videos):
+            fake = number % 2
+            folder = root / 'frames' / split / str(number)
+            folder.mkdir(parents=True)
+            image = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+            for i in range(16):
+                shift = int(rng.integers(64)) if fake else i
+                frame = np.roll(image, shift, axis=1)
+                cv2.imwrite(str(folder / f'{i:06}.jpg'), frame)
+            entries.append(
+                dict(
+                    video_id=f'{split}/{number}',
+                    frame_dir=f'frames/{split}/{number}',
+                    num_frames=16,
+                    label=fake,
+                    method='x' if fake else 'real',
+                )
+            )
+        content = dict(
+            metainfo=dict(source='made up', filename_tmpl='{:06}.jpg'),
+            data_list=entries,
+        )
+        (root / f'{split}.json').write_text(json.dumps(content))
+    return root
