@@ -1,6 +1,6 @@
 # What is small in every *-small_demo.py: the crops that tools/demo.py prepares
 # at 64x64, a short schedule.
-_base_ = ['ffpp.py', 'sgd_150k.py', 'default_runtime.py']
+_base_ = ['ffpp.py', 'adamw_300.py']
 
 data_root = 'work_dirs/demo/crops'
 train_pipeline = [
@@ -44,10 +44,3 @@ val_dataloader = dict(
 test_dataloader = dict(
     **workers, dataset=dict(data_root=data_root, pipeline=test_pipeline)
 )
-
-optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=0.001, weight_decay=1e-4)
-)
-train_cfg = dict(max_iters=300, val_interval=50)
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=50))
-log_processor = dict(window_size=10)

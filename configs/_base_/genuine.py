@@ -2,7 +2,7 @@
 # people who are not trained on. Prepared by, for example,
 #   gml prepare folder VIDEOS data/genuine --val-fraction 0.2
 # The fakes of other prepared sets are left out: their genuine videos serve.
-_base_ = ['ffpp.py', 'sgd_150k.py', 'default_runtime.py']
+_base_ = 'ffpp.py'
 
 data_root = 'data/genuine'
 families = dict(

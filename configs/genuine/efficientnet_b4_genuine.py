@@ -3,6 +3,8 @@
 _base_ = [
     '../_base_/models/efficientnet_b4.py',
     '../_base_/genuine.py',
+    '../_base_/sgd_150k.py',
+    '../_base_/default_runtime.py',
 ]
 
 families = dict(families=[dict(type='SelfBlend')], weights=[1])

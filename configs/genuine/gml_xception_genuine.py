@@ -2,4 +2,6 @@
 _base_ = [
     '../_base_/models/gml_xception.py',
     '../_base_/genuine.py',
+    '../_base_/sgd_150k.py',
+    '../_base_/default_runtime.py',
 ]

@@ -32,6 +32,7 @@ HOSTS_MODELS = (
     *('ActionDataPreprocessor', 'MixupBlending', 'CutmixBlending'),
     *('Recognizer2D', 'Recognizer3D'),
     *('C3D', 'ResNet', 'ResNet3d', 'ResNet3dSlowOnly'),
+    *('MobileNetV2', 'MobileNetV2TSM'),
     *('ResNet2Plus1d', 'ResNet3dCSN', 'ResNetTSM', 'X3D'),
     *('SwinTransformer3D', 'TimeSformer', 'VisionTransformer'),
     *('AvgConsensus', 'I3DHead', 'TSNHead'),
@@ -54,7 +55,7 @@ SIDES = ('size', 'scale', 'crop_size')
 NUMBER = 10**6
 CLIP_PIXELS = 64 * 512**2
 BOUNDS = {
-    **dict.fromkeys(('width', 'arch', 'scale'), WIDTH),
+    **dict.fromkeys(('width', 'widen_factor', 'arch', 'scale'), WIDTH),
     **dict.fromkeys(('gamma_w', 'gamma_b', 'gamma_d'), WIDTH),
     **dict.fromkeys(('depths', 'num_transformer_layers'), LAYERS),
     **dict.fromkeys(('heads', 'num_heads', 'num_tokens'), LAYERS),

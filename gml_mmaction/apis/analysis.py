@@ -8,9 +8,10 @@ map remain.
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,10 @@ from gml_mmaction.faces.follow import (
     short_note,
 )
 from gml_mmaction.faces.spread import Sample, samples, spread
+from gml_mmaction.faces.square import Square
 from gml_mmaction.faces.track import all_faces
 from gml_mmaction.io.files import file_sha256, folder_sha256
+from gml_mmaction.io.records import UNSET, UnsetType
 from gml_mmaction.io.text import counted
 from gml_mmaction.video import (
     ArrayFrames,
@@ -52,7 +55,8 @@ from gml_mmaction.visualization.overlay import (
     moment_at,
     write_overlay,
 )
-from gml_mmaction.visualization.timeline import draw_timeline
+from gml_mmaction.visualization.summary import draw_face
+from gml_mmaction.visualization.timeline import draw_timeline, faceless
 
 from .detector import Detector
 
@@ -66,6 +70,8 @@ AHEAD_FRAMES = 32  # decoded ahead of face detection
 # dlib's search takes 0.7 GB and 2.5 s for a doubled frame of this size.
 DOUBLED_PIXELS = 3840 * 2160
 HEAT_SCALES = ('relative', 'absolute')
+UNSEEN = 1.0  # seconds without a face from which there is a note
+SEEN = 0.8  # share of a track's time in which its face is seen; less is noted
 VERDICTS = ('suspicious', 'not suspicious', 'no face', 'no verdict')
 
 
@@ -94,6 +100,24 @@ class Analysis:
     def draw_timeline(self, out: str | Path) -> Path:
         """Draw the scores over time; returns ``out``."""
         return draw_timeline(self.prediction, self.detector, out)
+
+    def draw_face(self) -> bytes | None:
+        """The face at the most suspicious moment, as a small JPEG.
+
+        None without a score, or if the video has changed since.
+        """
+        clip = self.prediction.most_suspicious
+        if clip is None:
+            return None
+        track = self.prediction.tracks[int(clip.track or 0)]
+        try:
+            with open_source(self.source) as reader:
+                middle = (clip.start + clip.stop) // 2
+                last = min(middle, reader.num_frames - 1)
+                (frame,) = reader.frames_at([last])
+        except VideoError:
+            return None
+        return draw_face(frame, track.square)
 
     def write_overlay(
         self, out: str | Path, progress: Progress | None = None
@@ -221,7 +245,10 @@ def analyse(
 
 @dataclass(eq=False)
 class _Scored:
-    """A track, crops that are not yet a clip, and its scored clips."""
+    """A track, crops that are not yet a clip, and its scored clips.
+
+    Where its face moved, each clip has a square of its own.
+    """
 
     track: Track
     crops: list[np.ndarray] = field(default_factory=list)
@@ -229,6 +256,7 @@ class _Scored:
     scores: list[float] = field(default_factory=list)
     heat: list[np.ndarray] = field(default_factory=list)
     looks: list[Look | None] = field(default_factory=list)
+    squares: list[Square] = field(default_factory=list)
 
     def look(self, name: str) -> float | None:
         """The median over the clips of one of the fields of ``Look``."""
@@ -277,7 +305,9 @@ class _Run:
     def _over_all(
         self, reader: Frames, taken: Taken, options: CropOptions
     ) -> list[_Scored]:
-        walk = Walk(taken, options, all_faces)
+        # a square follows its face from clip to clip, never within one
+        moving = self._detector.clip_len * options.stride
+        walk = Walk(taken, options, all_faces, moving)
         frames = decoded_ahead(
             reader, self._timed(reader.take(taken.indices)), AHEAD_FRAMES
         )
@@ -293,7 +323,8 @@ class _Run:
         tracks = walk.finish(end)
         self._score(everything=True)
         self._progress(reader.num_frames, reader.num_frames)
-        self.kept = self._with_clips(tracks, options.stride)
+        self.kept = _joined(self._with_clips(tracks, options.stride))
+        self.notes += _unseen_notes(self.kept, reader, taken, end)
         if not self.kept:
             raise _failure(walk.tracks, taken, end, options)
         if note := short_note(walk.tracks, options):
@@ -438,6 +469,70 @@ class _Run:
         return kept
 
 
+def _joined(parts: Sequence[_Scored]) -> list[_Scored]:
+    """Make one track of those of a face that moved."""
+    faces: dict[Track, list[_Scored]] = {}
+    for part in parts:
+        first = part.track
+        while first.before is not None:
+            first = first.before
+        faces.setdefault(first, []).append(part)
+    return [_one_of(own) if len(own) > 1 else own[0] for own in faces.values()]
+
+
+def _one_of(parts: Sequence[_Scored]) -> _Scored:
+    first, last = parts[0].track, parts[-1].track
+    assert last.stop is not None  # it has ended
+    frames = [part.track.num_frames(1) for part in parts]
+    seen = [part.track.seen or 0.0 for part in parts]
+    track = replace(
+        first,
+        stop=last.stop,
+        seen=round(float(np.average(seen, weights=frames)), 4),
+    )
+    whole = _Scored(track)
+    for part in parts:
+        assert part.track.square is not None  # it was found in a frame
+        count = len(part.scores)
+        whole.starts += part.starts[:count]
+        whole.scores += part.scores
+        whole.heat += part.heat
+        whole.looks += part.looks
+        whole.squares += [part.track.square] * count
+    return whole
+
+
+def _unseen_notes(
+    kept: Sequence[_Scored], reader: Frames, taken: Taken, end: int
+) -> list[str]:
+    """Note where no face was seen, as of one in profile."""
+    spans = [
+        (taken.source(one.track.start), taken.source(one.track.stop or 0))
+        for one in kept
+    ]
+    stop = min(taken.source(end), reader.broken_at or reader.num_frames)
+    gaps = [
+        (a, b)
+        for a, b in faceless(spans, stop)
+        if b - a >= UNSEEN * (reader.fps or 25)
+    ]
+    notes = []
+    if gaps:
+        frames = sum(b - a for a, b in gaps)
+        notes.append(
+            f'no face was found in {frames:g} of {counted(stop, "frame")}: '
+            'one in profile, turned away or covered is not found'
+        )
+    for number, one in enumerate(kept):
+        seen = one.track.seen
+        if seen is not None and seen < SEEN:
+            notes.append(
+                f'face {number} was seen in {seen:.0%} of its time only, as '
+                'one in profile or covered; all of its clips are scored'
+            )
+    return notes
+
+
 def _doublings(pixels: int, wanted: int) -> int:
     """How often a frame may be doubled with the memory available."""
     while wanted and pixels * 4 ** (wanted - 1) > DOUBLED_PIXELS:
@@ -547,9 +642,14 @@ def _scored_track(
 ) -> ScoredTrack:
     track = scored.track
     length = detector.clip_len * detector.crop_options.stride
+    squares: Iterable[Square | UnsetType] = scored.squares or repeat(UNSET)
     clips = [
-        Clip(**span(first, first + length), score=score)
-        for first, score in zip(scored.starts, scored.scores)
+        Clip(
+            **span(first, first + length),
+            score=score,
+            square=UNSET if square is UNSET else list(square),
+        )
+        for first, score, square in zip(scored.starts, scored.scores, squares)
     ]
     merge = VIDEO_RULES[detector.video_rule]
     assert track.stop is not None  # it has ended

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 from mmaction.registry import MODELS, TRANSFORMS
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 from mmengine.model import BaseModel
@@ -30,8 +30,12 @@ from gml_mmaction.engine.provenance import (
     initial_of,
     read_records,
 )
-from gml_mmaction.engine.settings import inner_datasets, without_files
-from gml_mmaction.errors import CheckpointError, GMLError
+from gml_mmaction.engine.settings import (
+    inner_datasets,
+    tested_set,
+    without_files,
+)
+from gml_mmaction.errors import CheckpointError, GMLError, SettingError
 from gml_mmaction.evaluation.calibration import Calibration, read_calibration
 from gml_mmaction.evaluation.forgery_metric import VIDEO_RULES
 from gml_mmaction.evaluation.reference import (
@@ -128,7 +132,7 @@ class Detector:
 
     def __post_init__(self) -> None:
         self._proven = False  # a clip went through the network
-        pipeline = _dataset(self.cfg).pipeline
+        pipeline = tested_set(self.cfg).pipeline
         self._pack = Compose([TRANSFORMS.build(step) for step in pipeline[1:]])
 
     def take(self, reader: Frames) -> Taken:
@@ -493,9 +497,9 @@ def load_detector(
         raise DetectorError(
             f'{path}: its config was not read: {error}. {ANOTHER}'
         ) from None
-    except GMLError:
-        raise
     except Exception as error:  # what a config asks for may raise anything
+        if isinstance(error, GMLError) and not isinstance(error, SettingError):
+            raise
         raise DetectorError(
             f'{path}: its config or its records cannot be used by this '
             f'version: {type(error).__name__}: {one_line(error):.300}. '
@@ -550,8 +554,8 @@ def detector_fields(
     validation = _validation(path, meta)
     options, clip_len = _crop_options(path, cfg, meta)
     with _refused(path):
-        check_pipeline(_dataset(cfg).pipeline)
-        check_clips(_dataset(cfg).pipeline, clip_len)
+        check_pipeline(tested_set(cfg).pipeline)
+        check_clips(tested_set(cfg).pipeline, clip_len)
     calibrated = calibration()
     return dict(
         model=build(cfg),
@@ -589,18 +593,9 @@ def _load(path: Path) -> dict:
     return loaded
 
 
-def _dataset(cfg: Config) -> ConfigDict:
-    """The test set's settings, else the validation set's.
-
-    If there are several sets, the first's, as all have the same network.
-    """
-    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
-    return inner_datasets(loader.get('dataset') or {})[0]
-
-
 def _check_pipeline(path: Path, cfg: Config) -> None:
     trained_on = (cfg.get('train_dataloader') or {}).get('dataset')
-    sets = {'test': [_dataset(cfg)]}
+    sets = {'test': [tested_set(cfg)]}
     if trained_on:  # some train on whole frames and test on what they inherit
         sets['training'] = inner_datasets(trained_on)
     for what, dataset in ((k, one) for k, v in sets.items() for one in v):
@@ -707,7 +702,7 @@ def _crop_options(
                 raise ValueError(
                     f'{name} is {wrong:.60}, expected {kind.__name__}'
                 )
-        given = _dataset(cfg).get('clip_len', 8)
+        given = tested_set(cfg).get('clip_len', 8)
         clip_len = whole_number('clip_len', given, 1, MOST_FRAMES)
         values['min_frames'] = max(clip_len, values.get('min_frames', 0))
         options = CropOptions(**values, store=store, tracks='all')

@@ -112,7 +112,11 @@ class Session:
         self._name = name
         try:
             self._session = runtime.InferenceSession(
-                data, options, providers=['CPUExecutionProvider']
+                data,
+                options,
+                providers=['CPUExecutionProvider'],
+                enable_fallback=False,  # which prints what the file says
+                read_config_from_model=False,
             )
         except Exception as error:  # of its own kinds
             raise DetectorError(

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gml_mmaction.errors import GMLError
-from gml_mmaction.io.files import write_json
+from gml_mmaction.io.files import write_bytes, write_json
 from gml_mmaction.io.records import as_json
 from gml_mmaction.io.rules import is_place
 from gml_mmaction.io.text import printable
@@ -21,6 +21,7 @@ from gml_mmaction.video.files import (
     is_image,
     unread_format,
 )
+from gml_mmaction.visualization.summary import NAMES, row_of, write_summary
 
 from .analysis import HEAT_SCALES, Analysis, Progress, Source, analyse
 from .detector import load_detector
@@ -31,7 +32,10 @@ __all__ = ['ForgeryInferencer', 'InputError', 'list_inputs', 'list_unread']
 Inputs = Source | Sequence[Source]
 # Of each video in a folder, unless told otherwise.
 FOLDER_CLIPS = 16
-WRITTEN = ('finished.json', 'prediction.json', 'timeline.png', 'overlay.mp4')
+WRITTEN = (
+    *('finished.json', 'prediction.json', 'timeline.png', 'moment.jpg'),
+    'overlay.mp4',
+)
 
 
 class InputError(GMLError, ValueError):
@@ -177,18 +181,19 @@ class ForgeryInferencer:
                 images, which is one video; an array; or a list of these.
             batch_size: Clips that the network takes at once.
             out_dir: Folder for reports, one folder a video with
-                ``prediction.json``, ``timeline.png`` and ``overlay.mp4``;
-                None writes nothing.
+                ``prediction.json``, ``timeline.png``, ``moment.jpg`` and
+                ``overlay.mp4``, and of several videos or a folder
+                ``summary.csv`` and ``summary.html``; None writes nothing.
             overlay: Whether to write overlay videos.
             show_progress: Whether to draw a bar of each video's frames.
 
         Returns:
             ``predictions``, in the order of the inputs, as dicts (see
             :class:`~gml_mmaction.evaluation.prediction.Prediction`);
-            ``visualization``, of
-            each the files written, by ``'prediction'``, ``'timeline'`` and
-            ``'overlay'``; and ``unread``, a line for each file in the folders
-            that is not read (see :func:`list_unread`).
+            ``visualization``, of each the files written, by
+            ``'prediction'``, ``'timeline'``, ``'moment'`` and ``'overlay'``;
+            and ``unread``, a line for each file in the folders that is not
+            read (see :func:`list_unread`).
 
         Raises:
             InputError: A folder has no video.
@@ -239,6 +244,31 @@ class ForgeryInferencer:
         """
         many = workers > 1 or cluster is not None
         jobs = self._jobs(inputs, batch_size, out_dir, overlay)
+        done = self._each(
+            jobs, many, show_progress, skip_finished, workers, cluster, modules
+        )
+        if out_dir is None or not is_summarised(inputs):
+            yield from done
+            return
+        for name in NAMES:
+            Path(out_dir, name).unlink(missing_ok=True)  # of another run
+        rows = []
+        for analysis, files in done:
+            rows.append(row_of(analysis.prediction, files))
+            yield analysis, files
+        write_summary(out_dir, rows, self.detector)
+
+    def _each(
+        self,
+        jobs: list[Job],
+        many: bool,
+        show_progress: bool,
+        skip_finished: bool,
+        workers: int,
+        cluster: str | None,
+        modules: Sequence[str],
+    ) -> Iterator[tuple[Analysis, dict[str, str]]]:
+        """Yield the results of jobs, those that are finished first."""
         if many and not all(isinstance(job.folder, Path) for job in jobs):
             raise InputError('workers need a folder. Remedy: give out_dir')
         todo = []
@@ -344,6 +374,9 @@ class ForgeryInferencer:
             analysis.draw_timeline(files['timeline'])
         else:
             del files['timeline']
+        if (face := analysis.draw_face()) is not None:
+            files['moment'] = folder / 'moment.jpg'
+            write_bytes(files['moment'], face)
         if overlay and analysis.prediction.video:
             try:
                 files['overlay'] = folder / 'overlay.mp4'
@@ -385,6 +418,12 @@ def _found(inputs: Inputs) -> list[tuple[Source, bool]]:
     if not found:
         raise InputError('no video was given. Remedy: a file or a folder')
     return found
+
+
+def is_summarised(inputs: Inputs) -> bool:
+    """Whether there is a summary: of several videos, or of a folder's."""
+    found = _found(inputs)
+    return len(found) > 1 or not all(named for _, named in found)
 
 
 def list_unread(inputs: Inputs) -> list[str]:
@@ -432,7 +471,7 @@ def _in_folder(folder: Path) -> list[Path]:
 
 
 def _folder_names(sources: Sequence[Source]) -> list[str]:
-    """A folder's name for each source; equal names get a number."""
+    """A folder's name for each source; names that are taken get a number."""
     names: list[str] = []
     for source in sources:
         if isinstance(source, np.ndarray):
@@ -446,7 +485,7 @@ def _folder_names(sources: Sequence[Source]) -> list[str]:
             start = short.decode(errors='ignore') or 'video'
             stem = f'{start}-{digest.hexdigest()[:8]}'
         name, count = stem, 1
-        while name in names:
+        while name in names or name in NAMES:
             count += 1
             name = f'{stem}-{count}'
         names.append(name)

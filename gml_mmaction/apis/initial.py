@@ -3,7 +3,6 @@
 import dataclasses
 import io
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmaction.registry import MODELS
@@ -12,8 +11,7 @@ from mmengine.registry import init_default_scope
 
 from gml_mmaction.engine.initial_weights import Initial
 from gml_mmaction.engine.provenance import PROVENANCE
-from gml_mmaction.engine.settings import inner_datasets, without_files
-from gml_mmaction.errors import SettingError
+from gml_mmaction.engine.settings import crop_side, without_files
 from gml_mmaction.faces import CropOptions
 from gml_mmaction.io.files import write_bytes
 from gml_mmaction.io.records import as_json
@@ -41,7 +39,7 @@ def write_initial(cfg: Config, out: str | Path, seed: int = 0) -> None:
     model = MODELS.build(settings.model)
     training = dict(
         origin=ORIGIN,
-        **dataclasses.asdict(CropOptions(size=_size(cfg))),
+        **dataclasses.asdict(CropOptions(size=crop_side(cfg))),
         rates=dict(low=RATE, median=RATE, high=RATE),
     )
     records = dict(training=training, initial=as_json(Initial(seed=seed)))
@@ -49,16 +47,3 @@ def write_initial(cfg: Config, out: str | Path, seed: int = 0) -> None:
     saved = io.BytesIO()
     torch.save(dict(meta=meta, state_dict=model.state_dict()), saved)
     write_bytes(out, saved.getvalue())
-
-
-def _size(cfg: Config) -> int:
-    """Side of the crops, by the test pipeline."""
-    loader: Any = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
-    for dataset in inner_datasets(loader.get('dataset') or {}):
-        for step in dataset.get('pipeline') or ():
-            if step.get('type') == 'FaceCrop':
-                return int(step['size'])
-    raise SettingError(
-        'the config has no test pipeline that cuts faces by FaceCrop. '
-        "Remedy: one of this project's configs"
-    )

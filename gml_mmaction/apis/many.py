@@ -1,7 +1,8 @@
 """Many videos, by several processes, and not again what is finished.
 
-    OUT/NAME/prediction.json, timeline.png, overlay.mp4    see the inferencer
+    OUT/NAME/prediction.json, timeline.png, moment.jpg, overlay.mp4
     OUT/NAME/finished.json        what they depend on; written last
+    OUT/summary.csv, summary.html a row a video; when all are done
 
 While the detector, the options and the video's size and time are those of
 ``finished.json``, the video is not done again; so a run that was stopped goes

@@ -2,7 +2,8 @@ r"""Which block finds which forgery: experiments on made-up videos.
 
 ``one-site`` has a motion block in one place only, ``all-sites`` everywhere,
 ``initial-values`` compares what the blocks start from. ``systems`` trains any
-rows of the paper's tables. docs/experiments.md says what is expected and why.
+rows of the paper's tables, ``genuine`` pseudo-fakes of genuine videos alone.
+docs/experiments.md says what is expected and why.
 
 Seed by seed, all variants on all kinds: an early stop leaves whole tables.
 Stopped and started again, it goes on with the runs that are not done.
@@ -33,6 +34,8 @@ from gml_mmaction.evaluation.experiments import (
     difference_table,
     hits_table,
     metric_table,
+    pairs_table,
+    untrained_table,
 )
 from gml_mmaction.io.files import read_json, write_json
 from gml_mmaction.io.lock import hold
@@ -142,7 +145,9 @@ class Run(NamedTuple):
     def settings(self) -> dict[str, Any]:
         """All that the result depends on, but for the code."""
         config, options = self.experiment.variants[self.variant]
+        null = self.experiment.untrained
         return dict(
+            **(dict(networks=null) if null else {}),
             experiment=self.name,
             variant=self.variant,
             kind=self.kind,
@@ -192,10 +197,12 @@ class Run(NamedTuple):
             folder,
             self.seed,
             *settings['options'],
+            untrained=self.experiment.untrained,
         )
         record = dict(
             settings,
             **code,
+            untrained=metrics.pop('untrained', {}),
             metrics=metrics,
             validation=read_scalars(folder)['video/auc'],
             seconds=seconds,
@@ -264,9 +271,16 @@ def print_tables(args: argparse.Namespace) -> None:
             continue
         commits = {record['commit'][:10] for record in runs.values()}
         how = f'{experiment.iters} iterations, {", ".join(sorted(commits))}'
-        for key in ('video/auc', 'clip/auc'):
+        keys = ['video/auc', 'clip/auc']
+        keys += ['video/acc_val'] if experiment.untrained else []
+        for key in keys:
             title = f'{name}, {key}: mean [95 % interval] (seeds); {how}'
             say('', title, '', *metric_table(runs, experiment, key))
+        if experiment.untrained:
+            title = f'{name}, video/auc of untrained networks (how many)'
+            say('', title, '', *untrained_table(runs, experiment))
+            title = f'{name}, fakes above their originals'
+            say('', title, '', *pairs_table(runs, experiment))
         differences = difference_table(runs, experiment)
         if differences:
             title = f'{name}, difference of video/auc [95 % interval] (seeds)'

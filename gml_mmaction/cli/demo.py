@@ -109,7 +109,12 @@ def make_data(root: Path, *options: object, workers: int = 2) -> dict:
 
 
 def train_and_test(
-    config: str, crops: Path, work_dir: Path, seed: int, *options: str
+    config: str,
+    crops: Path,
+    work_dir: Path,
+    seed: int,
+    *options: str,
+    untrained: int = 0,
 ) -> tuple[dict, dict]:
     """Train, then test the checkpoint that validation found best.
 
@@ -121,9 +126,12 @@ def train_and_test(
         work_dir: Folder of logs and checkpoints.
         seed: Of the training.
         *options: More ``KEY=VALUE`` for the config.
+        untrained: Networks of random weights that take the test, too.
 
     Returns:
-        The test metrics and the seconds of both stages.
+        The test metrics and the seconds of both stages. With untrained
+        networks the metrics have ``'untrained'``, theirs, and ``acc_val``,
+        the accuracy at the threshold of the validation.
     """
     common = ['--work-dir', work_dir, '--data', crops]
     if options:
@@ -131,8 +139,13 @@ def train_and_test(
     shutil.rmtree(work_dir, ignore_errors=True)
     seconds = dict(train=run_tool('train', config, '--seed', seed, *common))
     best = best_checkpoint(work_dir)
-    seconds['test'] = run_tool('test', config, best, *common)
-    return read_json(work_dir / 'test_metrics.json'), seconds
+    if not untrained:
+        seconds['test'] = run_tool('test', config, best, *common)
+        return read_json(work_dir / 'test_metrics.json'), seconds
+    null = ('--target', f'test={crops}', '--untrained', untrained)
+    seconds['test'] = run_tool('test', config, best, *null, *common)
+    (row,) = read_json(work_dir / 'cross_table.json')['targets']
+    return {**row['metrics'], 'untrained': row['untrained']}, seconds
 
 
 def best_checkpoint(work_dir: Path) -> Path:

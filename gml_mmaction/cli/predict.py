@@ -4,9 +4,10 @@ Example:
     gml predict suspect.mp4 --checkpoint best_video_auc_iter_N.pth
 
 Prints a line a video and writes, for each, a folder with prediction.json,
-timeline.png and overlay.mp4. The exit code is 1 if a video got no score. The
-same command again goes on where it was stopped: what is finished is not done
-again, unless the detector, the options or the video have changed.
+timeline.png, moment.jpg and overlay.mp4; of several videos, or a folder, also
+summary.csv and summary.html, a row a video. The exit code is 1 if a video got
+no score. The same command again goes on where it was stopped: what is finished
+is not done again, unless the detector, the options or the video have changed.
 
     gml predict videos/ --checkpoint best.pth --clips 8 --workers 4
 """
@@ -15,7 +16,11 @@ import argparse
 from pathlib import Path
 
 from gml_mmaction.apis import ForgeryInferencer
-from gml_mmaction.apis.inferencer import FOLDER_CLIPS, list_unread
+from gml_mmaction.apis.inferencer import (
+    FOLDER_CLIPS,
+    is_summarised,
+    list_unread,
+)
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
 from gml_mmaction.stack import require
@@ -38,7 +43,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'one',
     )
     parser.add_argument(
-        '--checkpoint', required=True, help='checkpoint of gml train'
+        '--checkpoint',
+        required=True,
+        help='checkpoint of gml train, or ONNX file of gml export',
     )
     parser.add_argument(
         '--out', default='predictions', help='folder to write [%(default)s]'
@@ -148,4 +155,6 @@ def main(argv: list[str] | None = None) -> int:
             say(f'{prediction.input}: {verdict_line(prediction)}{notes}')
     say('', *(f'- {line}' for line in inferencer.detector['words']))
     say(f'- written to {Path(args.out)}')
+    if is_summarised(args.videos):
+        say(f'- all in one table: {Path(args.out, "summary.html")}')
     return int(missing > 0)

@@ -1,7 +1,7 @@
 """Test a checkpoint on MMEngine's runner; the flags are MMAction2's.
 
-Without --target the test set of the config; with it any prepared data sets,
-one after the other, and one table at the end.
+Without --target the test set of the config, or with --validation the other;
+with it any prepared data sets, one after the other, and one table at the end.
 
 Example:
     gml test configs/gml_xception_ffpp.py best_video_auc.pth
@@ -51,6 +51,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='prepared data sets to test on; NAME alone is data/NAME',
     )
     parser.add_argument(
+        '--validation',
+        action='store_true',
+        help="test on the config's validation set instead of its test set",
+    )
+    parser.add_argument(
         '--threshold-from',
         choices=['val', 'none'],
         default='val',
@@ -70,9 +75,26 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.dump and args.target:
         parser.error('--dump is for the test set of the config, not --target')
+    if args.validation and args.target:
+        parser.error('--validation and --target: give one of them')
     if not 0 <= args.untrained <= 1000:
         parser.error(f'--untrained {args.untrained}: give 0 to 1000')
     return args
+
+
+def take_validation_set(cfg: Config) -> None:
+    """Let a test read the validation set, as training validates on it.
+
+    Raises:
+        SettingError: The config has none.
+    """
+    if not cfg.get('val_dataloader'):
+        raise SettingError(
+            '--validation: val_dataloader is not in the config. Remedy: '
+            'leave the flag out, or add the setting'
+        )
+    cfg.test_dataloader = copy.deepcopy(cfg.val_dataloader)
+    cfg.test_dataloader.persistent_workers = False  # or they outlive the run
 
 
 def dump_predictions(cfg: Config, path: str) -> None:
@@ -91,6 +113,8 @@ def main(argv: list[str] | None = None) -> dict:
         targets = [find_target(text) for text in args.target or ()]
         cfg = read_config(args)
         cfg.load_from = args.checkpoint
+        if args.validation:
+            take_validation_set(cfg)
         try:
             with one_run(cfg, 'test'):
                 return run_test(cfg, targets, args)

@@ -80,10 +80,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--weights',
+        nargs='?',
+        const='',
         metavar='FOLDER',
         help='start from the public weights for this network, which you have '
-        'put into this folder; motion blocks then start as the convolutions '
-        'that they replace',
+        'put into this folder, or without one, from those of an installed '
+        'package; motion blocks then start as the convolutions that they '
+        'replace',
     )
     add_run_options(parser)
     return parser.parse_args(argv)

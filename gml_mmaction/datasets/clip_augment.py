@@ -5,6 +5,8 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from gml_mmaction.errors import SettingError
+
 
 @TRANSFORMS.register_module()
 class ClipAugment(BaseTransform):
@@ -23,7 +25,7 @@ class ClipAugment(BaseTransform):
         zoom: The scale's logarithm is uniform in [-zoom, zoom].
 
     Raises:
-        ValueError: One is out of its bounds: 0 to 3, to 1 (colour), to 180
+        SettingError: One is out of its bounds: 0 to 3, to 1 (colour), to 180
             (rotation).
     """
 
@@ -41,7 +43,7 @@ class ClipAugment(BaseTransform):
             ('zoom', zoom, 3),  # beyond it OpenCV mirrors for hours
         ):
             if not 0 <= value <= high:
-                raise ValueError(f'{name}={value}: use 0 to {high}')
+                raise SettingError(f'{name}={value}: use 0 to {high}')
         self.gamma = gamma
         self.colour = colour
         self.rotation = rotation

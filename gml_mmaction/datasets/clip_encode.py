@@ -7,6 +7,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from gml_mmaction.errors import SettingError
 from gml_mmaction.video.distortions import compress
 
 __all__ = ['RandomEncode']
@@ -35,7 +36,7 @@ class RandomEncode(BaseTransform):
         p_h264: Of H.264.
 
     Raises:
-        ValueError: One is out of its bounds.
+        SettingError: One is out of its bounds.
     """
 
     def __init__(
@@ -53,14 +54,14 @@ class RandomEncode(BaseTransform):
         bounds.update(crf=(crf, 0, 51), noise=((0, noise), 0, 255))
         for name, (pair, low, high) in bounds.items():
             if not low <= pair[0] <= pair[1] <= high:
-                raise ValueError(
+                raise SettingError(
                     f'{name}={pair}: use {low} to {high}, ascending'
                 )
         chances = dict(p_size=p_size, p_noise=p_noise)
         chances.update(p_jpeg=p_jpeg, p_h264=p_h264)
         for name, p in chances.items():
             if not 0 <= p <= 1:
-                raise ValueError(f'{name}={p}: use 0 to 1')
+                raise SettingError(f'{name}={p}: use 0 to 1')
         self.size, self.noise, self.jpeg, self.crf = size, noise, jpeg, crf
         self.chances = tuple(chances.values())
 

@@ -138,7 +138,7 @@ class DistortClip(BaseTransform):
             :mod:`gml_mmaction.video.distortions`.
 
     Raises:
-        ValueError: An unknown type or level; 'VC', which re-encodes whole
+        SettingError: An unknown type or level; 'VC', which re-encodes whole
             files; when called, 'BW' on images too small for it, or full
             frames that ``FaceCrop`` has cut already.
     """
@@ -169,7 +169,7 @@ class RandomDistortClip(BaseTransform):
         levels: To choose from, 1 to 5.
 
     Raises:
-        ValueError: As :class:`DistortClip`, or ``p`` is not a probability.
+        SettingError: As :class:`DistortClip`, or ``p`` is not a probability.
     """
 
     def __init__(
@@ -179,11 +179,11 @@ class RandomDistortClip(BaseTransform):
         levels: Sequence[int] = (1, 2, 3, 4, 5),
     ) -> None:
         if not 0 <= p <= 1:
-            raise ValueError(f'p={p}: use a probability from 0 to 1')
+            raise SettingError(f'p={p}: use a probability from 0 to 1')
         self.p = p
         self.choices = _framewise([f'{t}:{n}' for t in types for n in levels])
         if not self.choices:
-            raise ValueError('types and levels must each name at least one')
+            raise SettingError('types and levels must each name at least one')
 
     def transform(self, results: dict) -> dict:
         """Replace ``results['imgs']`` with probability ``p``."""
@@ -206,7 +206,7 @@ class FaceCrop(BaseTransform):
 
     def __init__(self, size: int = 224) -> None:
         if size < 1:
-            raise ValueError(f'size={size}: use 1 or more pixels')
+            raise SettingError(f'size={size}: use 1 or more pixels')
         self.size = size
 
     def transform(self, results: dict) -> dict:
@@ -227,7 +227,7 @@ def _framewise(distortions: str | Sequence[str]) -> tuple[Distortion, ...]:
         distortions = ' '.join(distortions)
     parsed = parse_distortions(distortions)
     if not is_framewise(parsed):
-        raise ValueError(
+        raise SettingError(
             f'{distortions!r} holds VC, which re-encodes whole files and '
             'cannot distort a clip. Remedy: gml distort or gml robustness'
         )

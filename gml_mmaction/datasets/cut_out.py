@@ -4,6 +4,8 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from gml_mmaction.errors import SettingError
+
 __all__ = ['CutOut']
 
 
@@ -22,14 +24,14 @@ class CutOut(BaseTransform):
         fill: Its colour, RGB; the mean of ImageNet.
 
     Raises:
-        ValueError: ``size`` is below 1.
+        SettingError: ``size`` is below 1.
     """
 
     def __init__(
         self, size: int = 16, fill: tuple[int, int, int] = (124, 116, 104)
     ) -> None:
         if size < 1:
-            raise ValueError(f'size={size}: use 1 or more pixels')
+            raise SettingError(f'size={size}: use 1 or more pixels')
         self.size = size
         self.fill = fill
 

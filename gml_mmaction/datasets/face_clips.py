@@ -9,7 +9,7 @@ from mmaction.registry import DATASETS
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from gml_mmaction.errors import DataError
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.io.records import as_json
 from gml_mmaction.prepared.annotation import read_annotation
 from gml_mmaction.video import is_video
@@ -53,7 +53,7 @@ class FaceClipDataset(BaseDataset):
     Raises:
         FileNotFoundError: If the annotation, or the crops or videos it names
             are not there; the message names them.
-        ValueError: If ``num_clips`` is below 1.
+        SettingError: If ``num_clips`` is below 1.
         DataError: If it is not an annotation, no track has enough frames for
             a clip, or the store is of an unknown kind.
     """
@@ -71,7 +71,9 @@ class FaceClipDataset(BaseDataset):
         **kwargs: object,
     ) -> None:
         if num_clips is not None and num_clips < 1:
-            raise ValueError(f'num_clips={num_clips}: use 1 or more, or None')
+            raise SettingError(
+                f'num_clips={num_clips}: use 1 or more, or None'
+            )
         self.clip_len = clip_len
         self.num_clips = num_clips
         self.video_root = video_root

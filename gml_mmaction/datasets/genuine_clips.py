@@ -9,7 +9,7 @@ import torch
 from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.dataset import BaseDataset, Compose
 
-from gml_mmaction.errors import DataError
+from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.io.text import counted
 from gml_mmaction.video.distortions import seed_of
 
@@ -73,7 +73,7 @@ class GenuineClipDataset(FaceClipDataset):
 
     Raises:
         DataError: As ``FaceClipDataset``, or no track is genuine.
-        ValueError: No families, weights that do not fit, or a pipeline
+        SettingError: No families, weights that do not fit, or a pipeline
             without ``FaceCrop``.
     """
 
@@ -93,12 +93,12 @@ class GenuineClipDataset(FaceClipDataset):
             or min(weights) < 0
             or not sum(weights)
         ):
-            raise ValueError(
+            raise SettingError(
                 f'weights={weights}: give one for each of the '
                 f'{len(families)} families, 0 or more'
             )
         if visible < 0 or redraws < 0:
-            raise ValueError(
+            raise SettingError(
                 f'visible={visible}, redraws={redraws}: use 0 or more'
             )
         self.families = [TRANSFORMS.build(family) for family in families]
@@ -110,7 +110,7 @@ class GenuineClipDataset(FaceClipDataset):
         steps = self.pipeline.transforms
         cuts = [i for i, s in enumerate(steps, 1) if isinstance(s, FaceCrop)]
         if not cuts:
-            raise ValueError(
+            raise SettingError(
                 'pipeline: no FaceCrop, behind which fakes are made. Remedy: '
                 "dict(type='FaceCrop', size=224)"
             )
@@ -216,9 +216,10 @@ class GenuineClipDataset(FaceClipDataset):
         area = 3 * np.count_nonzero(made.pop('mask'), axis=(1, 2)).clip(1)
         genuine, family = made.pop('genuine'), made['method']
         name = clip['video_id']
-        clip = dict(clip, imgs=genuine, label=0, video_id=f'{name}~{family}')
-        real = self._finish(clip, seed)
-        fake = self._finish(dict(made, video_id=f'{name}+{family}'), seed)
+        ids = dict(video_id=f'{name}~{family}', pair=f'{name}~{family}')
+        real = self._finish(dict(clip, imgs=genuine, label=0, **ids), seed)
+        ids['video_id'] = f'{name}+{family}'
+        fake = self._finish(dict(made, **ids), seed)
         changes = _differences(real['inputs'], fake['inputs']) / area
         return Pair(real, fake, family, float(changes.max()), 0)
 

@@ -9,6 +9,7 @@ see the same batches.
 """
 
 import random
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -213,12 +214,15 @@ class PairSampler(ClipSampler):
 
     def _groups(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Indices of genuine items, and of the fakes that belong to them."""
-        found: dict[str, tuple[list[int], list[int]]] = {}
+        found: dict[tuple[int, str], tuple[list[int], list[int]]] = {}
+        # of joined sets, which may have names in common
+        ends = getattr(self.dataset, 'cumulative_sizes', ())
         for index in range(self.size):
             info = self.dataset.get_data_info(index)
-            group = found.setdefault(info.get('pair', ''), ([], []))
-            group[info['label']].append(index)
-        found.pop('', None)
+            if info.get('pair'):
+                key = bisect_right(ends, index), info['pair']
+                group = found.setdefault(key, ([], []))
+                group[info['label']].append(index)
         groups = [group for group in found.values() if all(group)]
         if not groups:
             raise SettingError(

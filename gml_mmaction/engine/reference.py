@@ -13,6 +13,7 @@ from gml_mmaction.evaluation.reference import (
     HeatScale,
     Reference,
     quantiles_of,
+    tracks_of,
 )
 from gml_mmaction.evaluation.scores import ClipScore
 from gml_mmaction.explain.cam import LayerError, cam_maps
@@ -101,7 +102,7 @@ def measure_reference(
         inputs[name] = [getattr(look, name) for look in looks if look]
     return Reference(
         heat=_heat(model, clips),
-        tracks=_tracks(scores),
+        tracks=_spread(tracks_of(scores), MOST_TRACKS),
         inputs={
             name: quantiles_of(values)
             for name, values in inputs.items()
@@ -153,23 +154,6 @@ def _heat(model: nn.Module, clips: Sequence[dict]) -> HeatScale | None:
         peaks=quantiles_of(peaks),
         frames=len(peaks),
     )
-
-
-def _tracks(scores: Sequence[ClipScore]) -> list[list[float]]:
-    """P(fake) of the clips of genuine tracks, in order of time."""
-    tracks: dict[tuple[str, int], list[ClipScore]] = {}
-    for clip in scores:
-        if clip.label == 0:
-            key = clip.video_id, clip.track
-            tracks.setdefault(key, []).append(clip)
-    kept = _spread([tracks[key] for key in sorted(tracks)], MOST_TRACKS)
-    return [
-        [
-            clip.score
-            for clip in sorted(clips, key=lambda clip: clip.clip_index)
-        ]
-        for clips in kept
-    ]
 
 
 def _manifests(dataset: Any) -> Iterable[PreparedVideo]:

@@ -119,6 +119,30 @@ def inner_datasets(dataset: Any) -> list[Any]:
     return [inner for part in parts for inner in inner_datasets(part)]
 
 
+def tested_set(cfg: Any) -> Any:
+    """The test set's settings, else the validation set's.
+
+    If there are several sets, the first's, as all have the same network.
+    """
+    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
+    return inner_datasets(loader.get('dataset') or {})[0]
+
+
+def crop_side(cfg: Any) -> int:
+    """Side of the crops, by the test pipeline.
+
+    Raises:
+        SettingError: It does not cut faces.
+    """
+    for step in tested_set(cfg).get('pipeline') or ():
+        if step.get('type') == 'FaceCrop':
+            return int(step['size'])
+    raise SettingError(
+        'the config has no test pipeline that cuts faces by FaceCrop. '
+        "Remedy: one of this project's configs"
+    )
+
+
 def check_tap(model: Any) -> None:
     """Refuse one of the host's heads if it cannot read the backbone's output.
 

@@ -14,11 +14,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.stats import binomtest
 from scipy.stats import t as student
 
 from gml_mmaction.io.text import markdown_table
 
 from . import since_the_paper
+from .pairs import pairs_of
 from .paper_tables import SYSTEMS
 
 __all__ = [
@@ -30,6 +32,8 @@ __all__ = [
     'hits_table',
     'mean_interval',
     'metric_table',
+    'pairs_table',
+    'untrained_table',
 ]
 
 CONFIDENCE = 0.95
@@ -69,6 +73,9 @@ class Experiment(NamedTuple):
             minus the second's.
         hits: Whether the iterations up to a validation AUC of
             :data:`ENOUGH` are of interest.
+        untrained: Networks of random weights that take the same tests. Then
+            fakes beside their originals and the accuracy at the threshold of
+            the validation are of interest, too.
     """
 
     variants: Mapping[str, Variant]
@@ -80,8 +87,14 @@ class Experiment(NamedTuple):
     options: tuple[str, ...] = ()
     pairs: tuple[tuple[str, str], ...] = ()
     hits: bool = False
+    untrained: int = 0
 
 
+_NO_WORKERS = tuple(
+    f'{loader}_dataloader.{setting}'
+    for loader in ('train', 'val', 'test')
+    for setting in ('num_workers=0', 'persistent_workers=False')
+)
 # A network for one core: an eighth of the channels, no middle blocks; as many
 # motion channels as the full network. `triplet` needs the higher rate: with
 # 0.001 the loss stayed where it was for 300 iterations, with 0.003 for 150.
@@ -92,11 +105,14 @@ _TINY = (
     'model.backbone.motion_block.reduction=2',
     'model.cls_head.in_channels=256',
     'optim_wrapper.optimizer.lr=0.003',
-    *(
-        f'{loader}_dataloader.{setting}'
-        for loader in ('train', 'val', 'test')
-        for setting in ('num_workers=0', 'persistent_workers=False')
-    ),
+    *_NO_WORKERS,
+)
+# Of genuine videos alone, by these families of pseudo-fakes.
+_GENUINE = 'genuine/gml_xception-small_genuine.py'
+_FRAMES = 'genuine/xception-small_genuine.py'
+_FAMILIES = (
+    *('MotionSelfBlend', 'PartMotion', 'SelfBlend', 'DetailLoss'),
+    *('FaceRepeat', 'FaceDropout'),
 )
 _MCB = 'ablation/xception-mcb-small_demo.py'
 _BLOCK = 'model.backbone.motion_block'
@@ -123,6 +139,16 @@ def _initial(
     return Variant(
         'gml_xception-small_demo.py',
         tuple(f'{_BLOCK}.{value}' for value in values),
+    )
+
+
+def _only(family: str, others: int = 1) -> tuple[str, ...]:
+    """Pseudo-fakes of one family; a config's ``others`` are left out."""
+    weights = ','.join(['1'] + ['0'] * others)
+    return tuple(
+        f'{loader}_dataloader.dataset.{setting}'
+        for loader in ('train', 'val')
+        for setting in (f'families.0.type={family}', f'weights=[{weights}]')
     )
 
 
@@ -205,6 +231,26 @@ EXPERIMENTS = {
         val_interval=50,
         videos='demo',
     ),
+    # No forgery is trained on: what do pseudo-fakes find on people never seen?
+    'genuine': Experiment(
+        variants={
+            'GML': Variant(_GENUINE),
+            'STM': Variant(_GENUINE, (f'{_BLOCK}.type=STMBlock',)),
+            'Xception': Variant(_FRAMES, _only('MotionSelfBlend', 0)),
+            'Xception, SelfBlend': Variant(_FRAMES),
+            **{
+                f'GML, {family}': Variant(_GENUINE, _only(family))
+                for family in _FAMILIES
+            },
+        },
+        kinds=('appearance', *_MOVING),
+        seeds=3,
+        iters=300,
+        val_interval=50,
+        options=_NO_WORKERS,
+        pairs=(('GML', 'STM'), ('GML', 'Xception')),
+        untrained=3,
+    ),
 }
 
 # (kind, variant, seed) -> record of a finished run
@@ -233,7 +279,8 @@ def metric_table(
     """Markdown: mean over seeds, interval and number of seeds by kind."""
 
     def cell(kind: str, variant: str) -> str:
-        values = [runs[at]['metrics'][key] for at in _of(runs, kind, variant)]
+        found = [runs[at]['metrics'] for at in _of(runs, kind, variant)]
+        values = [m[key] for m in found if m.get(key) is not None]
         if not values:
             return '-'
         mean, low, high = mean_interval(values)
@@ -241,6 +288,43 @@ def metric_table(
         if low is not None and high is not None:
             text += f' [{max(low, 0):.3f}, {min(high, 1):.3f}]'
         return f'{text} ({len(values)})'
+
+    return _table(runs, experiment, experiment.variants, cell)
+
+
+def untrained_table(runs: Runs, experiment: Experiment) -> list[str]:
+    """Markdown: lowest and highest video AUC of untrained networks."""
+
+    def cell(kind: str, variant: str) -> str:
+        values = [
+            auc
+            for at in _of(runs, kind, variant)
+            for auc in runs[at].get('untrained', {}).get('video/auc', ())
+        ]
+        if not values:
+            return '-'
+        return f'{min(values):.3f} to {max(values):.3f} ({len(values)})'
+
+    return _table(runs, experiment, experiment.variants, cell)
+
+
+def pairs_table(runs: Runs, experiment: Experiment) -> list[str]:
+    """Markdown: in how many pairs the fake scores higher, over all seeds.
+
+    With an exact sign test, as each original has one fake.
+    """
+
+    def cell(kind: str, variant: str) -> str:
+        found = [runs[at]['metrics'] for at in _of(runs, kind, variant)]
+        pairs = [pairs for m in found if (pairs := pairs_of(m))]
+        if not pairs:
+            return '-'
+        fakes = sum(one.fakes for one in pairs)
+        higher = sum(one.higher for one in pairs)
+        ties = sum(one.ties for one in pairs)
+        decided = fakes - ties
+        p = float(binomtest(higher, decided).pvalue) if decided else 1.0
+        return f'{higher} of {fakes} (p {p:.2g})'
 
     return _table(runs, experiment, experiment.variants, cell)
 

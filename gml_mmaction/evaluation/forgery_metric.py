@@ -221,7 +221,7 @@ class ForgeryMetric(BaseMetric):
 
     Raises:
         SettingError: Scores of another shape than ``(2,)``.
-        ValueError: Another ``video_rule``, a threshold of another level or
+        SettingError: Another ``video_rule``, a threshold of another level or
             out of range, or scores that are not numbers.
     """
 
@@ -237,14 +237,14 @@ class ForgeryMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if video_rule not in VIDEO_RULES:
-            raise ValueError(
+            raise SettingError(
                 f'video_rule={video_rule!r}: use one of {sorted(VIDEO_RULES)}'
             )
         self.video_rule = video_rule
         self.thresholds = dict(thresholds or {})
         for level, threshold in self.thresholds.items():
             if level not in LEVELS or not 0 <= threshold <= 1:
-                raise ValueError(
+                raise SettingError(
                     f'thresholds={self.thresholds!r}: give numbers in [0, 1] '
                     "for 'video' and 'clip'"
                 )

@@ -30,6 +30,7 @@ class Clip(Record, frozen=True, kw_only=True):
         seconds: The same in time; None where the frame rate is not known.
         score: P(fake).
         track: Number of its track, if that is not clear.
+        square: What was cut out, where the track's face moved.
     """
 
     start: int
@@ -37,6 +38,7 @@ class Clip(Record, frozen=True, kw_only=True):
     seconds: list[float] | None
     score: float
     track: int | UnsetType = UNSET
+    square: list[int] | UnsetType = UNSET
 
 
 class ScoredTrack(Record, frozen=True, kw_only=True):
@@ -47,7 +49,8 @@ class ScoredTrack(Record, frozen=True, kw_only=True):
         start: Its first frame in the video.
         stop: The first behind it.
         seconds: The same in time; None where the frame rate is not known.
-        square: What was cut out: left, top, side, in pixels of the video.
+        square: What was cut out: left, top, side, in pixels of the video; of
+            a face that moved, at its start.
         seen: Share of the track in which the face was seen.
         score: P(fake), of its clips.
         brightness: Mean of what the network saw, grey levels.

@@ -20,6 +20,7 @@ from gml_mmaction.io.rules import NUMBER, Rule, list_of, one_of
 from gml_mmaction.io.text import counted
 
 from .forgery_metric import VIDEO_RULES
+from .scores import ClipScore
 
 __all__ = [
     'LEAST_TRACKS',
@@ -32,6 +33,7 @@ __all__ = [
     'Reference',
     'Unlike',
     'quantiles_of',
+    'tracks_of',
 ]
 
 LEVELS = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
@@ -62,6 +64,23 @@ def quantiles_of(values: Sequence[float] | np.ndarray) -> list[float]:
     """
     found = np.quantile(np.asarray(values, float), LEVELS, method='nearest')
     return [float(f'{value:.6g}') for value in found]
+
+
+def tracks_of(scores: Sequence[ClipScore]) -> list[list[float]]:
+    """P(fake) of the clips of each genuine track, in order of time."""
+    tracks: dict[tuple[str, int], list[ClipScore]] = {}
+    for clip in scores:
+        if clip.label == 0:
+            key = clip.video_id, clip.track
+            tracks.setdefault(key, []).append(clip)
+    return [
+        [one.score for one in sorted(tracks[key], key=_place)]
+        for key in sorted(tracks)
+    ]
+
+
+def _place(clip: ClipScore) -> int:
+    return clip.clip_index
 
 
 class Property(NamedTuple):

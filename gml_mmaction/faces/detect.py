@@ -16,7 +16,9 @@ __all__ = [
     'Face',
     'detect_faces',
     'detect_large_faces',
+    'face_in',
     'has_face',
+    'offset',
     'points_in',
 ]
 
@@ -104,6 +106,51 @@ def has_face(frame: np.ndarray, square: Square) -> bool:
     gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     boxes, _, _ = frontal_detector().run(gray, 0, 0.0)
     return len(boxes) > 0
+
+
+def face_in(frame: np.ndarray, square: Square) -> Face | None:
+    """The face nearest to the centre of a square made for one of its size.
+
+    Searched in as little time as by :func:`has_face`; a square of twice the
+    side takes four times as long, and shows a face that has moved.
+
+    Raises:
+        ImportError: dlib is missing.
+    """
+    for reach in (1, 2):
+        wide = Square(
+            square.x0 - (reach - 1) * square.side // 2,
+            square.y0 - (reach - 1) * square.side // 2,
+            reach * square.side,
+        )
+        gray = cv2.cvtColor(
+            crop(frame, wide, reach * _CHECKED_SIDE), cv2.COLOR_RGB2GRAY
+        )
+        boxes, scores, _ = frontal_detector().run(gray, 0, 0.0)
+        scale = square.side / _CHECKED_SIDE
+        faces = [
+            Face(
+                (
+                    round(wide.x0 + box.left() * scale),
+                    round(wide.y0 + box.top() * scale),
+                    max(1, round(box.width() * scale)),
+                    max(1, round(box.height() * scale)),
+                ),
+                score,
+            )
+            for box, score in zip(boxes, scores)
+        ]
+        if faces:
+            return min(faces, key=lambda face: offset(square, face))
+    return None
+
+
+def offset(square: Square, face: Face) -> float:
+    """Distance of a face from a square's centre, in sides of the square."""
+    x0, y0, side = square
+    left, top, w, h = face.box
+    dx, dy = left + w / 2 - x0 - side / 2, top + h / 2 - y0 - side / 2
+    return max(abs(dx), abs(dy)) / side
 
 
 def _find(

@@ -60,6 +60,7 @@ class Walk:
         taken: The frames; positions are counted in it.
         options: When to detect, and which tracks count.
         choose: Which faces of a frame to follow.
+        moving: See :class:`~gml_mmaction.faces.track.Follower`.
 
     Attributes:
         position: Of the last frame that was seen.
@@ -67,11 +68,15 @@ class Walk:
     """
 
     def __init__(
-        self, taken: Taken, options: CropOptions, choose: Choice
+        self,
+        taken: Taken,
+        options: CropOptions,
+        choose: Choice,
+        moving: int = 0,
     ) -> None:
         self._taken = taken
         self._stride = options.stride
-        self._follower = Follower(options, choose)
+        self._follower = Follower(options, choose, moving)
         self.position = 0
         self.seconds = 0.0
 
@@ -102,7 +107,8 @@ class Walk:
             tracks = self._follower.update(
                 self.position,
                 image(item),
-                cut=cut or number in self._taken.gaps,
+                cut=cut,
+                gap=number in self._taken.gaps,
             )
             self.seconds += time.perf_counter() - began
             if self.done:

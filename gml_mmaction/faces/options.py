@@ -93,11 +93,6 @@ class CropOptions:
                     f'{name} is {getattr(self, name)!r}; '
                     f'it must be {" or ".join(map(repr, known))}'
                 )
-        if self.landmarks != 'none' and self.store != 'crops':
-            raise SettingError(
-                f'landmarks is {self.landmarks!r}: they are saved beside '
-                "crops; use store 'crops'"
-            )
 
     @property
     def recorded(self) -> dict[str, Any]:

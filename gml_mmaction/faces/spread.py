@@ -19,11 +19,11 @@ import numpy as np
 
 from gml_mmaction.video import Frames, Taken, VideoError
 
-from .detect import Face, detect_faces
+from .detect import Face, detect_faces, offset
 from .follow import reading
 from .shots import distance, mark_cuts, thumbnail
 from .square import crop, square_around
-from .track import Track, offset
+from .track import Track
 
 __all__ = ['Sample', 'samples', 'spread']
 

@@ -22,9 +22,17 @@ import numpy as np
 
 from gml_mmaction.video import Frames
 
-from .detect import Face, detect_faces, detect_large_faces, has_face
+from .detect import (
+    Face,
+    detect_faces,
+    detect_large_faces,
+    face_in,
+    has_face,
+    offset,
+)
 from .options import CropOptions
-from .square import Box, Square, square_around
+from .shots import distance, thumbnail
+from .square import Box, Square, crop, square_around
 
 __all__ = [
     'Follower',
@@ -32,8 +40,12 @@ __all__ = [
     'all_faces',
     'largest',
     'most_covered',
-    'offset',
 ]
+
+# Where squares follow: how far a face may be from the middle, in sides of its
+# square, how much it may grow or shrink, how far it goes between two looks.
+MOVED, GROWN, STEP = 0.25, 1.5, 1.5
+SAME = 0.05  # distance of thumbnails; cuts between people give 0.14 and more
 
 # Which of the faces in a frame to follow: (index, frame, faces) -> faces.
 Choice = Callable[[int, np.ndarray, list[Face]], list[Face]]
@@ -52,6 +64,7 @@ class Track:
         n_faces: Number of faces in that frame, likewise.
         seen: Share of the track, 0 to 1, in which the face was seen in its
             square; each check speaks for the frames since the one before.
+        before: The track of the same face until it moved, if squares follow.
     """
 
     start: int
@@ -61,6 +74,7 @@ class Track:
     score: float | None = None
     n_faces: int | None = None
     seen: float | None = None
+    before: 'Track | None' = None
 
     def num_frames(self, stride: int) -> int:
         """Return how many frames are saved of a track that has ended."""
@@ -97,12 +111,20 @@ class Follower:
         options: When to detect, and which tracks count.
         choose: Which faces of a frame to follow: :func:`largest`,
             :func:`all_faces` or :func:`most_covered`.
+        moving: Every so many source frames a square follows its face, if that
+            has moved: the track ends, one with ``before`` goes on. 0: never.
+            A cut beside a face that stays as it is, as of an inset picture,
+            then ends no track.
 
     Attributes:
         tracks: All tracks so far, short ones too, by their start.
     """
 
-    def __init__(self, options: CropOptions, choose: Choice) -> None:
+    def __init__(
+        self, options: CropOptions, choose: Choice, moving: int = 0
+    ) -> None:
+        self._moving = moving
+        self._last: np.ndarray | None = None  # frame, where squares follow
         self._options = options
         self._choose = choose
         self._detect = (
@@ -123,7 +145,7 @@ class Follower:
         return not self._several and not self._active and bool(self._kept())
 
     def update(
-        self, index: int, frame: np.ndarray, *, cut: bool
+        self, index: int, frame: np.ndarray, *, cut: bool, gap: bool = False
     ) -> list[Track]:
         """Look at the next saved frame; return the tracks that it is in.
 
@@ -131,10 +153,15 @@ class Follower:
             index: Of the source frame.
             frame: (H, W, 3), uint8, RGB.
             cut: Whether a new shot begins.
+            gap: Whether there is a gap in time before it, which ends all
+                tracks.
         """
-        if cut:
-            self._end_all(index)
+        if cut or gap:
+            self._end_all(index, None if gap else frame)
             self._search_at = index
+        if self._moving:
+            self._last = frame
+            self._follow(index, frame)
         # first, as it finds faces that the check of a square can miss
         searched = self._several and index >= self._search_at
         if searched:
@@ -168,6 +195,27 @@ class Follower:
         if index - watched.last_seen >= self._options.lost:
             self._end(watched, watched.last_seen + 1)
             self._search_at = index
+
+    def _follow(self, index: int, frame: np.ndarray) -> None:
+        """Let the squares of faces that have moved go on where they are."""
+        for watched in [*self._active]:
+            since = index - watched.track.start
+            if since == 0 or since % self._moving:
+                continue
+            face = face_in(frame, watched.square)
+            if face is None:
+                if watched.last_seen >= index - self._moving:
+                    self._search_at = index  # it may be farther away
+                continue
+            self._note(watched, index, seen=True)
+            if _has_moved(watched.square, face):
+                self._go_on(watched, face, index)
+
+    def _go_on(self, watched: _Watched, face: Face, index: int) -> None:
+        n_faces = watched.track.n_faces or 1
+        self._end(watched, index)
+        self._start(face, index, n_faces)
+        self.tracks[-1].before = watched.track
 
     def _note(self, watched: _Watched, index: int, seen: bool) -> None:
         watched.checks.append((index, seen))
@@ -209,6 +257,39 @@ class Follower:
                 nearest = min(holders, key=lambda w: offset(w.square, face))
                 free.remove(nearest)
                 self._note(nearest, index, seen=True)
+                if self._moving and _has_moved(nearest.square, face):
+                    self._go_on(nearest, face, index)
+            else:
+                new.append(face)
+        return self._without_moved(new, free, index)
+
+    def _without_moved(
+        self, faces: list[Face], free: list[_Watched], index: int
+    ) -> list[Face]:
+        """Leave out faces that an unseen track went to.
+
+        It is a step away, or the only face that is new where only one was
+        lost since the last look.
+        """
+        if not self._moving:
+            return faces
+        new = []
+        for face in faces:
+            unseen = [w for w in free if w.last_seen < index]
+            alone = len(unseen) == len(faces) == 1
+            lost = [
+                watched
+                for watched in unseen
+                if _ratio(watched.square, face) < GROWN
+                and (
+                    offset(watched.square, face) < STEP
+                    or (alone and watched.last_seen >= index - self._moving)
+                )
+            ]
+            if lost:
+                nearest = min(lost, key=lambda w: offset(w.square, face))
+                free.remove(nearest)
+                self._go_on(nearest, face, index)
             else:
                 new.append(face)
         return new
@@ -217,9 +298,32 @@ class Follower:
         watched.end(stop)
         self._active.remove(watched)
 
-    def _end_all(self, stop: int) -> None:
+    def _end_all(self, stop: int, frame: np.ndarray | None = None) -> None:
+        """End all tracks; at a cut, but those whose square stays the same."""
+        before = self._last
         for watched in [*self._active]:
-            self._end(watched, stop)
+            if (
+                before is None
+                or frame is None
+                or not _same(before, frame, watched.square)
+            ):
+                self._end(watched, stop)
+
+
+def _has_moved(square: Square, face: Face) -> bool:
+    return offset(square, face) > MOVED or _ratio(square, face) > GROWN
+
+
+def _ratio(square: Square, face: Face) -> float:
+    """The larger of two sides divided by the other: the square's, a face's."""
+    side = square_around(face.box).side
+    return max(side / square.side, square.side / side)
+
+
+def _same(before: np.ndarray, after: np.ndarray, square: Square) -> bool:
+    """Whether what is in a square is as it was one frame earlier."""
+    a, b = (thumbnail(crop(frame, square, 120)) for frame in (before, after))
+    return distance(a, b) < SAME
 
 
 def largest(index: int, frame: np.ndarray, faces: list[Face]) -> list[Face]:
@@ -265,11 +369,3 @@ def _share(white: np.ndarray, box: Box) -> float:
     left, top, w, h = box
     inside = white[max(0, top) : top + h, max(0, left) : left + w]
     return float(inside.mean()) if inside.size else 0.0
-
-
-def offset(square: Square, face: Face) -> float:
-    """Distance of a face from a square's centre, in sides of the square."""
-    x0, y0, side = square
-    left, top, w, h = face.box
-    dx, dy = left + w / 2 - x0 - side / 2, top + h / 2 - y0 - side / 2
-    return max(abs(dx), abs(dy)) / side

@@ -12,6 +12,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gml_mmaction.errors import SettingError
+
 # Factors on the channels and on the depth of B0.
 ARCHS = dict(
     b0=(1.0, 1.0),
@@ -166,7 +168,7 @@ class EfficientNet(BaseModule):
         rounded up.
 
     Raises:
-        ValueError: Unknown architecture or stage.
+        SettingError: Unknown architecture or stage.
     """
 
     def __init__(
@@ -179,10 +181,10 @@ class EfficientNet(BaseModule):
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         if isinstance(arch, str) and arch not in ARCHS:
-            raise ValueError(f'no arch {arch!r}: use one of {list(ARCHS)}')
+            raise SettingError(f'no arch {arch!r}: use one of {list(ARCHS)}')
         for stage in taps:
             if not 1 <= stage <= len(STAGES):
-                raise ValueError(f'no stage {stage}: use 1 to {len(STAGES)}')
+                raise SettingError(f'no stage {stage}: use 1 to {len(STAGES)}')
         width, depth = ARCHS[arch] if isinstance(arch, str) else arch
         channels = round_channels(32 * width)
         self._conv_stem = SameConv2d(3, channels, 3, stride=2, bias=False)

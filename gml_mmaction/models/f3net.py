@@ -291,7 +291,7 @@ class F3Net(BaseModule):
         ``(M, 4096, h, w)``; at 224 x 224, 7 x 7 of them.
 
     Raises:
-        ValueError: If a block to be mixed does not exist, or frames are not
+        SettingError: If a block to be mixed does not exist, or frames are not
             of ``size``.
     """
 
@@ -318,7 +318,7 @@ class F3Net(BaseModule):
         blocks = self.fad_stream.stages[:-2]
         for name in mix_stages:
             if name not in blocks:
-                raise ValueError(f'no block {name!r} to mix: use {blocks}')
+                raise SettingError(f'no block {name!r} to mix: use {blocks}')
         self.mix = nn.ModuleDict(
             {
                 name: MixBlock(getattr(self.fad_stream, name).out_channels)

@@ -131,7 +131,7 @@ class ADHead(nn.Module):
             the prediction is then the backbone's alone.
 
     Raises:
-        ValueError: Another ``l1_reduction``, or neither loss: leave out the
+        SettingError: Another ``l1_reduction``, or neither loss: leave out the
             whole head then.
     """
 
@@ -145,11 +145,11 @@ class ADHead(nn.Module):
     ) -> None:
         super().__init__()
         if l1_reduction not in ('mean', 'sum'):
-            raise ValueError(
+            raise SettingError(
                 f"l1_reduction={l1_reduction!r}: use 'mean' or 'sum'"
             )
         if not (l1_weight or classify):
-            raise ValueError(
+            raise SettingError(
                 'an AD head without L1 loss and classifier is not trained: '
                 'use ad_head=None'
             )
@@ -192,7 +192,7 @@ class GMLHead(ForgeryHead):
         init_cfg: MMEngine's initialisation config.
 
     Raises:
-        ValueError: Unknown ``fuse``.
+        SettingError: Unknown ``fuse``.
     """
 
     def __init__(
@@ -206,7 +206,7 @@ class GMLHead(ForgeryHead):
     ) -> None:
         super().__init__(in_channels, loss_cls, label_smooth_eps, init_cfg)
         if fuse not in ('prob', 'logit'):
-            raise ValueError(f"fuse={fuse!r}: use 'prob' or 'logit'")
+            raise SettingError(f"fuse={fuse!r}: use 'prob' or 'logit'")
         self.fuse = fuse
         self.fc_cls1 = nn.Linear(in_channels, NUM_CLASSES)
         self.ad_head = ADHead(**ad_head) if ad_head is not None else None

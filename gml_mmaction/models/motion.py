@@ -14,6 +14,8 @@ import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
+from gml_mmaction.errors import SettingError
+
 
 def _pixels(x: Tensor) -> Tensor:
     """``(M, C, H, W)`` seen as ``(M*H*W, C)``."""
@@ -53,7 +55,7 @@ class CSTM(nn.Module):
         temporal_init: ``'stm'``, ``'tsm'`` or ``'identity'``.
 
     Raises:
-        ValueError: Unknown ``temporal_init``.
+        SettingError: Unknown ``temporal_init``.
     """
 
     SHIFTED = {'stm': 4, 'tsm': 8, 'identity': None}
@@ -66,7 +68,7 @@ class CSTM(nn.Module):
     ) -> None:
         super().__init__()
         if temporal_init not in self.SHIFTED:
-            raise ValueError(
+            raise SettingError(
                 f'temporal_init={temporal_init!r}: use one of '
                 f'{sorted(self.SHIFTED)}'
             )
@@ -139,7 +141,7 @@ class CMM(nn.Module):
         motion_init: Initial K^PM, ``'random'`` or ``'identity'``.
 
     Raises:
-        ValueError: Unknown ``boundary`` or ``motion_init``.
+        SettingError: Unknown ``boundary`` or ``motion_init``.
     """
 
     BOUNDARIES = ('zero', 'strict', 'replicate', 'feature')
@@ -155,11 +157,11 @@ class CMM(nn.Module):
     ) -> None:
         super().__init__()
         if boundary not in self.BOUNDARIES:
-            raise ValueError(
+            raise SettingError(
                 f'boundary={boundary!r}: use one of {self.BOUNDARIES}'
             )
         if motion_init not in ('random', 'identity'):
-            raise ValueError(
+            raise SettingError(
                 f"motion_init={motion_init!r}: use 'random' or 'identity'"
             )
         self.num_segments = num_segments
@@ -258,9 +260,11 @@ class MotionBlock(nn.Module):
     ) -> None:
         super().__init__()
         if expand not in ('shared', 'separate'):
-            raise ValueError(f"expand={expand!r}: use 'shared' or 'separate'")
+            raise SettingError(
+                f"expand={expand!r}: use 'shared' or 'separate'"
+            )
         if expand_init not in ('random', 'zero'):
-            raise ValueError(
+            raise SettingError(
                 f"expand_init={expand_init!r}: use 'random' or 'zero'"
             )
         self.shared = expand == 'shared'
@@ -313,7 +317,7 @@ class STMBlock(MotionBlock):
         expand_init: ``'random'`` or ``'zero'``, see :class:`MotionBlock`.
 
     Raises:
-        ValueError: An option has an unknown value.
+        SettingError: An option has an unknown value.
     """
 
     Motion = CMM

@@ -21,6 +21,8 @@ from mmaction.utils import SampleList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gml_mmaction.errors import SettingError
+
 from .forgery_head import REAL
 from .frame_wise import FrameHead, frame_labels, stretch
 from .gml_head import real_l1
@@ -218,7 +220,7 @@ class RECCE(Xception):
         ``(M, C)`` each.
 
     Raises:
-        ValueError: Fewer than 5 middle blocks or more than 8.
+        SettingError: Fewer than 5 middle blocks or more than 8.
     """
 
     def __init__(
@@ -231,7 +233,7 @@ class RECCE(Xception):
         init_cfg: dict | None = None,
     ) -> None:
         if middle_blocks < 5:
-            raise ValueError(
+            raise SettingError(
                 f'middle_blocks={middle_blocks}: use 5 to 8, for guided '
                 'attention follows the fifth, block8'
             )

@@ -29,6 +29,8 @@ from mmaction.utils import SampleList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gml_mmaction.errors import SettingError
+
 from .densenet import DenseNet
 from .forgery_head import REAL, ForgeryHead, clip_labels, count_members
 
@@ -130,7 +132,7 @@ class TwoBranch(DenseNet):
         **kwargs: Arguments of :class:`DenseNet`.
 
     Raises:
-        ValueError: A ``branch_depth``, sigma or ``fusion`` out of range.
+        SettingError: A ``branch_depth``, sigma or ``fusion`` out of range.
     """
 
     def __init__(
@@ -144,13 +146,13 @@ class TwoBranch(DenseNet):
         super().__init__(**kwargs)
         num_blocks = len(self.block_channels)
         if not 1 <= branch_depth <= num_blocks:
-            raise ValueError(
+            raise SettingError(
                 f'branch_depth={branch_depth}: use 1 to {num_blocks}'
             )
         if not sigmas or min(sigmas) <= 0:
-            raise ValueError(f'sigmas={sigmas}: use numbers above 0')
+            raise SettingError(f'sigmas={sigmas}: use numbers above 0')
         if fusion not in ('concat', 'sum'):
-            raise ValueError(f"fusion={fusion!r}: use 'concat' or 'sum'")
+            raise SettingError(f"fusion={fusion!r}: use 'concat' or 'sum'")
         # A transition comes between two dense blocks.
         self.branch_end = self.STEM_LENGTH + 2 * branch_depth - 1
         stem = self.features.conv0
@@ -241,7 +243,7 @@ class TwoBranchHead(ForgeryHead):
         init_cfg: MMEngine's initialisation config.
 
     Raises:
-        ValueError: Radii out of order, or unknown ``center``.
+        SettingError: Radii out of order, or unknown ``center``.
     """
 
     center: Tensor
@@ -264,11 +266,13 @@ class TwoBranchHead(ForgeryHead):
             average_clips='score',  # of probabilities
         )
         if not 0 <= r_real < r_fake:
-            raise ValueError(
+            raise SettingError(
                 f'r_real={r_real}, r_fake={r_fake}: use 0 <= r_real < r_fake'
             )
         if center not in ('fixed', 'learnable'):
-            raise ValueError(f"center={center!r}: use 'fixed' or 'learnable'")
+            raise SettingError(
+                f"center={center!r}: use 'fixed' or 'learnable'"
+            )
         self.r_real = r_real
         self.r_fake = r_fake
         self.center_iters = center_iters

@@ -161,7 +161,7 @@ class Xception(BaseModule):
         them, only the last features, ``(M, C, H, W)``.
 
     Raises:
-        ValueError: If a stage does not exist, if there are more than 8
+        SettingError: If a stage does not exist, if there are more than 8
             middle blocks, or if a clip that does not have ``num_segments``
             frames reaches a motion block.
     """
@@ -186,9 +186,9 @@ class Xception(BaseModule):
         self.norm_eval = norm_eval
         self.tap = tap
         if not 0 <= middle_blocks <= 8:
-            raise ValueError(f'middle_blocks={middle_blocks}: use 0 to 8')
+            raise SettingError(f'middle_blocks={middle_blocks}: use 0 to 8')
         if not width > 0:
-            raise ValueError(f'width={width}: use a number above 0')
+            raise SettingError(f'width={width}: use a number above 0')
         middle = [f'block{i + 4}' for i in range(middle_blocks)]
         self.stages = [
             *('block1', 'block2', 'block3'),
@@ -250,7 +250,7 @@ class Xception(BaseModule):
         places = [site for stage in self.stages for site in sites(stage)]
         for name in (tap or 'conv4', *(motion_stages or ())):
             if name not in self.stages and (name == tap or name not in places):
-                raise ValueError(f'no stage {name!r}: use {self.stages}')
+                raise SettingError(f'no stage {name!r}: use {self.stages}')
         if frozen_stages not in range(-1, len(self.stages) + 1):
             raise SettingError(
                 f'model.backbone.frozen_stages={frozen_stages!r}: use -1 for '

@@ -111,6 +111,8 @@ class Entry(Record, frozen=True, kw_only=True):
         original: Id of the genuine video that it was made of; unset if that
             is not known, for genuine ones, and in older annotations.
         frames: Their indices in the video, if they were taken by time.
+        landmarks: An array of the points of each crop, ``(num_frames, points,
+            2)``, x and y in sides of the crop.
     """
 
     video_id: Text
@@ -121,6 +123,7 @@ class Entry(Record, frozen=True, kw_only=True):
     method: Text
     original: Text | UnsetType = UNSET
     frames: Frames | UnsetType = UNSET
+    landmarks: Place | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -135,12 +138,9 @@ class CropEntry(Entry, frozen=True, kw_only=True):
 
     Attributes:
         frame_dir: Their folder.
-        landmarks: An array of their points, ``(num_frames, points, 2)``, x
-            and y in sides of the crop.
     """
 
     frame_dir: Place
-    landmarks: Place | UnsetType = UNSET
 
 
 class BoxEntry(Entry, frozen=True, kw_only=True):

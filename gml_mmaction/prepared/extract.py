@@ -80,7 +80,8 @@ def extract_video(
     ``options.landmarks``, ``frame_dir/t.landmarks.npy`` has the points of each
     crop, ``(crops, points, 2)`` float32 in sides of the crop. An
     existing ``frame_dir`` is replaced; it appears complete or, after an
-    error, not at all. In the boxes store it is only removed.
+    error, not at all. In the boxes store it has landmarks alone, or is only
+    removed.
 
     If there is ``video.boxes_from``, faces are found in it; both files are
     read side by side, and tracks end with the shorter one.
@@ -395,7 +396,7 @@ def _cut_found(
     """Find faces, follow them and cut them out; return the tracks to keep."""
     walk = Walk(source.taken, options, source.choice(options))
     for item, tracks in walk.over(source.items(), lambda item: item.clear):
-        if tracks and writer.saves:
+        if tracks and writer.looks:
             image = source.image(item)
             for track in tracks:
                 writer.add(track, image, source.fit(track.square))
@@ -473,7 +474,7 @@ def _cut_known(
     for item in source.items(start, max(stops.values())):
         last = item.position
         active = [t for t in tracks if t.start <= last < stops[t]]
-        if active and writer.saves:
+        if active and writer.looks:
             image = source.image(item)
             for track in active:
                 writer.add(track, image, track.square)
@@ -499,6 +500,7 @@ class _Writer:
 
     Attributes:
         saves: Whether crops are saved; False in the boxes store.
+        looks: Whether it needs the frames, to save or to find landmarks.
     """
 
     def __init__(self, scratch: Path, options: CropOptions) -> None:
@@ -509,6 +511,7 @@ class _Writer:
         self._finders: dict[Track, LandmarkFinder] = {}
         self._points: dict[Track, list[np.ndarray]] = {}
         self.saves = options.store == 'crops'
+        self.looks = self.saves or options.landmarks != 'none'
 
     def add(
         self, track: Track, image: np.ndarray, square: Square | None
@@ -521,26 +524,30 @@ class _Writer:
             if self._options.landmarks != 'none':
                 finder = LandmarkFinder(self._options.landmarks)
                 self._finders[track], self._points[track] = finder, []
-        size = self._options.size
-        crops = crop(image, square, size) if square else resize(image, size)
-        path = self._path(track, self._counts[track])
-        path.write_bytes(_encode(crops, self._options))
+        if self.saves:
+            path = self._path(track, self._counts[track])
+            path.write_bytes(_encode(self._crop(image, square), self._options))
         self._counts[track] += 1
         if track in self._finders:
             large = crop(image, square, SIDE) if square else image
             self._points[track].append(self._finders[track].find(large))
 
+    def _crop(self, image: np.ndarray, square: Square | None) -> np.ndarray:
+        size = self._options.size
+        return crop(image, square, size) if square else resize(image, size)
+
     def publish(self, tracks: Sequence[Track], frame_dir: Path) -> None:
         """Make ``frame_dir`` of these tracks, up to where they ended."""
-        if not self.saves:
+        if not self.looks:
             return
         whole = self._scratch / 'frames'  # with the user's own permissions
         whole.mkdir()
         for number, track in enumerate(tracks):
             used = track.num_frames(self._options.stride)
-            for index in range(used, self._counts[track]):
-                self._path(track, index).unlink()
-            os.replace(self._folders[track], whole / str(number))
+            if self.saves:
+                for index in range(used, self._counts[track]):
+                    self._path(track, index).unlink()
+                os.replace(self._folders[track], whole / str(number))
             if track in self._points:
                 points = np.stack(self._points[track][:used])
                 np.save(whole / f'{number}.landmarks.npy', points)

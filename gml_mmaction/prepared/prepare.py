@@ -475,12 +475,12 @@ def _write_lists(
             manifest=hashlib.sha256(data).hexdigest(),
             root=there,
         )
-        make: Callable[..., CropEntry | BoxEntry] = _box_entry
-        if options.store == 'crops':
-            landmarks = options.landmarks != 'none'
-            make = functools.partial(_crop_entry, landmarks=landmarks)
+        make: Callable[..., CropEntry | BoxEntry] = (
+            _crop_entry if options.store == 'crops' else _box_entry
+        )
+        landmarks = options.landmarks != 'none'
         entries = [
-            make(video, record, index)
+            make(video, record, index, landmarks=landmarks)
             for video in own
             for record in [records[video.video_id]]
             for index, _ in enumerate(record.result.tracks or ())
@@ -493,19 +493,19 @@ def _crop_entry(
     video: Video, record: VideoRecord, index: int, *, landmarks: bool
 ) -> CropEntry:
     """What is seen of a track, and where its crops are."""
-    folder = f'frames/{video.video_id}/{index}'
     return CropEntry(
-        **_seen(video, record, index),
-        frame_dir=folder,
-        landmarks=f'{folder}.landmarks.npy' if landmarks else UNSET,
+        **_seen(video, record, index, landmarks),
+        frame_dir=f'frames/{video.video_id}/{index}',
     )
 
 
-def _box_entry(video: Video, record: VideoRecord, index: int) -> BoxEntry:
+def _box_entry(
+    video: Video, record: VideoRecord, index: int, *, landmarks: bool
+) -> BoxEntry:
     """What is seen of a track, and where it is in the video."""
     tracks = record.result.tracks or []
     return BoxEntry(
-        **_seen(video, record, index),
+        **_seen(video, record, index, landmarks),
         video=record.facts.path,
         member=video.member,
         square=tracks[index].square,
@@ -513,7 +513,10 @@ def _box_entry(video: Video, record: VideoRecord, index: int) -> BoxEntry:
     )
 
 
-def _seen(video: Video, record: VideoRecord, index: int) -> dict[str, Any]:
+def _seen(
+    video: Video, record: VideoRecord, index: int, landmarks: bool
+) -> dict[str, Any]:
+    points = f'frames/{video.video_id}/{index}.landmarks.npy'
     track = (record.result.tracks or [])[index]
     return dict(
         video_id=video.video_id,
@@ -524,6 +527,7 @@ def _seen(video: Video, record: VideoRecord, index: int) -> dict[str, Any]:
         method=video.method,
         original=video.original or UNSET,
         frames=track.frames,
+        landmarks=points if landmarks else UNSET,
     )
 
 

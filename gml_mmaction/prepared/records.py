@@ -255,13 +255,12 @@ def _write_record(
 
 
 def _has_crops(job: PrepareJob, tracks: Sequence[TrackRecord]) -> bool:
-    if job.options.store == 'boxes':
-        return True
     pattern = f'*.{job.options.image}'
     for index, track in enumerate(tracks):
         crops = (job.frame_dir / str(index)).glob(pattern)
         sizes = [crop.stat().st_size for crop in crops]
-        if len(sizes) != track.num_frames or 0 in sizes:
+        whole = len(sizes) == track.num_frames and 0 not in sizes
+        if job.options.store == 'crops' and not whole:
             return False
         points = job.frame_dir / f'{index}.landmarks.npy'
         if job.options.landmarks != 'none' and not points.is_file():

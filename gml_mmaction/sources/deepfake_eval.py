@@ -12,17 +12,16 @@ Unknown) and ``Finetuning Set`` (Train or Test) are as public code reads them:
 the set is gated, so that they are unconfirmed here.
 """
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 from gml_mmaction.errors import DataError
-from gml_mmaction.io.files import read_text
 from gml_mmaction.video.folders import (
     check_folder,
     check_listed,
     leave_out,
     locate,
+    read_rows,
     video_id,
 )
 
@@ -68,28 +67,22 @@ def list_videos(root: str | Path, *, finetuning: bool = False) -> list[Video]:
             f'{root}: no {" and no ".join(LISTS)}. Remedy: copy it from the '
             'download'
         )
-    rows = csv.DictReader(read_text(table).splitlines())
-    missing = {_NAME, _TRUTH, _SET} - {*(rows.fieldnames or ())}
-    if missing:
-        raise DataError(
-            f'{table}: no column {min(missing)!r}. Remedy: the data '
-            "set's own list"
-        )
-    videos = [_video(table, row, finetuning) for row in rows]
+    rows = read_rows(table, (_NAME, _TRUTH, _SET))
+    videos = [_video(table, row, finetuning) for _, row in rows]
     found = [video for video in videos if video is not None]
     return sorted(found, key=lambda video: video.split != 'train')
 
 
 def _video(table: Path, row: dict, finetuning: bool) -> Video | None:
-    name = (row[_NAME] or '').strip()
+    name = row[_NAME].strip()
     if not check_listed(name, table):
         return None
     place = table.parent / 'video-data'
-    label = LABELS.get((row[_TRUTH] or '').strip().lower())
+    label = LABELS.get(row[_TRUTH].strip().lower())
     if label is None:
         leave_out(place / name, 'video', 'whose label is unknown')
         return None
-    train = (row[_SET] or '').strip().lower() == 'train'
+    train = row[_SET].strip().lower() == 'train'
     return Video(
         video_id=video_id(place / name, root=table.parent),
         path=locate(place, name),

@@ -11,20 +11,19 @@ absent, ``labels.csv`` may be in ROOT, and videos in a folder ``videos``
 beside their list.
 """
 
-import csv
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from gml_mmaction.errors import DataError
-from gml_mmaction.io.files import read_json, read_text
+from gml_mmaction.io.files import read_json
 from gml_mmaction.video.folders import (
     check_folder,
     check_listed,
     is_well_named,
     leave_out,
     locate,
+    read_rows,
     video_files,
 )
 
@@ -139,29 +138,21 @@ def _read_metadata(path: Path) -> list[Video]:
 
 def _read_labels(path: Path) -> list[Video]:
     videos = []
-    rows = csv.DictReader(io.StringIO(read_text(path), newline=''))
-    try:
-        for row in rows:
-            name, label = row.get('filename'), row.get('label')
-            if not name or label not in ('0', '1'):
-                raise DataError(
-                    f'{path}, line {rows.line_num}: expected the columns '
-                    'filename and label, which is 0 or 1. Remedy: the data '
-                    "set's own file"
+    for line, row in read_rows(path):
+        name, label = row.get('filename'), row.get('label')
+        if not name or label not in ('0', '1'):
+            raise DataError(
+                f'{path}, line {line}: expected the columns filename and '
+                "label, which is 0 or 1. Remedy: the data set's own file"
+            )
+        if check_listed(name, path):
+            videos.append(
+                _video(
+                    f'test/{Path(name).stem}',
+                    locate(path.parent, name),
+                    int(label),
                 )
-            if check_listed(name, path):
-                videos.append(
-                    _video(
-                        f'test/{Path(name).stem}',
-                        locate(path.parent, name),
-                        int(label),
-                    )
-                )
-    except csv.Error as error:
-        raise DataError(
-            f"{path}: not a CSV file ({error}). Remedy: the data set's own "
-            'file'
-        ) from None
+            )
     return videos
 
 

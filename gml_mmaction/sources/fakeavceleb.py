@@ -14,17 +14,16 @@ Sound is not looked at: a video whose voice alone is forged shows a genuine
 face, which is among the reals already. It is left out, and counted.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from gml_mmaction.errors import DataError
-from gml_mmaction.io.files import read_text
 from gml_mmaction.video.folders import (
     check_folder,
     check_listed,
     leave_out,
+    read_rows,
     video_id,
 )
 
@@ -68,15 +67,8 @@ def list_videos(root: str | Path) -> list[Video]:
         raise DataError(
             f'{table}: no such list. Remedy: copy it from the download'
         )
-    rows = csv.DictReader(read_text(table).splitlines())
-    missing = [c for c in _COLUMNS if c not in (rows.fieldnames or ())]
-    if missing:
-        raise DataError(
-            f'{table}: no column {missing[0]!r}. Remedy: the data '
-            "set's own list"
-        )
     found: dict[str, Video] = {}
-    for row in rows:
+    for _, row in read_rows(table, _COLUMNS):
         video = _video(table, row)
         if video is not None and video.video_id in found:
             leave_out(table, 'line', 'for a video that was listed before')
@@ -87,8 +79,8 @@ def list_videos(root: str | Path) -> list[Video]:
 
 def _video(table: Path, row: dict) -> Video | None:
     # the folder begins with the name of the download
-    folder = PurePosixPath(*PurePosixPath(row[''] or '').parts[1:])
-    name = folder / (row['path'] or '')
+    folder = PurePosixPath(*PurePosixPath(row['']).parts[1:])
+    name = folder / row['path']
     if not check_listed(str(name), table):
         return None
     kind = row['type']
@@ -115,6 +107,6 @@ def _with_real(video: Video, listed: dict[str, Video]) -> Video:
     """Name the original of a fake: its file's name begins with it."""
     if not video.label:
         return video
-    _, *folders, stem = video.video_id.split('/')
-    original = '/'.join([_REAL, *folders, stem.split('_')[0]])
+    *folders, stem = video.video_id.split('/')
+    original = '/'.join([_REAL, *folders[1:], stem.split('_')[0]])
     return replace(video, original=original if original in listed else '')

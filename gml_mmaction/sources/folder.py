@@ -5,8 +5,10 @@
 or
     ROOT/{train,val,test}/real/<...>/<name>.mp4
     ROOT/{train,val,test}/fake/<...>/<name>.mp4
-or, of genuine videos alone and with ``val_fraction``
-    ROOT/real/<person>/<...>/<name>.mp4    for training and validation
+or, of genuine videos alone and with ``val_fraction``, for training and
+validation
+    ROOT/real/<person>/<...>/<name>.mp4
+    ROOT/<person>/<...>/<name>.mp4
 
 ``fake/<method>/<...>`` names the method. ``ROOT/pairs.csv``, which may be
 there, says of which real a fake was made, paths below ROOT:
@@ -19,17 +21,20 @@ Suffixes are those of
 not followed: a fake must not be among the reals.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from gml_mmaction.errors import DataError, SettingError
-from gml_mmaction.io.files import read_text
 from gml_mmaction.io.text import counted
 from gml_mmaction.video.distortions import seed_of
-from gml_mmaction.video.folders import check_folder, note_unread, video_files
+from gml_mmaction.video.folders import (
+    check_folder,
+    note_unread,
+    read_rows,
+    video_files,
+)
 
 from . import LABELS, SPLITS, Video, register_source
 
@@ -41,7 +46,7 @@ PAIRS = 'pairs.csv'
 def _notes(videos: Sequence[Video]) -> list[str]:
     who = 'who is seen is unknown'
     if any(video.people for video in videos):
-        who = 'each folder in real, and each video there, counts as a person'
+        who = 'each folder, and each video beside it, counts as a person'
     notes = [f'{who}: make sure that nobody is in two splits']
     for split in SPLITS:
         labels = {video.label for video in videos if video.split == split}
@@ -64,9 +69,10 @@ def list_videos(
     Args:
         root: Folder of ``real`` and ``fake``, or of ``train``, ``val`` and
             ``test`` with these in them; of either, some may be absent.
-        val_fraction: Of a folder ``real`` alone: this share of its people, 0
-            to 1, is for validation, and the others for training. A person is
-            a folder in ``real``, or a video there.
+        val_fraction: Of genuine videos alone, in ``real`` or, where none of
+            the folders above has videos, anywhere: this share of the people,
+            0 to 1, is for validation, and the others for training. A person
+            is a folder in ``real`` or in the root, or a video there.
 
     Returns:
         Train, val and test; reals before fakes. The method of a fake is the
@@ -75,8 +81,8 @@ def list_videos(
     Raises:
         DataError: No such folder; no video in it; both layouts in one; a
             ``pairs.csv`` that names other files than a fake and a real.
-        SettingError: A fraction of videos that are no folder ``real`` alone,
-            or that leaves nobody to train on.
+        SettingError: A fraction where there are fakes, or splits, or that
+            leaves nobody to train on.
     """
     root = check_folder(root)
     flat = _list_layout(root, {'': 'test'})
@@ -86,6 +92,11 @@ def list_videos(
             f'{root}: videos in real or fake, and in train, val or test as '
             'well. Remedy: one of the two'
         )
+    plain = val_fraction is not None and not flat and not divided
+    if plain:
+        flat = [
+            _video(root, path, 0, 'real', 'test') for path in _list_files(root)
+        ]
     if not flat and not divided:
         raise DataError(
             f'{root}: no videos in real and fake, nor in train, val and '
@@ -100,7 +111,7 @@ def list_videos(
             'real. Remedy: leave it out, or take fake, train, val and test '
             'away'
         )
-    return _divide(root, videos, val_fraction)
+    return _divide(root if plain else root / 'real', videos, val_fraction)
 
 
 def _pair(root: Path, videos: list[Video]) -> list[Video]:
@@ -127,34 +138,26 @@ def _pair(root: Path, videos: list[Video]) -> list[Video]:
 
 def _read_pairs(table: Path) -> Iterator[tuple[int, Path, Path]]:
     """Number of the line, the fake's path, the real's."""
-    rows = csv.DictReader(read_text(table).splitlines())
-    if not {'file', 'original'} <= {*(rows.fieldnames or ())}:
-        raise DataError(
-            f'{table}: no columns file,original. Remedy: name them in its '
-            'first line'
-        )
-    for row in rows:
+    for line, row in read_rows(table, ('file', 'original')):
         fake, original = (
-            table.parent / PurePosixPath(row[name] or '')
+            table.parent / PurePosixPath(row[name])
             for name in ('file', 'original')
         )
-        yield rows.line_num, fake, original
+        yield line, fake, original
 
 
-def _divide(root: Path, videos: list[Video], share: float) -> list[Video]:
+def _divide(folder: Path, videos: list[Video], share: float) -> list[Video]:
     """Give a share of the people to validation, the others to training.
 
     Who that is follows from the names, so that a video more changes little.
     """
-    names = [
-        _person(video.path.relative_to(root / 'real')) for video in videos
-    ]
+    names = [_person(video.path.relative_to(folder)) for video in videos]
     people = sorted({*names}, key=seed_of)
     count = max(1, round(share * len(people)))
     if not 0 < share < 1 or count >= len(people):
         raise SettingError(
             f'val_fraction={share}: of {counted(len(people), "folder")} in '
-            f'{root / "real"}, {count} would be for validation. Remedy: '
+            f'{folder}, {count} would be for validation. Remedy: '
             'another fraction, or more people'
         )
     chosen = {*people[:count]}
@@ -174,22 +177,24 @@ def _person(path: Path) -> str:
 
 
 def _list_layout(root: Path, splits: Mapping[str, str]) -> list[Video]:
-    listed = [
-        (split, label, folder, path)
-        for folder, split in splits.items()
-        for name, label in LABELS.items()
-        for path in _list_files(root / folder / name)
-    ]
     return [
-        Video(
-            video_id=path.relative_to(root).with_suffix('').as_posix(),
-            path=path,
-            label=label,
-            method=_method(path.relative_to(root / folder)),
-            split=split,
-        )
-        for split, label, folder, path in listed
+        _video(root, path, label, _method(path.relative_to(root / at)), split)
+        for at, split in splits.items()
+        for name, label in LABELS.items()
+        for path in _list_files(root / at / name)
     ]
+
+
+def _video(
+    root: Path, path: Path, label: int, method: str, split: str
+) -> Video:
+    return Video(
+        video_id=path.relative_to(root).with_suffix('').as_posix(),
+        path=path,
+        label=label,
+        method=method,
+        split=split,
+    )
 
 
 def _list_files(folder: Path) -> list[Path]:

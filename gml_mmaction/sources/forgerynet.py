@@ -25,7 +25,7 @@ from typing import Literal, NamedTuple
 
 from gml_mmaction.errors import DataError
 from gml_mmaction.io.rules import is_place
-from gml_mmaction.video.folders import check_folder, read_lines
+from gml_mmaction.video.folders import check_folder, leave_out, read_lines
 
 from . import Video, register_source
 
@@ -72,18 +72,19 @@ def list_videos(
     """
     root = check_folder(root)
     splits = {'Training': 'train', 'Validation': 'val', test: 'test'}
-    found = [
-        _video(root / folder, listed, split)
-        for folder, split in splits.items()
-        if (root / folder / LIST).is_file()
-        for listed in read_lines(root / folder / LIST, _read_line)[0]
-    ]
+    found: dict[str, Video] = {}
+    for folder, split in splits.items():
+        table = root / folder / LIST
+        lines = read_lines(table, _read_line)[0] if table.is_file() else []
+        for video in (_video(root / folder, one, split) for one in lines):
+            if found.setdefault(video.video_id, video) is not video:
+                leave_out(table, 'line', 'for a video that was listed before')
     if not found:
         raise DataError(
             f'{root}: no such data set. Remedy: a folder with Training/{LIST} '
             f'or {test}/{LIST}'
         )
-    return found
+    return [*found.values()]
 
 
 def _read_line(line: str) -> _Listed:

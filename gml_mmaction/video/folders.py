@@ -5,6 +5,8 @@ DeepfakeBench and SelfBlendedImages put the files in a folder ``videos``. This
 module reads both, and a video has the same name in both.
 """
 
+import csv
+import io
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -30,6 +32,7 @@ __all__ = [
     'note_unread',
     'noted',
     'read_lines',
+    'read_rows',
     'video_files',
     'video_id',
 ]
@@ -177,6 +180,37 @@ def read_lines(
     if odd and not found:
         raise next(iter(odd.values()))
     return found, [*odd]
+
+
+def read_rows(
+    path: Path, columns: Collection[str] = ()
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Read a CSV with a first line of names, row by row.
+
+    Args:
+        path: The list.
+        columns: Names that it must have.
+
+    Yields:
+        The number of the row's last line, and its values by column; ``''``
+        where the row is too short.
+
+    Raises:
+        DataError: It is not a CSV file, or lacks a column.
+    """
+    rows = csv.DictReader(io.StringIO(read_text(path), newline=''), restval='')
+    try:
+        missing = [c for c in columns if c not in (rows.fieldnames or ())]
+        if missing:
+            raise DataError(
+                f'{path}: no column {missing[0]!r}. Remedy: {OWN_LIST}'
+            )
+        for row in rows:
+            yield rows.line_num, row
+    except csv.Error as error:
+        raise DataError(
+            f'{path}: not a CSV file ({error}). Remedy: {OWN_LIST}'
+        ) from None
 
 
 def video_files(folder: Path) -> list[Path]:

@@ -115,8 +115,8 @@ class _Finder:
                 span = clip.stop - clip.start
                 part = (index - clip.start) / span
                 heat = self._map(track.track, place, part)
-                score = clip.score
-                found.append(Found(track.track, track.square, score, heat))
+                square = clip.square or track.square
+                found.append(Found(track.track, square, clip.score, heat))
         return sorted(found, key=lambda face: -face.score)
 
     def _map(self, track: int, clip: int, part: float) -> np.ndarray | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from gml_mmaction.evaluation.prediction import (
@@ -44,7 +45,7 @@ def verdict_line(prediction: Prediction) -> str:
         clips = sum(len(track.clips) for track in prediction.tracks)
         text += (
             f', corrected for {counted(len(prediction.tracks), "face")} and '
-            f'{counted(clips, "clip")} {compared:.3f},'
+            f'{counted(clips, "clip")} {compared:.3f}'
         )
     if prediction.verdict == 'no verdict':
         text = f'no verdict, unlike the training: {text} '
@@ -69,13 +70,18 @@ def made_line(prediction: Prediction) -> str:
     tracks = prediction.tracks
     worst = max(tracks, key=lambda track: track.score)
     scores = [clip.score for clip in worst.clips]
-    many = f'the highest of {len(tracks)} faces: ' if len(tracks) > 1 else ''
-    text = f'{many}face {worst.track} has {worst.score:.3f}'
     if len(scores) == 1:
-        return f'the video score is {text}, of its only clip'
+        own = 'that of its only clip'
+    else:
+        own = (
+            f'the {RULES[prediction.rule]} of its {len(scores)} clips '
+            f'({min(scores):.2f} to {max(scores):.2f})'
+        )
+    if len(tracks) == 1:
+        return f'the video score is that of face {worst.track}: {own}'
     return (
-        f'the video score is {text}, the {RULES[prediction.rule]} of its '
-        f'{len(scores)} clips ({min(scores):.2f} to {max(scores):.2f})'
+        f'the video score is the highest of {len(tracks)} faces: face '
+        f'{worst.track} has {worst.score:.3f}, {own}'
     )
 
 
@@ -116,7 +122,7 @@ def draw_timeline(
             linewidth=1,
             label=f'threshold {prediction.threshold:.3f}',
         )
-        figure.legend(loc='outside right upper', fontsize='small')
+        figure.legend(loc='outside right center', fontsize='small')
     else:
         axis.text(
             *(0.5, 0.5, prediction.status),
@@ -137,9 +143,12 @@ def draw_timeline(
         verdict_line(prediction),
         *unlike_lines(prediction),
     ]
-    figure.suptitle('\n'.join(map(figure_text, title)), fontsize='medium')
+    size = 'medium' if len(title) == 2 else 'small'
+    figure.suptitle('\n'.join(map(figure_text, title)), fontsize=size)
     figure.supxlabel(
-        figure_text(_caption(detector)), fontsize='x-small', color='#555555'
+        '\n'.join(map(figure_text, wrap(_caption(detector), 140))),
+        fontsize='x-small',
+        color='#555555',
     )
     figure.savefig(out, dpi=150)
     return Path(out)

@@ -38,7 +38,7 @@ HEAT = {
     'none': '',
 }
 SCALES = {
-    'absolute': 'Nothing glows that 95 of 100 genuine frames show too.',
+    'absolute': 'It shows only what 95 of 100 genuine frames nowhere reach.',
     'relative': "Relative to the video's own range: the hottest place of a "
     'genuine video glows too.',
 }

@@ -71,14 +71,25 @@ def test_several_processes_give_what_one_gives_and_the_next_run_goes_on(
     assert len(one) == 4
     assert predict('two', '--workers', '2') == one
     assert scores(tmp_path / 'one') == scores(tmp_path / 'two')
+    pages = [
+        (tmp_path / out / name).read_bytes()
+        for name in ('summary.csv', 'summary.html')
+        for out in ('one', 'two')
+    ]
+    assert pages[0] == pages[1]
+    assert pages[2] == pages[3]
+    assert pages[2].count(b'data:image/jpeg') == 3
+    assert pages[0].count(b'not a video') == 1
     before = times_written(tmp_path / 'two')
     os.utime(folder / 'b.mp4')
     (tmp_path / 'two/c/finished.json').unlink()  # as after a stop
+    (tmp_path / 'two/summary.html').unlink()
     assert predict('two', '--workers', '2') == one
     after = times_written(tmp_path / 'two')
     changed = {name for name in after if after[name] != before[name]}
     # d could not be read, which may be due to the machine
     assert changed == {'b', 'c', 'd'}
+    assert (tmp_path / 'two/summary.html').read_bytes() == pages[2]
 
 
 @pytest.mark.slow

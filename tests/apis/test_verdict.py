@@ -11,6 +11,7 @@ from videos import write
 from gml_mmaction.apis import ForgeryInferencer
 from gml_mmaction.engine.config_check import read_settings
 from gml_mmaction.engine.runner import build_runner
+from gml_mmaction.errors import CheckpointError
 from gml_mmaction.evaluation.reference import GenuineScores
 from gml_mmaction.video import open_video
 from gml_mmaction.visualization.overlay import Heat, _Finder, footer_lines
@@ -179,3 +180,115 @@ def test_a_checkpoint_without_statistics_works_and_says_that_they_are_missing(
     words = ' '.join(inferencer.detector['words'])
     assert 'The checkpoint does not say what its training videos' in words
     assert inferencer.detector['heat_scale'] == 'relative'
+
+
+def shifted(frame, x=0.0, scale=1.0):
+    """A frame whose picture is moved to the right, and grown about (300, 130),
+    where the face is."""
+    height, width = frame.shape[:2]
+    matrix = np.float32(
+        [[scale, 0, x + 300 * (1 - scale)], [0, scale, 130 * (1 - scale)]]
+    )
+    edge = cv2.BORDER_REPLICATE
+    return cv2.warpAffine(frame, matrix, (width, height), borderMode=edge)
+
+
+@pytest.fixture(scope='module')
+def person(real_people):
+    """160 frames, 640x480, of a person who speaks in front of a camera."""
+    (path,) = [path for path in real_people if path.stem == 'school']
+    with open_video(path) as reader:
+        frames = list(reader.frames())
+    return (frames + frames[::-1] + frames)[:160]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'move',
+    [
+        lambda i: dict(x=-150 + 300 * i / 160),
+        lambda i: dict(x=150 * np.sin(i / 8)),
+        lambda i: dict(scale=1 + i / 160),
+    ],
+    ids=['slowly', 'fast', 'nearer'],
+)
+def test_a_person_whose_face_moves_is_one_track_and_squares_follow(
+    inferencer, person, move
+):
+    frames = np.stack([shifted(f, **move(i)) for i, f in enumerate(person)])
+    found = inferencer.analyse(frames).prediction
+    (track,) = found.tracks
+    assert len(track.clips) >= 9
+    assert len({tuple(clip.square) for clip in track.clips}) > 1
+    for clip in track.clips:
+        x0, _, side = clip.square
+        expected = move(clip.start)
+        middle = 300 + expected.get('x', 0)
+        assert abs(x0 + side / 2 - middle) < 0.45 * side
+
+
+@pytest.fixture(scope='module')
+def inferencer(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('detector')
+    return ForgeryInferencer(write_detector(folder / 'best.pth'), 'cpu')
+
+
+@pytest.mark.slow
+def test_an_inset_picture_that_changes_ends_no_track(inferencer, person):
+    rng = np.random.default_rng(0)
+    insets = [
+        cv2.resize(rng.integers(0, 255, (6, 8, 3), np.uint8), (220, 320))
+        for _ in range(4)
+    ]
+    frames = np.stack(person)
+    for i, frame in enumerate(frames):
+        frame[:320, :220] = insets[i // 40]
+    (track,) = inferencer.analyse(frames).prediction.tracks
+    assert (track.start, track.stop) == (0, 160)
+
+
+@pytest.mark.slow
+def test_a_face_that_is_not_seen_for_a_second_is_noted(inferencer, person):
+    """As one in profile: here it is covered, from frame 60 on."""
+    frames = np.stack(person + person[:60])
+    frames[60:, 60:220, 200:400] = 90
+    notes = inferencer.analyse(frames).prediction.notes
+    assert any(
+        note.startswith('no face was found in ')
+        and 'one in profile, turned away or covered is not found' in note
+        for note in notes
+    )
+
+
+@pytest.mark.slow
+def test_the_command_counts_false_alarms_on_genuine_videos(
+    checkpoint, tracks, load_tool, tmp_path, capsys
+):
+    """Of the very tracks that are known; fakes in the file do not count."""
+    rows = [
+        dict(
+            video_id=f'{label}-{i}',
+            track=0,
+            clip_index=j,
+            method='fake' if label else 'real',
+            label=label,
+            score=1.0 if label else score,
+        )
+        for label in (0, 1)
+        for i, clips in enumerate(tracks)
+        for j, score in enumerate(clips)
+    ]
+    path = tmp_path / 'scores.json'
+    path.write_text(json.dumps(dict(videos=[], clips=rows)))
+    main = load_tool('false_alarms').main
+    found = main([str(checkpoint), str(path), '--videos', '50'])
+    one, *_, many = [row for row in found if row.clips is None]
+    assert (one.tracks, many.tracks) == (1, 32)
+    share = np.mean([np.mean(clips) >= 0.5 for clips in tracks])
+    assert one.highest == pytest.approx(share, abs=0.2)
+    assert many.highest > 0.99
+    assert many.corrected < share + 0.15
+    assert '| faces | clips of each |' in capsys.readouterr().out
+    old = write_detector(tmp_path / 'old.pth')
+    with pytest.raises(CheckpointError, match='does not know enough genuine'):
+        main([str(old), str(path)])

@@ -70,25 +70,32 @@ def test_a_result_of_other_settings_is_not_counted(tmp_path):
         run.read()
 
 
+@pytest.fixture(scope='module')
+def small(tmp_path_factory):
+    """A work dir for tiny sets, which the runs in it share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, 'executable', warm.python())
+        patch.setitem(VIDEOS, 'large', (*SMALL, '--frames', '16'))
+        own = EXPERIMENTS['genuine']._replace(untrained=2)
+        patch.setitem(EXPERIMENTS, 'genuine', own)
+        yield tmp_path_factory.mktemp('ablation')
+
+
 @pytest.mark.slow
-def test_a_run_is_kept_with_its_settings_and_not_done_again(
-    tmp_path, monkeypatch, capfd
-):
-    monkeypatch.setattr(sys, 'executable', warm.python())
-    monkeypatch.setitem(VIDEOS, 'large', (*SMALL, '--frames', '16'))
+def test_a_run_is_kept_with_its_settings_and_not_done_again(small, capfd):
     command = [
         *('one-site', '--kinds', 'triplet', '--variants', 'STM'),
-        *('--seeds', '3', '--iters', '1', '--work-dir', str(tmp_path)),
+        *('--seeds', '3', '--iters', '1', '--work-dir', str(small)),
     ]
     main(command)
-    path = tmp_path / 'results/one-site-1/triplet/STM/3.json'
+    path = small / 'results/one-site-1/triplet/STM/3.json'
     kept = json.loads(path.read_text())
     assert kept['seed'] == 3
     assert 'model.backbone.motion_block.type=STMBlock' in kept['options']
     assert kept['validation'][0][0] == 1
     assert kept['version']
     assert kept['commit']
-    assert not list(tmp_path.rglob('*.pth'))
+    assert not list(small.rglob('*.pth'))
     before = path.stat().st_mtime_ns
     capfd.readouterr()
     main(command)
@@ -96,3 +103,22 @@ def test_a_run_is_kept_with_its_settings_and_not_done_again(
     printed = capfd.readouterr().out
     assert '$ gml' not in printed
     assert f'{kept["metrics"]["video/auc"]:.3f} (1)' in printed
+
+
+@pytest.mark.slow
+def test_a_run_on_genuine_videos_keeps_pairs_null_and_threshold(small, capfd):
+    command = [
+        *('genuine', '--kinds', 'triplet', '--variants', 'Xception'),
+        *('--seeds', '3', '--iters', '1', '--work-dir', str(small)),
+    ]
+    main(command)
+    path = small / 'results/genuine-1/triplet/Xception/3.json'
+    kept = json.loads(path.read_text())
+    metrics, null = kept['metrics'], kept['untrained']['video/auc']
+    assert len(null) == kept['networks'] == 2
+    assert metrics['pair/fakes'] == metrics['pair/originals'] == 2
+    assert 0 <= metrics['video/acc_val'] <= 1
+    printed = capfd.readouterr().out
+    assert f'{min(null):.3f} to {max(null):.3f} (2)' in printed
+    assert f'{metrics["pair/higher"]} of 2 (p ' in printed
+    assert 'genuine, video/acc_val' in printed

@@ -147,3 +147,29 @@ def test_the_confidence_widens_the_interval(runs, tools, tmp_path):
         _, low, high = report['rows'][0]['auc']
         widths.append(high - low)
     assert np.diff(widths) > 0
+
+
+@pytest.mark.slow
+def test_methods_in_groups_get_means_by_scenario(tools, tmp_path, capsys):
+    """As Celeb-DF++ has them."""
+    scores = {'real': 0.2, 'FaceSwap/A': 0.9, 'FaceSwap/B': 0.1, 'Talk/C': 0.2}
+    videos = [
+        dict(
+            video_id=f'{method}/{i}',
+            method=method,
+            label=int(method != 'real'),
+            score=score,
+            tracks=[dict(track=0, score=score, clips=1)],
+        )
+        for method, score in scores.items()
+        for i in range(2)
+    ]
+    path = tmp_path / 'scores_cdfpp.json'
+    path.write_text(json.dumps(dict(videos=videos, clips=[])))
+    tools('plot').main([str(path), '--out', str(tmp_path / 'out'), *QUICK])
+    table = (tmp_path / 'out/scenarios.md').read_text()
+    row = next(x for x in table.splitlines() if x.startswith('| cdfpp'))
+    cells = [cell.strip() for cell in row.split('|')[2:-1]]
+    assert cells == ['50.0', '50.0', '50.0']  # 1 and 0; a tie; their mean
+    assert table in capsys.readouterr().out
+    assert 'By scenario' not in (tmp_path / 'out/intervals.md').read_text()

@@ -454,3 +454,13 @@ def test_encoding_out_of_bounds_is_refused(settings):
     (name,) = settings
     with pytest.raises(ValueError, match=f'{name}='):
         TRANSFORMS.build(dict(type='RandomEncode', **settings))
+
+
+def test_a_fake_names_the_genuine_clip_to_tell_it_from(crops):
+    """So that the metric finds matched pairs in a validation."""
+    dataset = build(crops, families=FAMILIES[:2], test_mode=True)
+    dataset.behind.transforms[-1].meta_keys += ('pair',)
+    samples = [dataset[i]['data_samples'] for i in range(8)]
+    for real, fake in zip(samples[::2], samples[1::2]):
+        assert real.pair == fake.pair == real.video_id
+        assert fake.video_id == real.video_id.replace('~', '+')

@@ -374,6 +374,19 @@ def test_tsm_without_weights_names_the_setting_to_change(data, tmp_path):
     assert (tmp_path / 'iter_2.pth').is_file()
 
 
+def test_an_assertion_without_words_is_named_by_its_condition(data, tmp_path):
+    """MMAction2's R(2+1)D cannot be inflated, and says no more."""
+    path = CONFIG.parent / 'video/r2plus1d_r34-small_demo.py'
+    cfg = config(data, tmp_path)
+    cfg.model = Config.fromfile(path).model
+    cfg.model.backbone.pretrained2d = True
+    assert re.match(
+        r'model\.backbone\.pretrained2d: AssertionError: not so: '
+        r'pretrained2d is False',
+        refusal(cfg),
+    )
+
+
 @pytest.mark.parametrize(
     ('head', 'line'),
     [

@@ -14,6 +14,7 @@ from networks import randomise
 from tiny import REPO, TINY, free_port, write_prepared
 
 from gml_mmaction.apis import load_detector
+from gml_mmaction.engine.config_check import change_settings
 from gml_mmaction.engine.initial_weights import (
     Initial,
     check_named_file,
@@ -23,12 +24,18 @@ from gml_mmaction.engine.initial_weights import (
     start_from,
 )
 from gml_mmaction.engine.runner import build_runner
+from gml_mmaction.engine.settings import check_start
 from gml_mmaction.errors import CheckpointError, SettingError
 from gml_mmaction.kernels import accelerate
 
 IMAGENET = REPO / 'configs/gml_xception_imagenet_ffpp.py'
 SMALL = REPO / 'configs/gml_xception-small_demo.py'
 XCEPTION = 'xception-43020ad28.pth'
+# Configs of networks of MMAction2 that may start from a file.
+RECENT = (
+    *('tsm_r50', 'videoswin-t', 'timesformer_vit-b', 'videomae_vit-s'),
+    *('x3d_m', 'csn_r50', 'r2plus1d_r34'),
+)
 TINY_NETWORK = {**TINY, 'model.backbone.middle_blocks': 2}
 
 
@@ -169,11 +176,34 @@ def test_what_cannot_be_had_is_a_line_with_a_remedy(tmp_path):
     if not importlib.util.find_spec('torchvision'):
         with pytest.raises(CheckpointError, match=r'pretrained=FILE\.pth'):
             check_named_file(cfg)
+    cfg.model.backbone.pretrained = 'nowhere/r50.pth'
+    none = r'or model\.backbone\.pretrained=None$'  # pretrained2d is False
+    with pytest.raises(CheckpointError, match=none):
+        check_named_file(cfg)
     address = f'http://127.0.0.1:{free_port()}/resnet50.pth'
     with pytest.raises(CheckpointError, match='cannot be downloaded') as error:
         CheckpointLoader.load_checkpoint(address)
     assert address in str(error.value)
     assert str(error.value).endswith('name the file instead')
+
+
+@pytest.mark.parametrize('name', RECENT)
+def test_the_remedy_for_a_start_that_is_not_there_starts(name):
+    """Each network of MMAction2: what the line names builds and begins."""
+    cfg = Config.fromfile(REPO / f'configs/video/{name}-small_demo.py')
+    cfg.model.backbone.pretrained = 'nowhere/a.pth'
+    if 'pretrained2d' in cfg.model.backbone:
+        cfg.model.backbone.pop('pretrained2d')
+    with pytest.raises(CheckpointError) as error:
+        check_named_file(cfg)
+    text = str(error.value)
+    assert text.startswith('nowhere/a.pth: no such file. Remedy: ')
+    options = re.findall(r'model\.backbone\.\w+=\w+', text)
+    change_settings(cfg, options)
+    check_named_file(cfg)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    check_start(model)
 
 
 @pytest.fixture(scope='module')

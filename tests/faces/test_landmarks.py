@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from gml_mmaction.datasets import GenuineClipDataset
 from gml_mmaction.faces import CropOptions
 from gml_mmaction.faces.landmarks import PACKAGE, LandmarkFinder
 from gml_mmaction.faces.square import crop, square_around
@@ -109,6 +110,42 @@ def test_landmarks_are_kept_with_the_crops_and_done_again_if_lost(
     assert changed == ['frames/real/b/0.landmarks.npy']
 
 
+@needs_models
+@pytest.mark.parametrize('rate', [None, 12.5])
+def test_boxes_have_the_landmarks_of_crops(talking_head, tmp_path, rate):
+    """And the clips that are cut out get them."""
+    root = tmp_path / 'raw'
+    talking_head(root / 'real/a.mp4', 40)
+    for store in ('crops', 'boxes'):
+        options = CropOptions(landmarks='5', store=store, rate=rate)
+        run = dict(source='folder', root=root, options=options, workers=1)
+        prepare_videos(list_videos(root), tmp_path / store, **run)
+    place = 'frames/real/a/0.landmarks.npy'
+    crops, boxes = (np.load(tmp_path / s / place) for s in ('crops', 'boxes'))
+    np.testing.assert_array_equal(boxes, crops)
+    assert not list((tmp_path / 'boxes').rglob('*.jpg'))
+    (tmp_path / 'boxes' / place).unlink()
+    prepare_videos(list_videos(root), tmp_path / 'boxes', **run)
+    np.testing.assert_array_equal(np.load(tmp_path / 'boxes' / place), crops)
+    items = [
+        GenuineClipDataset(
+            'test.json',
+            data_root=str(tmp_path / store),
+            families=[dict(type='SelfBlend')],
+            pipeline=[
+                dict(type='ClipDecode'),
+                dict(type='FaceCrop', size=64),
+                dict(type='FormatShape', input_format='NCTHW'),
+                dict(type='PackActionInputs'),
+            ],
+            test_mode=True,
+        ).get_data_info(1)
+        for store in ('crops', 'boxes')
+    ]
+    np.testing.assert_array_equal(items[1]['points'], items[0]['points'])
+    assert items[1]['points'].shape == (8, 5, 2)
+
+
 @pytest.mark.skipif(INSTALLED, reason='the extra "landmarks" is installed')
 def test_without_the_extra_one_line_says_what_to_install(
     talking_head, tmp_path
@@ -130,7 +167,6 @@ def test_without_the_extra_one_line_says_what_to_install(
     ('options', 'message'),
     [
         (dict(landmarks='81'), "'none' or '5' or '68'"),
-        (dict(landmarks='5', store='boxes'), "use store 'crops'"),
     ],
 )
 def test_other_landmarks_are_refused(options, message):

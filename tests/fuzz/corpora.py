@@ -236,6 +236,46 @@ make_dfdcp = tree(
         }
     },
 )
+make_pairs = tree(
+    *('real/a.mp4', 'fake/swap/b.mp4'),
+    **{'pairs.csv': 'file,original\nfake/swap/b.mp4,real/a.mp4\n'},
+)
+make_forgerynet = tree(
+    'Training/video/train_video_release/6/b.mp4',
+    **{
+        f'{folder}/video_list.txt': (
+            f'2 {name}/6/b.mp4 0 40 0 40 25 1 1 2 4\n'
+            f'1 {name}/18/c.mp4 0 65 0 0 0 0\n'
+        )
+        for folder, name in (
+            ('Training', 'train_video_release'),
+            ('Validation', 'val_video_release'),
+        )
+    },
+)
+make_deepfake_eval = tree(
+    *('video-data/a.mp4', 'video-data/b.mov'),
+    **{
+        'video-metadata-publish.csv': (
+            'Filename,Video Ground Truth,Finetuning Set\n'
+            'a.mp4,Fake,Test\nb.mov,Real,Train\nc.mp4,Unknown,Test\n'
+        )
+    },
+)
+VOICES = 'RealVideo-RealAudio', 'FakeVideo-FakeAudio', 'RealVideo-FakeAudio'
+make_fakeavceleb = tree(
+    *(f'{kind}/African/men/id1/{i}.mp4' for i, kind in enumerate(VOICES)),
+    **{
+        'meta_data.csv': (
+            'source,target1,target2,method,category,type,race,gender,path,\n'
+            + ''.join(
+                f'id1,-,-,x,A,{kind},African,men,{i}.mp4,'
+                f'FakeAVCeleb/{kind}/African/men/id1\n'
+                for i, kind in enumerate(VOICES)
+            )
+        )
+    },
+)
 # sets without lists: only names and archives
 FOLDERS = dict(
     folder=('real/a.mp4', 'fake/swap/b.mp4', 'fake/swap/b.avi'),
@@ -366,6 +406,12 @@ def targets():
         'cdf': (make_cdf, source('cdf'), '*.txt'),
         'dfdc': (make_dfdc, source('dfdc'), '**/*.[jc]s*'),
         'dfdcp': (make_dfdcp, source('dfdcp'), '*.json'),
+        'pairs': (make_pairs, source('folder'), '*.csv'),
+        'forgerynet': (make_forgerynet, source('forgerynet'), '**/*.txt'),
+        'deepfake_eval': (
+            *(make_deepfake_eval, source('deepfake_eval'), '*.csv'),
+        ),
+        'fakeavceleb': (make_fakeavceleb, source('fakeavceleb'), '*.csv'),
         'wilddeepfake': (
             *(make_wilddeepfake, source('wilddeepfake')),
             '**/*.tar*',

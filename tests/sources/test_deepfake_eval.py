@@ -9,7 +9,8 @@ Filename,Video Ground Truth,Audio Ground Truth,Finetuning Set
 a.mp4,Fake,Real,Test
 b.mov,Real,Real,Train
 c.mp4,Unknown,Real,Test
-"d, e.mp4",fake,,train
+"d, e.mp4",fake,"several
+lines",train
 """
 
 
@@ -46,6 +47,13 @@ def test_a_list_without_a_column_is_named(root):
     (path,) = root.glob('*.csv')
     path.write_text('Filename,Label\n')
     with pytest.raises(DataError, match=r'no column .*Remedy'):
+        list_videos(root)
+
+
+def test_a_list_that_is_no_csv_is_named(root):
+    (path,) = root.glob('*.csv')
+    path.write_text(TABLE + 'f.mp4,"' + 200_000 * 'x')
+    with pytest.raises(DataError, match=r'not a CSV file .*Remedy'):
         list_videos(root)
 
 

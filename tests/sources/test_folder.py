@@ -129,6 +129,28 @@ def test_genuine_videos_alone_are_divided_by_their_people(touch):
     assert {v.split for v in list_videos(root)} == {'test'}
 
 
+def test_any_folder_of_videos_is_genuine_where_a_share_is_asked_for(touch):
+    """People are divided as in a folder real; ids lack it."""
+    root = touch('ann/1.mp4', 'ann/2/b.mp4', 'bob/1.mp4', 'c.mp4', 'notes.txt')
+    videos = list_videos(root, val_fraction=0.3)
+    assert {(v.video_id, *v.people) for v in videos} == {
+        ('ann/1', 'folder/ann'),
+        ('ann/2/b', 'folder/ann'),
+        ('bob/1', 'folder/bob'),
+        ('c', 'folder/c'),
+    }
+    assert {(v.label, v.method) for v in videos} == {(0, 'real')}
+    assert len({v.people for v in videos if v.split == 'val'}) == 1
+    there = [path for path in root.iterdir() if path.name != 'notes.txt']
+    (root / 'real').mkdir()
+    for path in there:
+        path.rename(root / 'real' / path.name)
+    again = list_videos(root, val_fraction=0.3)
+    assert [(v.people, v.split) for v in again] == [
+        (v.people, v.split) for v in videos
+    ]
+
+
 def test_a_person_more_moves_few_others(touch, tmp_path):
     split = {}
     for people in (20, 21):
@@ -180,7 +202,7 @@ def test_a_list_of_pairs_names_the_originals(touch):
 @pytest.mark.parametrize(
     ('table', 'line'),
     [
-        ('a,b\n1,2\n', r'pairs\.csv: no columns file,original'),
+        ('a,b\n1,2\n', r"pairs\.csv: no column 'file'"),
         ('file,original\nfake/no.mp4,real/a.mp4\n', r'line 2: no fake'),
         ('file,original\nfake/b.mp4,real/no.mp4\n', r'line 2: no fake'),
         ('file,original\nreal/a.mp4,real/a.mp4\n', r'line 2: no fake'),

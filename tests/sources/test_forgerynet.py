@@ -72,6 +72,15 @@ def test_a_line_that_is_none_is_left_out_and_named(tree, line):
     assert 'video_list.txt, line 3' in notes[-1]
 
 
+def test_a_video_that_is_listed_twice_counts_once(tree):
+    root = tree()
+    path = root / 'Training/video_list.txt'
+    path.write_text(path.read_text() + '\n' + path.read_text())
+    videos, notes = list_with_notes('forgerynet', root, {})
+    assert len(videos) == 3
+    assert any('listed before' in note for note in notes)
+
+
 def test_a_folder_without_lists_is_refused(tmp_path):
     with pytest.raises(DataError, match='no such data set'):
         list_videos(tmp_path)

@@ -8,6 +8,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
 from gml_mmaction.errors import SettingError
+from gml_mmaction.synthetic import pseudo_fakes
 from gml_mmaction.synthetic.pseudo_fakes.detail_loss import encode
 from gml_mmaction.synthetic.pseudo_fakes.family import (
     NOSE_BASE,
@@ -460,3 +461,24 @@ def test_whether_a_clip_is_faked_moves_later_draws_alike():
 def test_fakes_that_cannot_be_made_are_refused(changes, line):
     with pytest.raises(SettingError, match=line):
         random_fakes(**changes)
+
+
+def test_a_family_is_found_where_its_file_is_put(tmp_path, monkeypatch):
+    (tmp_path / 'upside_down.py').write_text(
+        'from mmaction.registry import TRANSFORMS\n'
+        'from gml_mmaction.synthetic.pseudo_fakes.family import PseudoFake\n'
+        '@TRANSFORMS.register_module()\n'
+        'class UpsideDown(PseudoFake):\n'
+        '    def forge(self, clip, face, rng):\n'
+        '        raise NotImplementedError\n'
+    )
+    monkeypatch.setattr(
+        pseudo_fakes, '__path__', [*pseudo_fakes.__path__, str(tmp_path)]
+    )
+    assert 'UpsideDown' not in TRANSFORMS
+    pseudo_fakes.import_all()
+    try:
+        family = TRANSFORMS.build(dict(type='UpsideDown'))
+        assert family.__module__ == f'{pseudo_fakes.__name__}.upside_down'
+    finally:
+        TRANSFORMS.module_dict.pop('UpsideDown', None)

@@ -329,8 +329,8 @@ def test_a_cut_file_without_index_gives_its_beginning(tmp_path, name):
 )
 def test_moving_pictures_that_are_not_read_are_named(tmp_path, kind, name):
     """Under any name; a picture that does not move is not one of them."""
-    Image = pytest.importorskip('PIL.Image')
-    first, *rest = (Image.fromarray(frame) for frame in numbered(3))
+    image = pytest.importorskip('PIL.Image')
+    first, *rest = (image.fromarray(frame) for frame in numbered(3))
     path = tmp_path / 'a.mp4'
     first.save(path, kind, save_all=True, append_images=rest)
     with pytest.raises(VideoError, match=f'{name}, which is not read. Remedy'):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from gml_mmaction.evaluation.prediction import (
     Clip,
@@ -91,3 +92,25 @@ def test_the_chart_is_told_in_words_too():
     assert 'threshold 0.40' in words
     assert 'face 0: score 0.90, 2.0 to 6.0 seconds' in words
     assert 'face 1: score 0.25, 0.0 to 1.0 seconds' in words
+
+
+def test_the_page_says_in_which_a_video_is_unlike_and_what_is_compared():
+    pytest.importorskip('nicegui')
+    from gml_mmaction.web.result import verdict_lines
+
+    found = structs.replace(
+        prediction((0, 4, 0.9, 0.9), (0, 4, 0.1, 0.1)),
+        verdict='no verdict',
+        score=0.9,
+        corrected=0.45,
+        unlike=['length 80 s, in the training 8 to 10 (8 times the highest)'],
+    )
+    assert verdict_lines(found) == [
+        'Score of the video: 0.90 of 1, threshold 0.40.',
+        'Corrected for 2 faces and 4 clips: 0.45; this is compared with the '
+        'threshold.',
+        'Unlike the training: length 80 s, in the training 8 to 10 (8 times '
+        'the highest).',
+        'The video score is the highest of 2 faces: face 0 has 0.900, the '
+        'mean of its 2 clips (0.90 to 0.90).',
+    ]

@@ -1,13 +1,7 @@
 # FTCN-TT: I3D with spatial kernels of 1 and without its last stage, a
 # transformer over its time steps.
+_base_ = 'imagenet_clips.py'
 model = dict(
-    type='Recognizer3D',
-    data_preprocessor=dict(
-        type='ActionDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        format_shape='NCTHW',
-    ),
     backbone=dict(
         type='FTCN',
         depth=50,

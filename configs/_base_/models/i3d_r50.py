@@ -1,13 +1,7 @@
 # I3D as MMAction2 has it: an inflated ResNet-50. Its two first temporal
 # strides are 1 here, or 8 frames would leave one step behind the backbone.
+_base_ = 'imagenet_clips.py'
 model = dict(
-    type='Recognizer3D',
-    data_preprocessor=dict(
-        type='ActionDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        format_shape='NCTHW',
-    ),
     backbone=dict(
         type='ResNet3d',
         depth=50,

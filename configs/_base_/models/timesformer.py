@@ -1,12 +1,6 @@
 # TimeSformer with divided attention: time, then space.
+_base_ = 'imagenet_clips.py'
 model = dict(
-    type='Recognizer3D',
-    data_preprocessor=dict(
-        type='ActionDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        format_shape='NCTHW',
-    ),
     backbone=dict(
         type='TimeSformer',
         num_frames=8,

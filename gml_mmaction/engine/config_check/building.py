@@ -4,6 +4,7 @@ import dis
 import inspect
 import re
 import sys
+import traceback
 import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -64,8 +65,10 @@ def naming_settings(
 
 
 def _with_place(error: BaseException, cfg: Any) -> str | None:
-    """The text of a constructor that names its argument, with its place."""
-    if isinstance(error, SettingError) and re.match(r'\w+=', str(error)):
+    """What a constructor of ours refused, with the place of the setting."""
+    placed = re.match(r'\w+(\.\w+)+', str(error))
+    built = any(_node_of(frame)[0] is not None for frame, _ in _walk(error))
+    if isinstance(error, SettingError) and built and not placed:
         return explain(error, cfg)
     return None
 
@@ -93,7 +96,7 @@ def explain(error: BaseException, cfg: Any) -> str | None:
         )
     start, node, built = nodes[-1]
     place = locate([node for _, node, _ in nodes], cfg)
-    text = one_line(error)
+    text = one_line(error) if str(error) else _condition(error)
     unknown = re.search(r"unexpected keyword argument '(\w+)'", text)
     if unknown and isinstance(error, TypeError):
         found = _places_of(unknown[1], node)
@@ -119,6 +122,17 @@ def explain(error: BaseException, cfg: Any) -> str | None:
         )
     kind = f' ({name_of(built)})' if built is not None else ''
     return f'{place}{kind}: {text}'
+
+
+def _condition(error: BaseException) -> str:
+    """What an ``assert`` without words asks for."""
+    (*_, last) = traceback.extract_tb(error.__traceback__)
+    condition = (last.line or '').removeprefix('assert ')
+    condition = condition.replace('self.', '')
+    return (
+        f'{type(error).__name__}: not so: {condition:.200}. Remedy: settings '
+        'with which it is'
+    )
 
 
 def _explain_runner(

@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
+from gml_mmaction.errors import SettingError
+
 from .family import Face, Forgery, PseudoFake, blend, blurred, soft_mask
 
 __all__ = ['DetailLoss']
@@ -45,9 +47,9 @@ class DetailLoss(PseudoFake):
     ) -> None:
         for name, value in (('pull', pull), ('smooth', smooth)):
             if not 0 <= value <= 1:
-                raise ValueError(f'{name}={value}: use 0 to 1')
+                raise SettingError(f'{name}={value}: use 0 to 1')
         if factor[0] < 1 or blur[0] <= 0 or components[0] < 1:
-            raise ValueError(
+            raise SettingError(
                 f'factor={factor}, blur={blur}, components={components}: use '
                 '1 or more, more than 0, 1 or more'
             )

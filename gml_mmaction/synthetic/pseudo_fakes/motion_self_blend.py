@@ -3,6 +3,8 @@
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
+from gml_mmaction.errors import SettingError
+
 from .family import (
     Face,
     Forgery,
@@ -55,10 +57,10 @@ class MotionSelfBlend(PseudoFake):
         hold: float = 0.3,
     ) -> None:
         if order not in (None, 1, 2):
-            raise ValueError(f'order={order}: use 1, 2 or None')
+            raise SettingError(f'order={order}: use 1, 2 or None')
         for name, value in (('least', least), ('hold', hold)):
             if not 0 <= value <= 1:
-                raise ValueError(f'{name}={value}: use 0 to 1')
+                raise SettingError(f'{name}={value}: use 0 to 1')
         self.order = order
         self.largest = np.array([rotation, scale, shift, shift])
         self.least = least

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
+from gml_mmaction.errors import SettingError
+
 from .family import (
     Face,
     Forgery,
@@ -52,7 +54,7 @@ class SelfBlend(PseudoFake):
 
     def __init__(self, p_source: float = 0.5) -> None:
         if not 0 <= p_source <= 1:
-            raise ValueError(f'p_source={p_source}: use 0 to 1')
+            raise SettingError(f'p_source={p_source}: use 0 to 1')
         self.p_source = p_source
 
     def forge(

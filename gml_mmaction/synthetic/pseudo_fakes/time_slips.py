@@ -5,6 +5,8 @@ from abc import abstractmethod
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
+from gml_mmaction.errors import SettingError
+
 from .family import Face, Forgery, PseudoFake, blend, soft_mask
 
 __all__ = ['FaceDropout', 'FaceRepeat', 'TemporalDropout', 'TemporalRepeat']
@@ -27,7 +29,7 @@ class TimeSlip(PseudoFake):
 
     def __init__(self, longest: int = 3) -> None:
         if longest < 1:
-            raise ValueError(f'longest={longest}: use 1 or more')
+            raise SettingError(f'longest={longest}: use 1 or more')
         self.longest = longest
 
     @abstractmethod

@@ -156,13 +156,15 @@ def test_a_sampler_that_goes_on_has_the_rest_of_the_draws(ffpp):
     assert other != [index for index, _ in whole]
 
 
-def test_sets_may_be_joined(ffpp):
+def test_pairs_of_joined_sets_are_of_one_of_them(ffpp):
+    """Even if the sets have names of videos in common."""
     joined = ConcatDataset([ffpp, ffpp])
-    found = rows(joined, islice(sampler_of(joined), 40))
-    assert all(
-        (real[0], fake[0], real[1]) == (0, 1, fake[1])
-        for real, fake in zip(found[::2], found[1::2])
-    )
+    draws = [*map(int, islice(sampler_of(joined), 40))]
+    for real, fake in zip(draws[::2], draws[1::2]):
+        (one, other) = rows(joined, (real, fake))
+        assert (one[0], other[0], one[1]) == (0, 1, other[1])
+        assert (real < len(ffpp)) == (fake < len(ffpp))
+    assert {draw < len(ffpp) for draw in draws} == {True, False}
 
 
 def test_what_has_no_partner_is_left_out(build):
