@@ -44,8 +44,9 @@ def describe_genuine(
     Returns:
         ``data``: by split, number of ``videos``, ``people`` (None if unknown)
         and of ``left_out`` videos by reason. ``scores``: by family, ``''``
-        for all, ``auc`` (value, low, high), number of ``fakes``, of people or
-        videos ``drawn`` and the AUCs of ``untrained`` networks. ``detector``:
+        for all, ``auc`` (value, low, high), number of ``fakes``, of those that
+        score ``higher`` than the genuine clips of their pairs, of people or
+        videos ``drawn``, and the AUCs of ``untrained`` networks. ``detector``:
         its facts; and ``crop_size``.
 
     Raises:
@@ -99,8 +100,19 @@ def _describe_scores(
     return dict(
         auc=estimate and [*estimate],
         fakes=int(own.labels.sum()),
+        higher=_higher(own),
         drawn=len({*clusters[own.labels == 1]}),
         untrained=[*scores.untrained.get(family, ())],
+    )
+
+
+def _higher(scores: Scores) -> int:
+    """How many fakes score higher than the genuine clips of their pairs."""
+    score = dict(zip(scores.videos, scores.scores))
+    fakes = scores.labels == 1
+    return sum(
+        bool(score[name] > score[f'{_genuine(name, family)}~{family}'])
+        for name, family in zip(scores.videos[fakes], scores.methods[fakes])
     )
 
 
@@ -169,6 +181,7 @@ def _data_rows(data: dict[str, dict]) -> list[list[str]]:
 
 def _score_rows(scores: dict[str, dict]) -> list[list[str]]:
     header = ['', 'pseudo-fakes', 'video AUC [95 %]', 'untrained networks']
+    header.append('above its genuine clip')
     rows = [header]
     for family, own in scores.items():
         rows.append(
@@ -177,6 +190,7 @@ def _score_rows(scores: dict[str, dict]) -> list[list[str]]:
                 str(own['fakes']),
                 _auc(own['auc']),
                 _span(own['untrained']),
+                f'{own["higher"]} of {own["fakes"]}',
             ]
         )
     return rows

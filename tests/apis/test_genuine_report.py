@@ -60,6 +60,8 @@ def test_intervals_are_over_people_not_videos(detector, crops, scores):
     assert found['']['auc'] == [0.75, 0.5, 1.0]
     fakes = {name: own['fakes'] for name, own in found.items()}
     assert fakes == {'': 4 * EACH, 'F': 2 * EACH, 'G': 2 * EACH}
+    higher = {name: own['higher'] for name, own in found.items()}
+    assert higher == {'': 3 * EACH, 'F': EACH, 'G': 2 * EACH}
     assert {own['drawn'] for own in found.values()} == {2}
     assert found['F']['untrained'] == [0.3, 0.5]
     assert found['G']['untrained'] == []
