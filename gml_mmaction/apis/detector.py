@@ -681,7 +681,9 @@ def _device(device: str | None) -> torch.device:
         torch.zeros(1, device=found)
     except (RuntimeError, AssertionError) as error:
         why = str(error).splitlines()[0][:100]
-        raise DetectorError(f'device {device!r}: {why}') from None
+        raise DetectorError(
+            f'device {device!r}: {why}. Remedy: --device cpu, or leave it out'
+        ) from None
     return found
 
 

@@ -405,7 +405,7 @@ def list_inputs(inputs: Inputs) -> list[Source]:
 
 
 def _found(inputs: Inputs) -> list[tuple[Source, bool]]:
-    """The videos, and whether each was named itself, not its folder."""
+    """The videos, and whether each was named itself, not its folder alone."""
     if isinstance(inputs, (str, Path, np.ndarray)):
         inputs = [inputs]
     found: list[tuple[Source, bool]] = []
@@ -417,7 +417,12 @@ def _found(inputs: Inputs) -> list[tuple[Source, bool]]:
             found.append((item, True))
     if not found:
         raise InputError('no video was given. Remedy: a file or a folder')
-    return found
+    named = {_place(source) for source, own in found if own}
+    return [one for one in found if one[1] or _place(one[0]) not in named]
+
+
+def _place(source: Source) -> Path | None:
+    return None if isinstance(source, np.ndarray) else Path(source).resolve()
 
 
 def is_summarised(inputs: Inputs) -> bool:

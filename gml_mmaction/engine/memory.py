@@ -11,6 +11,8 @@ import torch
 
 from gml_mmaction.errors import GMLError
 from gml_mmaction.explain.cost import CostError, Setting, estimate
+from gml_mmaction.host.mixed_precision import has_bfloat16
+from gml_mmaction.host.workaround import cpu_only
 
 __all__ = ['ShortageError', 'naming_shortage', 'what_fits']
 
@@ -62,9 +64,10 @@ def explain_shortage(runner: Any) -> str:
     )
     ways = []
     if name == 'train' and not amp:
-        ways.append('--amp bf16')
+        half = cpu_only() or has_bfloat16()
+        ways.append('--amp bf16' if half else '--amp fp16')
     fits = what_fits(runner, batch, name == 'train', room)
-    smaller = min(fits or batch // 2, batch // 2)
+    smaller = batch // 2 if fits is None else fits
     if smaller:
         way = f'{name}_dataloader.batch_size={smaller}'
         if name == 'train':

@@ -68,7 +68,7 @@ def settle_precision(cfg: Any) -> None:
             'optim_wrapper.dtype=float16 (--amp fp16): a CPU trains in '
             'bfloat16 or float32. Remedy: --amp bf16, or leave it out'
         )
-    if not on_cpu and kind == 'bfloat16' and not _has_bfloat16():
+    if not on_cpu and kind == 'bfloat16' and not has_bfloat16():
         raise SettingError(
             'optim_wrapper.dtype=bfloat16 (--amp bf16): this GPU computes it '
             'in float32 only. Remedy: --amp fp16'
@@ -80,7 +80,7 @@ def settle_precision(cfg: Any) -> None:
     given.pop('use_fsdp', None)
 
 
-def _has_bfloat16() -> bool:
+def has_bfloat16() -> bool:
     """Whether a GPU has units for it: Ampere and later."""
     import torch
 

@@ -10,7 +10,7 @@ import pytest
 from tiny import REPO, write_detector
 
 from gml_mmaction.apis import DetectorError, ForgeryInferencer, load_detector
-from gml_mmaction.apis.export import export
+from gml_mmaction.apis.export import export, race
 from gml_mmaction.apis.exported import LARGEST_RECORD, sealed
 from gml_mmaction.apis.initial import write_initial
 from gml_mmaction.engine.config_check import read_settings
@@ -103,6 +103,9 @@ def test_the_file_gives_the_scores_and_the_clue_of_the_checkpoint(
     np.testing.assert_allclose(heat, clue, atol=1e-4 * clue.max(), rtol=0)
     assert heat.shape == (6, 8, 4, 4)
     assert ours.score(clips)[1] is None
+    pairs = race(checkpoint, exported, 2)
+    assert [len(pair) for pair in pairs] == [2, 2]
+    assert min(min(pair) for pair in pairs) > 0
 
 
 @pytest.mark.slow
@@ -328,9 +331,12 @@ def test_the_name_of_the_file_says_what_is_written(tmp_path):
 
 @pytest.mark.slow
 def test_a_file_of_pytorch_runs_without_this_package(
-    checkpoint, run_python, tmp_path
+    checkpoint, run_python, run_command, tmp_path, capsys
 ):
-    path = export(checkpoint, tmp_path / 'best.pt2').path
+    path = tmp_path / 'best.pt2'
+    assert run_command('export', [str(checkpoint), str(path)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f'written to {path}: 8 crops 64x64 to a score and')
     (clip,) = clips_of(1)
     np.save(tmp_path / 'clip.npy', np.stack(clip))
     code = (

@@ -145,7 +145,8 @@ def test_a_video_in_a_folder_is_sampled_and_one_that_is_named_is_not(
 ):
     inferencer = ForgeryInferencer(checkpoint, 'cpu')
     jobs = inferencer._jobs([folder, folder / 'a.mp4'], 4, None, False)
-    assert [job.clips for job in jobs] == [FOLDER_CLIPS] * 4 + [0]
+    assert [job.clips for job in jobs] == [FOLDER_CLIPS] * 3 + [0]
+    assert [job.source for job in jobs].count(folder / 'a.mp4') == 1
     named = inferencer._jobs([folder / 'a.mp4'], 4, None, False)
     assert [job.clips for job in named] == [0]
     with pytest.raises(InputError, match='Remedy'):

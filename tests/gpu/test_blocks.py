@@ -7,10 +7,13 @@ import os
 import pytest
 import torch
 from torch import nn
+from where import ASKED
 
 from gml_mmaction.kernels import accelerate, gpu, plain
 from gml_mmaction.models import CSTM, MCB, STMBlock
 
+# The first test on a GPU starts it; Triton's interpreter takes its time.
+pytestmark = [pytest.mark.slow] if ASKED else []
 # As in the network, of 16 frames; tiny ones where a CPU tries.
 MAPS = [(128, 109), (256, 55), (728, 28), (728, 14), (1536, 7)]
 TINY = [(20, 3), (33, 2)]

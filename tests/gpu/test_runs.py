@@ -20,8 +20,8 @@ OPTIONS = [
     *('train_dataloader.num_workers=2', 'val_dataloader.num_workers=1'),
 ]
 SMALL = [
-    *('model.backbone.width=0.0625', 'model.cls_head.in_channels=128'),
-    'model.cls_head.ad_head.in_channels=46',
+    *('model.backbone.width=0.125', 'model.cls_head.in_channels=256'),
+    'model.cls_head.ad_head.in_channels=91',
 ]
 AMP = ['bf16', 'fp16'] if DEVICE == 'cuda' else ['bf16']
 PYTHON = [sys.executable, '-W', 'default']
