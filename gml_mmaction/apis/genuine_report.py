@@ -221,6 +221,8 @@ def _limits(report: dict[str, Any]) -> list[str]:
         'them: gml test --target.',
         'The validation chose the checkpoint and the threshold, so its AUC is '
         'somewhat too good.',
+        'Each folder of videos, and each video beside it, counts as a person: '
+        'one who is in two of them may be in training and in validation.',
         f'Threshold {threshold["value"]:.4f}: {threshold["origin"]}.',
         f'{counted(data["train"]["videos"], "video")} in training, crops of '
         f'{report["crop_size"]} pixels, {facts["iterations"]} iterations: '
@@ -233,7 +235,12 @@ def _limits(report: dict[str, Any]) -> list[str]:
             f'{overall["drawn"]}: below {FEW} they tend to be too narrow.'
         )
     null = overall['untrained']
-    if null and overall['auc'] and overall['auc'][0] <= max(null):
+    if null and set(null) == {0.5}:
+        lines.append(
+            'Untrained networks of this config score all videos alike, so '
+            'they do not tell what chance gives here.'
+        )
+    elif null and overall['auc'] and overall['auc'][0] <= max(null):
         lines.append(
             'An untrained network reaches as much: of learning there is no '
             'sign.'

@@ -80,6 +80,10 @@ def test_the_text_says_when_nothing_was_learned(detector, crops, scores):
     text = format_genuine(report, detector.checkpoint)
     assert 'of learning there is no sign' in text
     assert '|      61 |' in text
+    report['scores']['']['untrained'] = [0.5, 0.5]
+    text = format_genuine(report, detector.checkpoint)
+    assert 'score all videos alike' in text
+    assert 'of learning there is no sign' not in text
 
 
 def test_without_the_manifest_a_line_says_so(detector, scores, tmp_path):

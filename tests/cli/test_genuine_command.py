@@ -6,6 +6,7 @@ import sys
 import cv2
 import pytest
 import warm
+from mmengine.config import Config
 from tiny import REPO, TINY
 
 from gml_mmaction.apis import load_detector
@@ -139,3 +140,15 @@ def test_a_config_without_pseudo_fakes_ends_before_any_work(tool, tmp_path):
     with pytest.raises(SettingError, match='makes no pseudo-fakes'):
         tool.main([*words, '--config', config])
     assert not (tmp_path / 'out').exists()
+
+
+def test_a_test_is_on_the_validation_set_or_on_targets(load_tool, capsys):
+    words = ['config.py', 'best.pth', '--validation', '--target', 'cdf']
+    with pytest.raises(SystemExit):
+        load_tool('test').parse_args(words)
+    assert '--validation and --target: give one' in capsys.readouterr().err
+
+
+def test_without_a_validation_set_a_line_says_so(load_tool):
+    with pytest.raises(SettingError, match='val_dataloader is not in the'):
+        load_tool('test').take_validation_set(Config())
