@@ -121,7 +121,8 @@ class GenuineClipDataset(FaceClipDataset):
         genuine = [e for e in super()._read_annotation() if not e['label']]
         if not genuine:
             raise DataError(
-                f'{self.ann_file}: no genuine video, of which to make fakes'
+                f'{self.ann_file}: no genuine video, of which to make fakes. '
+                'Remedy: prepare genuine videos for this split'
             )
         return genuine
 

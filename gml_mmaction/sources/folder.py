@@ -98,10 +98,9 @@ def list_videos(
             _video(root, path, 0, 'real', 'test') for path in _list_files(root)
         ]
     if not flat and not divided:
-        where = (
-            '' if plain else ' in real and fake, nor in train, val and test'
-        )
-        raise DataError(f'{root}: no videos{where}. Remedy: put them there')
+        where = 'videos in real and fake, nor in train, val and test'
+        where = 'videos' if plain else where
+        raise DataError(f'{root}: no {where}. Remedy: put them there')
     videos = _pair(root, _tell_apart(flat or divided))
     if val_fraction is None:
         return videos
