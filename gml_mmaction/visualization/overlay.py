@@ -345,8 +345,10 @@ def _band(lines: Sequence[str], width: int) -> np.ndarray:
     pitch = 2 * round(22 * size)
     band = np.full((2 * (pitch * len(lines) // 2 + 4), width, 3), BAND, 'u1')
     for i, line in enumerate(lines):
-        (w, _), _ = cv2.getTextSize(line, FONT, size, thick)
-        fitted = size * min(1, (width - 12) / w)
+        fitted = size
+        # letters do not shrink evenly
+        while cv2.getTextSize(line, FONT, fitted, thick)[0][0] > width - 12:
+            fitted *= 0.97
         place = (6, round(pitch * (i + 0.75)))
         cv2.putText(
             band, line, place, FONT, fitted, (255,) * 3, thick, cv2.LINE_AA

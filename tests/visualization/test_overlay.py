@@ -10,6 +10,7 @@ from gml_mmaction.visualization.overlay import (
     OTHER,
     SUSPICIOUS,
     Heat,
+    _band,
     _Finder,
     box_text,
     draw_overlay,
@@ -221,3 +222,14 @@ def test_a_box_says_its_clip_s_score_and_the_footer_what_they_make():
         'the video score is the highest of 2 faces: face 0 has 0.600, the '
         'mean of its 2 clips (0.30 to 0.90)',
     ]
+
+
+@pytest.mark.parametrize('width', [480, 512, 640, 720, 1280, 1920])
+def test_no_line_below_a_frame_is_cut_off(width):
+    lines = [
+        'compression 0.178 bits a pixel (1/5.01 of the lowest) ' * n
+        for n in (1, 2, 3)
+    ]
+    band = _band(lines, width)
+    assert (band[:, -6:] == band[0, 0]).all()
+    assert (band != band[0, 0]).any()
