@@ -75,7 +75,10 @@ def export(checkpoint: str | Path, out: str | Path | None = None) -> Export:
     """
     path = Path(out or Path(checkpoint).with_suffix('.onnx'))
     if path.suffix not in KINDS:
-        raise DetectorError(f'{path}: use a name that ends in .onnx or .pt2')
+        raise DetectorError(
+            f'{path}: another kind of file. Remedy: a name that ends in .onnx '
+            'or .pt2'
+        )
     if path.suffix == '.onnx':
         for name in ('onnx', 'onnxruntime', 'onnxscript'):
             require(name)

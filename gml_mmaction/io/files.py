@@ -99,14 +99,13 @@ def read_json(path: str | Path) -> Any:
     """
     try:
         return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise FileError(f'{path}: not JSON ({error})') from None
-    except RecursionError:
-        raise FileError(f'{path}: not JSON (nested too deeply)') from None
     except FileError:
         raise
-    except ValueError as error:  # a number of thousands of digits
-        raise FileError(f'{path}: not JSON ({error})') from None
+    except RecursionError:
+        why = 'nested too deeply'
+    except ValueError as error:  # also a number of thousands of digits
+        why = str(error)
+    raise FileError(f'{path}: not JSON ({why}). Remedy: a whole copy of it')
 
 
 def _write(path: Path, data: bytes, scratch: Path) -> None:
