@@ -109,7 +109,9 @@ class Analysis:
         clip = self.prediction.most_suspicious
         if clip is None:
             return None
-        track = self.prediction.tracks[int(clip.track or 0)]
+        square = clip.square
+        if square is UNSET:
+            square = self.prediction.tracks[int(clip.track or 0)].square
         try:
             with open_source(self.source) as reader:
                 middle = (clip.start + clip.stop) // 2
@@ -117,7 +119,7 @@ class Analysis:
                 (frame,) = reader.frames_at([last])
         except VideoError:
             return None
-        return draw_face(frame, track.square)
+        return draw_face(frame, square)
 
     def write_overlay(
         self, out: str | Path, progress: Progress | None = None
@@ -219,7 +221,7 @@ def analyse(
             found['verdict'] = 'no face'
     run.timing['total'] = time.perf_counter() - began
     prediction = Prediction(
-        input=name or _name_of(source),
+        input=name or name_of(source),
         threshold=detector.threshold.value,
         rule=detector.video_rule,
         timing={key: round(value, 3) for key, value in run.timing.items()},
@@ -233,7 +235,7 @@ def analyse(
         dict(
             clips=clips or 'all',
             heat=kind,
-            heat_scale=HEAT_SCALES[kind != 'none' and ends is not None],
+            heat_scale=None if kind == 'none' else HEAT_SCALES[bool(ends)],
             batch_size=batch_size,
             device=detector.device.type,
             even_if_unlike=even_if_unlike,
@@ -628,13 +630,22 @@ def _unlike(
     return detector.reference.unlike(
         dict(
             rate=video.rate or None,
-            face=track.square[2] / 2,
+            face=_side(track) / 2,
             bits=video.bits or None,
             length=video.seconds,
             brightness=track.brightness,
             sharpness=track.sharpness,
         )
     )
+
+
+def _side(track: ScoredTrack) -> float:
+    """The median over the clips of the side of what was cut out."""
+    squares = [
+        track.square if clip.square is UNSET else clip.square
+        for clip in track.clips
+    ]
+    return float(np.median([side for _, _, side in squares]))
 
 
 def _scored_track(
@@ -680,7 +691,7 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
 
 
-def _name_of(source: Source) -> str:
+def name_of(source: Source) -> str:
     return 'array' if isinstance(source, np.ndarray) else str(source)
 
 

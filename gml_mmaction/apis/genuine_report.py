@@ -235,6 +235,8 @@ def _limits(report: dict[str, Any]) -> list[str]:
             f'{overall["drawn"]}: below {FEW} they tend to be too narrow.'
         )
     null = overall['untrained']
+    if overall['auc'] and overall['auc'][0] <= 0.5:
+        lines.append('The detector does no better than a coin: do not use it.')
     if null and set(null) == {0.5}:
         lines.append(
             'Untrained networks of this config score all videos alike, so '

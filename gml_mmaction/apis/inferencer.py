@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gml_mmaction.errors import GMLError
-from gml_mmaction.io.files import write_bytes, write_json
+from gml_mmaction.io.files import read_json, write_bytes, write_json
 from gml_mmaction.io.records import as_json
 from gml_mmaction.io.rules import is_place
 from gml_mmaction.io.text import printable
@@ -23,9 +23,24 @@ from gml_mmaction.video.files import (
 )
 from gml_mmaction.visualization.summary import NAMES, row_of, write_summary
 
-from .analysis import HEAT_SCALES, Analysis, Progress, Source, analyse
+from .analysis import (
+    HEAT_SCALES,
+    Analysis,
+    Progress,
+    Source,
+    analyse,
+    name_of,
+)
 from .detector import load_detector
-from .many import Job, Result, Settings, finished, note_finished, run
+from .many import (
+    Job,
+    Result,
+    Settings,
+    finished,
+    note_finished,
+    run,
+    stamp_of,
+)
 
 __all__ = ['ForgeryInferencer', 'InputError', 'list_inputs', 'list_unread']
 
@@ -305,6 +320,7 @@ class ForgeryInferencer:
             origin=threshold.origin,
             heat=self._heat,
             overlay=overlay and out_dir is not None,
+            calibration=self.detector['calibration'],
             even_if_unlike=self._even_if_unlike,
             relative_heat=self._relative_heat,
         )
@@ -321,7 +337,7 @@ class ForgeryInferencer:
                 batch_size=batch_size,
             )
             for (source, named), name in zip(
-                found, _folder_names(sources), strict=True
+                found, _folder_names(sources, out_dir), strict=True
             )
         ]
 
@@ -343,6 +359,7 @@ class ForgeryInferencer:
         self, job: Job, progress: Progress | None = None
     ) -> tuple[Analysis, dict[str, str]]:
         """Analyse a video and write its reports."""
+        stamp = stamp_of(job.source)
         analysis = self.analyse(
             job.source,
             progress,
@@ -353,7 +370,7 @@ class ForgeryInferencer:
         if job.folder is None:
             return analysis, {}
         written = self._write(analysis, job.folder, job.settings.overlay)
-        note_finished(job, analysis.prediction, written)
+        note_finished(job, analysis.prediction, written, stamp)
         return analysis, written
 
     def _result(self, result: Result) -> tuple[Analysis, dict[str, str]]:
@@ -475,8 +492,13 @@ def _in_folder(folder: Path) -> list[Path]:
     )
 
 
-def _folder_names(sources: Sequence[Source]) -> list[str]:
-    """A folder's name for each source; names that are taken get a number."""
+def _folder_names(
+    sources: Sequence[Source], out: str | Path | None
+) -> list[str]:
+    """A folder's name for each source; names that are taken get a number.
+
+    Taken are those of other sources, and of other videos' reports in ``out``.
+    """
     names: list[str] = []
     for source in sources:
         if isinstance(source, np.ndarray):
@@ -490,11 +512,24 @@ def _folder_names(sources: Sequence[Source]) -> list[str]:
             start = short.decode(errors='ignore') or 'video'
             stem = f'{start}-{digest.hexdigest()[:8]}'
         name, count = stem, 1
-        while name in names or name in NAMES:
+        while (
+            name in names
+            or name in NAMES
+            or (out and _is_of_another(Path(out, name), source))
+        ):
             count += 1
             name = f'{stem}-{count}'
         names.append(name)
     return names
+
+
+def _is_of_another(folder: Path, source: Source) -> bool:
+    """Whether a folder has the report of another video."""
+    try:
+        before = Path(read_json(folder / 'prediction.json')['input'])
+    except (OSError, GMLError, ValueError, KeyError, TypeError):
+        return False
+    return before.resolve() != Path(name_of(source)).resolve()
 
 
 def _shown_by(bar: tqdm) -> Progress:

@@ -12,7 +12,7 @@ on where it was.
 import functools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,7 +30,15 @@ from .allowed import import_own
 if TYPE_CHECKING:
     from .inferencer import ForgeryInferencer
 
-__all__ = ['Job', 'Settings', 'finished', 'predict_video', 'run']
+__all__ = [
+    'Job',
+    'Settings',
+    'finished',
+    'note_finished',
+    'predict_video',
+    'run',
+    'stamp_of',
+]
 
 # these may be due to the machine, not the video: tried again
 CIRCUMSTANTIAL = ('crashed', 'error', 'missing', 'unreadable')
@@ -45,6 +53,7 @@ class Settings(Record, frozen=True, kw_only=True):
         origin: Where it comes from, in words.
         heat: What heat maps show.
         overlay: Whether there is an overlay video.
+        calibration: What a report says of it.
         even_if_unlike: See :func:`~gml_mmaction.apis.analyse`.
         relative_heat: Likewise.
         version: Of this package.
@@ -55,6 +64,7 @@ class Settings(Record, frozen=True, kw_only=True):
     origin: str
     heat: str
     overlay: bool
+    calibration: dict[str, Any] | None
     even_if_unlike: bool
     relative_heat: bool
     version: str = __version__
@@ -191,10 +201,20 @@ def _crashed(job: Job) -> Result:
 
 
 def note_finished(
-    job: Job, prediction: Prediction, files: dict[str, str]
+    job: Job,
+    prediction: Prediction,
+    files: dict[str, str],
+    stamp: list[int] | None,
 ) -> None:
-    """Note that a video is done, unless another try may do better."""
-    stamp = _stamp(job.source)
+    """Note that a video is done, unless another try may do better.
+
+    Args:
+        job: The video.
+        prediction: What was found.
+        files: What was written, by kind.
+        stamp: The video's :func:`stamp_of` before it was read, so that one
+            that changes meanwhile, as in a download, is done again.
+    """
     if prediction.status in CIRCUMSTANTIAL or stamp is None:
         return
     assert job.folder is not None  # it was written to
@@ -210,7 +230,7 @@ def note_finished(
 
 def finished(job: Job) -> Result | None:
     """What an earlier run found, if it still holds."""
-    if job.folder is None or _stamp(job.source) is None:
+    if job.folder is None or stamp_of(job.source) is None:
         return None
     try:
         before = read_record(
@@ -223,7 +243,7 @@ def finished(job: Job) -> Result | None:
             return None
         if (before.video, before.stamp) != (
             str(job.source),
-            _stamp(job.source),
+            stamp_of(job.source),
         ):
             return None
         files = {k: job.folder / name for k, name in before.files.items()}
@@ -240,7 +260,7 @@ def finished(job: Job) -> Result | None:
     return job, prediction, {kind: str(path) for kind, path in files.items()}
 
 
-def _stamp(source: str | Path | np.ndarray) -> list[int] | None:
+def stamp_of(source: str | Path | np.ndarray) -> list[int] | None:
     """Size and time of change of a file, or of a folder's files."""
     if isinstance(source, np.ndarray):
         return None

@@ -85,7 +85,8 @@ def read_text(path: str | Path) -> str:
         return Path(path).read_text(encoding='utf-8-sig')
     except UnicodeDecodeError as error:
         raise FileError(
-            f'{path}: not text in UTF-8 ({error.reason} at byte {error.start})'
+            f'{path}: not text in UTF-8 ({error.reason} at byte '
+            f'{error.start}). Remedy: save it as UTF-8, or copy it again'
         ) from None
 
 

@@ -98,10 +98,10 @@ def list_videos(
             _video(root, path, 0, 'real', 'test') for path in _list_files(root)
         ]
     if not flat and not divided:
-        raise DataError(
-            f'{root}: no videos in real and fake, nor in train, val and '
-            'test. Remedy: put them there'
+        where = (
+            '' if plain else ' in real and fake, nor in train, val and test'
         )
+        raise DataError(f'{root}: no videos{where}. Remedy: put them there')
     videos = _pair(root, _tell_apart(flat or divided))
     if val_fraction is None:
         return videos
@@ -129,7 +129,11 @@ def _pair(root: Path, videos: list[Video]) -> list[Video]:
                 'Remedy: file is the path of a fake below it, original that '
                 'of a real'
             )
-        originals[fake] = ids[original]
+        if originals.setdefault(fake, ids[original]) != ids[original]:
+            raise DataError(
+                f'{table}, line {line}: another original of a fake than in a '
+                'line before. Remedy: leave one of them out'
+            )
     return [
         replace(video, original=originals.get(video.path, ''))
         for video in videos

@@ -11,6 +11,7 @@ import csv
 import hashlib
 import html
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +39,7 @@ COLUMNS = (
     *('probability', 'faces', 'most_suspicious_from', 'to', 'unit'),
     *('unlike_training', 'notes', 'report'),
 )
+FORMULA = re.compile(r'(^|;)(\s*[=+\-@|%\uff1d\uff0b\uff0d\uff20])')
 KINDS = {'suspicious': 'suspicious', 'not suspicious': 'clear'}
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem; color: #1a1a1a }
@@ -217,8 +219,11 @@ def _number(value: float | None) -> str:
 
 
 def _plain_cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    return "'" + text if text.lstrip()[:1] in tuple('=+-@|%') else text
+    """Text that no spreadsheet takes for a formula.
+
+    Some separate cells by ``;``, and some take full-width signs as well.
+    """
+    return FORMULA.sub(r"\1'\2", text)
 
 
 def page_of(rows: Sequence[Row], detector: Mapping[str, Any]) -> str:

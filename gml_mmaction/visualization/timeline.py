@@ -1,5 +1,6 @@
 """The scores of a video's faces over time, as a picture."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
@@ -150,7 +151,10 @@ def draw_timeline(
         fontsize='x-small',
         color='#555555',
     )
-    figure.savefig(out, dpi=150)
+    with warnings.catch_warnings():
+        # a name in a script that the font lacks is drawn as boxes
+        warnings.filterwarnings('ignore', 'Glyph')
+        figure.savefig(out, dpi=150)
     return Path(out)
 
 

@@ -84,6 +84,10 @@ def test_the_text_says_when_nothing_was_learned(detector, crops, scores):
     text = format_genuine(report, detector.checkpoint)
     assert 'score all videos alike' in text
     assert 'of learning there is no sign' not in text
+    assert 'no better than a coin' not in text
+    report['scores']['']['auc'] = [0.5, None, None]
+    text = format_genuine(report, detector.checkpoint)
+    assert 'no better than a coin' in text
 
 
 def test_without_the_manifest_a_line_says_so(detector, scores, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +12,16 @@ from tiny import REPO, write_detector
 from gml_mmaction.apis import ForgeryInferencer, analyse, load_detector
 from gml_mmaction.apis.inferencer import FOLDER_CLIPS, InputError
 from gml_mmaction.apis.initial import ORIGIN, write_initial
+from gml_mmaction.apis.many import finished
 from gml_mmaction.engine.config_check import read_settings
+from gml_mmaction.evaluation.calibration import calibrate, write_calibration
+from gml_mmaction.evaluation.scores import ScoresFile, VideoScore
 
 pytest.importorskip('dlib')
 pytest.importorskip('av')
+
+
+FACTS = dict(method='x', tracks=[])
 
 
 @pytest.fixture(scope='module')
@@ -51,6 +58,18 @@ def scores(out):
         path.parent.name: json.loads(path.read_text())['score']
         for path in out.glob('*/prediction.json')
     }
+
+
+def labelled():
+    """A score file of 20 videos."""
+    rows = [
+        VideoScore(
+            video_id=f'{k}/{i}', label=k, score=(5 * k + i) / 20, **FACTS
+        )
+        for k in (0, 1)
+        for i in range(10)
+    ]
+    return ScoresFile(source='mine', videos=rows, clips=[])
 
 
 def test_several_processes_give_what_one_gives_and_the_next_run_goes_on(
@@ -118,6 +137,68 @@ def test_another_option_or_detector_does_a_video_again(
     assert predict(checkpoint, clips=2, threshold=0.7) == other
     another = write_detector(tmp_path / 'other.pth', seed=1)
     assert predict(another, clips=2, threshold=0.7) != other
+
+
+@pytest.mark.slow
+def test_a_video_that_changes_while_it_is_read_is_done_again(
+    checkpoint, talking, tmp_path
+):
+    """As one whose download has not ended."""
+    video = tmp_path / 'a.mp4'
+    shutil.copy(talking, video)
+    inferencer = ForgeryInferencer(checkpoint, 'cpu', clips=1)
+    (job,) = inferencer._jobs(video, 4, tmp_path / 'out', False)
+    inferencer.do(job)
+    assert finished(job)
+    inferencer.do(job, lambda done, total: os.utime(video))
+    assert not finished(job)
+
+
+@pytest.mark.slow
+def test_a_video_is_done_again_when_the_detector_was_calibrated(
+    talking, tmp_path
+):
+    path = write_detector(tmp_path / 'best.pth')
+
+    def job_of():
+        inferencer = ForgeryInferencer(path, 'cpu', threshold=0.5, clips=1)
+        (job,) = inferencer._jobs(talking, 4, tmp_path / 'out', False)
+        return inferencer, job
+
+    inferencer, job = job_of()
+    inferencer.do(job)
+    assert finished(job)
+    write_calibration(path, calibrate(labelled(), job.settings.sha256))
+    inferencer, job = job_of()
+    assert not finished(job)
+    inferencer.do(job)
+    (_, prediction, _) = finished(job_of()[1])
+    assert prediction.probability is not None
+
+
+def test_no_report_is_overwritten_by_that_of_another_video(
+    checkpoint, folder, tmp_path
+):
+    """Of the same name: the next run has another folder for it."""
+    other = tmp_path / 'other'
+    other.mkdir()
+    shutil.copy(folder / 'd.mp4', other / 'd.mp4')
+    inferencer = ForgeryInferencer(checkpoint, 'cpu')
+
+    def places(*videos):
+        made = inferencer(
+            list(videos), out_dir=tmp_path / 'out', show_progress=False
+        )
+        return [
+            Path(files['prediction']).parent.name
+            for files in made['visualization']
+        ]
+
+    assert places(folder / 'd.mp4') == ['d']
+    assert places(other / 'd.mp4') == ['d-2']
+    assert places(other / 'd.mp4', folder / 'd.mp4') == ['d-2', 'd']
+    report = json.loads((tmp_path / 'out/d/prediction.json').read_text())
+    assert report['input'] == str(folder / 'd.mp4')
 
 
 def test_some_clips_have_the_scores_that_they_have_among_all(

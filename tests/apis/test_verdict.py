@@ -5,13 +5,16 @@ import json
 import cv2
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from tiny import CONFIG, TINY, write_detector
 from videos import write
 
 from gml_mmaction.apis import ForgeryInferencer
+from gml_mmaction.apis.analysis import Analysis, _side
 from gml_mmaction.engine.config_check import read_settings
 from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.errors import CheckpointError
+from gml_mmaction.evaluation.prediction import Clip, Prediction, ScoredTrack
 from gml_mmaction.evaluation.reference import GenuineScores
 from gml_mmaction.video import open_video
 from gml_mmaction.visualization.overlay import Heat, _Finder, footer_lines
@@ -225,6 +228,38 @@ def test_a_person_whose_face_moves_is_one_track_and_squares_follow(
         expected = move(clip.start)
         middle = 300 + expected.get('x', 0)
         assert abs(x0 + side / 2 - middle) < 0.45 * side
+
+
+def test_the_picture_of_a_moment_and_the_size_of_a_face_are_its_clips():
+    """Not those of where its track began."""
+    frames = np.zeros((48, 200, 400, 3), np.uint8)
+    frames[16:, 40:120, 260:340] = 200
+    squares = [20, 60, 40], [260, 40, 80], [260, 40, 80]
+    clips = [
+        Clip(start=a, stop=a + 16, seconds=None, score=0.1 * a, square=square)
+        for a, square in zip((0, 16, 32), squares)
+    ]
+    track = ScoredTrack(
+        track=0,
+        start=0,
+        stop=48,
+        seconds=None,
+        square=[20, 60, 40],
+        seen=1.0,
+        score=0.5,
+        clips=clips,
+    )
+    prediction = Prediction(
+        input='array',
+        threshold=0.5,
+        score=0.5,
+        most_suspicious=replace(clips[1], track=0),
+        tracks=[track],
+    )
+    data = Analysis(frames, prediction, {}).draw_face()
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), 0)
+    assert picture[40:120, 40:120].mean() > 180
+    assert _side(track) == 80
 
 
 @pytest.fixture(scope='module')

@@ -207,11 +207,15 @@ def test_a_list_of_pairs_names_the_originals(touch):
         ('file,original\nfake/b.mp4,real/no.mp4\n', r'line 2: no fake'),
         ('file,original\nreal/a.mp4,real/a.mp4\n', r'line 2: no fake'),
         ('file,original\nfake/b.mp4\n', r'line 2: no fake'),
+        (
+            'file,original\nfake/b.mp4,real/a.mp4\nfake/b.mp4,real/c.mp4\n',
+            'line 3: another original',
+        ),
         ('file,original\nfake/b.mp4,../../real/a.mp4\n', r'line 2: no fake'),
     ],
 )
 def test_a_list_of_pairs_that_names_others_is_refused(touch, table, line):
-    root = touch('real/a.mp4', 'fake/b.mp4')
+    root = touch('real/a.mp4', 'real/c.mp4', 'fake/b.mp4')
     (root / 'pairs.csv').write_text(table)
     with pytest.raises(DataError, match=line):
         list_videos(root)

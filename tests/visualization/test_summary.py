@@ -120,13 +120,29 @@ def test_the_score_that_is_compared_decides_the_order(write):
 
 @pytest.mark.parametrize(
     'name',
-    ['=1+1.mp4', '+1.mp4', '-2+3.mp4', '@SUM(A1)', ' =1', '%0A', '|calc'],
+    [
+        '=1+1.mp4',
+        '+1.mp4',
+        '-2+3.mp4',
+        '@SUM(A1)',
+        ' =1',
+        '%0A',
+        '|calc',
+        '\uff1d1',
+    ],
 )
 def test_no_cell_is_a_formula_for_a_spreadsheet(write, name):
     table, _ = write(prediction(name, 0.3, notes=[name]))
     (row,) = cells(table)
     assert row['video'] == row['notes'] == f"'{name}"
     assert len(table.read_bytes().splitlines()) == 2
+
+
+def test_no_part_of_a_cell_is_a_formula_where_semicolons_separate(write):
+    table, _ = write(prediction('a;=1+1;b-c.mp4', 0.3, notes=['x; @A1']))
+    (row,) = cells(table)
+    assert row['video'] == "a;'=1+1;b-c.mp4"
+    assert row['notes'] == "x;' @A1"
 
 
 def test_what_others_wrote_is_text_in_the_page(write):

@@ -1,11 +1,14 @@
 """The plot of scores over time."""
 
+import warnings
+
 import cv2
 import matplotlib
 import pytest
 from msgspec import structs
 from test_overlay import prediction_of
 
+from gml_mmaction.evaluation.prediction import Prediction
 from gml_mmaction.visualization.timeline import (
     draw_timeline,
     faceless,
@@ -94,3 +97,10 @@ def test_the_caption_says_first_what_the_training_data_are(
     out = draw_timeline(prediction, detector, tmp_path / 'a.svg')
     trained = origin or 'ffpp'
     assert f'>Trained on {trained}. best.pth. Threshold' in out.read_text()
+
+
+def test_a_name_in_a_script_that_the_font_lacks_is_no_warning(tmp_path):
+    prediction = Prediction(input='漢字.mp4', status='no face', threshold=0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        draw_timeline(prediction, DETECTOR, tmp_path / 'a.png')
