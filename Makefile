@@ -12,7 +12,7 @@
 #   CHECKPOINT=FILE       the detector of make web and make export
 #   WEB_ARGS='...'        further arguments of tools/web.py
 #   TEST_ARGS='...'       arguments of pytest
-#   TEST_WORKERS=N        processes that share the tests; 0 for none
+#   TEST_WORKERS=N        processes that share the tests, of which some wait; 0 for none
 #   GPU_PYTHON=FILE       the Python of make gpu, with all requirements
 #   GPU_ARGS='...'        arguments of tests/gpu/run.py
 
@@ -21,7 +21,7 @@ VENV ?= .venv
 TORCH_INDEX ?=
 DEMO_ARGS ?=
 TEST_ARGS ?=
-TEST_WORKERS ?= 2
+TEST_WORKERS ?= 3
 CHECKPOINT ?=
 WEB_ARGS ?=
 GPU_PYTHON ?=

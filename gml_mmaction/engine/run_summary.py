@@ -15,6 +15,7 @@ from gml_mmaction.evaluation.forgery_metric import (
     ALL_SCORES,
     SCORES,
 )
+from gml_mmaction.evaluation.pairs import pairs_of
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.records import as_json
 from gml_mmaction.visualization.curves import plot_curves, read_scalars
@@ -79,9 +80,9 @@ def score_table(metrics: Mapping[str, Any]) -> str:
     """A text table: a row per level and method, a column per score.
 
     Args:
-        metrics: What ``ForgeryMetric`` returns, ``{'video/auc': ...}``; keys
-            of other metrics follow the table. Columns for the threshold of
-            another set appear if it is known.
+        metrics: What ``ForgeryMetric`` returns, ``{'video/auc': ...}``; pairs
+            and keys of other metrics follow the table. Columns for the
+            threshold of another set appear if it is known.
     """
     rows: dict[str, dict] = {}
     others = []
@@ -89,8 +90,10 @@ def score_table(metrics: Mapping[str, Any]) -> str:
         level, score, *method = [*key.split('/'), '']
         if level in ALL_LEVELS and score in ALL_SCORES:
             rows.setdefault(' '.join([level, *method]), {})[score] = value
-        else:
+        elif level != 'pair':
             others.append(f'{key} {value}')
+    if pairs := pairs_of(metrics):
+        others.insert(0, f'fakes above their originals: {pairs.words}')
     known = {score for row in rows.values() for score in row}
     columns = [s for s in ALL_SCORES if s in SCORES or s in known]
     width = max([5, *map(len, rows)])

@@ -6,12 +6,16 @@ filter passes on. What such networks reach is no sign of learning.
 """
 
 import copy
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.dist import is_main_process
+from mmengine.dist import all_reduce_params, is_main_process
 from msgspec import structs
+from torch import nn
 
 from gml_mmaction.evaluation.scores import read_scores_file
 from gml_mmaction.io.files import write_json
@@ -21,16 +25,19 @@ from gml_mmaction.io.text import say
 from .runner import build_runner
 from .settings import without_files
 
-__all__ = ['KEYS', 'add_untrained', 'untrained_metrics']
+__all__ = ['KEYS', 'add_untrained', 'take_statistics', 'untrained_metrics']
 
 KEYS = ('auc', 'higher')  # the metrics that are kept, at each level
+BATCHES = 8
+NORMS = (nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def untrained_metrics(cfg: Config, networks: int) -> dict[str, list[float]]:
     """Test networks of random weights, seeds 0 to ``networks - 1``.
 
-    They start as a training from random weights does, and are tested in the
-    state of evaluation, so that batch normalisation changes nothing yet.
+    They start as a training from random weights does. Batch normalisation
+    takes its statistics from the first clips of the test: without any, what
+    comes out of a deep network is the same number for all videos.
 
     Args:
         cfg: Config of the test; not changed. Its metric must write no file.
@@ -52,6 +59,7 @@ def untrained_metrics(cfg: Config, networks: int) -> dict[str, list[float]]:
         own.work_dir = str(Path(cfg.work_dir, 'untrained', str(seed)))
         runner = build_runner(own)
         runner.model.init_weights()
+        take_statistics(runner.model, runner.test_loop.dataloader)
         metrics = runner.test() or {}
         if not is_main_process():
             continue
@@ -63,6 +71,32 @@ def untrained_metrics(cfg: Config, networks: int) -> dict[str, list[float]]:
                 value /= metrics['pair/fakes']
             kept.setdefault(key, []).append(value)
     return kept
+
+
+def take_statistics(model: Any, batches: Iterable) -> None:
+    """Give batch normalisation the means and variances of some batches.
+
+    Args:
+        model: Its weights are not changed.
+        batches: As of a loader; ``BATCHES`` of them are taken. With several
+            processes each has its own, and the statistics are averaged.
+    """
+    norms = [m for m in model.modules() if isinstance(m, NORMS)]
+    momenta = [norm.momentum for norm in norms]
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
+        norm.train()
+    with torch.no_grad():
+        for batch in itertools.islice(batches, BATCHES):
+            model.test_step(batch)
+    for norm, momentum in zip(norms, momenta):
+        norm.momentum = momentum
+    kept = [norm.running_mean for norm in norms if norm.track_running_stats]
+    kept += [norm.running_var for norm in norms if norm.track_running_stats]
+    all_reduce_params(kept, op='mean')
+    model.eval()
 
 
 def add_untrained(path: str | Path, metrics: Mapping[str, list]) -> None:

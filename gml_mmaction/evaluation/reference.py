@@ -109,7 +109,7 @@ PROPERTIES = {
     'face': Property('size of the face', 'pixels', factor=1.5),
     'bits': Property('compression', 'bits a pixel', factor=1.5),
     'length': Property('length', 's', factor=1.5, withholds=False),
-    'brightness': Property('brightness', 'grey levels', margin=20.0),
+    'brightness': Property('brightness', 'grey levels', margin=40.0),
     'sharpness': Property('sharpness', 'grey levels', factor=1.5),
 }
 

@@ -83,3 +83,12 @@ def test_columns_of_a_threshold_from_elsewhere_stand_where_it_is_known():
     assert header[6:] == ['acc_val']
     assert video == ['video', '0.9000', '-', '-', '-', '-', '-', '0.7500']
     assert clip == ['clip', '-', '-', '-', '0.1000', '-', '-', '-']
+
+
+def test_pairs_are_a_line_below_the_table():
+    values = dict(fakes=12, higher=9, ties=1, originals=4, p=0.25, auc=0.75)
+    metrics = {f'pair/{name}': value for name, value in values.items()}
+    lines = score_table({'video/auc': 0.9, **metrics}).splitlines()
+    assert lines[2:] == [
+        'fakes above their originals: 9 of 12, 1 equal (p 0.25)'
+    ]

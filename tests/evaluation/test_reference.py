@@ -95,18 +95,18 @@ def test_a_property_beyond_those_of_the_training_is_said_and_how_far():
             length=quantiles_of([8.0, 10.0]),
         )
     )
-    alike = dict(face=60, brightness=190, rate=12, length=13, bits=0.1)
+    alike = dict(face=60, brightness=210, rate=12, length=13, bits=0.1)
     assert reference.unlike(alike) == []
     assert reference.unlike(dict(face=None)) == []
     small, dark, slow, long = reference.unlike(
-        dict(face=20.2, brightness=31.2, rate=6.25, length=80)
+        dict(face=20.2, brightness=11.2, rate=6.25, length=80)
     )
     assert small.text == (
         'size of the face 20.2 pixels, in the training 80.8 to 159 (1/4 of '
         'the lowest)'
     )
     assert dark.text == (
-        'brightness 31.2 grey levels, in the training 61.2 to 179 (30 below '
+        'brightness 11.2 grey levels, in the training 61.2 to 179 (50 below '
         'that)'
     )
     assert 'frame rate 6.25 frames taken a second' in slow.text
