@@ -76,8 +76,8 @@ def export(checkpoint: str | Path, out: str | Path | None = None) -> Export:
     path = Path(out or Path(checkpoint).with_suffix('.onnx'))
     if path.suffix not in KINDS:
         raise DetectorError(
-            f'{path}: another kind of file. Remedy: a name that ends in .onnx '
-            'or .pt2'
+            f'{path}: another kind of file. Remedy: use a name '
+            'that ends in .onnx or .pt2'
         )
     if path.suffix == '.onnx':
         for name in ('onnx', 'onnxruntime', 'onnxscript'):
