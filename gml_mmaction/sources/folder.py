@@ -120,7 +120,7 @@ def _pair(root: Path, videos: list[Video]) -> list[Video]:
         return videos
     ids = {video.path: video.video_id for video in videos}
     reals = {video.path for video in videos if not video.label}
-    originals = {}
+    originals: dict[Path, str] = {}
     for line, fake, original in _read_pairs(table):
         if fake not in ids or fake in reals or original not in reals:
             raise DataError(
