@@ -396,6 +396,7 @@ class Detector:
             f'Scores: {self.level}.',
             *(SLOW if self.rates else ()),
             f'Threshold {self.threshold.value:.4f}: {self.threshold.origin}.',
+            *self._validated(),
             *self._compared_with(),
             self.calibration.words
             if self.calibration
@@ -405,6 +406,18 @@ class Detector:
             '"Not suspicious" does not mean genuine.',
         ]
         return [printable(line) for line in lines]
+
+    def _validated(self) -> list[str]:
+        """How well it told real from fake in its validation, if it says."""
+        auc = self._validation_facts.get('metrics', {}).get('video/auc')
+        if auc is None:
+            return []
+        if auc <= 0.5:
+            return [
+                f'In its validation it was no better than a coin (video AUC '
+                f'{auc:.3f}): do not use it.'
+            ]
+        return [f'In its validation its video AUC was {auc:.3f}.']
 
     def _compared_with(self) -> list[str]:
         """What is known of genuine videos, and what that is good for."""

@@ -129,7 +129,11 @@ class Unlike(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Which property it is and how far it is away."""
+        """Which property it is, how far it is away, and what follows."""
+        return self._text if self.withholds else f'{self._text}; a note only'
+
+    @property
+    def _text(self) -> str:
         kind = PROPERTIES[self.name]
         above = self.value > self.high
         end = self.high if above else self.low

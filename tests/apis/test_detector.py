@@ -402,6 +402,21 @@ def test_records_that_are_none_are_refused(checkpoint, tmp_path, change):
         load_detector(path)
 
 
+@pytest.mark.parametrize(
+    ('auc', 'said'),
+    [
+        (0.9375, 'In its validation its video AUC was 0.938.'),
+        (0.5, 'In its validation it was no better than a coin'),
+    ],
+)
+def test_the_words_say_how_good_the_validation_was(tmp_path, auc, said):
+    metrics = {'video/auc': auc, 'video/eer_threshold': 0.5}
+    path = write_detector(
+        tmp_path / 'a.pth', validation=dict(metrics=metrics, clips=8)
+    )
+    assert said in ' '.join(load_detector(path).words)
+
+
 def test_words_of_a_checkpoint_obey_no_terminal(checkpoint, tmp_path):
     def change(loaded):
         training = loaded['meta']['provenance']['training']

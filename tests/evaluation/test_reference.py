@@ -110,7 +110,7 @@ def test_a_property_beyond_those_of_the_training_is_said_and_how_far():
         'that)'
     )
     assert 'frame rate 6.25 frames taken a second' in slow.text
-    assert long.text.endswith('8 to 10 (8 times the highest)')
+    assert long.text.endswith('8 to 10 (8 times the highest); a note only')
     held = [one.withholds for one in (small, dark, slow, long)]
     assert held == [True, True, True, False]
 
