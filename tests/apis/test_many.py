@@ -201,6 +201,7 @@ def test_no_report_is_overwritten_by_that_of_another_video(
     assert report['input'] == str(folder / 'd.mp4')
 
 
+@pytest.mark.slow
 def test_some_clips_have_the_scores_that_they_have_among_all(
     checkpoint, talking
 ):
