@@ -209,6 +209,10 @@ def isolating_loss(
     return loss_real, loss_fake
 
 
+def _ask_again(head: Any, _: object) -> None:
+    head._is_fixed = False  # what was loaded may be of another time
+
+
 @MODELS.register_module()
 class TwoBranchHead(ForgeryHead):
     """Bidirectional LSTM over a clip's frames and the isolating loss.
@@ -286,6 +290,8 @@ class TwoBranchHead(ForgeryHead):
             self.register_buffer('center', origin)
             self.register_buffer('center_clips', torch.tensor(0.0))
             self.register_buffer('center_steps', torch.tensor(0))
+        self._is_fixed = False  # once it is, the device is not asked again
+        self.register_load_state_dict_post_hook(_ask_again)
 
     def embed(self, feats: Tensor, num_segs: int) -> Tensor:
         """Read clips into f: ``(N*T, C, H, W)`` -> ``(N, 2 * hidden)``."""
@@ -305,9 +311,10 @@ class TwoBranchHead(ForgeryHead):
             clips: f of each clip, ``(N, 2 * hidden)``.
             labels: ``(N,)``, 0 = real.
         """
-        if isinstance(self.center, nn.Parameter):
+        if isinstance(self.center, nn.Parameter) or self._is_fixed:
             return
-        if self.center_steps >= self.center_iters:
+        self._is_fixed = bool(self.center_steps >= self.center_iters)
+        if self._is_fixed:
             return
         real = (labels == REAL).to(clips)[:, None]
         together = torch.cat([real * clips, real], dim=1).sum(dim=0)

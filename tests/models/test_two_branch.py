@@ -258,6 +258,18 @@ def test_a_checkpoint_carries_the_centre_and_its_progress():
     assert network.center.abs().sum() > 0
 
 
+def test_a_centre_that_was_fixed_moves_again_from_an_earlier_checkpoint():
+    network = head(center_iters=1)
+    start = {k: v.clone() for k, v in network.state_dict().items()}
+    labels = torch.tensor([0, 0])
+    for _ in range(3):
+        network.update_center(torch.randn(2, 2 * HIDDEN), labels)
+    network.load_state_dict(start)
+    clips = torch.randn(2, 2 * HIDDEN)
+    network.update_center(clips, labels)
+    torch.testing.assert_close(network.center, clips.mean(dim=0))
+
+
 def test_training_sets_the_fixed_centre_and_testing_leaves_it():
     network = head()
     x = feats(2)
