@@ -13,22 +13,8 @@ train_pipeline = [
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
 ]
-val_pipeline = [
-    dict(type='ClipDecode'),
-    dict(type='FaceCrop', size=64),
-    dict(type='FormatShape', input_format='NCTHW'),
-    dict(
-        type='PackActionInputs',
-        meta_keys=(
-            'img_shape',
-            'video_id',
-            'track',
-            'clip_index',
-            'method',
-            'pair',
-        ),
-    ),
-]
+val_pipeline = _base_.val_pipeline
+val_pipeline[1].update(size=64)
 test_pipeline = val_pipeline
 
 workers = dict(num_workers=1, persistent_workers=True)

@@ -26,23 +26,8 @@ train_pipeline = [
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
 ]
-val_pipeline = [
-    dict(type='ClipDecode'),
-    dict(type='FaceCrop', size=224),
-    dict(type='RandomEncode'),
-    dict(type='FormatShape', input_format='NCTHW'),
-    dict(
-        type='PackActionInputs',
-        meta_keys=(
-            'img_shape',
-            'video_id',
-            'track',
-            'clip_index',
-            'method',
-            'pair',
-        ),
-    ),
-]
+val_pipeline = _base_.val_pipeline
+val_pipeline.insert(2, dict(type='RandomEncode'))
 
 train_dataloader = dict(
     sampler=dict(_delete_=True, type='PairSampler'),

@@ -16,22 +16,8 @@ train_pipeline = [
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
 ]
-val_pipeline = [
-    dict(type='ClipDecode'),
-    dict(type='FaceCrop', size=112),
-    dict(type='FormatShape', input_format='NCTHW'),
-    dict(
-        type='PackActionInputs',
-        meta_keys=(
-            'img_shape',
-            'video_id',
-            'track',
-            'clip_index',
-            'method',
-            'pair',
-        ),
-    ),
-]
+val_pipeline = _base_.val_pipeline
+val_pipeline[1].update(size=112)
 test_pipeline = val_pipeline
 train_dataloader = dict(
     batch_size=32, dataset=dict(clip_len=4, pipeline=train_pipeline)

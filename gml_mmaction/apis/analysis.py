@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from msgspec import structs
 
-from gml_mmaction.engine.reference import Look, bits_per_pixel, look_of
+from gml_mmaction.engine.reference import Look, bits_per_pixel
 from gml_mmaction.evaluation.forgery_metric import VIDEO_RULES
 from gml_mmaction.evaluation.prediction import (
     Clip,
@@ -443,14 +443,13 @@ class _Run:
             batch = self._waiting[: self._batch_size]
             del self._waiting[: self._batch_size]
             began = time.perf_counter()
-            scores, maps = self._detector.score(
+            scores, maps, looks = self._detector.examine(
                 [crops for _, crops in batch], self._heat
             )
             self.timing['network'] += time.perf_counter() - began
-            for i, (scored, crops) in enumerate(batch):
+            for i, (scored, _) in enumerate(batch):
                 scored.scores.append(float(scores[i]))
-                packed = self._detector.pack([crops])
-                scored.looks.append(look_of(packed['inputs'][0]))
+                scored.looks.append(looks[i])
                 if maps is not None:
                     limit = np.finfo(np.float16).max
                     heat = maps[i].clip(0, limit).astype(np.float16)

@@ -30,6 +30,7 @@ from gml_mmaction.engine.provenance import (
     initial_of,
     read_records,
 )
+from gml_mmaction.engine.reference import Look, look_of
 from gml_mmaction.engine.settings import (
     inner_datasets,
     tested_set,
@@ -193,8 +194,24 @@ class Detector:
                 cannot take.
         """
         kind = self.heat_kind(heat)
+        with self._proving():
+            return self._score(self.pack(clips), kind)
+
+    def examine(
+        self, clips: Sequence[Sequence[np.ndarray]], heat: str = 'none'
+    ) -> tuple[np.ndarray, np.ndarray | None, list[Look | None]]:
+        """As :meth:`score`, and say what each clip looks like."""
+        kind = self.heat_kind(heat)
+        with self._proving():
+            data = self.pack(clips)
+            looks = [look_of(inputs) for inputs in data['inputs']]
+            return *self._score(data, kind), looks
+
+    @contextmanager
+    def _proving(self) -> Iterator[None]:
+        """Blame the config as long as no clip has passed."""
         try:
-            result = self._score(self.pack(clips), kind)
+            yield
         except (torch.OutOfMemoryError, GMLError):
             raise
         except Exception as error:
@@ -206,7 +223,6 @@ class Detector:
                 f'its config makes: {one_line(error):.300}. {ANOTHER}'
             ) from error
         self._proven = True
-        return result
 
     def _score(
         self, data: dict, kind: str

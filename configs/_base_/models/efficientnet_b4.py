@@ -1,14 +1,8 @@
 # EfficientNet-B4, frame by frame, with a loss and a score for each frame.
 # Where mmpretrain or timm are installed with torchvision, Recognizer2D takes
 # their backbones as well: dict(type='mmpretrain.EfficientNet', arch='b4').
+_base_ = 'imagenet_frames.py'
 model = dict(
-    type='Recognizer2D',
-    data_preprocessor=dict(
-        type='FramePreprocessor',
-        # What ImageNet's weights read.
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-    ),
     # ImageNet weights: gml train --weights FOLDER
     backbone=dict(type='EfficientNet', arch='b4'),
     # 0.4 is B4's dropout in EfficientNet's public code.

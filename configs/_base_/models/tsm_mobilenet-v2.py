@@ -1,13 +1,7 @@
 # TSM: MobileNetV2 frame by frame, an eighth of the channels moved to the next
 # frame and an eighth to the one before.
+_base_ = 'imagenet_frames.py'
 model = dict(
-    type='Recognizer2D',
-    data_preprocessor=dict(
-        type='FramePreprocessor',
-        # What ImageNet's weights read.
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-    ),
     # ImageNet weights: gml train --weights
     backbone=dict(
         type='MobileNetV2TSM',

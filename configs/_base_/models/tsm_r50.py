@@ -1,12 +1,7 @@
 # TSM: ResNet-50 frame by frame, an eighth of the channels moved to the next
 # frame and an eighth to the one before.
+_base_ = 'imagenet_frames.py'
 model = dict(
-    type='Recognizer2D',
-    data_preprocessor=dict(
-        type='FramePreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-    ),
     backbone=dict(
         type='ResNetTSM',
         depth=50,

@@ -1,11 +1,6 @@
 # TSN: ResNet-50 frame by frame, the mean of the frames' features.
+_base_ = 'imagenet_frames.py'
 model = dict(
-    type='Recognizer2D',
-    data_preprocessor=dict(
-        type='FramePreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-    ),
     backbone=dict(
         type='ResNet',
         depth=50,

@@ -1,13 +1,7 @@
 # Two-branch (Masi et al.), from descriptions and unverified: the docstrings of
 # gml_mmaction/models/two_branch.py say where each number comes from.
+_base_ = 'imagenet_frames.py'
 model = dict(
-    type='Recognizer2D',
-    data_preprocessor=dict(
-        type='FramePreprocessor',
-        # Of ImageNet, as DenseNet's weights read.
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-    ),
     backbone=dict(
         type='TwoBranch',
         branch_depth=1,
