@@ -200,3 +200,39 @@ def _write_track(root, video, track, frames, rng):
         label=video['label'],
         method=video['method'],
     )
+
+
+def make_crops(root, split, videos, label_of):
+    """Write ``videos`` of 16 crops: real ones slide, fake ones jump about.
+
+    Args:
+        root: Folder of the prepared data.
+        split: Whose annotation is written, too.
+        videos: Their number.
+        label_of: Gives the label of a video by its number.
+    """
+    rng = np.random.default_rng(len(split))
+    entries = []
+    for v in range(videos):
+        label = label_of(v)
+        folder = root / 'frames' / split / str(v)
+        folder.mkdir(parents=True)
+        image = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        for i in range(16):
+            shift = int(rng.integers(64)) if label else i
+            frame = np.roll(image, shift, axis=1)
+            cv2.imwrite(str(folder / f'{i:06}.jpg'), frame)
+        entries.append(
+            dict(
+                video_id=f'{split}/{v}',
+                frame_dir=f'frames/{split}/{v}',
+                num_frames=16,
+                label=label,
+                method='Deepfakes' if label else 'real',
+            )
+        )
+    annotation = dict(
+        metainfo=dict(source='made up', filename_tmpl='{:06}.jpg'),
+        data_list=entries,
+    )
+    (root / f'{split}.json').write_text(json.dumps(annotation))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import warm
-from tiny import free_port
+from tiny import free_port, make_crops
 
 from gml_mmaction.engine.settings import LOADERS
 
@@ -28,35 +28,6 @@ TINY = [
     'default_hooks.checkpoint.interval=2',
     'default_hooks.logger.interval=1',
 ]
-
-
-def make_crops(root, split, videos, label_of):
-    """``videos`` of 16 frames: real ones slide, fake ones jump about."""
-    rng = np.random.default_rng(len(split))
-    entries = []
-    for v in range(videos):
-        label = label_of(v)
-        folder = root / 'frames' / split / str(v)
-        folder.mkdir(parents=True)
-        image = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        for i in range(16):
-            shift = int(rng.integers(64)) if label else i
-            frame = np.roll(image, shift, axis=1)
-            cv2.imwrite(str(folder / f'{i:06}.jpg'), frame)
-        entries.append(
-            dict(
-                video_id=f'{split}/{v}',
-                frame_dir=f'frames/{split}/{v}',
-                num_frames=16,
-                label=label,
-                method='Deepfakes' if label else 'real',
-            )
-        )
-    annotation = dict(
-        metainfo=dict(source='made up', filename_tmpl='{:06}.jpg'),
-        data_list=entries,
-    )
-    (root / f'{split}.json').write_text(json.dumps(annotation))
 
 
 @pytest.fixture(scope='module')

@@ -11,10 +11,9 @@ import json
 import os
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
+from tiny import make_crops
 from where import ASKED, DEVICE
 
 
@@ -61,30 +60,6 @@ def note(request):
 def crops(tmp_path_factory):
     """Prepared data of 64x64: real videos slide, fake ones jump about."""
     root = tmp_path_factory.mktemp('crops')
-    rng = np.random.default_rng(0)
     for split, videos in dict(train=16, val=8, test=8).items():
-        entries = []
-        for number in range(videos):
-            fake = number % 2
-            folder = root / 'frames' / split / str(number)
-            folder.mkdir(parents=True)
-            image = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
-            for i in range(16):
-                shift = int(rng.integers(64)) if fake else i
-                frame = np.roll(image, shift, axis=1)
-                cv2.imwrite(str(folder / f'{i:06}.jpg'), frame)
-            entries.append(
-                dict(
-                    video_id=f'{split}/{number}',
-                    frame_dir=f'frames/{split}/{number}',
-                    num_frames=16,
-                    label=fake,
-                    method='x' if fake else 'real',
-                )
-            )
-        content = dict(
-            metainfo=dict(source='made up', filename_tmpl='{:06}.jpg'),
-            data_list=entries,
-        )
-        (root / f'{split}.json').write_text(json.dumps(content))
+        make_crops(root, split, videos, label_of=lambda number: number % 2)
     return root
