@@ -11,6 +11,7 @@ process, needs ``sys.executable``.
 
 import atexit
 import contextlib
+import faulthandler
 import functools
 import gc
 import importlib
@@ -197,6 +198,8 @@ def run(arguments, environment, folder):
     sys.stderr = os.fdopen(
         *(2, 'w', 1), errors='backslashreplace', closefd=False
     )
+    if environment.get('PYTHONFAULTHANDLER'):
+        faulthandler.enable()
     while arguments[0] == '-u':
         arguments = arguments[1:]
         sys.stdout.reconfigure(write_through=True)

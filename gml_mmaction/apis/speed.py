@@ -94,7 +94,8 @@ def _watch(clock: _Clock) -> None:
     for name in ('__init__', '_enter', '_read'):
         clock.watch(reader.VideoReader, name, 'decoding')
     clock.watch(track.Follower, 'update', 'searching')
-    clock.watch(detector.Detector, 'score', 'network')
+    for name in ('examine', 'score'):  # the first is newer
+        clock.watch(detector.Detector, name, 'network')
     for name in ('draw_timeline', 'write_overlay'):
         clock.watch(analysis.Analysis, name, 'writing')
     try:

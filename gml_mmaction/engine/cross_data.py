@@ -296,18 +296,16 @@ def _own_run(
 ) -> Config:
     """Copy a config for one of several runs in the same process.
 
-    MMEngine keeps loggers, message hubs and visualizers by the name of the
-    experiment, and returns an old one if two runs share the name.
+    MMEngine keeps visualizers by their name and returns an old one if two
+    runs share it; so a run has none that it was given.
     """
     scores = _scores_path(cfg, name)
-    experiment = f'{Path(cfg.filename or "test").stem}_{name}'
     cfg = copy.deepcopy(cfg)
     if not set_metric(cfg, scores_file=str(scores), thresholds=thresholds):
         raise SettingError(
             f'{cfg.filename}: test_evaluator has no ForgeryMetric. Remedy: '
             "add dict(type='ForgeryMetric')"
         )
-    cfg.experiment_name = experiment
     cfg.work_dir = str(Path(cfg.work_dir, name))
     if cfg.get('visualizer'):
         cfg.visualizer.pop('name', None)

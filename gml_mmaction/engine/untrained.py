@@ -49,13 +49,11 @@ def untrained_metrics(cfg: Config, networks: int) -> dict[str, list[float]]:
         the main process only.
     """
     kept: dict[str, list[float]] = {}
-    name = cfg.get('experiment_name') or Path(cfg.filename or 'test').stem
     for seed in range(networks):
         own = copy.deepcopy(cfg)
         own.load_from = None
         own.model = ConfigDict(without_files(own.model))
         own.randomness = dict(own.get('randomness') or {}, seed=seed)
-        own.experiment_name = f'{name}_untrained{seed}'
         own.work_dir = str(Path(cfg.work_dir, 'untrained', str(seed)))
         runner = build_runner(own)
         runner.model.init_weights()

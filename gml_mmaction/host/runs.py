@@ -1,5 +1,6 @@
 """What MMEngine's runs lack: exact resuming, whole files, plain logs."""
 
+import collections
 import functools
 import inspect
 import itertools
@@ -117,6 +118,33 @@ def _data_sets() -> tuple[Any, ...]:
         dataset.RepeatDataset,
         dataset.ClassBalancedDataset,
     )
+
+
+def keep_runs_apart() -> None:
+    """Let runs of one process have a logger and a folder each.
+
+    Upstream: ``Runner`` names a run by the second in which it begins. Two
+    runs of one config in one second share their logger, message hub,
+    visualizer and files; no report upstream is known to us. Here the second
+    run has ``_2`` after its second.
+    """
+    from mmengine.runner import Runner
+
+    given = Runner.setup_env
+    if hasattr(given, 'repaired_by'):
+        return
+    begun: collections.Counter[str] = collections.Counter()
+
+    @functools.wraps(given)
+    def setup_env(self: Any, *args: Any, **kwargs: Any) -> None:
+        given(self, *args, **kwargs)
+        second = self._timestamp
+        begun[second] += 1
+        if begun[second] > 1:
+            self._timestamp = f'{second}_{begun[second]}'
+
+    mark(setup_env, __name__)
+    Runner.setup_env = setup_env
 
 
 def write_files_whole() -> None:
@@ -300,6 +328,15 @@ def _why_draws() -> str:
     return '' if seeded else 'MMEngine does not seed what a data set draws'
 
 
+def _why_one_second() -> str:
+    """See whether a run is named by anything that is finer than a second."""
+    from mmengine.runner import Runner
+
+    source = inspect.getsource(inspect.unwrap(Runner.setup_env))
+    shared = "'%Y%m%d_%H%M%S'" in source
+    return 'MMEngine gives two runs of one second one name' if shared else ''
+
+
 def _why_whole_files() -> str:
     """Write a file twice: what is written in place stays the same file."""
     from mmengine.fileio import LocalBackend
@@ -361,6 +398,12 @@ WORKAROUNDS = (
         'mmengine/dataset/base_dataset.py, dataset_wrapper.py',
         _why_draws,
         seed_numbered_draws,
+    ),
+    Workaround(
+        'runs of one second that share their loggers and files',
+        'mmengine/runner/runner.py, Runner.setup_env',
+        _why_one_second,
+        keep_runs_apart,
     ),
     Workaround(
         'checkpoints that are written in place',

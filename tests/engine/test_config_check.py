@@ -36,7 +36,6 @@ def refusal(cfg):
 
 def changed(data, work_dir, *options):
     cfg = config(data, work_dir)
-    cfg.experiment_name = work_dir.name  # loggers are kept by it
     change_settings(cfg, options)
     return cfg
 
@@ -274,7 +273,6 @@ def test_a_training_with_nothing_left_to_do_prints_its_log(
     cfg = config(data, tmp_path)
     (newest,) = tmp_path.glob('iter_*.pth')
     cfg.resume, cfg.load_from = True, str(newest)
-    cfg.experiment_name = 'again'  # loggers are kept by it
     build_runner(cfg).train()
     assert 'resumed epoch' in capsys.readouterr().out
 
@@ -423,7 +421,6 @@ def test_a_bug_in_a_constructor_is_no_setting_s_fault(
 
     HOOKS.register_module(name='Faulty', module=Faulty, force=True)
     cfg = config(data, tmp_path)
-    cfg.experiment_name = tmp_path.name
     cfg.custom_hooks.append(dict(type='Faulty', interval=3))
     with pytest.raises((TypeError, KeyError, ValueError)) as raised:
         build_runner(cfg)

@@ -228,7 +228,7 @@ def train(work_dir, data, cfg, iterations=1):
         }
     )
     cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
-    cfg.work_dir, cfg.experiment_name = str(work_dir), work_dir.name
+    cfg.work_dir = str(work_dir)
     build_runner(cfg).train()
     return next(work_dir.glob('best_*.pth'))
 

@@ -81,7 +81,6 @@ def test_a_test_on_data_of_another_rate_says_so(run, rate, tmp_path):
     cfg.test_dataloader.persistent_workers = False
     cfg.load_from = str(next(run.glob('best_*.pth')))
     cfg.work_dir = str(tmp_path / 'test')
-    cfg.experiment_name = f'at_{rate}'
     build_runner(cfg).test()
     log = next((tmp_path / 'test').glob('*/*.log')).read_text()
     said = f'{rate:g} frames a second, the training had 12.5 (12.5 to 15)'

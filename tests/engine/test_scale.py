@@ -1,5 +1,6 @@
 """Several processes train and test as one does; so do several machines."""
 
+import contextlib
 import json
 import os
 import signal
@@ -112,16 +113,22 @@ def output_of(process, seconds=150):
     try:
         return process.communicate(timeout=seconds)[0]
     except subprocess.TimeoutExpired:
-        for pid in [*children(process.pid), process.pid]:
-            os.kill(pid, signal.SIGABRT)
-        pytest.fail('hangs: ' + process.communicate()[0][-9000:])
+        for pid in descendants(process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGABRT)
+        pytest.fail('hangs: ' + process.communicate(timeout=30)[0][-20000:])
 
 
-def children(pid):
-    """torchrun's processes, which have process groups of their own."""
-    listed = ['ps', '-o', 'pid=', '--ppid', str(pid)]
-    found = subprocess.run(listed, capture_output=True, text=True).stdout
-    return [int(number) for number in found.split()]
+def descendants(pid):
+    """A process and all that it started, which have its port to meet at."""
+    environ = Path(f'/proc/{pid}/environ').read_bytes().split(b'\0')
+    (port,) = (each for each in environ if each.startswith(b'PORT='))
+    found = []
+    for path in Path('/proc').glob('[0-9]*/environ'):
+        with contextlib.suppress(OSError):
+            if port in path.read_bytes().split(b'\0'):
+                found.append(int(path.parent.name))
+    return found
 
 
 def run(command, **variables):

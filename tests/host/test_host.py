@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections import deque
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -643,6 +644,18 @@ def test_a_resumed_run_has_the_order_of_an_unbroken_one_and_skips_unread(
     assert heard[1] == heard[0][-3:]
     assert len(logs[0].read_text().split()) >= 32
     assert len(logs[1].read_text().split()) <= most_read
+
+
+def test_runs_that_begin_in_one_second_share_nothing(tmp_path, monkeypatch):
+    clock = SimpleNamespace(**{**vars(time), 'time': lambda: 1e9})
+    monkeypatch.setattr('mmengine.runner.runner.time', clock)
+    runs = [build_runner(toy_cfg(tmp_path)) for _ in range(3)]
+    for run in runs:
+        run.train()
+    for name in ('timestamp', 'logger', 'message_hub', 'visualizer'):
+        assert len({id(getattr(run, name)) for run in runs}) == 3
+    logs = [Path(run.log_dir, f'{run.timestamp}.log') for run in runs]
+    assert [log.read_text().count('Saving') for log in logs] == [2, 2, 2]
 
 
 def test_the_loaders_of_this_mmengine_fail_without_us(tmp_path):
