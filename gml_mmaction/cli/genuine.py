@@ -148,10 +148,10 @@ def run_parts(args: argparse.Namespace) -> dict[str, Any]:
         write_text(run / 'trained', best_checkpoint(run).name)
     best, detector = best_checkpoint(run), args.out / 'detector.pth'
     tested = args.out / 'validation'
-    if file_sha256(detector) != file_sha256(best):
-        (tested / 'scores.json').unlink(missing_ok=True)
+    sha256 = file_sha256(best)
+    if file_sha256(detector) != sha256:
         write_bytes(detector, best.read_bytes())
-    if not is_tested(tested / 'scores.json', args.untrained):
+    if not is_tested(tested / 'scores.json', sha256, args.untrained):
         where = ('--validation', '--data', crops, '--work-dir', tested)
         null = ('--untrained', args.untrained)
         timed(args.out, 'test', args.config, detector, *where, *null)
@@ -206,12 +206,14 @@ def check_videos(crops: Path, run: Path) -> None:
         )
 
 
-def is_tested(path: Path, untrained: int) -> bool:
-    """Whether a file has the scores of so many untrained networks."""
+def is_tested(path: Path, sha256: str | None, untrained: int) -> bool:
+    """Whether a file has a detector's scores, and so many untrained ones'."""
     if not path.is_file():
         return False
-    metrics = read_scores_file(path).untrained
-    found = {} if metrics is UNSET else metrics
+    scores = read_scores_file(path)
+    if scores.checkpoint is UNSET or scores.checkpoint.sha256 != sha256:
+        return False
+    found = {} if scores.untrained is UNSET else scores.untrained
     return max(map(len, found.values()), default=0) == untrained
 
 

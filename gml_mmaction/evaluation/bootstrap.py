@@ -32,12 +32,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import binomtest
 
-from gml_mmaction.io.records import UNSET
+from gml_mmaction.io.records import UNSET, as_json
 from gml_mmaction.io.text import counted, markdown_table, printable
 
 from .forgery_metric import ALL_LEVELS, closest_rates, forgery_scores
 from .pairs import Pairs, matched_pairs
 from .scores import (
+    Checkpoint,
     Scored,
     ScoreFileError,
     ScoresFile,
@@ -112,6 +113,7 @@ class Scores(NamedTuple):
             value each, by method, ``''`` for all fakes; empty if unknown.
         pairs: Fakes beside their originals, of whole videos; None at other
             levels, and where no original is known.
+        checkpoint: Whose scores they are; None if unknown.
     """
 
     name: str
@@ -125,6 +127,7 @@ class Scores(NamedTuple):
     threshold: float | None = None
     untrained: Mapping[str, Sequence[float]] = MappingProxyType({})
     pairs: Pairs | None = None
+    checkpoint: Checkpoint | None = None
 
     def count(self, label: int) -> int:
         """Number of videos of a class."""
@@ -243,6 +246,7 @@ def level_scores(content: ScoresFile, level: str, name: str) -> Scores:
         threshold=content.thresholds.get(level),
         untrained=_untrained_aucs(content, level),
         pairs=matched_pairs(content.videos) if level == 'video' else None,
+        checkpoint=content.checkpoint or None,
     )
 
 
@@ -536,12 +540,14 @@ def score_report(assessments: Sequence[Assessment]) -> dict[str, Any]:
         ``level``, ``replicates``, ``confidence``, ``seed``, ``rows`` (the
         method is None in those of all fakes; a number is ``[value, low,
         high]``, or None with one class only), ``differences`` to the first
-        file, and ``notes`` on what not to trust.
+        file, and ``notes``: whose scores they are, and what not to trust.
     """
     first, *others = assessments
     rows, differences, notes = [], [], []
     for assessment in assessments:
         rows += _report_rows(assessment)
+        if (checkpoint := assessment.scores.checkpoint) is not None:
+            notes.append(f'{assessment.scores.name}: {checkpoint.words}')
         notes += _notes(assessment)
     for other in others:
         if first.overall is None or other.overall is None:
@@ -574,6 +580,7 @@ def _report_rows(assessment: Assessment) -> list[dict]:
                 name=scores.name,
                 source=scores.source,
                 manifest=scores.manifest,
+                checkpoint=scores.checkpoint and as_json(scores.checkpoint),
                 method=method,
                 real_videos=chosen.count(0),
                 fake_videos=chosen.count(1),

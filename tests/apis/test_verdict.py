@@ -16,6 +16,7 @@ from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.errors import CheckpointError
 from gml_mmaction.evaluation.prediction import Clip, Prediction, ScoredTrack
 from gml_mmaction.evaluation.reference import GenuineScores
+from gml_mmaction.evaluation.scores import ScoreFileError
 from gml_mmaction.video import open_video
 from gml_mmaction.visualization.overlay import Heat, _Finder, footer_lines
 from gml_mmaction.visualization.timeline import verdict_line
@@ -324,6 +325,11 @@ def test_the_command_counts_false_alarms_on_genuine_videos(
     assert many.highest > 0.99
     assert many.corrected < share + 0.15
     assert '| faces | clips of each |' in capsys.readouterr().out
+    scored = dict(name='other.pth', sha256='12' * 32)
+    other = dict(videos=[], clips=rows, checkpoint=scored)
+    (tmp_path / 'other.json').write_text(json.dumps(other))
+    with pytest.raises(ScoreFileError, match=r'scores of other\.pth'):
+        main([str(checkpoint), str(tmp_path / 'other.json')])
     old = write_detector(tmp_path / 'old.pth')
     with pytest.raises(CheckpointError, match='does not know enough genuine'):
         main([str(old), str(path)])
