@@ -8,7 +8,8 @@ when a video is opened.
 
 from .analysis import Analysis, analyse
 from .detector import Detector, DetectorError, Threshold, load_detector
-from .inferencer import ForgeryInferencer, list_inputs
+from .inferencer import ForgeryInferencer
+from .inputs import list_inputs
 
 __all__ = [
     'Analysis',

@@ -16,11 +16,8 @@ import argparse
 from pathlib import Path
 
 from gml_mmaction.apis import ForgeryInferencer
-from gml_mmaction.apis.inferencer import (
-    FOLDER_CLIPS,
-    is_summarised,
-    list_unread,
-)
+from gml_mmaction.apis.inferencer import FOLDER_CLIPS
+from gml_mmaction.apis.inputs import find_inputs
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
 from gml_mmaction.stack import require
@@ -131,7 +128,8 @@ def main(argv: list[str] | None = None) -> int:
         even_if_unlike=args.even_if_unlike,
         relative_heat=args.relative_heat,
     )
-    say(*list_unread(args.videos))
+    found = find_inputs(args.videos)
+    say(*found.unread)
     if inferencer.detector['origin']:
         say(f'Trained on {inferencer.detector["origin"]}.')
     with hold(args.out, 'prediction'):
@@ -155,6 +153,6 @@ def main(argv: list[str] | None = None) -> int:
             say(f'{prediction.input}: {verdict_line(prediction)}{notes}')
     say('', *(f'- {line}' for line in inferencer.detector['words']))
     say(f'- written to {Path(args.out)}')
-    if is_summarised(args.videos):
+    if found.summarised:
         say(f'- all in one table: {Path(args.out, "summary.html")}')
     return int(missing > 0)
