@@ -284,6 +284,26 @@ def test_an_inset_picture_that_changes_ends_no_track(inferencer, person):
 
 
 @pytest.mark.slow
+def test_a_change_of_person_in_an_inset_picture_begins_another_track(
+    inferencer, real_people, person
+):
+    """A clip of both would move as no face does."""
+    insets = []
+    for name in ('milk', 'brother'):
+        (path,) = [path for path in real_people if path.stem == name]
+        with open_video(path) as reader:
+            insets += list(reader.frames())[:44]
+    frames = np.stack(person[:88])
+    for frame, inset in zip(frames, insets, strict=True):
+        frame[:300, :400] = cv2.resize(inset, (400, 300))
+    tracks = inferencer.analyse(frames).prediction.tracks
+    inside = [track for track in tracks if track.square[0] < 200]
+    assert [track.start for track in inside] == [0, 48]
+    assert inside[0].stop == 44
+    assert all(clip.stop <= 44 for clip in inside[0].clips)
+
+
+@pytest.mark.slow
 def test_a_face_that_is_not_seen_for_a_second_is_noted(inferencer, person):
     """As one in profile: here it is covered, from frame 60 on."""
     frames = np.stack(person + person[:60])
