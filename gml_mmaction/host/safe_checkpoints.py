@@ -57,6 +57,11 @@ def load_checkpoints_safely() -> None:
                 f'{filename}: no such checkpoint. Remedy: a .pth file of '
                 'gml train'
             )
+        if str(filename).lower().endswith(('.onnx', '.pt2')):
+            raise CheckpointError(
+                f'{filename}: an exported detector, for gml predict and gml '
+                'web alone. Remedy: the .pth file that it was made of'
+            )
         check_archive(filename)
         with safe_loading(filename):
             return unguarded(cls, filename, *args, **kwargs)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny import CONFIG, TINY, write_checkpoint, write_prepared
 
-from gml_mmaction.errors import GMLError
+from gml_mmaction.errors import CheckpointError, GMLError
 from gml_mmaction.evaluation.calibration import CalibrationError
 from gml_mmaction.evaluation.scores import ScoreFileError
 from gml_mmaction.io.files import file_sha256
@@ -110,6 +110,29 @@ def test_scores_of_one_detector_do_not_calibrate_another(runs, tools, capsys):
     with pytest.raises(CalibrationError, match='too few'):
         tools('calibrate').main([checkpoint, str(older)])
     assert f'{older}: it does not say whose' in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['best.onnx', 'best.PT2'])
+def test_an_exported_detector_is_not_tested_and_a_line_says_so(
+    runs, tools, tmp_path, name
+):
+    path = tmp_path / name
+    path.write_bytes(b'a graph')
+    targets = ['--target', f'made={runs / "data"}', '--threshold-from', 'none']
+    with pytest.raises(CheckpointError) as caught:
+        tools('test').main(
+            [
+                *(str(CONFIG), str(path), *targets),
+                *('--work-dir', str(tmp_path / 'out'), '--cfg-options'),
+                *(f'{key}={value}' for key, value in TINY.items()),
+                *('test_dataloader.num_workers=0',),
+                *('test_dataloader.persistent_workers=False',),
+            ]
+        )
+    line = str(caught.value)
+    assert line.startswith(f'{path}: an exported detector, for gml predict')
+    assert line.endswith('Remedy: the .pth file that it was made of')
 
 
 def test_the_score_file_stays_and_figures_lie_beside_it(runs, tools):
