@@ -109,6 +109,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.workers < 1:
         parser.error('--workers must be at least 1')
+    if args.batch_size < 1:
+        parser.error('--batch-size must be at least 1')
     return args
 
 

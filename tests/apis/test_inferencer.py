@@ -610,7 +610,7 @@ def test_the_command_ends_with_one_line_without_a_detector(
 ):
     prepared = write_prepared(tmp_path / 'p', dict(test=[]))
     weights = prepared / 'manifest.json'
-    with pytest.raises(GMLError, match='was not loaded') as caught:
+    with pytest.raises(GMLError, match='not a checkpoint, but') as caught:
         load_tool('predict').main(['a.mp4', '--checkpoint', str(weights)])
     assert '\n' not in str(caught.value)
 
