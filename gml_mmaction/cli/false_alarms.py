@@ -19,7 +19,7 @@ from gml_mmaction.evaluation.false_alarms import Alarms, false_alarms
 from gml_mmaction.evaluation.scores import check_scored_by, read_scores_file
 from gml_mmaction.io.text import markdown_table, say
 
-from .common import add_import_option, import_modules
+from .common import SEED, add_import_option, import_modules
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -40,7 +40,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default=1000,
         help='number of each kind [%(default)s]',
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the draws')
+    parser.add_argument('--seed', type=SEED, default=0, help='of the draws')
     add_import_option(parser)
     args = parser.parse_args(argv)
     if args.videos < 1:

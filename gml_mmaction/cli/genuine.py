@@ -51,7 +51,7 @@ from gml_mmaction.sources.folder import list_videos
 from gml_mmaction.video.folders import video_files
 
 from .benchmark import find_config
-from .common import CONFIGS
+from .common import CONFIGS, SEED, whole
 from .demo import best_checkpoint, run_tool
 from .fakes import read_dataset
 
@@ -86,7 +86,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default='none',
         help='points of the face that pseudo-fakes follow, an extra',
     )
-    add('--iters', type=int, help="iterations, instead of the config's")
+    add('--iters', type=whole(1), help="iterations, instead of the config's")
     add(
         '--weights',
         nargs='?',
@@ -95,14 +95,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='start from public weights in it, or without it, from those of '
         'an installed package',
     )
-    add('--seed', type=int, default=0, help='of the training')
+    add('--seed', type=SEED, default=0, help='of the training')
     add(
         '--untrained',
-        type=int,
+        type=whole(0, 1000),
         default=5,
         help='networks of random weights that take the same test',
     )
-    add('--workers', type=int, default=os.cpu_count(), help='processes')
+    add('--workers', type=whole(1), default=os.cpu_count(), help='processes')
     return parser.parse_args(argv)
 
 

@@ -23,7 +23,7 @@ from gml_mmaction.io.text import say
 from gml_mmaction.stack import require
 from gml_mmaction.visualization.timeline import unlike_lines, verdict_line
 
-from .common import add_import_option, import_modules
+from .common import add_import_option, import_modules, whole
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -52,7 +52,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--batch-size',
-        type=int,
+        type=whole(1),
         default=4,
         help='clips in a batch [%(default)s]',
     )
@@ -84,13 +84,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--clips',
-        type=int,
+        type=whole(0),
         metavar='N',
         help='score N moments spread over each video, 0: all of it [all of a '
         f'video that is named, {FOLDER_CLIPS} of each in a folder]',
     )
     parser.add_argument(
-        '--workers', type=int, default=1, help='processes [%(default)s]'
+        '--workers', type=whole(1), default=1, help='processes [%(default)s]'
     )
     parser.add_argument(
         '--cluster',
@@ -106,12 +106,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--quiet', action='store_true', help='show no progress bars'
     )
     add_import_option(parser)
-    args = parser.parse_args(argv)
-    if args.workers < 1:
-        parser.error('--workers must be at least 1')
-    if args.batch_size < 1:
-        parser.error('--batch-size must be at least 1')
-    return args
+    return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -74,7 +74,7 @@ from gml_mmaction.io.text import printable, say
 from gml_mmaction.prepared.manifest import read_manifest
 from gml_mmaction.synthetic.demo import KINDS
 
-from .common import CONFIGS
+from .common import CONFIGS, SEED, whole
 from .demo import best_checkpoint, run_tool
 
 MINIATURE = 'work_dirs/paper_miniature'
@@ -339,14 +339,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add(
         '--seeds',
         nargs='+',
-        type=int,
+        type=SEED,
         default=[0],
         metavar='SEED',
         help='of the trainings, each system once with each',
     )
     add(
         '--untrained',
-        type=int,
+        type=whole(0, 1000),
         default=0,
         metavar='N',
         help='also test N networks of random weights of each system: what one '
@@ -358,7 +358,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default='video',
         help='whose scores the tables show; all are in the JSON',
     )
-    add('--jobs', type=int, default=1, help='runs at a time on a CPU')
+    add('--jobs', type=whole(1), default=1, help='runs at a time on a CPU')
     add('--gpus', nargs='+', help='one run at a time on each, e.g. 0 1 2 3')
     add(
         '--only-write',
