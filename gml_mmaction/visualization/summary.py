@@ -55,7 +55,8 @@ th button::after { content: " \\2195"; color: #999 }
 th[aria-sort=ascending] button::after { content: " \\2191"; color: #000 }
 th[aria-sort=descending] button::after { content: " \\2193"; color: #000 }
 th button { white-space: nowrap }
-td:first-child { min-width: 8rem } td.verdict { overflow-wrap: normal; min-width: 7rem }
+td:first-child { min-width: 8rem }
+td.verdict { overflow-wrap: normal; min-width: 7rem }
 td.number { font-variant-numeric: tabular-nums; white-space: nowrap }
 td img { width: 128px; height: 128px; display: block }
 .verdict { font-weight: 600 } .small { font-size: .85rem }
