@@ -23,7 +23,7 @@ Measured on every 2nd frame of 18 videos of four people before one camera
 - Fades and wipes are not found, nor a shot of one or two saved frames between
   two parts of another shot.
 - In the squares of faces alone, with the higher bounds of :class:`Cuts`: no
-  cut inside a video, and 267 of 306 between two of the videos, some of which
+  cut inside a video, and 236 of 306 between two of the videos, some of which
   show the same person.
 """
 
@@ -43,8 +43,9 @@ _AHEAD = 2  # frames that must be seen before a frame can be judged
 # A gesture in a close-up gives up to 0.33, but has similar steps beside it;
 # cuts between people give at least 0.14.
 _FAR, _STANDS_OUT = 0.13, 3.0
-# In a face's square a hand before it is as large as the picture.
-_FAR_INSIDE, _STANDS_OUT_INSIDE = 0.2, 4.0
+# In a face's square a hand is as large as the picture, and a face that moves
+# changes all of it.
+_INSIDE = dict(far=0.2, stands_out=4.0, very_far=2.0)
 _VERY_FAR = 0.4
 _STILL = 0.01  # a smaller step does not show how much a shot moves
 _FAINT = 4.0  # grey levels of contrast below which a thumbnail is flat
@@ -115,13 +116,14 @@ class Cuts:
 
     @staticmethod
     def _is_cut(window: Sequence[np.ndarray | None]) -> bool:
-        return _is_cut(window, _FAR_INSIDE, _STANDS_OUT_INSIDE)
+        return _is_cut(window, **_INSIDE)
 
 
 def _is_cut(
     window: Sequence[np.ndarray | None],
     far: float = _FAR,
     stands_out: float = _STANDS_OUT,
+    very_far: float = _VERY_FAR,
 ) -> bool:
     """Judge the step between the two frames in the middle of six."""
     a, b, c, d, e, f = window
@@ -133,7 +135,7 @@ def _is_cut(
     beside = sorted(_distances((a, b), (b, c), (d, e), (e, f)))
     if not beside:
         return True
-    if score > _VERY_FAR:  # another cut may be near: one of four may be large
+    if score > very_far:  # another cut may be near: one of four may be large
         beside = beside[:2]
     return score > stands_out * (beside[-1] + _STILL)
 
