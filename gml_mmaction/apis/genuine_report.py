@@ -14,6 +14,7 @@ from gml_mmaction.evaluation.bootstrap import (
     headline,
     read_scores,
 )
+from gml_mmaction.evaluation.controls import untrained_span
 from gml_mmaction.io.text import counted, markdown_table, printable
 from gml_mmaction.prepared.manifest import (
     Manifest,
@@ -189,17 +190,11 @@ def _score_rows(scores: dict[str, dict]) -> list[list[str]]:
                 family or 'all',
                 str(own['fakes']),
                 _auc(own['auc']),
-                _span(own['untrained']),
+                untrained_span(own['untrained'], '{:.3f}'.format),
                 f'{own["higher"]} of {own["fakes"]}',
             ]
         )
     return rows
-
-
-def _span(null: Sequence[float]) -> str:
-    if not null:
-        return '-'
-    return f'{min(null):.3f} to {max(null):.3f} of {len(null)}'
 
 
 def _auc(estimate: Sequence | None) -> str:

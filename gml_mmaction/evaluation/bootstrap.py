@@ -35,6 +35,7 @@ from scipy.stats import binomtest
 from gml_mmaction.io.records import UNSET
 from gml_mmaction.io.text import counted, markdown_table, printable
 
+from .controls import control_columns
 from .forgery_metric import ALL_LEVELS, closest_rates, forgery_scores
 from .pairs import Pairs, matched_pairs
 from .scores import (
@@ -634,11 +635,11 @@ def score_table(report: Mapping) -> str:
     """Lay :func:`score_report` out as Markdown."""
     level = report['level']
     names = [f'{level} {number.upper()}' for number in NUMBERS]
-    extra = {
-        f'untrained: {level} AUC': [_null(r) for r in report['rows']],
-        'fake above its original': [_pairs(r) for r in report['rows']],
-    }
-    extra = {name: own for name, own in extra.items() if set(own) != {'-'}}
+    extra = control_columns(
+        level,
+        [row.get('untrained') or () for row in report['rows']],
+        [_pairs(row) for row in report['rows']],
+    )
     rows = [['scores', 'fakes', 'real videos', 'fake videos', *names, *extra]]
     for place, row in enumerate(report['rows']):
         rows.append(
@@ -675,13 +676,6 @@ def _text(number: Sequence | None) -> str:
     return '-' if number is None else Estimate(*number).text()
 
 
-def _null(row: Mapping) -> str:
-    values = row.get('untrained')
-    if not values:
-        return '-'
-    return f'{min(values):.4f} to {max(values):.4f} of {len(values)}'
-
-
-def _pairs(row: Mapping) -> str:
+def _pairs(row: Mapping) -> str | None:
     pairs = row.get('pairs')
-    return Pairs(*pairs).words if pairs else '-'
+    return Pairs(*pairs).words if pairs else None

@@ -228,6 +228,19 @@ def test_the_table_names_the_level_of_every_column(report):
     assert '2 of 9 test videos' in cross_table(report)
 
 
+@pytest.mark.parametrize('tested', [[0], [1], [0, 1]])
+def test_untrained_networks_of_any_target_are_explained(report, tested):
+    targets = [
+        {**target, 'untrained': {'video/auc': [0.25, 0.75]}}
+        if number in tested
+        else target
+        for number, target in enumerate(report['targets'])
+    ]
+    table = cross_table({**report, 'targets': targets})
+    assert table.count('0.2500 to 0.7500 of 2') == len(tested)
+    assert table.count('of 2 networks of random weights') == 1
+
+
 def test_each_run_logs_to_a_folder_of_its_own(report, work_dir):
     for name in ('val', 'ffpp', 'cdf'):
         metrics = json.loads(

@@ -12,7 +12,7 @@ from networks import pack, randomise
 from tiny import CONFIG, tiny_config, write_checkpoint, write_detector
 from torch import nn
 
-from gml_mmaction.apis.detector import load_detector
+from gml_mmaction.apis import load_detector
 from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.explain.cam import cam_maps
 from gml_mmaction.kernels import accelerate, plain
