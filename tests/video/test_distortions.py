@@ -21,9 +21,9 @@ from gml_mmaction.video.distortions import (
     read_meta,
     register_distortion,
     seed_of,
-    write_h264,
     write_meta,
 )
+from gml_mmaction.video.writer import write_h264
 
 color = pytest.importorskip('skimage.color')
 data = pytest.importorskip('skimage.data')
