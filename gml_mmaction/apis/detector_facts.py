@@ -1,7 +1,7 @@
-"""What is known of a detector besides its network, and how it is told.
+"""What is known of a detector besides its network, as facts and as words.
 
-What a checkpoint says, read and checked (:mod:`.detector_records`), becomes
-the facts and the words that stand in each report.
+They come from what its checkpoint says, read and checked
+(:mod:`.detector_records`), and are in each report.
 """
 
 import dataclasses
@@ -201,7 +201,7 @@ class DetectorFacts:
         return [printable(line) for line in lines]
 
     def _validated(self) -> list[str]:
-        """How well it told real from fake in its validation, if it says."""
+        """What it reached in its validation, if the checkpoint says it."""
         auc = self._validation_facts.get('metrics', {}).get('video/auc')
         if auc is None:
             return []

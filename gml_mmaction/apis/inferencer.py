@@ -45,7 +45,7 @@ from .many import (
 __all__ = ['ForgeryInferencer', 'InputError', 'list_inputs', 'list_unread']
 
 Inputs = Source | Sequence[Source]
-# Of each video in a folder, unless told otherwise.
+# Of each video in a folder, without --clips.
 FOLDER_CLIPS = 16
 WRITTEN = (
     *('finished.json', 'prediction.json', 'timeline.png', 'moment.jpg'),

@@ -1,4 +1,4 @@
-"""Too little memory, told in a line that says what would fit."""
+"""Too little memory: a line that says what would fit."""
 
 import contextlib
 import gc

@@ -190,7 +190,7 @@ def _write_plan(
     shots: list[Shot],
     videos: str | Path | None,
 ) -> None:
-    """``people.json`` and the split files; the plan of a set is for good."""
+    """``people.json`` and the split files; a set keeps its plan."""
     plan = {
         'method': METHOD,
         'parameters': asdict(settings),

@@ -89,7 +89,7 @@ def smooth_phase(
 def jitter_phase(
     num_frames: int, generator: np.random.Generator, step: float = 0.0
 ) -> np.ndarray:
-    """Phases drawn anew for every frame; ``step`` has no part in them.
+    """Phases drawn anew for every frame; ``step`` is not used.
 
     Returns:
         ``(num_frames,)`` radians, independent, uniform on [0, 2 pi).

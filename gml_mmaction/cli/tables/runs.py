@@ -153,7 +153,7 @@ class Run(NamedTuple):
 
     @property
     def other_training(self) -> str:
-        """What to say of a folder that this run has no part in."""
+        """What to say of a folder that another run has filled."""
         return (
             f'{self.folder} was trained with other settings or data: '
             'remove it, or give another --work-dir'
