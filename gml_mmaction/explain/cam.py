@@ -9,7 +9,7 @@ with every detector. Unchanged (MMAction2 1.2.0,
   frame-wise detectors read NCTHW, and GML is 4-D inside;
 - takes ``pred_score`` for a class score, which GML's is not: a probability
   that has reached 1 has no gradient left, and the map is empty;
-- sets ``average_clips='score'`` and leaves it, after which the same model gives
+- leaves ``average_clips='score'`` behind, after which the same model gives
   logits for scores; it leaves its hooks and gradients behind too;
 - uses ``register_backward_hook``, which PyTorch has deprecated.
 

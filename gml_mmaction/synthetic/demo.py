@@ -66,11 +66,13 @@ def _plan_portraits(
     for split, count in counts.items():
         if count < 0 or count % 4:
             raise SettingError(
-                f'num_{split}={count}: choose a multiple of 4, '
-                'as each pair of ids makes two real and two fake videos'
+                f'num_{split}={count}: each pair of ids makes two real and '
+                'two fake videos. Remedy: a multiple of 4'
             )
     if frames < MIN_FRAMES:
-        raise SettingError(f'frames={frames}: choose {MIN_FRAMES} or more')
+        raise SettingError(
+            f'frames={frames}: too few. Remedy: {MIN_FRAMES} or more'
+        )
     others = [name for name in PORTRAITS if name != test_person]
     people = {'train': others, 'val': others, 'test': [test_person]}
     shots: list[Shot] = []
@@ -95,9 +97,9 @@ def _plan_films(films: list[_Film], test_person: str, seed: int) -> list[Shot]:
     if len(others) < MIN_FILMS:
         raise DataError(
             f'{counted(len(others), "video")} of people other than '
-            f'{test_person!r}: '
-            f'give {MIN_FILMS} or more, two for validation and the rest for '
-            'training (a long one may be split into several files)'
+            f'{test_person!r}. Remedy: {MIN_FILMS} or more, two for '
+            'validation and the rest for training (a long one may be split '
+            'into several files)'
         )
     order = np.random.default_rng(seed).permutation(len(others))
     num_val = 2 * max(1, len(others) // 14)
@@ -130,7 +132,7 @@ def _even_pieces(films: list[_Film]) -> list[_Film]:
         if piece.num_frames < MIN_FRAMES:
             raise DataError(
                 f'{piece.file}: too short, a piece of '
-                f'{counted(piece.num_frames, "frame")}; give videos of '
+                f'{counted(piece.num_frames, "frame")}. Remedy: videos of '
                 f'{2 * MIN_FRAMES} frames or more'
             )
     return pieces
@@ -143,8 +145,8 @@ def _list_films(videos: Path, people: str | Path | None) -> list[_Film]:
         rows = list(csv.DictReader(file))
     if not rows or not {'file', 'person'} <= set(rows[0]):
         raise DataError(
-            f'{people}: give a CSV with the columns file,person and a row '
-            'for each video'
+            f'{people}: no list of people. Remedy: a CSV with the columns '
+            'file,person and a row for each video'
         )
     return [_probe(videos / row['file'], row['person']) for row in rows]
 
@@ -154,7 +156,9 @@ def _probe(path: Path, person: str) -> _Film:
         with VideoReader(path) as reader:
             return _Film(str(path), person, reader.num_frames, reader.fps)
     except (OSError, VideoError) as error:
-        raise DataError(f'{path}: {error}; leave the video out') from error
+        raise DataError(
+            f'{path}: {error}. Remedy: leave the video out'
+        ) from error
 
 
 def _pick_person(people: Iterable[str], test_person: str | None) -> str:
@@ -163,8 +167,8 @@ def _pick_person(people: Iterable[str], test_person: str | None) -> str:
     picked = names[-1] if test_person is None else test_person
     if picked not in names or len(names) < 2:
         raise SettingError(
-            f'test_person={picked!r}: choose one of {", ".join(names)}, '
-            'and have two people or more'
+            f'test_person={picked!r}: it takes one of two people or more. '
+            f'Remedy: one of {", ".join(names)}'
         )
     return picked
 

@@ -64,14 +64,15 @@ class Settings:
         """Refuse values that the construction does not cover."""
         if self.kind not in PHASES:
             raise SettingError(
-                f'kind={self.kind!r}: choose one of {", ".join(KINDS)}'
+                f'kind={self.kind!r}: no such kind. Remedy: one of '
+                f'{", ".join(KINDS)}'
             )
         limits = {'amplitude': 0.1, 'step': 1.0, 'noise': 50.0}
         for name, limit in limits.items():
             value = getattr(self, name)
             if not 0 <= value <= limit:
                 raise SettingError(
-                    f'{name}={value}: choose a value from 0 to {limit}'
+                    f'{name}={value}: out of bounds. Remedy: 0 to {limit}'
                 )
 
 
@@ -204,7 +205,7 @@ def track_face(
             found.append(index)
             boxes.append(min(candidates, key=partial(math.dist, last)))
     if not boxes:
-        raise DataError('dlib finds no face; leave the video out')
+        raise DataError('dlib finds no face. Remedy: leave the video out')
     at = np.arange(num_frames)
     tracks = [np.interp(at, found, track) for track in np.transpose(boxes)]
     smooth = cv2.GaussianBlur(

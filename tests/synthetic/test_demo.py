@@ -580,7 +580,7 @@ def test_a_failed_video_leaves_nothing_behind(tmp_path):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'kind': 'blinking'}, 'choose one of appearance, jitter'),
+        ({'kind': 'blinking'}, 'one of appearance, jitter'),
         ({'num_train': 6}, 'multiple of 4'),
         ({'frames': 8}, '16 or more'),
         ({'amplitude': 0.5}, 'amplitude=0.5'),
