@@ -151,7 +151,7 @@ def without_track(
         options: What a track needs.
     """
     if not tracks:
-        return VideoError('no face', f'none in frames 0 to {last}')
+        return VideoError('no face', f'none was found in frames 0 to {last}')
     longest = max(track.num_frames(options.stride) for track in tracks)
     return VideoError(
         'too short',
