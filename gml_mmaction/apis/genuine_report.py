@@ -10,11 +10,10 @@ from gml_mmaction.errors import DataError
 from gml_mmaction.evaluation.bootstrap import (
     FEW,
     Resampling,
-    Scores,
     headline,
-    read_scores,
 )
 from gml_mmaction.evaluation.controls import untrained_span
+from gml_mmaction.evaluation.level_scores import Scores, read_scores
 from gml_mmaction.io.text import counted, markdown_table, printable
 from gml_mmaction.prepared.manifest import (
     Manifest,

@@ -18,18 +18,19 @@ from gml_mmaction.evaluation import bootstrap as module
 from gml_mmaction.evaluation.bootstrap import (
     GRID,
     Resampling,
-    ScoreFileError,
-    Scores,
     assess,
     bootstrap,
-    default_names,
     headline,
     paired_difference,
-    read_scores,
-    score_report,
-    score_table,
     why_unpaired,
 )
+from gml_mmaction.evaluation.level_scores import (
+    Scores,
+    default_names,
+    read_scores,
+)
+from gml_mmaction.evaluation.score_report import score_report, score_table
+from gml_mmaction.evaluation.scores import ScoreFileError
 
 
 def draw_scores(

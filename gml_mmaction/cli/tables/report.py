@@ -12,9 +12,9 @@ from gml_mmaction.evaluation.bootstrap import (
     Resampling,
     headline,
     intervals_fact,
-    level_scores,
 )
 from gml_mmaction.evaluation.forgery_metric import ALL_LEVELS
+from gml_mmaction.evaluation.level_scores import level_scores
 from gml_mmaction.evaluation.paper_tables import (
     NUMBERS,
     TABLES,
