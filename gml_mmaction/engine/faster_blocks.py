@@ -4,23 +4,19 @@ from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from gml_mmaction.kernels import accelerate
-
-from .accelerator import check_kernel
-
 __all__ = ['FasterBlocksHook']
 
 
 @HOOKS.register_module()
 class FasterBlocksHook(Hook):
-    """Let the motion blocks take their faster passes (:func:`.accelerate`).
+    """Let the motion blocks take their faster passes (:mod:`.kernels`).
 
-    MMAction2's own tools build a runner without :func:`.build_runner`, which
-    has done the same before this hook runs. A compiled backbone keeps the
-    definition (:func:`.compile_backbone`).
+    MMAction2's own tools build a runner without :func:`.runner.build_runner`,
+    which has done the same before this hook runs. A compiled backbone keeps
+    the definition (:func:`.accelerator.compile_backbone`).
 
     Raises:
-        SettingError: See :func:`.check_kernel`.
+        SettingError: See :func:`.accelerator.check_kernel`.
     """
 
     priority = 'HIGHEST'  # before a hook that copies the model
@@ -29,6 +25,10 @@ class FasterBlocksHook(Hook):
         """Change the classes of the blocks; their weights stay."""
         if runner.cfg.get('compile_backbone'):
             return
+        from gml_mmaction.kernels import accelerate  # slow to import
+
+        from .accelerator import check_kernel
+
         before = [type(module) for module in runner.model.modules()]
         accelerate(runner.model)
         if before == [type(module) for module in runner.model.modules()]:
