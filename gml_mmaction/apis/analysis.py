@@ -15,10 +15,7 @@ import numpy as np
 from msgspec import structs
 
 from gml_mmaction.engine.reference import bits_per_pixel
-from gml_mmaction.evaluation.prediction import (
-    Prediction,
-    VideoFacts,
-)
+from gml_mmaction.evaluation.prediction import Prediction, VideoFacts
 from gml_mmaction.io.files import file_sha256, folder_sha256
 from gml_mmaction.io.records import UNSET
 from gml_mmaction.video import (

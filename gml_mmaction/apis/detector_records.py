@@ -12,11 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 from gml_mmaction.datasets.clip_transforms import FaceCrop
-from gml_mmaction.engine.provenance import (
-    PROVENANCE,
-    Validation,
-    read_records,
-)
+from gml_mmaction.engine.provenance import PROVENANCE, Validation, read_records
 from gml_mmaction.engine.settings import (
     forgery_metric,
     inner_datasets,

@@ -7,19 +7,11 @@ from typing import Any
 import numpy as np
 
 from gml_mmaction.errors import DataError
-from gml_mmaction.evaluation.bootstrap import (
-    FEW,
-    Resampling,
-    headline,
-)
+from gml_mmaction.evaluation.bootstrap import FEW, Resampling, headline
 from gml_mmaction.evaluation.controls import untrained_span
 from gml_mmaction.evaluation.level_scores import Scores, read_scores
 from gml_mmaction.io.text import counted, markdown_table, printable
-from gml_mmaction.prepared.manifest import (
-    Manifest,
-    read_manifest,
-    read_report,
-)
+from gml_mmaction.prepared.manifest import Manifest, read_manifest, read_report
 
 from .detector import Detector
 

@@ -18,11 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gml_mmaction.evaluation.bootstrap import (
-    Assessment,
-    Resampling,
-    assess,
-)
+from gml_mmaction.evaluation.bootstrap import Assessment, Resampling, assess
 from gml_mmaction.evaluation.forgery_metric import ALL_LEVELS
 from gml_mmaction.evaluation.level_scores import default_names, read_scores
 from gml_mmaction.evaluation.scenarios import scenario_table

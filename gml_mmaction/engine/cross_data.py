@@ -25,18 +25,10 @@ from gml_mmaction.evaluation.controls import control_columns
 from gml_mmaction.evaluation.forgery_metric import LEVELS
 from gml_mmaction.evaluation.pairs import pairs_of
 from gml_mmaction.evaluation.scores import read_scores_file
-from gml_mmaction.io.files import (
-    file_sha256,
-    write_json,
-    write_text,
-)
+from gml_mmaction.io.files import file_sha256, write_json, write_text
 from gml_mmaction.io.records import UNSET, as_json, to_record
 from gml_mmaction.io.text import markdown_table, printable
-from gml_mmaction.prepared.manifest import (
-    Manifest,
-    read_manifest,
-    read_report,
-)
+from gml_mmaction.prepared.manifest import Manifest, read_manifest, read_report
 
 from .initial_weights import Initial
 from .provenance import initial_of, training_of

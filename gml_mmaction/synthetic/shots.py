@@ -16,14 +16,7 @@ from gml_mmaction.faces import detect_faces
 from gml_mmaction.video import VideoReader
 
 from .kinds import KINDS, PHASES, face_motion
-from .render import (
-    PORTRAITS,
-    FaceBox,
-    Look,
-    draw_scene,
-    reenact,
-    render_head,
-)
+from .render import PORTRAITS, FaceBox, Look, draw_scene, reenact, render_head
 
 __all__ = [
     'Settings',

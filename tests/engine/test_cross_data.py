@@ -16,12 +16,7 @@ from mmaction.registry import DATASETS, MODELS
 from mmengine.dataset import pseudo_collate
 from mmengine.runner import set_random_seed
 from sklearn.metrics import accuracy_score, roc_auc_score
-from tiny import (
-    tiny_config,
-    write_checkpoint,
-    write_detector,
-    write_prepared,
-)
+from tiny import tiny_config, write_checkpoint, write_detector, write_prepared
 from torch import nn
 
 from gml_mmaction.engine.cross_data import (

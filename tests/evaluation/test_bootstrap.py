@@ -7,11 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from sklearn.metrics import (
-    average_precision_score,
-    roc_auc_score,
-    roc_curve,
-)
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from gml_mmaction.evaluation import ForgeryMetric, equal_error_rate
 from gml_mmaction.evaluation import bootstrap as module
