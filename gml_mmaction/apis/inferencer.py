@@ -23,9 +23,24 @@ from gml_mmaction.video.files import (
 )
 from gml_mmaction.visualization.summary import NAMES, row_of, write_summary
 
-from .analysis import HEAT_SCALES, Analysis, Progress, Source, analyse, name_of
+from .analysis import (
+    HEAT_SCALES,
+    Analysis,
+    Progress,
+    Source,
+    analyse,
+    name_of,
+)
 from .loading import load_detector
-from .many import Job, Result, Settings, finished, note_finished, run, stamp_of
+from .many import (
+    Job,
+    Result,
+    Settings,
+    finished,
+    note_finished,
+    run,
+    stamp_of,
+)
 
 __all__ = ['ForgeryInferencer', 'InputError', 'list_inputs', 'list_unread']
 

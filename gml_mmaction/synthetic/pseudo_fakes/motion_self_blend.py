@@ -5,7 +5,15 @@ from mmaction.registry import TRANSFORMS
 
 from gml_mmaction.errors import SettingError
 
-from .family import Face, Forgery, PseudoFake, about, blend, soft_mask, warp
+from .family import (
+    Face,
+    Forgery,
+    PseudoFake,
+    about,
+    blend,
+    soft_mask,
+    warp,
+)
 
 __all__ = ['MotionSelfBlend', 'wandering_phases']
 
