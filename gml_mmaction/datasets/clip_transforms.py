@@ -184,7 +184,7 @@ class RandomDistortClip(BaseTransform):
         self.choices = _framewise([f'{t}:{n}' for t in types for n in levels])
         if not self.choices:
             raise SettingError(
-                f'types={types}, levels={levels}: use one or more of each'
+                f'types={types}, levels={levels}: use at least one of each'
             )
 
     def transform(self, results: dict) -> dict:
