@@ -37,7 +37,7 @@ from gml_mmaction.prepared.records import PrepareJob, prepare_video
 from gml_mmaction.sources import Video
 from gml_mmaction.stack import require
 from gml_mmaction.synthetic.render import PORTRAITS
-from gml_mmaction.video.distortions import write_h264
+from gml_mmaction.video.writer import write_h264
 
 from .common import whole
 

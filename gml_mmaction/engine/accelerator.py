@@ -22,6 +22,7 @@ from .settings import LOADERS
 
 __all__ = [
     'TF32',
+    'check_kernel',
     'compile_backbone',
     'float32_on_gpus',
     'settle_accelerator',
