@@ -78,9 +78,15 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+@pytest.fixture(autouse=True, scope='module')
+def _scope_of_fixtures():
+    """Names in configs mean MMAction2's registries, whatever ran before."""
+    init_default_scope('mmaction')
+
+
 @pytest.fixture(autouse=True)
-def _scope():
-    """Names in configs mean MMAction2's registries."""
+def _scope(_scope_of_fixtures):
+    """The same for each test: one before may have changed it."""
     init_default_scope('mmaction')
 
 
