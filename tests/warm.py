@@ -2,15 +2,16 @@
 
 A fresh interpreter imports for three seconds of CPU. A server imports once,
 computes nothing and forks for each program that is run by :func:`python`, a
-script that hands over its arguments, environment, folder and open files,
-passes signals on and ends as the program does. So a command, a shell script
-or torchrun gets a process for each of its programs as ever; only the import
-is shared. What is tried because of the start itself, or by the number of the
-process, needs ``sys.executable``.
+script that hands over its arguments, environment, folder, open files
+and network, passes signals on and ends as the program does. So a command, a
+shell script or torchrun gets a process for each of its programs as ever; only
+the import is shared. What is tried because of the start itself, or by the
+number of the process, needs ``sys.executable``.
 """
 
 import atexit
 import contextlib
+import ctypes
 import faulthandler
 import functools
 import gc
@@ -21,6 +22,7 @@ import runpy
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -30,6 +32,8 @@ from pathlib import Path
 import numpy as np
 
 IMPORTED = (
+    'gml_mmaction.apis',
+    'gml_mmaction.cli.prepare',
     'gml_mmaction.cli.test',
     'gml_mmaction.cli.train',
     'matplotlib.backends.backend_agg',
@@ -60,9 +64,8 @@ if code < 0:
     os.kill(os.getpid(), -code)
 os._exit(code)
 """
-
-
 SERVERS = []  # their numbers
+SHARED = 'GML_WARM_PYTHON'
 
 
 @functools.cache
@@ -74,6 +77,8 @@ def python(folder=''):
     """
     if not hasattr(os, 'pidfd_open'):  # not Linux: an ordinary Python
         return sys.executable
+    if not folder and SHARED in os.environ:  # of who has started this one
+        return os.environ[SHARED]
     own = tempfile.TemporaryDirectory(prefix='warm-')
     address = str(Path(own.name, 'socket'))
     script = Path(own.name, 'python')
@@ -89,6 +94,8 @@ def python(folder=''):
     )
     assert server.stdout.readline() == b'ready\n'
     SERVERS.append(server.pid)
+    if not folder:
+        os.environ[SHARED] = str(script)
     atexit.register(own.cleanup)
     atexit.register(server.communicate)  # first: it closes what serve() reads
     return str(script)
@@ -148,8 +155,20 @@ def serve(address):
                 os.close(file)
             programs[os.pidfd_open(program)] = program, relay
             relays[relay] = program
+    join_network(relay)
     take(files, leave=(listener, *relays, relay))
     return request
+
+
+def join_network(relay):
+    """Be in the network namespace of the relay, which waits."""
+    peer = relay.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    network = Path(f'/proc/{struct.unpack("3i", peer)[0]}/ns/net')
+    if not network.samefile('/proc/self/ns/net'):
+        with network.open() as file:
+            library = ctypes.CDLL(None, use_errno=True)
+            if library.setns(file.fileno(), 0):
+                raise OSError(ctypes.get_errno(), f'setns {network}')
 
 
 def take(files, leave):

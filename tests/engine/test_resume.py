@@ -19,14 +19,14 @@ from gml_mmaction.engine import DivergedError, FiniteHook, newest_checkpoint
 from gml_mmaction.engine.runner import build_runner
 
 
-@pytest.mark.slow
+@pytest.mark.slow(70)
 @pytest.mark.timeout(1300)  # seconds; some 60 trainings are begun
 def test_a_training_ends_as_an_unbroken_one_wherever_it_is_killed(
-    run_python, tmp_path
+    run_warm, tmp_path
 ):
     """The long form: python tests/engine/drill.py FOLDER --kills 20."""
-    done = run_python(
-        *(drill.__file__, tmp_path, '--kills', '1'),
+    done = run_warm(
+        *(drill.__file__, str(tmp_path), '--kills', '1', '--iterations', '12'),
         path=REPO / 'tests',
         timeout=1200,
     )

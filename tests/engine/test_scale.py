@@ -332,8 +332,6 @@ def on_both(machines, folder, command):
             NODE_RANK=str(rank),
             MASTER_ADDR='10.77.0.1',
             PORT=port,
-            PYTHON=sys.executable,  # in the machine's network
-            PYTHON_EXEC=sys.executable,
             GLOO_SOCKET_IFNAME='eth0',
         )
         for rank, machine in enumerate(machines)
