@@ -69,15 +69,17 @@ SHARED = 'GML_WARM_PYTHON'
 
 
 @functools.cache
-def python(folder=''):
+def python(folder='', *imported):
     """Return the path of the script; its first call starts the server.
 
     Args:
         folder: Where the package is imported from, instead of here.
+        *imported: What is imported, instead of :data:`IMPORTED`.
     """
     if not hasattr(os, 'pidfd_open'):  # not Linux: an ordinary Python
         return sys.executable
-    if not folder and SHARED in os.environ:  # of who has started this one
+    shared = not folder and not imported
+    if shared and SHARED in os.environ:  # of who has started this one
         return os.environ[SHARED]
     own = tempfile.TemporaryDirectory(prefix='warm-')
     address = str(Path(own.name, 'socket'))
@@ -86,7 +88,7 @@ def python(folder=''):
     script.chmod(0o755)
     paths = filter(None, [str(folder), *sys.path])
     server = subprocess.Popen(
-        [sys.executable, __file__, address],
+        [sys.executable, __file__, address, *imported],
         env=os.environ | {'PYTHONPATH': os.pathsep.join(paths)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -94,7 +96,7 @@ def python(folder=''):
     )
     assert server.stdout.readline() == b'ready\n'
     SERVERS.append(server.pid)
-    if not folder:
+    if shared:
         os.environ[SHARED] = str(script)
     atexit.register(own.cleanup)
     atexit.register(server.communicate)  # first: it closes what serve() reads
@@ -110,21 +112,21 @@ def cpu_seconds():
     return ticks / os.sysconf('SC_CLK_TCK')
 
 
-def import_all():
+def import_all(names=IMPORTED):
     """Import what most programs import, for the forks of this process."""
-    for name in IMPORTED:
+    for name in names:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # or each collection in a fork looks through all of it
 
 
-def serve(address):
+def serve(address, *imported):
     """Fork for each request until the standard input is closed.
 
     Returns:
         In a fork, the arguments of the program that it is to be.
     """
-    import_all()
+    import_all(imported or IMPORTED)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen(64)
@@ -211,6 +213,7 @@ def run(arguments, environment, folder):
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # until TMPDIR has been looked at
     np.random.seed()  # or all forks draw the same
     sys.stdin = os.fdopen(0, closefd=False)
     sys.stdout = os.fdopen(1, 'w', closefd=False)
@@ -224,11 +227,17 @@ def run(arguments, environment, folder):
         sys.stdout.reconfigure(write_through=True)
     added = environment.get('PYTHONPATH', '').split(os.pathsep)
     sys.path[:1] = [path for path in added if path not in ('', *sys.path)]
-    first, *rest = arguments
+    first, *rest = sys.argv = arguments
+    sys.orig_argv = [sys.executable, *arguments]
+    name = ''
     if first in ('-c', '-m'):
-        sys.path.insert(0, folder)
         name, *rest = rest
         sys.argv = [first, *rest]
+    package = sys.modules.get('gml_mmaction')
+    if package:  # what its import would find
+        package.COMMAND = package.host.starts_a_command()
+    if name:
+        sys.path.insert(0, folder)
         if first == '-c':
             exec(compile(name, '<string>', 'exec'), {'__name__': '__main__'})
         else:
@@ -236,7 +245,6 @@ def run(arguments, environment, folder):
             runpy.run_module(name, run_name='__main__', alter_sys=True)
     else:
         sys.path.insert(0, str(Path(first).resolve().parent))
-        sys.argv = arguments
         runpy.run_path(first, run_name='__main__')
 
 
@@ -249,7 +257,7 @@ def leave(code):
 
 
 if __name__ == '__main__':
-    request = serve(sys.argv[1])
+    request = serve(*sys.argv[1:])
     code = None
     try:
         run(*request)

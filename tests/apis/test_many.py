@@ -73,10 +73,10 @@ def labelled():
 
 
 def test_several_processes_give_what_one_gives_and_the_next_run_goes_on(
-    checkpoint, folder, run_python, tmp_path
+    checkpoint, folder, run_warm, tmp_path
 ):
     def predict(out, *words):
-        done = run_python(
+        done = run_warm(
             str(REPO / 'tools/predict.py'),
             *(str(folder), '--checkpoint', str(checkpoint), '--quiet'),
             *('--out', str(tmp_path / out), '--no-overlay', '--device', 'cpu'),
@@ -235,6 +235,7 @@ def test_a_video_in_a_folder_is_sampled_and_one_that_is_named_is_not(
         ForgeryInferencer(checkpoint, 'cpu', clips=-1)
 
 
+@pytest.mark.slow
 def test_a_network_of_random_weights_says_so(talking, tmp_path):
     config = REPO / 'configs/gml_xception-small_demo.py'
     for name in ('a.pth', 'b.pth'):

@@ -1,8 +1,10 @@
 """A made video is predicted in processes of their own."""
 
+import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 pytest.importorskip('dlib')
 pytest.importorskip('av')
@@ -10,8 +12,9 @@ pytest.importorskip('av')
 
 @pytest.mark.slow
 def test_parts_are_within_the_whole_and_versions_take_turns(
-    load_tool, tmp_path, capsys
+    load_tool, tmp_path, monkeypatch, capsys
 ):
+    monkeypatch.setattr(sys, 'executable', warm.python())
     tool = load_tool('benchmark_predict')
     here = str(tool.HERE)
     result = tool.main(

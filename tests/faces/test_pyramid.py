@@ -90,6 +90,7 @@ def test_the_largest_face_is_that_of_a_whole_search(crowds, draw_faces):
         assert (left, top, width, height) in [box for box, _ in boxes]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('doublings', [0, 1])
 def test_a_face_has_its_box_and_score_whatever_else_is_searched(
     crowds, doublings

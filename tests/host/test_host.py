@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import warm
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
@@ -778,11 +779,12 @@ def launch_two(work_dir):
         **os.environ,
         'CUDA_VISIBLE_DEVICES': '',
         'OMP_NUM_THREADS': '1',
+        'PYTHON_EXEC': sys.executable,  # of the two: their end is tried
         'PYTHONPATH': os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
     }
     return subprocess.run(
         [
-            sys.executable,
+            warm.python(),
             '-m',
             'torch.distributed.run',
             '--standalone',
