@@ -130,7 +130,7 @@ def test_of_several_ways_the_fastest_is_told(tool, capsys):
     assert told in capsys.readouterr().out
 
 
-@pytest.mark.slow
+@pytest.mark.slow(11)
 def test_clips_of_each_configs_own_are_a_column(tool, capsys):
     tool.main([str(MOVING), '--own-clips', '--rounds', '1'])
     printed = ' '.join(capsys.readouterr().out.split())

@@ -201,7 +201,7 @@ def take_part(rank, data, folder, port):
     torch.save(trained(cfg), folder / f'{rank}.pth')
 
 
-@pytest.mark.slow
+@pytest.mark.slow(6)
 def test_two_processes_freeze_the_same(data, run_group, tmp_path):
     run_group(take_part, data, tmp_path, free_port())
     one, other = (torch.load(tmp_path / f'{i}.pth') for i in range(2))

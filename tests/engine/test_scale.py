@@ -191,6 +191,7 @@ def compare(a, b):
     torch.testing.assert_close(weights(a), weights(b), rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow(10)
 def test_two_processes_follow_the_curve_of_one(folder, one, tmp_path):
     """Batch norms see both; reals are unevenly spread over the two."""
     config = folder / 'exact_demo.py'
@@ -338,6 +339,7 @@ def on_both(machines, folder, command):
     ]
 
 
+@pytest.mark.slow(8)
 def test_two_machines_train_and_test_as_one_process(
     folder, one, scores, machines, tmp_path
 ):

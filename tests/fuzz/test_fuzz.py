@@ -24,7 +24,7 @@ def guard():
     return fuzz.shared_guard
 
 
-@pytest.mark.slow
+@pytest.mark.slow(30)
 def test_damaged_files_give_a_result_or_one_clear_line():
     from corpora import TARGETS
 

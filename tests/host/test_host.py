@@ -823,7 +823,7 @@ def main(work_dir):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.slow(10)
 def test_two_processes_on_a_cpu_train_and_test_as_one(tmp_path):
     done = launch_two(tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]

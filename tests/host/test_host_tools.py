@@ -39,7 +39,7 @@ def data(tmp_path):
     return write_prepared(tmp_path / 'data', splits)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(5)
 @pytest.mark.skipif(not TOOLS.is_dir(), reason='MMAction2 brings no tools')
 @pytest.mark.parametrize('processes', [1, 2])
 def test_the_hosts_own_tools_train_and_test_a_detector(
