@@ -12,6 +12,7 @@ import functools
 import inspect
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -55,10 +56,11 @@ def measure(version: str | Path, job: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Clock:
-    """CPU seconds of parts, in which other parts do not count."""
+    """CPU seconds of parts."""
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(PARTS, 0.0)
+        self._depth = dict.fromkeys(PARTS, 0)
 
     def watch(self, owner: Any, name: str, part: str) -> None:
         """Count what a function or a method takes, if there is one."""
@@ -67,19 +69,17 @@ class _Clock:
             setattr(owner, name, self.watched(whole, part))
 
     def watched(self, whole: Callable, part: str) -> Callable:
-        """Return the same function, watched; one in itself counts once."""
-        depth = 0
+        """Return the same function, watched; a part in itself counts once."""
 
         @functools.wraps(whole)
         def call(*args: Any, **kwargs: Any) -> Any:
-            nonlocal depth
-            depth += 1
+            self._depth[part] += 1
             began = time.thread_time()
             try:
                 return whole(*args, **kwargs)
             finally:
-                depth -= 1
-                if not depth:
+                self._depth[part] -= 1
+                if not self._depth[part]:
                     self.seconds[part] += time.thread_time() - began
 
         return call
@@ -108,6 +108,19 @@ def _watch(clock: _Clock) -> None:
 def _cpu() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
+
+
+def _peak_mb() -> float:
+    """The most memory so far, of this program alone.
+
+    ``ru_maxrss`` would count the process that started it, too.
+    """
+    try:
+        status = Path('/proc/self/status').read_text()
+    except OSError:  # not Linux
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    (peak,) = re.findall(r'VmHWM:\s*(\d+) kB', status)
+    return int(peak) / 1024
 
 
 def _warm_up(detector: Any) -> None:
@@ -145,7 +158,7 @@ def _main(job: dict[str, Any]) -> None:
     found = dict(
         total=_cpu() - began,
         **clock.seconds,
-        peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        peak_mb=_peak_mb(),
         seconds=prediction.video and prediction.video.seconds,
         score=prediction.score,
         supported=supported,

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import warm
 
@@ -17,6 +18,7 @@ def test_parts_are_within_the_whole_and_versions_take_turns(
     monkeypatch.setattr(sys, 'executable', warm.python())
     tool = load_tool('benchmark_predict')
     here = str(tool.HERE)
+    memory = np.ones(2**27)  # a GiB of this process counts for none of theirs
     result = tool.main(
         [
             *('--sizes', '256x256', '--seconds', '3', '--rounds', '1'),
@@ -28,9 +30,10 @@ def test_parts_are_within_the_whole_and_versions_take_turns(
     assert [row['clips'] for row in rows] == [0, 2]
     for row in rows:
         parts = sum(row[part] for part in tool.PARTS)
-        assert 0 < parts < 1.2 * row['total']
-        assert row['peak_mb'] > 100
+        assert 0 < parts < 1.05 * row['total']
+        assert 100 < row['peak_mb'] < 1000
     assert rows[0]['network'] > rows[1]['network']
+    assert memory.nbytes == 2**30
     assert (tmp_path / 'a.json').is_file()
     assert 'CPU s a minute' in capsys.readouterr().out
 
