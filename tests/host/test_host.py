@@ -841,6 +841,35 @@ def test_two_processes_on_a_cpu_train_and_test_as_one(tmp_path):
     )
 
 
+LEAVES = """
+import faulthandler, sys, torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+from gml_mmaction.host.processes import leave_group
+faulthandler.dump_traceback_later(120, exit=True)
+sys.setswitchinterval(100)  # Python's lock is for those who are let
+for turn in range(40):
+    file = f'file://{sys.argv[1]}/{turn}'
+    dist.init_process_group('gloo', init_method=file, rank=0, world_size=1)
+    model = DistributedDataParallel(torch.nn.Linear(1, 1))
+    model.cycle = [model]
+    del model
+    for _ in range(20):
+        tensor = torch.zeros(1000)
+        tensor.owner = 'the thread that adds it up'
+        dist.all_reduce(tensor, async_op=True)
+        del tensor
+    leave_group()
+"""
+
+
+def test_leaving_a_group_waits_for_no_thread_that_waits_for_python(
+    run_warm, tmp_path
+):
+    done = run_warm('-c', LEAVES, str(tmp_path))
+    assert done.returncode == 0, done.stderr
+
+
 if __name__ == '__main__':
     main(sys.argv[1])
 
