@@ -12,6 +12,7 @@ from gml_mmaction.io.text import printable
 __all__ = [
     'CheckpointError',
     'DataError',
+    'DetectorError',
     'GMLError',
     'SettingError',
     'VideoError',
@@ -24,6 +25,10 @@ class GMLError(Exception):
 
 class CheckpointError(GMLError, ValueError):
     """A checkpoint that cannot be used, or must not be."""
+
+
+class DetectorError(CheckpointError):
+    """A checkpoint that is not a detector of face forgeries."""
 
 
 class DataError(GMLError, ValueError):

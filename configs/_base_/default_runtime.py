@@ -28,6 +28,7 @@ default_hooks = dict(
 )
 custom_hooks = [
     dict(type='ProcessesHook'),
+    dict(type='FasterBlocksHook'),
     dict(type='ResumeHook'),
     dict(type='FiniteHook'),
     dict(type='ProvenanceHook'),

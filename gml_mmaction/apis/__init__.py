@@ -6,9 +6,13 @@ inferencers. Not imported with the package: it needs OpenCV, and dlib and PyAV
 when a video is opened.
 """
 
+from gml_mmaction.errors import DetectorError
+
 from .analysis import Analysis, analyse
-from .detector import Detector, DetectorError, Threshold, load_detector
+from .detector import Detector
+from .detector_facts import Threshold
 from .inferencer import ForgeryInferencer, list_inputs
+from .loading import load_detector
 
 __all__ = [
     'Analysis',

@@ -3,7 +3,7 @@
 The config in a checkpoint is as untrusted as the checkpoint. Only types in
 the lists below are built from it, nothing is imported by name, and numbers
 have bounds, so that no network is built that could not have been trained.
-Modules of the user's own are added by the user's word alone
+Modules of the user's own are added only where the user names them
 (:func:`import_own`).
 """
 

@@ -22,6 +22,7 @@ from mmaction.models.data_preprocessors import data_preprocessor
 from mmaction.structures import ActionDataSample
 from torch import Tensor, nn
 
+from gml_mmaction.errors import DetectorError
 from gml_mmaction.explain.feature_maps import clue_maps, has_clue
 from gml_mmaction.io.files import write_bytes
 from gml_mmaction.io.records import as_json
@@ -30,8 +31,9 @@ from gml_mmaction.kernels import plain
 from gml_mmaction.stack import require
 from gml_mmaction.version import __version__
 
-from .detector import Detector, DetectorError, load_detector
+from .detector import Detector
 from .exported import Exported, Meta, Session, as_crops, check_graph, sealed
+from .loading import load_detector
 
 __all__ = ['Export', 'export', 'race']
 

@@ -20,8 +20,8 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
-from mmengine.config import Config
 
+from gml_mmaction.errors import DetectorError
 from gml_mmaction.evaluation.calibration import Calibration, read_calibration
 from gml_mmaction.io.records import Record, Text, decode
 from gml_mmaction.io.rules import Rule, text, whole
@@ -29,7 +29,8 @@ from gml_mmaction.io.text import one_line, printable
 from gml_mmaction.stack import require
 
 from .allowed import MOST_FRAMES, PIXELS
-from .detector import Detector, DetectorError, detector_fields
+from .detector import Detector
+from .detector_records import checked_facts
 
 __all__ = ['Exported', 'Session', 'make_exported', 'read_exported', 'sealed']
 
@@ -286,15 +287,15 @@ def make_exported(
             return None
         return read_calibration(path, record.sha256) or record.calibration
 
-    def build(_: Config) -> Session:
-        return Session(loaded.data, path)
-
     meta = {
         name: getattr(record.meta, name) for name in Meta.__struct_fields__
     }
-    fields = detector_fields(path, meta, build, calibration, threshold)
+    facts = checked_facts(path, meta, calibration, threshold)
+    network: Any = Session(loaded.data, path)
     found = ExportedDetector(
-        sha256=hashlib.sha256(loaded.data).hexdigest(), **fields
+        model=network,
+        sha256=hashlib.sha256(loaded.data).hexdigest(),
+        **facts,
     )
     found.source = dict(checkpoint=record.checkpoint, sha256=record.sha256)
     return found

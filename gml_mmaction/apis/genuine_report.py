@@ -7,19 +7,11 @@ from typing import Any
 import numpy as np
 
 from gml_mmaction.errors import DataError
-from gml_mmaction.evaluation.bootstrap import (
-    FEW,
-    Resampling,
-    Scores,
-    headline,
-    read_scores,
-)
+from gml_mmaction.evaluation.bootstrap import FEW, Resampling, headline
+from gml_mmaction.evaluation.controls import untrained_span
+from gml_mmaction.evaluation.level_scores import Scores, read_scores
 from gml_mmaction.io.text import counted, markdown_table, printable
-from gml_mmaction.prepared.manifest import (
-    Manifest,
-    read_manifest,
-    read_report,
-)
+from gml_mmaction.prepared.manifest import Manifest, read_manifest, read_report
 
 from .detector import Detector
 
@@ -189,17 +181,11 @@ def _score_rows(scores: dict[str, dict]) -> list[list[str]]:
                 family or 'all',
                 str(own['fakes']),
                 _auc(own['auc']),
-                _span(own['untrained']),
+                untrained_span(own['untrained'], '{:.3f}'.format),
                 f'{own["higher"]} of {own["fakes"]}',
             ]
         )
     return rows
-
-
-def _span(null: Sequence[float]) -> str:
-    if not null:
-        return '-'
-    return f'{min(null):.3f} to {max(null):.3f} of {len(null)}'
 
 
 def _auc(estimate: Sequence | None) -> str:

@@ -31,7 +31,7 @@ from .analysis import (
     analyse,
     name_of,
 )
-from .detector import load_detector
+from .loading import load_detector
 from .many import (
     Job,
     Result,
@@ -45,7 +45,7 @@ from .many import (
 __all__ = ['ForgeryInferencer', 'InputError', 'list_inputs', 'list_unread']
 
 Inputs = Source | Sequence[Source]
-# Of each video in a folder, unless told otherwise.
+# Of each video in a folder, without --clips.
 FOLDER_CLIPS = 16
 WRITTEN = (
     *('finished.json', 'prediction.json', 'timeline.png', 'moment.jpg'),
@@ -81,7 +81,7 @@ class ForgeryInferencer:
         threshold: Instead of the checkpoint's.
         heat: What the heat maps show: ``'auto'``, ``'clue'``, ``'cam'`` or
             ``'none'``; see
-            :meth:`~gml_mmaction.apis.detector.Detector.score`.
+            :meth:`~gml_mmaction.apis.Detector.score`.
         clips: How many moments of a video to score, spread over it; 0: all
             of it. By default all of a file that is named, and
             ``FOLDER_CLIPS`` moments of each video in a folder.

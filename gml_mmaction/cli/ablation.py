@@ -40,7 +40,7 @@ from gml_mmaction.evaluation.experiments import (
 from gml_mmaction.io.files import read_json, write_json
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
-from gml_mmaction.synthetic.demo import KINDS
+from gml_mmaction.synthetic.kinds import KINDS
 from gml_mmaction.version import __version__
 from gml_mmaction.visualization.curves import read_scalars
 

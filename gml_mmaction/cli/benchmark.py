@@ -32,12 +32,12 @@ from gml_mmaction.explain.cost import (
     WAYS,
     Setting,
     compare,
-    estimate,
     fastest,
     naming,
     own_clips,
     summarise,
 )
+from gml_mmaction.explain.estimate import estimate
 from gml_mmaction.host.mixed_precision import DTYPES
 from gml_mmaction.io.files import write_json, write_text
 from gml_mmaction.io.text import markdown_table, say

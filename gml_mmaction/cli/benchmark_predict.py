@@ -36,7 +36,7 @@ from gml_mmaction.engine.config_check import read_settings
 from gml_mmaction.errors import SettingError
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.text import markdown_table, say
-from gml_mmaction.video.distortions import write_h264
+from gml_mmaction.video.writer import write_h264
 
 from .benchmark import find_config
 from .benchmark_data import CRF, FPS, draw_frames

@@ -16,7 +16,7 @@ from gml_mmaction.explain.cam import ForgeryCAM
 from gml_mmaction.io.text import say
 from gml_mmaction.visualization.paper_figures import draw_cam, face_clip
 
-from .common import add_import_option, import_modules
+from .common import add_figure_options, import_modules
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -29,21 +29,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'videos', nargs='+', metavar='VIDEO', help='video, or folder of images'
     )
     add('--checkpoint', required=True, help='checkpoint of gml train')
-    add('--out', default='figures', metavar='FOLDER', help='folder to write')
     add(
         '--layer',
         help='module to explain, such as backbone/block12; default: the '
         'last feature map that the whole score depends on',
     )
-    add(
-        '--start',
-        type=float,
-        default=0.0,
-        metavar='SECONDS',
-        help='start of the search for a face',
-    )
-    add('--device', help='cpu, cuda:0, ...; default: the best there is')
-    add_import_option(parser)
+    add_figure_options(parser)
     return parser.parse_args(argv)
 
 

@@ -37,6 +37,21 @@ def add_import_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_figure_options(parser: argparse.ArgumentParser) -> None:
+    """Options of commands that draw what a detector makes of a face."""
+    add = parser.add_argument
+    add('--out', default='figures', metavar='FOLDER', help='folder to write')
+    add(
+        '--start',
+        type=float,
+        default=0.0,
+        metavar='SECONDS',
+        help='start of the search for a face',
+    )
+    add('--device', help='cpu, cuda:0, ...; default: the best there is')
+    add_import_option(parser)
+
+
 def import_modules(args: argparse.Namespace) -> None:
     """Import what ``--import`` names.
 

@@ -17,7 +17,9 @@ from functools import partial
 from tqdm import tqdm
 
 from gml_mmaction.io.text import say
-from gml_mmaction.synthetic.demo import KINDS, Settings, make_demo
+from gml_mmaction.synthetic.demo import make_demo
+from gml_mmaction.synthetic.kinds import KINDS
+from gml_mmaction.synthetic.shots import Settings
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

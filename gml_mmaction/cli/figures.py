@@ -29,7 +29,7 @@ from gml_mmaction.visualization.paper_figures import (
     face_clip,
 )
 
-from .common import add_import_option, import_modules
+from .common import add_figure_options, import_modules
 
 NUM_FRAMES = 8  # of a clip for Fig. 1
 
@@ -56,14 +56,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             metavar='VIDEO',
             help=f'{kind} videos',
         )
-    add('--out', default='figures', metavar='FOLDER', help='folder to write')
-    add(
-        '--start',
-        type=float,
-        default=0.0,
-        metavar='SECONDS',
-        help='start of the search for a face',
-    )
     add(
         '--moments',
         type=int,
@@ -78,8 +70,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'shown, such as block1; default: the stage that the AD block '
         'reads',
     )
-    add('--device', help='cpu, cuda:0, ...; default: the best there is')
-    add_import_option(parser)
+    add_figure_options(parser)
     args = parser.parse_args(argv)
     if not args.real and not args.fake:
         parser.error('videos are missing: give --real VIDEO --fake VIDEO')

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from gml_mmaction.apis.detector import load_detector
+from gml_mmaction.apis import load_detector
 from gml_mmaction.apis.genuine_report import describe_genuine, format_genuine
 from gml_mmaction.engine import newest_checkpoint
 from gml_mmaction.engine.config_check import read_settings

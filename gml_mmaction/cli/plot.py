@@ -18,17 +18,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gml_mmaction.evaluation.bootstrap import (
-    Assessment,
-    Resampling,
-    assess,
-    default_names,
-    read_scores,
-    score_report,
-    score_table,
-)
+from gml_mmaction.evaluation.bootstrap import Assessment, Resampling, assess
 from gml_mmaction.evaluation.forgery_metric import ALL_LEVELS
+from gml_mmaction.evaluation.level_scores import default_names, read_scores
 from gml_mmaction.evaluation.scenarios import scenario_table
+from gml_mmaction.evaluation.score_report import score_report, score_table
 from gml_mmaction.io.files import write_json, write_text
 from gml_mmaction.io.text import say
 from gml_mmaction.visualization.score_plots import (

@@ -21,10 +21,10 @@ from gml_mmaction.engine.cross_data import (
     cross_table,
     cross_test,
     find_target,
-    set_metric,
-    test_untrained,
 )
 from gml_mmaction.engine.runner import build_runner
+from gml_mmaction.engine.settings import set_metric
+from gml_mmaction.engine.untrained import add_untrained
 from gml_mmaction.errors import CheckpointError, SettingError
 from gml_mmaction.host.processes import lost_processes
 from gml_mmaction.io.text import say
@@ -150,5 +150,5 @@ def run_test(
         dump_predictions(cfg, args.dump)
     metrics = build_runner(cfg).test()
     if args.untrained:
-        test_untrained(untrained, scores_file, args.untrained)
+        add_untrained(untrained, scores_file, args.untrained)
     return metrics

@@ -183,7 +183,9 @@ class RandomDistortClip(BaseTransform):
         self.p = p
         self.choices = _framewise([f'{t}:{n}' for t in types for n in levels])
         if not self.choices:
-            raise SettingError('types and levels must each name at least one')
+            raise SettingError(
+                f'types={types}, levels={levels}: use at least one of each'
+            )
 
     def transform(self, results: dict) -> dict:
         """Replace ``results['imgs']`` with probability ``p``."""

@@ -2,6 +2,7 @@
 
 from .alternate import AltFreezingHook
 from .best_checkpoint import LatestBestCheckpointHook
+from .faster_blocks import FasterBlocksHook
 from .initial_weights import InitialWeightsHook
 from .processes import ProcessesError, ProcessesHook
 from .provenance import ProvenanceHook
@@ -18,6 +19,7 @@ from .run_summary import RunSummaryHook
 __all__ = [
     'AltFreezingHook',
     'DivergedError',
+    'FasterBlocksHook',
     'FiniteHook',
     'InitialWeightsHook',
     'LatestBestCheckpointHook',

@@ -21,6 +21,7 @@ from gml_mmaction.kernels import gpu
 from .settings import LOADERS
 
 __all__ = [
+    'check_kernel',
     'compile_backbone',
     'float32_on_gpus',
     'settle_accelerator',

@@ -21,27 +21,20 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from gml_mmaction.datasets import FaceClipDataset
 from gml_mmaction.errors import GMLError, SettingError
+from gml_mmaction.evaluation.controls import control_columns
 from gml_mmaction.evaluation.forgery_metric import LEVELS
 from gml_mmaction.evaluation.pairs import pairs_of
 from gml_mmaction.evaluation.scores import read_scores_file
-from gml_mmaction.io.files import (
-    file_sha256,
-    write_json,
-    write_text,
-)
+from gml_mmaction.io.files import file_sha256, write_json, write_text
 from gml_mmaction.io.records import UNSET, as_json, to_record
 from gml_mmaction.io.text import markdown_table, printable
-from gml_mmaction.prepared.manifest import (
-    Manifest,
-    read_manifest,
-    read_report,
-)
+from gml_mmaction.prepared.manifest import Manifest, read_manifest, read_report
 
 from .initial_weights import Initial
 from .provenance import initial_of, training_of
 from .runner import build_runner
-from .settings import PREPARED, inner_datasets
-from .untrained import add_untrained, untrained_metrics
+from .settings import PREPARED, inner_datasets, set_metric
+from .untrained import add_untrained
 
 __all__ = [
     'Target',
@@ -51,11 +44,9 @@ __all__ = [
     'find_target',
     'leaked_videos',
     'score_target',
-    'set_metric',
     'start_words',
     'target_config',
     'target_facts',
-    'test_untrained',
     'unscored_videos',
     'untrained_networks',
     'val_thresholds',
@@ -152,7 +143,7 @@ def cross_test(
     metrics = [score_target(cfg, target, thresholds) for target in targets]
     for target in targets if untrained else ():
         own = target_config(cfg, target, thresholds)
-        test_untrained(own, _scores_path(cfg, target.name), untrained)
+        add_untrained(own, _scores_path(cfg, target.name), untrained)
     if not is_main_process():
         return {}
     training = _train_folders(cfg)
@@ -256,20 +247,6 @@ def target_config(
     return cfg
 
 
-def test_untrained(cfg: Config, scores_file: Path, networks: int) -> None:
-    """Give a file of scores what untrained networks reach in its test.
-
-    Args:
-        cfg: Config of the test; its metric's ``scores_file`` is unset.
-        scores_file: What the trained network's test wrote.
-        networks: See :func:`~.untrained.untrained_metrics`.
-    """
-    set_metric(cfg, scores_file=None)
-    metrics = untrained_metrics(cfg, networks)
-    if is_main_process():
-        add_untrained(scores_file, metrics)
-
-
 def _template(cfg: Config) -> Any:
     """The config of a data set that reads a target, without wrappers.
 
@@ -310,20 +287,6 @@ def _own_run(
     if cfg.get('visualizer'):
         cfg.visualizer.pop('name', None)
     return cfg
-
-
-def set_metric(cfg: Config, **settings: object) -> bool:
-    """Set arguments of the test evaluator's ForgeryMetric, in place.
-
-    Returns:
-        False if the config has none.
-    """
-    evaluators = cfg.get('test_evaluator') or []
-    for item in evaluators if isinstance(evaluators, list) else [evaluators]:
-        if item['type'] == 'ForgeryMetric':
-            item.update(settings)
-            return True
-    return False
 
 
 def leaked_videos(test: Manifest, *trains: Manifest) -> int | None:
@@ -479,17 +442,8 @@ def cross_table(report: Mapping) -> str:
         columns[column] = 'video/acc_val'
     if not any('frame/auc' in row['metrics'] for row in report['targets']):
         del columns['frame AUC']
-    extra = {
-        'untrained: video AUC': _untrained_auc,
-        'fake above its original': _pairs,
-        'untrained: above': _untrained_pairs,
-    }
-    cells = {
-        name: [cell(target) for target in report['targets']]
-        for name, cell in extra.items()
-    }
-    shown = [name for name, own in cells.items() if set(own) != {'-'}]
-    rows = [['target', 'real videos', 'fake videos', *columns, *shown]]
+    controls = _controls(report['targets'])
+    rows = [['target', 'real videos', 'fake videos', *columns, *controls]]
     for number, target in enumerate(report['targets']):
         scores = (target['metrics'][key] for key in columns.values())
         rows.append(
@@ -498,7 +452,7 @@ def cross_table(report: Mapping) -> str:
                 str(target['real_videos']),
                 str(target['fake_videos']),
                 *('-' if s is None else f'{s:.4f}' for s in scores),
-                *(cells[name][number] for name in shown),
+                *(cells[number] for cells in controls.values()),
             ]
         )
     lines = [*markdown_table(rows), '', *_facts(report)]
@@ -510,23 +464,20 @@ def untrained_networks(target: Mapping) -> int:
     return max(map(len, (target.get('untrained') or {}).values()), default=0)
 
 
-def _untrained_auc(target: Mapping) -> str:
-    values = (target.get('untrained') or {}).get('video/auc')
-    return f'{min(values):.4f} to {max(values):.4f}' if values else '-'
-
-
-def _pairs(target: Mapping) -> str:
-    pairs = pairs_of(target['metrics'])
-    return pairs.words if pairs else '-'
-
-
-def _untrained_pairs(target: Mapping) -> str:
-    shares = (target.get('untrained') or {}).get('pair/higher')
-    pairs = pairs_of(target['metrics'])
-    if not pairs or not shares:
-        return '-'
-    low, high = (round(end(shares) * pairs.fakes) for end in (min, max))
-    return f'{low} to {high}'
+def _controls(targets: Sequence[Mapping]) -> dict[str, list[str]]:
+    null = [target.get('untrained') or {} for target in targets]
+    pairs = [pairs_of(target['metrics']) for target in targets]
+    return control_columns(
+        'video',
+        [metrics.get('video/auc', ()) for metrics in null],
+        [own and own.words for own in pairs],
+        [
+            [share * own.fakes for share in metrics.get('pair/higher', ())]
+            if own
+            else ()
+            for metrics, own in zip(null, pairs)
+        ],
+    )
 
 
 def _facts(report: Mapping) -> list[str]:
@@ -543,12 +494,13 @@ def _facts(report: Mapping) -> list[str]:
             'threshold of clips {clip:.4f}'.format(**report['thresholds'])
         )
     lines += map(target_facts, report['targets'])
-    lines += [
-        f'untrained: lowest and highest of {networks} networks of random '
-        'weights in the same test; a value among them is no sign of learning'
-        for networks in map(untrained_networks, report['targets'][:1])
-        if networks
-    ]
+    networks = max(map(untrained_networks, report['targets']), default=0)
+    if networks:
+        lines.append(
+            f'untrained: lowest and highest of {networks} networks of random '
+            'weights in the same test; a value among them is no sign of '
+            'learning'
+        )
     return [f'- {printable(line)}' for line in [*lines, *report['notes']]]
 
 

@@ -1,4 +1,4 @@
-"""Too little memory, told in a line that says what would fit."""
+"""Too little memory: a line that says what would fit."""
 
 import contextlib
 import gc
@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from gml_mmaction.errors import GMLError
-from gml_mmaction.explain.cost import CostError, Setting, estimate
+from gml_mmaction.explain.cost import CostError, Setting
+from gml_mmaction.explain.estimate import estimate
 from gml_mmaction.host.mixed_precision import has_bfloat16
 from gml_mmaction.host.workaround import cpu_only
 

@@ -39,6 +39,28 @@ def settle_workers(cfg: Any) -> None:
             loader.pop('prefetch_factor', None)
 
 
+def set_metric(cfg: Any, **settings: object) -> bool:
+    """Set arguments of the test evaluator's ForgeryMetric, in place.
+
+    Returns:
+        False if the config has none.
+    """
+    metric = forgery_metric(cfg)
+    if metric is None:
+        return False
+    metric.update(settings)
+    return True
+
+
+def forgery_metric(cfg: Any) -> dict[str, Any] | None:
+    """The settings of the test evaluator's ForgeryMetric, if it has one."""
+    evaluators = cfg.get('test_evaluator') or []
+    for item in evaluators if isinstance(evaluators, list) else [evaluators]:
+        if item.get('type') == 'ForgeryMetric':
+            return item
+    return None
+
+
 def set_clip_len(cfg: Any, frames: int) -> None:
     """Let clips have so many frames: in every loader, and in the network.
 

@@ -7,7 +7,7 @@ filter passes on. What such networks reach is no sign of learning.
 
 import copy
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,29 @@ from gml_mmaction.io.records import as_json
 from gml_mmaction.io.text import say
 
 from .runner import build_runner
-from .settings import without_files
+from .settings import set_metric, without_files
 
 __all__ = ['KEYS', 'add_untrained', 'take_statistics', 'untrained_metrics']
 
 KEYS = ('auc', 'higher')  # the metrics that are kept, at each level
 BATCHES = 8
 NORMS = (nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+def add_untrained(cfg: Config, scores_file: Path, networks: int) -> None:
+    """Give a file of scores what untrained networks reach in its test.
+
+    Args:
+        cfg: Config of the test; its metric's ``scores_file`` is unset.
+        scores_file: What the trained network's test wrote.
+        networks: See :func:`untrained_metrics`.
+    """
+    set_metric(cfg, scores_file=None)
+    metrics = untrained_metrics(cfg, networks)
+    if is_main_process():
+        scores = read_scores_file(scores_file)
+        scores = structs.replace(scores, untrained=metrics)
+        write_json(scores_file, as_json(scores))
 
 
 def untrained_metrics(cfg: Config, networks: int) -> dict[str, list[float]]:
@@ -95,9 +111,3 @@ def take_statistics(model: Any, batches: Iterable) -> None:
     kept += [norm.running_var for norm in norms if norm.track_running_stats]
     all_reduce_params(kept, op='mean')
     model.eval()
-
-
-def add_untrained(path: str | Path, metrics: Mapping[str, list]) -> None:
-    """Write the null into a file of scores, for tables and figures."""
-    scores = structs.replace(read_scores_file(path), untrained=dict(metrics))
-    write_json(path, as_json(scores))

@@ -23,27 +23,14 @@ say who is seen; this makes intervals somewhat too narrow.
 Paper: gives single numbers, without intervals.
 """
 
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import binomtest
 
-from gml_mmaction.io.records import UNSET
-from gml_mmaction.io.text import counted, markdown_table, printable
+from gml_mmaction.io.text import counted
 
-from .forgery_metric import ALL_LEVELS, closest_rates, forgery_scores
-from .pairs import Pairs, matched_pairs
-from .scores import (
-    Scored,
-    ScoreFileError,
-    ScoresFile,
-    read_scores_file,
-    split_frames,
-)
+from .forgery_metric import closest_rates, forgery_scores
+from .level_scores import Scores
 
 __all__ = [
     'GRID',
@@ -51,18 +38,11 @@ __all__ = [
     'Bootstrap',
     'Estimate',
     'Resampling',
-    'ScoreFileError',
-    'Scores',
     'assess',
     'bootstrap',
-    'default_names',
     'headline',
     'intervals_fact',
-    'level_scores',
     'paired_difference',
-    'read_scores',
-    'score_report',
-    'score_table',
     'why_unpaired',
 ]
 
@@ -93,52 +73,6 @@ class Resampling(NamedTuple):
         """Quantiles over the first axis: low, high."""
         tail = (1 - self.confidence) / 2
         return np.quantile(values, [tail, 1 - tail], axis=0)
-
-
-class Scores(NamedTuple):
-    """Scores of one detector on one test set, at one level.
-
-    Attributes:
-        name: For legends and tables.
-        level: ``'video'``, ``'clip'`` or ``'frame'``.
-        labels: ``(N,)``, 0 = real, 1 = fake.
-        scores: ``(N,)``, P(fake) in [0, 1].
-        videos: ``(N,)``, the video's id.
-        methods: ``(N,)``, how it was made.
-        source: The data set, None if unknown.
-        manifest: SHA-256 of the prepared set's manifest, None if unknown.
-        threshold: Of this level, from the source's validation set.
-        untrained: AUC of networks of random weights in the same test, one
-            value each, by method, ``''`` for all fakes; empty if unknown.
-        pairs: Fakes beside their originals, of whole videos; None at other
-            levels, and where no original is known.
-    """
-
-    name: str
-    level: str
-    labels: np.ndarray
-    scores: np.ndarray
-    videos: np.ndarray
-    methods: np.ndarray
-    source: str | None = None
-    manifest: str | None = None
-    threshold: float | None = None
-    untrained: Mapping[str, Sequence[float]] = MappingProxyType({})
-    pairs: Pairs | None = None
-
-    def count(self, label: int) -> int:
-        """Number of videos of a class."""
-        return len(set(self.videos[self.labels == label]))
-
-    def forgeries(self) -> list[str]:
-        """Names of the forgery methods."""
-        return sorted(set(self.methods[self.labels == 1]))
-
-    def against_reals(self, method: str) -> 'Scores':
-        """One method's fakes and all reals."""
-        kept = (self.labels == 0) | (self.methods == method)
-        arrays = ('labels', 'scores', 'videos', 'methods')
-        return self._replace(**{k: getattr(self, k)[kept] for k in arrays})
 
 
 class Estimate(NamedTuple):
@@ -196,98 +130,6 @@ class Assessment(NamedTuple):
     resampling: Resampling
     overall: Bootstrap | None
     methods: dict[str, Bootstrap]
-
-
-def read_scores(
-    path: str | Path, level: str = 'video', name: str | None = None
-) -> Scores:
-    """Read a file that ``gml test`` wrote.
-
-    Args:
-        path: ``scores.json`` or ``scores_<target>.json``; see
-            :class:`~gml_mmaction.evaluation.ForgeryMetric`.
-        level: One of ``ALL_LEVELS``.
-        name: For legends; the file's stem if not given.
-
-    Raises:
-        OSError: The file cannot be read.
-        ScoreFileError: It is not such a file, or holds no scores of the
-            level, or such as are not in [0, 1].
-    """
-    scores = level_scores(
-        read_scores_file(path), level, name or Path(path).stem
-    )
-    problem = _problem(scores)
-    if problem:
-        raise ScoreFileError(f'{path}: {problem}')
-    return scores
-
-
-def level_scores(content: ScoresFile, level: str, name: str) -> Scores:
-    """What a file holds of a level: arrays, empty if it has no such score."""
-    levels: dict[str, Sequence[Scored]] = dict(
-        video=content.videos,
-        clip=content.clips,
-        frame=split_frames(content.clips),
-    )
-    rows = levels[level]
-    return Scores(
-        name=name,
-        level=level,
-        labels=np.array([row.label for row in rows], int),
-        scores=np.array([row.score for row in rows], float),
-        videos=np.array([row.video_id for row in rows], str),
-        methods=np.array([row.method for row in rows], str),
-        source=content.source,
-        manifest=content.manifest,
-        threshold=content.thresholds.get(level),
-        untrained=_untrained_aucs(content, level),
-        pairs=matched_pairs(content.videos) if level == 'video' else None,
-    )
-
-
-def _untrained_aucs(content: ScoresFile, level: str) -> dict[str, list[float]]:
-    if content.untrained is UNSET:
-        return {}
-    key = f'{level}/auc'
-    return {
-        name.removeprefix(key).removeprefix('/'): values
-        for name, values in content.untrained.items()
-        if name == key or name.startswith(f'{key}/')
-    }
-
-
-def _problem(scores: Scores) -> str:
-    """One line on what makes scores useless, '' if nothing does."""
-    level = scores.level
-    if not len(scores.scores):
-        others = ', '.join(name for name in ALL_LEVELS if name != level)
-        return f'it has no scores of a {level}. Remedy: another of {others}'
-    both = set(scores.videos[scores.labels == 0])
-    both &= set(scores.videos[scores.labels == 1])
-    if both:
-        return (
-            f'video {min(both)} is labelled both real and fake. '
-            'Remedy: one label for each video'
-        )
-    return ''
-
-
-def default_names(paths: Sequence[str | Path]) -> list[str]:
-    """Name files by where paths differ, without ``scores_`` and suffix.
-
-    ``runs/gml/scores_cdf.json`` and ``runs/xception/scores_cdf.json`` become
-    ``gml/cdf`` and ``xception/cdf``.
-    """
-    parents = [os.path.abspath(Path(path).parent) for path in paths]
-    common = os.path.commonpath(parents)
-    return [
-        Path(
-            os.path.relpath(parent, common),
-            Path(path).stem.removeprefix('scores_'),
-        ).as_posix()
-        for parent, path in zip(parents, paths)
-    ]
 
 
 def assess(scores: Scores, resampling: Resampling) -> Assessment:
@@ -526,142 +368,6 @@ def paired_difference(first: Assessment, other: Assessment) -> Estimate:
     )
 
 
-def score_report(assessments: Sequence[Assessment]) -> dict[str, Any]:
-    """All numbers, ready for JSON.
-
-    Args:
-        assessments: Of one level and resampling.
-
-    Returns:
-        ``level``, ``replicates``, ``confidence``, ``seed``, ``rows`` (the
-        method is None in those of all fakes; a number is ``[value, low,
-        high]``, or None with one class only), ``differences`` to the first
-        file, and ``notes`` on what not to trust.
-    """
-    first, *others = assessments
-    rows, differences, notes = [], [], []
-    for assessment in assessments:
-        rows += _report_rows(assessment)
-        notes += _notes(assessment)
-    for other in others:
-        if first.overall is None or other.overall is None:
-            continue
-        names = f'{other.scores.name} minus {first.scores.name}'
-        reason = why_unpaired(first.scores, other.scores)
-        if reason:
-            notes.append(f'{names}: no paired difference, as {reason}')
-        else:
-            difference = paired_difference(first, other)
-            differences.append(dict(name=names, auc=[*difference]))
-    return dict(
-        level=first.scores.level,
-        **first.resampling._asdict(),
-        rows=rows,
-        differences=differences,
-        notes=notes,
-    )
-
-
-def _report_rows(assessment: Assessment) -> list[dict]:
-    scores = assessment.scores
-    results = [(None, assessment.overall), *assessment.methods.items()]
-    rows = []
-    for method, result in results:
-        chosen = scores.against_reals(method) if method else scores
-        numbers = result.estimates if result else {}
-        rows.append(
-            dict(
-                name=scores.name,
-                source=scores.source,
-                manifest=scores.manifest,
-                method=method,
-                real_videos=chosen.count(0),
-                fake_videos=chosen.count(1),
-                scores=len(chosen.scores),
-                **{k: numbers[k] if numbers else None for k in NUMBERS},
-                untrained=scores.untrained.get(method or ''),
-                pairs=None if method else scores.pairs,
-            )
-        )
-    return rows
-
-
-def _notes(assessment: Assessment) -> list[str]:
-    """Lines on numbers that are missing or not to be trusted."""
-    scores, few = assessment.scores, []
-    if assessment.overall is None:
-        kind = 'fake' if scores.labels[0] else 'real'
-        return [
-            f'{scores.name}: all {scores.count(scores.labels[0])} videos are '
-            f'{kind}; AUC, AP and EER need both classes'
-        ]
-    notes = []
-    for row in _report_rows(assessment):
-        who = ', '.join(filter(None, [scores.name, row['method']]))
-        counts = [row['real_videos'], row['fake_videos']]
-        if min(counts) < FEW:
-            few.append(f'{row["method"] or "all"} {counts[0]} + {counts[1]}')
-        if row['auc'].low is None:
-            notes.append(f'{who}: {_no_interval(row, assessment.resampling)}')
-    if few:
-        notes.append(
-            f'{scores.name}: fewer than {FEW} videos of a class (real + fake: '
-            f'{"; ".join(few)}); such intervals tend to be too narrow'
-        )
-    return notes
-
-
-def _no_interval(row: dict, resampling: Resampling) -> str:
-    """What can be said where all replicates have the same AUC.
-
-    Of separated classes, k disjoint pairs of a real and a fake are k
-    independent trials without a failure.
-    """
-    line = 'no interval, as all replicates have the same AUC'
-    if row['auc'].value < 1:
-        return line
-    pairs = min(row['real_videos'], row['fake_videos'])
-    confidence = resampling.confidence
-    low = binomtest(pairs, pairs).proportion_ci(confidence).low
-    return (
-        f'{line}; that {pairs} disjoint pairs of a real and a fake video are '
-        f'in order bounds it by {low:.3f} from below (Clopper-Pearson, '
-        f'{100 * confidence:g} %)'
-    )
-
-
-def score_table(report: Mapping) -> str:
-    """Lay :func:`score_report` out as Markdown."""
-    level = report['level']
-    names = [f'{level} {number.upper()}' for number in NUMBERS]
-    extra = {
-        f'untrained: {level} AUC': [_null(r) for r in report['rows']],
-        'fake above its original': [_pairs(r) for r in report['rows']],
-    }
-    extra = {name: own for name, own in extra.items() if set(own) != {'-'}}
-    rows = [['scores', 'fakes', 'real videos', 'fake videos', *names, *extra]]
-    for place, row in enumerate(report['rows']):
-        rows.append(
-            [
-                row['name'],
-                row['method'] or 'all',
-                str(row['real_videos']),
-                str(row['fake_videos']),
-                *(_text(row[number]) for number in NUMBERS),
-                *(own[place] for own in extra.values()),
-            ]
-        )
-    lines = markdown_table(rows)
-    if report['differences']:
-        header = ['paired difference', f'{level} AUC']
-        pairs = [[d['name'], _text(d['auc'])] for d in report['differences']]
-        lines += ['', *markdown_table([header, *pairs])]
-    used = Resampling(*(report[name] for name in Resampling._fields))
-    notes = [intervals_fact(used), *report['notes']]
-    lines += ['', *(f'- {printable(line)}' for line in notes)]
-    return '\n'.join(lines) + '\n'
-
-
 def intervals_fact(resampling: Resampling) -> str:
     """Say in one line how intervals were made."""
     return (
@@ -669,19 +375,3 @@ def intervals_fact(resampling: Resampling) -> str:
         f'{resampling.replicates} bootstrap replicates over videos, reals and '
         f'fakes drawn apart, seed {resampling.seed}'
     )
-
-
-def _text(number: Sequence | None) -> str:
-    return '-' if number is None else Estimate(*number).text()
-
-
-def _null(row: Mapping) -> str:
-    values = row.get('untrained')
-    if not values:
-        return '-'
-    return f'{min(values):.4f} to {max(values):.4f} of {len(values)}'
-
-
-def _pairs(row: Mapping) -> str:
-    pairs = row.get('pairs')
-    return Pairs(*pairs).words if pairs else '-'

@@ -63,7 +63,7 @@ class Experiment(NamedTuple):
 
     Attributes:
         variants: By name.
-        kinds: Of forgeries, see :mod:`gml_mmaction.synthetic.demo`.
+        kinds: Of forgeries, see :mod:`gml_mmaction.synthetic.kinds`.
         seeds: How many, from 0.
         iters: Iterations of each training.
         val_interval: Iterations from one validation to the next.

@@ -18,6 +18,7 @@ from gml_mmaction.io.records import Record, Share
 from gml_mmaction.io.text import counted, markdown_table
 
 from .bootstrap import Estimate
+from .controls import control_columns
 
 __all__ = [
     'GML',
@@ -449,14 +450,12 @@ def format_runs(results: Results, level: str = 'video') -> str:
         columns[f'{level} {words}'] = [
             '-' if n is None else _interval(n) for n in numbers
         ]
-    if any(run.untrained for _, run in tests):
-        columns[f'untrained: {level} AUC'] = [
-            _range(run.untrained) for _, run in tests
-        ]
-    if any(run.pairs for _, run in tests):
-        columns['fake above its original'] = [
-            run.pairs or '-' for _, run in tests
-        ]
+    columns |= control_columns(
+        level,
+        [run.untrained for _, run in tests],
+        [run.pairs for _, run in tests],
+        number=_percent,
+    )
     cells = [list(columns), *map(list, zip(*columns.values()))]
     title = '**Each training**, per cent, with 95 % intervals'
     return '\n'.join([title, '', *markdown_table(cells)]) + '\n'
@@ -467,13 +466,6 @@ def _interval(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return f'{value} [no interval]'
     return f'{value} [{_percent(estimate.low)}, {_percent(estimate.high)}]'
-
-
-def _range(values: Sequence[float]) -> str:
-    if not values:
-        return '-'
-    low, high = map(_percent, (min(values), max(values)))
-    return f'{low} to {high} of {len(values)}'
 
 
 def _notes_of(table: Table) -> list[int]:

@@ -19,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 from gml_mmaction.io.records import Record
 from gml_mmaction.io.text import markdown_table
 
-from .bootstrap import Scores
+from .level_scores import Scores
 
 __all__ = ['Scenario', 'scenario_table', 'scenarios_of']
 

@@ -9,7 +9,7 @@ with every detector. Unchanged (MMAction2 1.2.0,
   frame-wise detectors read NCTHW, and GML is 4-D inside;
 - takes ``pred_score`` for a class score, which GML's is not: a probability
   that has reached 1 has no gradient left, and the map is empty;
-- sets ``average_clips='score'`` for good, after which the same model gives
+- leaves ``average_clips='score'`` behind, after which the same model gives
   logits for scores; it leaves its hooks and gradients behind too;
 - uses ``register_backward_hook``, which PyTorch has deprecated.
 
@@ -127,7 +127,7 @@ class ForgeryCAM(GradCAM):
             self.layer = self.model.get_submodule(layer_name.replace('/', '.'))
         except AttributeError as error:
             raise LayerError(
-                f'layer {layer_name!r}: {error}; use a name such as '
+                f'layer {layer_name!r}: {error}. Remedy: a layer such as '
                 f'{default_layer(self.model)!r}'
             ) from None
 
@@ -137,7 +137,10 @@ class ForgeryCAM(GradCAM):
         with self._traced() as traced:
             samples = self.model.test_step(data)
         if 'map' not in traced:
-            raise LayerError(f'layer {self.name!r} is not run in testing')
+            raise LayerError(
+                f'layer {self.name!r} is not run in testing. Remedy: another '
+                'layer'
+            )
         leaf, clips = traced['map'], len(samples)
         evidence = traced['odds'].unflatten(0, (clips, -1)).mean(dim=1).sum()
         gradient = self._gradient(evidence, leaf)
@@ -209,7 +212,10 @@ class ForgeryCAM(GradCAM):
             )
             if gradient is not None:
                 return gradient
-        raise LayerError(f'the score does not depend on layer {self.name!r}')
+        raise LayerError(
+            f'the score does not depend on layer {self.name!r}. Remedy: '
+            'another layer'
+        )
 
     def _volume(self, x: Tensor, clips: int) -> Tensor:
         """A layer's map as ``(N, C, T', h, w)``, whatever its layout."""

@@ -116,7 +116,10 @@ def _motion_modules(
     name = stage or getattr(model.backbone, 'tap', None)
     part = getattr(model.backbone, name or '', None)
     if stage is not None and part is None:
-        raise FeatureError(f'the backbone has no stage {stage!r}')
+        raise FeatureError(
+            f'the backbone has no stage {stage!r}. Remedy: a name of '
+            f'{", ".join(dict(model.backbone.named_children()))}'
+        )
     found: dict[str, nn.Module] = {
         key: module
         for module in (part.modules() if part is not None else ())
@@ -124,7 +127,10 @@ def _motion_modules(
         if isinstance(module, kind)
     }
     if stage is not None and not found:
-        raise FeatureError(f'stage {stage!r} has no motion block')
+        raise FeatureError(
+            f'stage {stage!r} has no motion block. Remedy: another stage, or '
+            'a backbone with motion_block'
+        )
     return found
 
 

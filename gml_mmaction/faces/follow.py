@@ -6,7 +6,7 @@ tracks is in their own modules.
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -19,7 +19,14 @@ from .options import CropOptions
 from .shots import mark_cuts
 from .track import Choice, Follower, Track
 
-__all__ = ['Walk', 'broken_note', 'decoded_ahead', 'reading', 'short_note']
+__all__ = [
+    'Walk',
+    'broken_note',
+    'decoded_ahead',
+    'reading',
+    'short_note',
+    'without_track',
+]
 
 T = TypeVar('T')
 
@@ -130,6 +137,26 @@ def short_note(tracks: Iterable[Track], options: CropOptions) -> str | None:
         return None
     return (
         f'tracks of fewer than {options.min_frames} frames, left out: {short}'
+    )
+
+
+def without_track(
+    tracks: Sequence[Track], last: int, options: CropOptions
+) -> VideoError:
+    """Why no track of a video counts.
+
+    Args:
+        tracks: All that have ended.
+        last: The last frame in which a face was looked for.
+        options: What a track needs.
+    """
+    if not tracks:
+        return VideoError('no face', f'none was found in frames 0 to {last}')
+    longest = max(track.num_frames(options.stride) for track in tracks)
+    return VideoError(
+        'too short',
+        f'no face is seen in more than {longest} of the frames taken; at '
+        f'least {options.min_frames} are needed',
     )
 
 

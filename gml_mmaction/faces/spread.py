@@ -1,4 +1,4 @@
-"""Faces at moments spread over a video: a few clips stand for all.
+"""Faces at moments spread over a video: a few clips in place of all.
 
 The moments are as far apart as can be; each is moved to a key frame, where
 decoding can begin, if there is one within half the way to the next moment.

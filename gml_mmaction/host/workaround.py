@@ -40,7 +40,7 @@ def folder_of(name: str) -> Path:
     """The folder of an installed package, without importing it."""
     spec = PathFinder.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise StackError(f'{name} is not installed')
+        raise StackError(f'{name} is not installed. Remedy: gml doctor')
     return Path(spec.submodule_search_locations[0])
 
 

@@ -3,7 +3,7 @@
 ``GML_TRITON=1`` takes it, on a GPU with Triton, which PyTorch's builds for
 CUDA bring. Its numbers are tested in Triton's interpreter and it is compiled
 for three generations of GPUs, both on a CPU; nobody knows its speed. Without
-the variable the operators of :mod:`.cpu` are taken.
+the variable those of PyTorch are taken (:mod:`.operators`).
 
 A block is two passes over maps of all C channels: the reduction, and F^S with
 the expanded motion. A ReLU before the block is part of reading x. Backward,
@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+
+from .operators import rows_of
 
 __all__ = ['asked', 'reduce', 'sum_up', 'taken', 'why_not']
 
@@ -146,7 +148,7 @@ class _Reduce(Function):
                 seen=x if ctx.rectify else None,
             )
         if ctx.needs_input_grad[1]:
-            pixels = _rows(x.relu() if ctx.rectify else x)
+            pixels = rows_of(x.relu() if ctx.rectify else x)
             g_weight = g_reduced.to(x.dtype).t() @ pixels
         return g_x, g_weight, *[None] * 4
 
@@ -176,14 +178,10 @@ class _Sum(Function):
             g_spatial = (sums * over_time.flatten(1)[:, :, None]).sum(1)
             g_temporal = g_temporal.view_as(temporal).to(temporal.dtype)
             g_spatial = g_spatial.view_as(spatial).to(spatial.dtype)
-        pixels = _rows(grad)
+        pixels = rows_of(grad)
         g_rows = pixels @ expand if needs[3] else None
         g_expand = pixels.t() @ rows if needs[4] else None
         return grad, g_temporal, g_spatial, g_rows, g_expand, None, None
-
-
-def _rows(x: Tensor) -> Tensor:
-    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
 def _precision(x: Tensor) -> str:

@@ -6,8 +6,8 @@
 
 compiles it with the machine's C compiler (``CC``, or ``cc``) into the user's
 cache (``XDG_CACHE_HOME``, or ``~/.cache``) in seconds; models use it from
-then on. Nothing is compiled unasked, and without it :mod:`.cpu` does with
-PyTorch's operators. ``GML_NATIVE=0`` leaves it out.
+then on. Nothing is compiled unasked, and without it PyTorch's
+operators do the work (:mod:`.operators`). ``GML_NATIVE=0`` leaves it out.
 
 The name of the library holds a hash of the source and what the processor
 can do, so that an outdated or foreign one is never loaded.

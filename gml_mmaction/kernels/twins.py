@@ -5,7 +5,7 @@ own class. So parameters, buffers, hooks, names and checkpoints stay what they
 were, and copies and pickles of a model stay as fast as it is.
 
 What a twin computes equals what its class defines to rounding. It takes the
-definition wherever the difference could be seen (see :mod:`.cpu`).
+definition wherever the difference could be seen (see :mod:`.blocks`).
 """
 
 from typing import TypeVar
@@ -16,7 +16,7 @@ from gml_mmaction.models import CSTM, MCB, STMBlock
 from gml_mmaction.models.motion import MotionBlock
 from gml_mmaction.models.xception import SeparableConv2d
 
-from . import cpu
+from . import blocks
 
 __all__ = ['accelerate', 'plain']
 
@@ -34,8 +34,8 @@ def accelerate(model: Model) -> Model:
     Returns:
         ``model``.
     """
-    blocks = [m for m in model.modules() if isinstance(m, MotionBlock)]
-    parts = {block.cstm for block in blocks}  # a block computes its own
+    # a block computes its own
+    parts = {m.cstm for m in model.modules() if isinstance(m, MotionBlock)}
     for module in reversed([*model.modules()]):  # what is inside comes first
         twin = TWINS.get(type(module))
         if twin and module not in parts and _gains(module):
@@ -55,8 +55,8 @@ class FastCSTM(CSTM):
     """CSTM alone; a ReLU before it may be handed over with its input."""
 
     def forward(self, x: Tensor, relu: nn.Module | None = None) -> Tensor:
-        if cpu.cstm_applies(self, x):
-            return cpu.cstm_forward(self, x, relu)
+        if blocks.cstm_applies(self, x):
+            return blocks.cstm_forward(self, x, relu)
         return super().forward(x if relu is None else relu(x))
 
 
@@ -64,8 +64,8 @@ class FastMotionBlock(MotionBlock):
     """A motion block; a ReLU before it may be handed over with its input."""
 
     def forward(self, x: Tensor, relu: nn.Module | None = None) -> Tensor:
-        if cpu.applies(self, x):
-            return cpu.forward(self, x, relu)
+        if blocks.applies(self, x):
+            return blocks.forward(self, x, relu)
         return super().forward(x if relu is None else relu(x))
 
 
@@ -106,7 +106,7 @@ class FastSequential(nn.Sequential):
 
 def _takes_relu(layer: nn.Module) -> bool:
     """Whether a ReLU goes in, too, and nothing wants to see what it leaves."""
-    if not isinstance(layer, WITH_RELU) or cpu.has_hooks(layer):
+    if not isinstance(layer, WITH_RELU) or blocks.has_hooks(layer):
         return False
     inner = getattr(layer, 'conv1', None)
     return inner is None or _takes_relu(inner)

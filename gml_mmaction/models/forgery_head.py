@@ -23,7 +23,9 @@ class ForgeryHead(BaseHead):
         loss_cls: Config of the classification loss, cross-entropy by default.
         label_smooth_eps: Label smoothing, in [0, 1).
         init_cfg: MMEngine's initialisation config.
-        average_clips: How the host averages the scores of clips.
+        average_clips: What the host averages over clips: ``'prob'`` the
+            probabilities of logits, ``'score'`` what the head gives; None
+            averages nothing.
 
     Raises:
         SettingError: ``label_smooth_eps`` is out of range.
@@ -35,7 +37,7 @@ class ForgeryHead(BaseHead):
         loss_cls: dict | None = None,
         label_smooth_eps: float = 0.0,
         init_cfg: dict | None = None,
-        average_clips: str | None = None,
+        average_clips: str | None = 'prob',
     ) -> None:
         super().__init__(
             NUM_CLASSES,

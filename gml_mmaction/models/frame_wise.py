@@ -94,13 +94,7 @@ class FrameHead(ForgeryHead):
         label_smooth_eps: float = 0.0,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(
-            in_channels,
-            loss_cls,
-            label_smooth_eps,
-            init_cfg,
-            average_clips='prob',
-        )
+        super().__init__(in_channels, loss_cls, label_smooth_eps, init_cfg)
         self.dropout = nn.Dropout(dropout_ratio)
         self.fc_cls = nn.Linear(in_channels, NUM_CLASSES)
 

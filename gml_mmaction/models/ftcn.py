@@ -95,13 +95,7 @@ class TimeTransformerHead(ForgeryHead):
         label_smooth_eps: float = 0.0,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(
-            in_channels,
-            loss_cls,
-            label_smooth_eps,
-            init_cfg,
-            average_clips='prob',
-        )
+        super().__init__(in_channels, loss_cls, label_smooth_eps, init_cfg)
         self.num_tokens = num_tokens
         self.positions = nn.Parameter(torch.randn(num_tokens + 1, in_channels))
         self.cls_token = nn.Parameter(torch.randn(1, 1, in_channels))

@@ -204,7 +204,13 @@ class GMLHead(ForgeryHead):
         label_smooth_eps: float = 0.0,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(in_channels, loss_cls, label_smooth_eps, init_cfg)
+        super().__init__(
+            in_channels,
+            loss_cls,
+            label_smooth_eps,
+            init_cfg,
+            average_clips=None,  # predict does
+        )
         if fuse not in ('prob', 'logit'):
             raise SettingError(f"fuse={fuse!r}: use 'prob' or 'logit'")
         self.fuse = fuse

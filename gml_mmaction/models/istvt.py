@@ -134,13 +134,7 @@ class ISTVTHead(ForgeryHead):
         label_smooth_eps: float = 0.0,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(
-            in_channels,
-            loss_cls,
-            label_smooth_eps,
-            init_cfg,
-            average_clips='prob',
-        )
+        super().__init__(in_channels, loss_cls, label_smooth_eps, init_cfg)
         self.volume = (num_segments, *places)
         tokens = 1 + places[0] * places[1]
         self.positions = nn.Parameter(

@@ -35,13 +35,7 @@ class LogitHead(ForgeryHead):
         label_smooth_eps: float = 0.0,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(
-            NUM_CLASSES,
-            loss_cls,
-            label_smooth_eps,
-            init_cfg,
-            average_clips='prob',
-        )
+        super().__init__(NUM_CLASSES, loss_cls, label_smooth_eps, init_cfg)
 
     def forward(
         self, feats: Tensor, num_segs: int | None = None, **_: object

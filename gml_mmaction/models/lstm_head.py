@@ -41,13 +41,7 @@ class LSTMHead(ForgeryHead):
         label_smooth_eps: float = 0.0,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(
-            in_channels,
-            loss_cls,
-            label_smooth_eps,
-            init_cfg,
-            average_clips='prob',
-        )
+        super().__init__(in_channels, loss_cls, label_smooth_eps, init_cfg)
         self.lstm = nn.LSTM(in_channels, hidden, batch_first=True)
         self.dropout = nn.Dropout(dropout_ratio)
         self.fc_cls = nn.Linear(hidden, NUM_CLASSES)

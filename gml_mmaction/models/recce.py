@@ -276,7 +276,7 @@ class RECCE(Xception):
 
 
 def flooded(loss: Tensor, level: float) -> Tensor:
-    """The loss, whose gradient turns round below ``level``."""
+    """The loss, whose gradient changes its sign below ``level``."""
     return (loss - level).abs() + level
 
 

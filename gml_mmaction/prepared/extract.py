@@ -25,6 +25,7 @@ from gml_mmaction.faces.follow import (
     decoded_ahead,
     reading,
     short_note,
+    without_track,
 )
 from gml_mmaction.faces.landmarks import SIDE, LandmarkFinder
 from gml_mmaction.faces.options import CropOptions
@@ -405,25 +406,12 @@ def _cut_found(
     kept = walk.finish(last if walk.done else source.end_after(last))
     if not kept:
         last = source.taken.source(last)
-        raise _failure(walk.tracks, last, options)
+        raise without_track(walk.tracks, last, options)
     if note := short_note(walk.tracks, options):
         source.notes.append(note)
     for track in kept:
         track.square = source.fit(track.square)
     return kept
-
-
-def _failure(
-    tracks: Sequence[Track], last: int, options: CropOptions
-) -> VideoError:
-    if not tracks:
-        return VideoError('no face', f'none in frames 0 to {last}')
-    longest = max(track.num_frames(options.stride) for track in tracks)
-    return VideoError(
-        'too short',
-        f'the longest track has {counted(longest, "frame")} to save; at '
-        f'least {options.min_frames} are needed',
-    )
 
 
 def _known_tracks(

@@ -1,7 +1,7 @@
 """Talking heads from a portrait, and faces re-rendered in a frame.
 
-Pure functions of images and numbers; who chooses the numbers is in
-:mod:`gml_mmaction.synthetic.demo`.
+Pure functions of images and numbers; :mod:`gml_mmaction.synthetic.shots` and
+:mod:`gml_mmaction.synthetic.kinds` choose the numbers.
 
 Frames are ``(H, W, 3)`` RGB, float32, 0 to 255. A face is a dlib-like square
 box; ``(u, v)`` are coordinates in it: the origin in its centre, u to the

@@ -21,9 +21,9 @@ from gml_mmaction.video.distortions import (
     distort_frames,
     random_distortions,
     seed_of,
-    write_h264,
     write_meta,
 )
+from gml_mmaction.video.writer import write_h264
 
 __all__ = ['make_celeb_df_tree', 'make_dfo_tree']
 

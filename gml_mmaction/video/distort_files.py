@@ -18,10 +18,10 @@ from .distortions import (
     distort_frames,
     format_distortions,
     seed_of,
-    write_h264,
 )
 from .files import VIDEO_SUFFIXES
 from .folders import is_well_named, video_files
+from .writer import write_h264
 
 __all__ = [
     'CRF',

@@ -21,7 +21,7 @@ import numpy as np
 from gml_mmaction.evaluation.prediction import Prediction, known
 from gml_mmaction.explain.flow import draw_flow
 from gml_mmaction.video import Frames
-from gml_mmaction.video.distortions import write_h264
+from gml_mmaction.video.writer import write_h264
 
 from .timeline import made_line, unlike_lines, verdict_line
 

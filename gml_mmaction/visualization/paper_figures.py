@@ -88,7 +88,7 @@ def face_clip(
         label: 0 real, 1 fake, None unknown.
         size: Side of the crops in pixels.
         take: Which frames of the video are taken, such as
-            :meth:`gml_mmaction.apis.detector.Detector.take`.
+            :meth:`gml_mmaction.apis.Detector.take`.
         num_frames: Crops that are wanted.
         start: Seconds from which on a face is looked for; frames where the
             video has no rate.

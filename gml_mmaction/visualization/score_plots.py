@@ -18,8 +18,8 @@ from gml_mmaction.evaluation.bootstrap import (
     Assessment,
     Bootstrap,
     Estimate,
-    Scores,
 )
+from gml_mmaction.evaluation.level_scores import Scores
 from gml_mmaction.io.text import figure_text
 
 from .palette import COLOURS, FAKE, GREY, REAL

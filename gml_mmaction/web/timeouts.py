@@ -1,4 +1,4 @@
-"""End connections that keep the server waiting; uvicorn waits for ever.
+"""End connections that keep the server waiting; uvicorn waits without end.
 
 Otherwise two hundred visitors who connect and send nothing would hold two
 hundred connections, and those who read an answer byte by byte would hold its

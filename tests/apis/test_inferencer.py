@@ -22,10 +22,9 @@ from gml_mmaction.apis import (
     list_inputs,
     load_detector,
 )
-from gml_mmaction.apis.analysis import VERDICTS
-from gml_mmaction.apis.detector import DetectorError
 from gml_mmaction.apis.inferencer import InputError
-from gml_mmaction.errors import GMLError
+from gml_mmaction.apis.verdict import VERDICTS
+from gml_mmaction.errors import DetectorError, GMLError
 from gml_mmaction.video import open_video
 
 pytest.importorskip('dlib')

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from tiny import CONFIG, TINY, write_detector
 from videos import write
 
-from gml_mmaction.apis import ForgeryInferencer
-from gml_mmaction.apis.analysis import Analysis, _side
+from gml_mmaction.apis import Analysis, ForgeryInferencer
+from gml_mmaction.apis.verdict import face_side
 from gml_mmaction.engine.config_check import read_settings
 from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.errors import CheckpointError
@@ -260,7 +260,7 @@ def test_the_picture_of_a_moment_and_the_size_of_a_face_are_its_clips():
     data = Analysis(frames, prediction, {}).draw_face()
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), 0)
     assert picture[40:120, 40:120].mean() > 180
-    assert _side(track) == 80
+    assert face_side(track) == 80
 
 
 @pytest.fixture(scope='module')

@@ -28,8 +28,8 @@ from gml_mmaction.video.distortions import (
     distort_frames,
     parse_distortions,
     seed_of,
-    write_h264,
 )
+from gml_mmaction.video.writer import write_h264
 
 SIZE, STRIDE, LENGTH = 64, 2, 48
 WIDTH, HEIGHT = 320, 272

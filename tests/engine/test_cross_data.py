@@ -16,12 +16,7 @@ from mmaction.registry import DATASETS, MODELS
 from mmengine.dataset import pseudo_collate
 from mmengine.runner import set_random_seed
 from sklearn.metrics import accuracy_score, roc_auc_score
-from tiny import (
-    tiny_config,
-    write_checkpoint,
-    write_detector,
-    write_prepared,
-)
+from tiny import tiny_config, write_checkpoint, write_detector, write_prepared
 from torch import nn
 
 from gml_mmaction.engine.cross_data import (
@@ -226,6 +221,19 @@ def test_the_table_names_the_level_of_every_column(report):
         expected = [target['metrics'][key] for key in keys]
         assert list(map(float, numbers)) == pytest.approx(expected, abs=1e-4)
     assert '2 of 9 test videos' in cross_table(report)
+
+
+@pytest.mark.parametrize('tested', [[0], [1], [0, 1]])
+def test_untrained_networks_of_any_target_are_explained(report, tested):
+    targets = [
+        {**target, 'untrained': {'video/auc': [0.25, 0.75]}}
+        if number in tested
+        else target
+        for number, target in enumerate(report['targets'])
+    ]
+    table = cross_table({**report, 'targets': targets})
+    assert table.count('0.2500 to 0.7500 of 2') == len(tested)
+    assert table.count('of 2 networks of random weights') == 1
 
 
 def test_each_run_logs_to_a_folder_of_its_own(report, work_dir):

@@ -7,29 +7,26 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from sklearn.metrics import (
-    average_precision_score,
-    roc_auc_score,
-    roc_curve,
-)
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from gml_mmaction.evaluation import ForgeryMetric, equal_error_rate
 from gml_mmaction.evaluation import bootstrap as module
 from gml_mmaction.evaluation.bootstrap import (
     GRID,
     Resampling,
-    ScoreFileError,
-    Scores,
     assess,
     bootstrap,
-    default_names,
     headline,
     paired_difference,
-    read_scores,
-    score_report,
-    score_table,
     why_unpaired,
 )
+from gml_mmaction.evaluation.level_scores import (
+    Scores,
+    default_names,
+    read_scores,
+)
+from gml_mmaction.evaluation.score_report import score_report, score_table
+from gml_mmaction.evaluation.scores import ScoreFileError
 
 
 def draw_scores(

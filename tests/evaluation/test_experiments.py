@@ -31,7 +31,7 @@ from gml_mmaction.evaluation.since_the_paper import (
     TARGETS,
 )
 from gml_mmaction.evaluation.since_the_paper import SYSTEMS as SINCE
-from gml_mmaction.synthetic.demo import KINDS
+from gml_mmaction.synthetic.kinds import KINDS
 
 SLOTS = {
     'Xception': ('Conv2d', False),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gml_mmaction.evaluation.bootstrap import Scores
+from gml_mmaction.evaluation.level_scores import Scores
 from gml_mmaction.evaluation.scenarios import scenario_table, scenarios_of
 
 REALS = [0.1, 0.2, 0.3, 0.4]

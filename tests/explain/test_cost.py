@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from torch import nn
 
-from gml_mmaction.explain import cost
+from gml_mmaction.explain import cost, estimate
 from gml_mmaction.explain.cost import LiveTensors, Setting
 from gml_mmaction.kernels import accelerate
 from gml_mmaction.models import MCB
@@ -192,14 +192,14 @@ def test_memory_is_estimated_as_it_is_counted(config, amp):
     """Without the losses and the 8-bit pixels, which are small."""
     setting = Setting(batch=2, frames=8, size=64, amp=amp)
     counted = cost.peak_memory(cost.build_detector(config, 8), setting)
-    found = cost.estimate(Config.fromfile(config).model, setting)
+    found = estimate.estimate(Config.fromfile(config).model, setting)
     assert found.step.peak == pytest.approx(counted, rel=0.05)
     assert found.forward.peak < found.step.peak
 
 
 def test_an_operator_moves_what_it_reads_and_writes_and_a_view_nothing():
-    traffic, x = cost.Traffic(), torch.ones(10, 100)
-    with cost._Operators(traffic):
+    traffic, x = estimate.Traffic(), torch.ones(10, 100)
+    with estimate._Operators(traffic):
         (x.t() + 1).relu_()
     assert traffic.bytes == 2 * 4000 + 2 * 4000
     assert traffic.launches == 2
@@ -208,7 +208,7 @@ def test_an_operator_moves_what_it_reads_and_writes_and_a_view_nothing():
 @pytest.mark.slow
 def test_an_estimate_is_the_same_for_twice_the_clips_but_twice_as_much():
     model = Config.fromfile(SMALL).model
-    one, two = (cost.estimate(model, Setting(n, 8, 64)) for n in (2, 4))
+    one, two = (estimate.estimate(model, Setting(n, 8, 64)) for n in (2, 4))
     assert two.step.launches == one.step.launches
     assert one.forward.bytes < two.forward.bytes < 2 * one.forward.bytes
     assert two.weights == one.weights
@@ -217,7 +217,7 @@ def test_an_estimate_is_the_same_for_twice_the_clips_but_twice_as_much():
 def test_what_cannot_be_run_without_numbers_is_one_line():
     broken = dict(type='Recognizer3D', backbone=dict(type='Xception', width=0))
     with pytest.raises(cost.CostError, match='width') as caught:
-        cost.estimate(Config(broken), TINY)
+        estimate.estimate(Config(broken), TINY)
     assert '\n' not in str(caught.value)
 
 

@@ -358,7 +358,8 @@ def make_scores(root):
 
 def read_scores(root):
     from gml_mmaction.cli import calibrate
-    from gml_mmaction.evaluation.bootstrap import ScoreFileError, read_scores
+    from gml_mmaction.evaluation.level_scores import read_scores
+    from gml_mmaction.evaluation.scores import ScoreFileError
 
     path = root / 'data/scores.json'
     for level in ('clip', 'frame', 'video'):

@@ -106,7 +106,7 @@ def test_operators_under_autocast_equal_the_definition_under_it(
     kind, device, monkeypatch
 ):
     """On a CPU they do not run by themselves; here they do."""
-    from gml_mmaction.kernels import cpu
+    from gml_mmaction.kernels import blocks
 
     monkeypatch.setenv('GML_NATIVE', '0')
     monkeypatch.setenv('GML_TRITON', '0')
@@ -115,7 +115,7 @@ def test_operators_under_autocast_equal_the_definition_under_it(
     x = torch.randn(8, 32, 6, 5, device=device)
     x = x.contiguous(memory_format=torch.channels_last)
     grads = []
-    for forward in (block, lambda x: cpu.forward(block, x)):
+    for forward in (block, lambda x: blocks.forward(block, x)):
         block.zero_grad()
         own = x.clone().requires_grad_()
         with torch.autocast(device, dtype=torch.bfloat16):

@@ -13,11 +13,11 @@ from where import CONFIGS, REPO
 from gml_mmaction.explain.cost import (
     Setting,
     build_detector,
-    estimate,
     own_clips,
     pack_clips,
     peak_memory,
 )
+from gml_mmaction.explain.estimate import estimate
 from gml_mmaction.kernels import accelerate
 
 pytestmark = pytest.mark.slow

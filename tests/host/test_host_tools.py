@@ -65,10 +65,12 @@ def test_the_hosts_own_tools_train_and_test_a_detector(
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
-    run('train.py', '--seed', 1, out=tmp_path / 'run')
+    faster = 'The motion blocks take the faster passes'
+    said = run('train.py', '--seed', 1, out=tmp_path / 'run')
+    assert said.count(faster) == 1  # the first process logs
     checkpoint = tmp_path / 'run/iter_2.pth'
     meta = torch.load(checkpoint, weights_only=False)['meta']
     assert meta['iter'] == 2
-    run('test.py', checkpoint, out=tmp_path / 'test')
+    assert faster in run('test.py', checkpoint, out=tmp_path / 'test')
     metrics = json.loads((tmp_path / 'test/test_metrics.json').read_text())
     assert 0 <= metrics['video/auc'] <= 1

@@ -8,11 +8,12 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.model import ExponentialMovingAverage
+from mmengine.runner import Runner
 from networks import pack, randomise
 from tiny import CONFIG, tiny_config, write_checkpoint, write_detector
 from torch import nn
 
-from gml_mmaction.apis.detector import load_detector
+from gml_mmaction.apis import load_detector
 from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.explain.cam import cam_maps
 from gml_mmaction.kernels import accelerate, plain
@@ -213,3 +214,16 @@ def test_runners_and_detectors_accelerate_what_they_build(tmp_path):
     assert is_fast(runner.model)
     detector = load_detector(write_detector(tmp_path / 'best.pth'), 'cpu')
     assert is_fast(detector.model)
+
+
+@pytest.mark.parametrize('compiled', [False, True])
+def test_a_runner_of_the_host_accelerates_what_is_not_compiled(
+    compiled, tmp_path
+):
+    path = write_checkpoint(tmp_path / 'weights.pth')
+    cfg = tiny_config(tmp_path / 'run', path, tmp_path)
+    runner = Runner.from_cfg(cfg)
+    runner.cfg.compile_backbone = compiled
+    assert not is_fast(runner.model)
+    runner.call_hook('before_run')
+    assert is_fast(runner.model) == (not compiled)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.utils.prune
 from torch import nn
 
-from gml_mmaction.kernels import accelerate, cpu, library, plain
+from gml_mmaction.kernels import accelerate, blocks, library, plain
 from gml_mmaction.kernels import build as build_command
 from gml_mmaction.models import CSTM, MCB, STMBlock
 
@@ -145,9 +145,9 @@ def test_of_cstm_alone_what_is_frozen_gets_no_gradient(frozen):
 
 
 def test_cstm_alone_is_fast_where_there_is_a_kernel(monkeypatch):
-    calls, forward = [], cpu.cstm_forward
+    calls, forward = [], blocks.cstm_forward
     monkeypatch.setattr(
-        cpu,
+        blocks,
         'cstm_forward',
         lambda *args: calls.append(1) or forward(*args),
     )
@@ -236,10 +236,10 @@ def test_the_input_is_left_as_it_was():
 def is_fast(block, x, monkeypatch):
     """Whether something faster than the definition ran."""
     calls = []
-    forward = cpu.forward
+    forward = blocks.forward
     with monkeypatch.context() as patch:
         patch.setattr(
-            cpu, 'forward', lambda *a: calls.append(1) or forward(*a)
+            blocks, 'forward', lambda *a: calls.append(1) or forward(*a)
         )
         block(x)
     return bool(calls)

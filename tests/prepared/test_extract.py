@@ -216,7 +216,9 @@ def test_no_face_anywhere_is_a_reason(
     draw_faces, write_video, extract, tmp_path
 ):
     path = write_video(tmp_path / 'a.mp4', [draw_faces()] * 30)
-    with pytest.raises(VideoError, match='no face: none in frames 0 to 28'):
+    with pytest.raises(
+        VideoError, match='no face: none was found in frames 0 to 28'
+    ):
         extract(path)
     assert not (tmp_path / 'frames').exists()
 
@@ -254,7 +256,7 @@ def test_a_late_face_with_too_few_frames_is_too_short(
 ):
     frames = [draw_faces()] * 20 + [draw_faces((30, 20, 120))] * 10
     path = write_video(tmp_path / 'a.mp4', frames)
-    with pytest.raises(VideoError, match='longest track has 5 frames to save'):
+    with pytest.raises(VideoError, match='in more than 5 of the frames taken'):
         extract(path)
     record, _ = extract(path, min_frames=5)
     assert record.tracks[0].start == 20

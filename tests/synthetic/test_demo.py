@@ -13,23 +13,15 @@ from scipy.stats import ks_2samp, rankdata
 
 from gml_mmaction.faces import detect_faces
 from gml_mmaction.sources.ffpp import list_videos
-from gml_mmaction.synthetic.demo import (
+from gml_mmaction.synthetic.demo import METHOD, make_demo
+from gml_mmaction.synthetic.kinds import (
     KINDS,
-    METHOD,
     PHASES,
-    Settings,
-    Shot,
-    band_limited,
     consistency_phase,
-    draw_look,
     face_motion,
     jitter_phase,
-    make_demo,
-    shot_frames,
     smooth_phase,
-    track_face,
     triplet_phase,
-    write_video,
 )
 from gml_mmaction.synthetic.render import (
     FRAME_SIZE,
@@ -41,7 +33,16 @@ from gml_mmaction.synthetic.render import (
     reenact,
     render_head,
 )
+from gml_mmaction.synthetic.shots import (
+    Settings,
+    Shot,
+    band_limited,
+    draw_look,
+    shot_frames,
+    track_face,
+)
 from gml_mmaction.video import VideoReader
+from gml_mmaction.video.writer import write_motion_jpeg
 
 pytestmark = pytest.mark.slow
 
@@ -503,8 +504,8 @@ def test_no_frame_depends_on_its_neighbours_in_the_codec(tmp_path):
         cv2.GaussianBlur(rng.integers(0, 256, size, np.uint8), (0, 0), 2)
         for _ in range(3)
     )
-    write_video(tmp_path / 'x.mp4', [a, b, a, c])
-    write_video(tmp_path / 'y.mp4', [c, b, b, c])
+    write_motion_jpeg(tmp_path / 'x.mp4', [a, b, a, c])
+    write_motion_jpeg(tmp_path / 'y.mp4', [c, b, b, c])
     x, y = read(tmp_path / 'x.mp4'), read(tmp_path / 'y.mp4')
     assert np.array_equal(x[1], y[1])
     assert np.array_equal(x[3], y[3])
@@ -570,16 +571,16 @@ def test_a_failed_video_leaves_nothing_behind(tmp_path):
         raise KeyError('gone')
 
     with pytest.raises(KeyError):
-        write_video(tmp_path / 'x.mp4', frames())
+        write_motion_jpeg(tmp_path / 'x.mp4', frames())
     with pytest.raises(ValueError, match='no frames'):
-        write_video(tmp_path / 'y.mp4', [])
+        write_motion_jpeg(tmp_path / 'y.mp4', [])
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'kind': 'blinking'}, 'choose one of appearance, jitter'),
+        ({'kind': 'blinking'}, 'one of appearance, jitter'),
         ({'num_train': 6}, 'multiple of 4'),
         ({'frames': 8}, '16 or more'),
         ({'amplitude': 0.5}, 'amplitude=0.5'),
@@ -613,7 +614,7 @@ def films(tmp_path_factory):
             render_head(scene, row, np.zeros(2))[0].round().astype(np.uint8)
             for row in head
         )
-        write_video(folder / f'{index}.mp4', frames, fps=30)
+        write_motion_jpeg(folder / f'{index}.mp4', frames, fps=30)
         rows.append((f'{index}.mp4', person))
     with open(folder / 'people.csv', 'w', newline='') as file:
         csv.writer(file).writerows([('file', 'person'), *rows])
@@ -766,7 +767,7 @@ def test_a_film_without_a_face_is_named(tmp_path):
     blank = [np.full((120, 160, 3), 128, np.uint8)] * 40
     rows = ['file,person']
     for index, person in enumerate('aaaab'):
-        write_video(tmp_path / f'{index}.mp4', blank)
+        write_motion_jpeg(tmp_path / f'{index}.mp4', blank)
         rows.append(f'{index}.mp4,{person}')
     (tmp_path / 'people.csv').write_text('\n'.join(rows))
     with pytest.raises(ValueError, match=r'\d\.mp4: dlib finds no face'):

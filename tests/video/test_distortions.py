@@ -21,9 +21,9 @@ from gml_mmaction.video.distortions import (
     read_meta,
     register_distortion,
     seed_of,
-    write_h264,
     write_meta,
 )
+from gml_mmaction.video.writer import write_h264
 
 color = pytest.importorskip('skimage.color')
 data = pytest.importorskip('skimage.data')
@@ -328,7 +328,7 @@ def test_vc_leaves_no_file_even_when_left_early(clip, tmp_path, monkeypatch):
 
 
 def test_vc_says_what_it_cannot_encode(clip):
-    with pytest.raises(ValueError, match='bring the frames to one size'):
+    with pytest.raises(ValueError, match='Remedy: frames of one size'):
         list(compress([clip[0], clip[1][:90]], 30, fps=25))
     with pytest.raises(ValueError, match='no frames'):
         list(compress([], 30, fps=25))

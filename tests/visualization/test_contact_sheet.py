@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from gml_mmaction.sources import Video
-from gml_mmaction.synthetic.demo import write_video
+from gml_mmaction.video.writer import write_motion_jpeg
 from gml_mmaction.visualization.contact_sheet import (
     contact_sheet,
     spread,
@@ -20,7 +20,7 @@ def videos(tmp_path_factory):
         path = folder / f'{index}.mp4'
         shape = (64, 64 + 32 * (index % 2), 3)
         levels = 20 * index + 4 * np.arange(20)
-        write_video(
+        write_motion_jpeg(
             path, [np.full(shape, level, np.uint8) for level in levels]
         )
         label = index % 2

@@ -7,7 +7,8 @@ from matplotlib.container import BarContainer
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_curve
 
-from gml_mmaction.evaluation.bootstrap import GRID, Resampling, Scores, assess
+from gml_mmaction.evaluation.bootstrap import GRID, Resampling, assess
+from gml_mmaction.evaluation.level_scores import Scores
 from gml_mmaction.visualization.palette import COLOURS
 from gml_mmaction.visualization.score_plots import (
     draw_histograms,

@@ -36,7 +36,7 @@ class MotionSelfBlend(PseudoFake):
     single frames; JPEG does not.
 
     Source: ours, after the demo's kinds ``jitter`` and ``consistency``
-    (:mod:`gml_mmaction.synthetic.demo`). Constants: our choice.
+    (:mod:`gml_mmaction.synthetic.kinds`). Constants: our choice.
 
     Args:
         order: 1 or 2; None draws one for each clip, 1 in two of three.

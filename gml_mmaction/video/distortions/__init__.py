@@ -20,14 +20,11 @@ Frames are RGB, uint8, (H, W, 3), and are never changed in place.
 
 import hashlib
 import importlib
-import itertools
 import pkgutil
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -35,6 +32,7 @@ import numpy as np
 from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.io.files import read_text, write_text
 from gml_mmaction.stack import require
+from gml_mmaction.video.writer import write_h264
 
 __all__ = [
     'BLOCKS_FROM',
@@ -59,7 +57,6 @@ __all__ = [
     'register_distortion',
     'saturation',
     'seed_of',
-    'write_h264',
     'write_meta',
 ]
 
@@ -94,9 +91,6 @@ _TO_YCBCR = np.array(
     ]
 )
 _TO_RGB = np.array([[1, 0, 1.403], [1, -0.344, -0.714], [1, 1.773, 0]])
-# x264's output depends on the number of threads, on the processor and on the
-# address of a buffer: its fast sums of block costs round differently.
-_REPRODUCIBLE = {'threads': '1', 'x264-params': 'cpu-independent=1'}
 _STUDIO = np.array([219, 224, 224])  # range of Y, Cb, Cr in 8-bit video
 
 
@@ -286,14 +280,14 @@ def register_distortion(
             are not five levels.
     """
     if kind in LEVELS or not re.fullmatch(r'[A-Za-z0-9]+', kind):
-        raise ValueError(
+        raise SettingError(
             f'distortion {kind!r}: the name is taken, or not of letters and '
-            'digits alone; choose another'
+            'digits alone. Remedy: another name'
         )
     if len(levels) != 5:
-        raise ValueError(
-            f'distortion {kind}: {len(levels)} levels; give the parameters '
-            'of levels 1 to 5'
+        raise SettingError(
+            f'distortion {kind}: {len(levels)} levels. Remedy: a parameter '
+            'for each of the levels 1 to 5'
         )
 
     def add(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
@@ -506,76 +500,6 @@ def write_meta(
         for name, of in distortions.items()
     ]
     write_text(path, ''.join(lines))
-
-
-_TICK = Fraction(1, 90_000)  # seconds
-
-
-def write_h264(
-    target: str | BinaryIO,
-    frames: Iterable[np.ndarray],
-    *,
-    fps: float,
-    crf: int,
-    container: str = 'mp4',
-    comment: str = '',
-    preset: str = 'medium',
-    seconds_at: Callable[[int], float] | None = None,
-) -> None:
-    """Encode a video with x264; other settings are ffmpeg's defaults.
-
-    The same frames give the same bytes on every machine. Color is 4:2:0;
-    4:4:4 where a side is odd, which 4:2:0 cannot have.
-
-    Args:
-        target: Path or open file to write.
-        frames: (H, W, 3) each, all of one size.
-        fps: Frames per second; 0 where unknown, which means 25.
-        crf: x264's constant rate factor, 0 (lossless) to 51.
-        container: FFmpeg's name of the file format.
-        comment: Text for the file's header.
-        preset: x264's; ``'veryfast'`` where size matters less than time.
-        seconds_at: When frame i is shown, ascending; by ``fps`` without.
-
-    Raises:
-        SettingError: No frames, or frames of several sizes.
-        ImportError: PyAV is missing.
-    """
-    av = require('av')
-    frames = iter(frames)
-    first = next(frames, None)
-    if first is None:
-        raise ValueError('no frames to encode')
-    with av.open(target, 'w', format=container) as file:
-        file.metadata['comment'] = comment
-        # 1001: 30000/1001 and its like
-        rate = Fraction(fps or 25).limit_denominator(1001)
-        stream = file.add_stream('libx264', rate)
-        stream.height, stream.width = first.shape[:2]
-        odd = stream.height % 2 or stream.width % 2
-        stream.pix_fmt = 'yuv444p' if odd else 'yuv420p'
-        stream.options = {
-            'crf': str(crf),
-            'preset': preset,
-            **_REPRODUCIBLE,
-        }
-        if seconds_at:
-            stream.codec_context.time_base = _TICK
-        tick = -1
-        for index, frame in enumerate(itertools.chain([first], frames)):
-            if frame.shape != first.shape:
-                raise ValueError(
-                    f'a frame of {frame.shape} follows one of {first.shape}; '
-                    'bring the frames to one size before they are encoded'
-                )
-            picture = av.VideoFrame.from_ndarray(frame, format='rgb24')
-            picture = picture.reformat(format=stream.pix_fmt)
-            if seconds_at:
-                # two frames of one time are shown one after the other
-                tick = max(tick + 1, round(seconds_at(index) / _TICK))
-                picture.pts, picture.time_base = tick, _TICK
-            file.mux(stream.encode(picture))
-        file.mux(stream.encode())
 
 
 def _apply(
