@@ -11,7 +11,8 @@ from gml_mmaction.errors import DetectorError
 from .analysis import Analysis, analyse
 from .detector import Detector
 from .detector_facts import Threshold
-from .inferencer import ForgeryInferencer, list_inputs
+from .inferencer import ForgeryInferencer
+from .inputs import list_inputs
 from .loading import load_detector
 
 __all__ = [

@@ -173,7 +173,7 @@ def analyse(
     kind = detector.heat_kind(heat)
     ends = None if relative_heat else detector.heat_ends(kind)
     run = Scoring(detector, kind, batch_size, clips, progress)
-    found: dict[str, Any] = dict(sha256=_sha256(source))  # up to an error
+    found: dict[str, Any] = dict(sha256=sha256_of(source))  # up to an error
     began = time.perf_counter()
     try:
         with open_source(source) as reader:
@@ -255,7 +255,8 @@ def name_of(source: Source) -> str:
     return 'array' if isinstance(source, np.ndarray) else str(source)
 
 
-def _sha256(source: Source) -> str | None:
+def sha256_of(source: Source) -> str | None:
+    """Of a file, or of a folder's files; None if it cannot be read."""
     if isinstance(source, np.ndarray):
         return None
     try:

@@ -185,6 +185,7 @@ class DetectorFacts:
             'the forgeries in the training data; another kind of forgery '
             'may score low, and a genuine video high.',
             f'Trained on {self._trained_on()}.',
+            *self._made_in_training(),
             *self._started_from(),
             f'Scores: {self.level}.',
             *(SLOW if self.rates else ()),
@@ -234,6 +235,12 @@ class DetectorFacts:
             f'{self.reference.words}; rarer ones than one in '
             f'{len(self.reference.tracks)} are extrapolated.'
         ]
+
+    def _made_in_training(self) -> list[str]:
+        names = ', '.join(self.training.pseudo_fakes)
+        return [f'Fakes made of genuine clips in training: {names}.'] * (
+            names != ''
+        )
 
     def _started_from(self) -> list[str]:
         initial = self.initial

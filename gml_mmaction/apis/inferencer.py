@@ -12,15 +12,8 @@ from gml_mmaction.errors import GMLError
 from gml_mmaction.io.files import read_json, write_bytes, write_json
 from gml_mmaction.io.records import as_json
 from gml_mmaction.io.rules import is_place
-from gml_mmaction.io.text import printable
 from gml_mmaction.stack import installed_versions
 from gml_mmaction.video import VideoError
-from gml_mmaction.video.files import (
-    ARCHIVES,
-    VIDEO_SUFFIXES,
-    is_image,
-    unread_format,
-)
 from gml_mmaction.visualization.summary import NAMES, row_of, write_summary
 
 from .analysis import (
@@ -31,6 +24,7 @@ from .analysis import (
     analyse,
     name_of,
 )
+from .inputs import Found, InputError, Inputs, find_inputs
 from .loading import load_detector
 from .many import (
     Job,
@@ -39,22 +33,16 @@ from .many import (
     finished,
     note_finished,
     run,
-    stamp_of,
 )
 
-__all__ = ['ForgeryInferencer', 'InputError', 'list_inputs', 'list_unread']
+__all__ = ['ForgeryInferencer']
 
-Inputs = Source | Sequence[Source]
 # Of each video in a folder, without --clips.
 FOLDER_CLIPS = 16
 WRITTEN = (
     *('finished.json', 'prediction.json', 'timeline.png', 'moment.jpg'),
     'overlay.mp4',
 )
-
-
-class InputError(GMLError, ValueError):
-    """Inputs among which there is nothing to analyse."""
 
 
 HEAT_WORDS = {
@@ -208,10 +196,10 @@ class ForgeryInferencer:
             ``visualization``, of each the files written, by
             ``'prediction'``, ``'timeline'``, ``'moment'`` and ``'overlay'``;
             and ``unread``, a line for each file in the folders that is not
-            read (see :func:`list_unread`).
+            read.
 
         Raises:
-            InputError: A folder has no video.
+            InputError: There is no video.
             OSError: A report cannot be written.
         """
         predictions, files = [], []
@@ -223,7 +211,7 @@ class ForgeryInferencer:
         return dict(
             predictions=predictions,
             visualization=files,
-            unread=list_unread(inputs),
+            unread=find_inputs(inputs).unread,
         )
 
     def iterate(
@@ -258,11 +246,12 @@ class ForgeryInferencer:
                 import.
         """
         many = workers > 1 or cluster is not None
-        jobs = self._jobs(inputs, batch_size, out_dir, overlay)
+        found = find_inputs(inputs)
+        jobs = self._jobs(found, batch_size, out_dir, overlay)
         done = self._each(
             jobs, many, show_progress, skip_finished, workers, cluster, modules
         )
-        if out_dir is None or not is_summarised(inputs):
+        if out_dir is None or not found.summarised:
             yield from done
             return
         for name in NAMES:
@@ -271,7 +260,7 @@ class ForgeryInferencer:
         for analysis, files in done:
             rows.append(row_of(analysis.prediction, files))
             yield analysis, files
-        write_summary(out_dir, rows, self.detector)
+        write_summary(out_dir, rows, self.detector, found.unread)
 
     def _each(
         self,
@@ -306,13 +295,12 @@ class ForgeryInferencer:
 
     def _jobs(
         self,
-        inputs: Inputs,
+        found: Found,
         batch_size: int,
         out_dir: str | Path | None,
         overlay: bool,
     ) -> list[Job]:
-        found = _found(inputs)
-        sources = [source for source, _ in found]
+        sources = [video.source for video in found.videos]
         threshold = self._detector.threshold
         settings = Settings(
             sha256=self._detector.sha256,
@@ -337,7 +325,7 @@ class ForgeryInferencer:
                 batch_size=batch_size,
             )
             for (source, named), name in zip(
-                found, _folder_names(sources, out_dir), strict=True
+                found.videos, _folder_names(sources, out_dir), strict=True
             )
         ]
 
@@ -359,7 +347,6 @@ class ForgeryInferencer:
         self, job: Job, progress: Progress | None = None
     ) -> tuple[Analysis, dict[str, str]]:
         """Analyse a video and write its reports."""
-        stamp = stamp_of(job.source)
         analysis = self.analyse(
             job.source,
             progress,
@@ -370,7 +357,7 @@ class ForgeryInferencer:
         if job.folder is None:
             return analysis, {}
         written = self._write(analysis, job.folder, job.settings.overlay)
-        note_finished(job, analysis.prediction, written, stamp)
+        note_finished(job, analysis.prediction, written)
         return analysis, written
 
     def _result(self, result: Result) -> tuple[Analysis, dict[str, str]]:
@@ -405,91 +392,6 @@ class ForgeryInferencer:
                 )
         write_json(files['prediction'], self.report(analysis))
         return {kind: str(path) for kind, path in files.items()}
-
-
-def list_inputs(inputs: Inputs) -> list[Source]:
-    """Return the videos that inputs name.
-
-    Args:
-        inputs: See :class:`ForgeryInferencer`. A folder with videos in it
-            gives these videos, sorted by name, without those in sub-folders;
-            a folder with images in it is one video.
-
-    Raises:
-        InputError: A folder with neither, or no input at all.
-    """
-    return [source for source, _ in _found(inputs)]
-
-
-def _found(inputs: Inputs) -> list[tuple[Source, bool]]:
-    """The videos, and whether each was named itself, not its folder alone."""
-    if isinstance(inputs, (str, Path, np.ndarray)):
-        inputs = [inputs]
-    found: list[tuple[Source, bool]] = []
-    for item in inputs:
-        if not isinstance(item, np.ndarray) and Path(item).is_dir():
-            folder = Path(item)
-            found += [(path, path == folder) for path in _in_folder(folder)]
-        else:
-            found.append((item, True))
-    if not found:
-        raise InputError('no video was given. Remedy: a file or a folder')
-    named = {_place(source) for source, own in found if own}
-    return [one for one in found if one[1] or _place(one[0]) not in named]
-
-
-def _place(source: Source) -> Path | None:
-    return None if isinstance(source, np.ndarray) else Path(source).resolve()
-
-
-def is_summarised(inputs: Inputs) -> bool:
-    """Whether there is a summary: of several videos, or of a folder's."""
-    found = _found(inputs)
-    return len(found) > 1 or not all(named for _, named in found)
-
-
-def list_unread(inputs: Inputs) -> list[str]:
-    """Say of each file in folders of videos that is not read, why.
-
-    Args:
-        inputs: As in :func:`list_inputs`.
-    """
-    if isinstance(inputs, (str, Path, np.ndarray)):
-        inputs = [inputs]
-    lines = []
-    for item in inputs:
-        if isinstance(item, np.ndarray) or not Path(item).is_dir():
-            continue
-        read = _in_folder(Path(item))
-        for path in sorted(Path(item).iterdir()):
-            if path in read or path.name.startswith('.'):
-                continue
-            if read == [Path(item)] and is_image(path.name):
-                continue
-            if path.is_dir():
-                why = 'a folder within a folder; give it by its own path'
-            else:
-                why = unread_format(path) or 'no video'
-            lines.append(f'{printable(str(path))}: not read: {why}')
-    return lines
-
-
-def _in_folder(folder: Path) -> list[Path]:
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    suffixes = (*VIDEO_SUFFIXES, *ARCHIVES)
-    videos = [
-        path
-        for path in files
-        if path.name.lower().endswith(suffixes)
-        and not path.name.startswith('.')
-    ]
-    if videos:
-        return videos
-    if any(is_image(path.name) for path in files):
-        return [folder]
-    raise InputError(
-        f'{folder}: it holds neither videos nor images. Remedy: another folder'
-    )
 
 
 def _folder_names(

@@ -4,13 +4,14 @@
     OUT/NAME/finished.json        what they depend on; written last
     OUT/summary.csv, summary.html a row a video; when all are done
 
-While the detector, the options and the video's size and time are those of
-``finished.json``, the video is not done again; so a run that was stopped goes
-on where it was.
+While the detector and the options are those of ``finished.json``, and the
+video has the SHA-256 that its report names, the video is not done again; so a
+run that was stopped goes on where it was. Its size and time would not do: a
+report is evidence, and a file can be replaced by one that has both.
 """
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +27,7 @@ from gml_mmaction.io.records import Record, as_json, read_record
 from gml_mmaction.version import __version__
 
 from .allowed import import_own
+from .analysis import sha256_of
 
 if TYPE_CHECKING:
     from .inferencer import ForgeryInferencer
@@ -37,7 +39,6 @@ __all__ = [
     'note_finished',
     'predict_video',
     'run',
-    'stamp_of',
 ]
 
 # these may be due to the machine, not the video: tried again
@@ -77,14 +78,12 @@ class Finished(Record, frozen=True, kw_only=True):
         settings: Of the run.
         clips: Moments that were scored; 0: all.
         video: The file.
-        stamp: Its size in bytes and its time of change in ns.
         files: What was written, by kind.
     """
 
     settings: Settings
     clips: int
     video: str
-    stamp: list[int]
     files: dict[str, str]
 
 
@@ -202,28 +201,24 @@ def _crashed(job: Job) -> Result:
 
 
 def note_finished(
-    job: Job,
-    prediction: Prediction,
-    files: dict[str, str],
-    stamp: list[int] | None,
+    job: Job, prediction: Prediction, files: dict[str, str]
 ) -> None:
     """Note that a video is done, unless another try may do better.
 
     Args:
         job: The video.
-        prediction: What was found.
+        prediction: What was found. Its hash was taken before the video was
+            read, so that one that changes meanwhile, as in a download, is
+            done again.
         files: What was written, by kind.
-        stamp: The video's :func:`stamp_of` before it was read, so that one
-            that changes meanwhile, as in a download, is done again.
     """
-    if prediction.status in CIRCUMSTANTIAL or stamp is None:
+    if prediction.status in CIRCUMSTANTIAL or prediction.sha256 is None:
         return
     assert job.folder is not None  # it was written to
     done = Finished(
         settings=job.settings,
         clips=job.clips,
         video=str(job.source),
-        stamp=stamp,
         files={kind: Path(path).name for kind, path in files.items()},
     )
     write_json(job.folder / 'finished.json', as_json(done))
@@ -231,7 +226,7 @@ def note_finished(
 
 def finished(job: Job) -> Result | None:
     """What an earlier run found, if it still holds."""
-    if job.folder is None or stamp_of(job.source) is None:
+    if job.folder is None:
         return None
     try:
         before = read_record(
@@ -240,12 +235,8 @@ def finished(job: Job) -> Result | None:
             what='record of a video that is done',
             remedy='remove it',
         )
-        if (before.settings, before.clips) != (job.settings, job.clips):
-            return None
-        if (before.video, before.stamp) != (
-            str(job.source),
-            stamp_of(job.source),
-        ):
+        given = (job.settings, job.clips, str(job.source))
+        if (before.settings, before.clips, before.video) != given:
             return None
         files = {k: job.folder / name for k, name in before.files.items()}
         if not all(path.is_file() for path in files.values()):
@@ -258,22 +249,6 @@ def finished(job: Job) -> Result | None:
         )
     except (OSError, GMLError):
         return None
+    if prediction.sha256 is None or prediction.sha256 != sha256_of(job.source):
+        return None
     return job, prediction, {kind: str(path) for kind, path in files.items()}
-
-
-def stamp_of(source: str | Path | np.ndarray) -> list[int] | None:
-    """Size and time of change of a file, or of a folder's files."""
-    if isinstance(source, np.ndarray):
-        return None
-    path = Path(source)
-    try:
-        files: Sequence[Path] = [path]
-        if path.is_dir():
-            files = sorted(path.iterdir())
-        stats = [file.stat() for file in files]
-    except OSError:
-        return None
-    return [
-        sum(stat.st_size for stat in stats),
-        max((stat.st_mtime_ns for stat in stats), default=0),
-    ]

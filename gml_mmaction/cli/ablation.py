@@ -44,7 +44,7 @@ from gml_mmaction.synthetic.kinds import KINDS
 from gml_mmaction.version import __version__
 from gml_mmaction.visualization.curves import read_scalars
 
-from .common import CONFIGS
+from .common import CONFIGS, SEED, whole
 from .demo import make_data, train_and_test
 
 DEFAULT = ('one-site', 'initial-values', 'all-sites')
@@ -77,13 +77,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='only these rows of the tables',
     )
     parser.add_argument(
-        '--seeds', nargs='+', type=int, help="instead of the experiment's"
+        '--seeds', nargs='+', type=SEED, help="instead of the experiment's"
     )
     parser.add_argument(
-        '--iters', type=int, help="iterations instead of the experiment's"
+        '--iters', type=whole(1), help="iterations instead of the experiment's"
     )
     parser.add_argument(
-        '--jobs', type=int, default=2, help='runs at a time, one core each'
+        '--jobs',
+        type=whole(1),
+        default=2,
+        help='runs at a time, one core each',
     )
     parser.add_argument(
         '--table', action='store_true', help='only print what is done'

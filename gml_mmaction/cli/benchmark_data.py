@@ -39,6 +39,8 @@ from gml_mmaction.stack import require
 from gml_mmaction.synthetic.render import PORTRAITS
 from gml_mmaction.video.writer import write_h264
 
+from .common import whole
+
 FPS = 25
 # FF++ at c23 has some 4 kB a frame; so have ours with noise of 7 grey levels
 NOISE, CRF = 7, 23
@@ -58,15 +60,22 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='video files; without any, some are made: 640 x 480, H.264, a '
         'moving face and noise',
     )
-    add('--num-videos', type=int, default=6, help='number of videos to make')
+    add(
+        '--num-videos',
+        type=whole(1),
+        default=6,
+        help='number of videos to make',
+    )
     add(
         '--num-frames',
         type=int,
         default=300,
         help='frames of a video that is made',
     )
-    add('--rounds', type=int, default=5)
-    add('--workers', type=int, nargs='+', default=[1, 2], help='processes')
+    add('--rounds', type=whole(1), default=5)
+    add(
+        '--workers', type=whole(1), nargs='+', default=[1, 2], help='processes'
+    )
     add('--store', choices=('crops', 'boxes'), default=CropOptions.store)
     add('--json', type=Path, help='file to write the numbers to')
     return parser.parse_args(argv)

@@ -40,6 +40,7 @@ from gml_mmaction.video.writer import write_h264
 
 from .benchmark import find_config
 from .benchmark_data import CRF, FPS, draw_frames
+from .common import whole
 
 HERE = Path(gml_mmaction.__file__).parents[1]
 SIZES = ['256x256', '512x512', '1280x720', '1920x1080']
@@ -57,7 +58,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add('--sizes', nargs='+', default=SIZES, metavar='WxH', type=_size)
     add('--seconds', type=float, default=30, help='of a video that is made')
     add('--networks', nargs='+', default=NETWORKS, metavar='CONFIG')
-    add('--clips', nargs='+', type=int, default=[0, 8], help='0: all')
+    add('--clips', nargs='+', type=whole(0), default=[0, 8], help='0: all')
     add('--overlay', action='store_true', help='write overlay videos, too')
     add(
         '--versions',
@@ -67,7 +68,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar='FOLDER',
         help='of the package',
     )
-    add('--rounds', type=int, default=3)
+    add('--rounds', type=whole(1), default=3)
     add('--json', type=Path, help='file to write the numbers to')
     return parser.parse_args(argv)
 

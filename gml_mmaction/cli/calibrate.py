@@ -19,7 +19,7 @@ from gml_mmaction.evaluation.calibration import (
     calibrate,
     write_calibration,
 )
-from gml_mmaction.evaluation.scores import read_scores_file
+from gml_mmaction.evaluation.scores import check_scored_by, read_scores_file
 from gml_mmaction.io.files import file_sha256
 from gml_mmaction.io.text import say
 
@@ -57,6 +57,7 @@ def main(argv: list[str] | None = None) -> Calibration:
             'of gml train'
         )
     scores = read_scores_file(args.scores)
+    say(*check_scored_by(args.scores, scores, args.checkpoint, sha256))
     try:
         calibration = calibrate(scores, sha256, args.method)
     except CalibrationError as error:

@@ -29,7 +29,7 @@ from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
 from gml_mmaction.stack import installed_versions
 
-from .common import CONFIGS
+from .common import CONFIGS, SEED, whole
 
 CONFIG = CONFIGS / 'gml_xception-small_demo.py'
 
@@ -49,7 +49,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--seed',
-        type=int,
+        type=SEED,
         default=0,
         help='random seed of the videos and the training',
     )
@@ -57,9 +57,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--config', default=str(CONFIG), help='config to train'
     )
     parser.add_argument(
-        '--iters', type=int, help="iterations, instead of the config's"
+        '--iters', type=whole(1), help="iterations, instead of the config's"
     )
-    parser.add_argument('--workers', type=int, default=2, help='processes')
+    parser.add_argument(
+        '--workers', type=whole(1), default=2, help='processes'
+    )
     parser.add_argument(
         '--videos',
         help='folder of genuine videos to use instead of the portraits',

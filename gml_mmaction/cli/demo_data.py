@@ -21,6 +21,8 @@ from gml_mmaction.synthetic.demo import make_demo
 from gml_mmaction.synthetic.kinds import KINDS
 from gml_mmaction.synthetic.shots import Settings
 
+from .common import SEED, whole
+
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line; see ``--help``."""
@@ -37,7 +39,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '(jitter), change of motion (consistency), three frames in their '
         'order (triplet)',
     )
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--seed', type=SEED, default=0)
     parser.add_argument(
         '--num-train',
         type=int,
@@ -87,7 +89,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         'traces of the renderer show in single frames',
     )
     parser.add_argument(
-        '--workers', type=int, default=2, help='videos to make at a time'
+        '--workers', type=whole(1), default=2, help='videos to make at a time'
     )
     return parser.parse_args(argv)
 

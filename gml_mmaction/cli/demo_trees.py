@@ -16,6 +16,8 @@ from pathlib import Path
 from gml_mmaction.io.text import say
 from gml_mmaction.synthetic.trees import make_celeb_df_tree, make_dfo_tree
 
+from .common import SEED
+
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
@@ -27,7 +29,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         'out', type=Path, help='folder to write the new trees to'
     )
     parser.add_argument(
-        '--seed', type=int, default=0, help='random seed of the distortions'
+        '--seed', type=SEED, default=0, help='random seed of the distortions'
     )
     return parser.parse_args(argv)
 

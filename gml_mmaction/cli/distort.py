@@ -46,6 +46,8 @@ from gml_mmaction.video.distortions import (
 )
 from gml_mmaction.video.folders import noted
 
+from .common import SEED, whole
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
@@ -76,7 +78,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add(
         '--seed',
-        type=int,
+        type=SEED,
         default=0,
         help='random seed of noise, blocks and variants',
     )
@@ -89,7 +91,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='quality of the new files (x264), 0 is lossless; after a last '
         'VC its own quality is used',
     )
-    add('--workers', type=int, default=os.cpu_count(), help='processes')
+    add('--workers', type=whole(1), default=os.cpu_count(), help='processes')
     args = parser.parse_args(argv)
     if (args.type is None) != (args.level is None):
         parser.error('--type and --level go together')

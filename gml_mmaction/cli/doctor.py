@@ -265,6 +265,7 @@ def main(argv: list[str] | None = None) -> int:
         say(f'  {item.name} ({item.upstream})', f'    {state}')
     if not problems:
         say('CPU kernel of the motion blocks', f'  {_kernel()}')
+        say(*_float32())
     say(f'Problems: {len(problems) or "none"}')
     for problem in problems:
         say(f'  {problem.what}', f'    remedy: {problem.remedy}')
@@ -282,6 +283,22 @@ def _workarounds(
     host.prepare()
     for item, reason in host.status():
         yield item, f'active: {reason}' if reason else 'not needed'
+
+
+def _float32() -> list[str]:
+    """How GPUs compute float32, where it matters; [] where it does not."""
+    import torch
+
+    from gml_mmaction.engine.accelerator import TF32, float32_on_gpus
+
+    used = float32_on_gpus()
+    if used == TF32 and not torch.cuda.is_available():
+        return []
+    whose = "PyTorch's own" if used == TF32 else 'it was changed'
+    return [
+        'float32 on GPUs',
+        f'  {used} ({whose}; --tf32 and --no-tf32 of gml train and gml test)',
+    ]
 
 
 def _kernel() -> str:

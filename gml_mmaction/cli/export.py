@@ -17,7 +17,7 @@ from pathlib import Path
 from gml_mmaction.apis.export import Export, export, race
 from gml_mmaction.io.text import say
 
-from .common import add_import_option, import_modules
+from .common import add_import_option, import_modules, whole
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -34,7 +34,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--rounds',
-        type=int,
+        type=whole(0),
         default=0,
         metavar='N',
         help='then time the ONNX file and PyTorch in turn, N clips each',

@@ -35,6 +35,8 @@ from gml_mmaction.io.files import write_json
 from gml_mmaction.io.text import say
 from gml_mmaction.visualization.contact_sheet import captioned, write_sheet
 
+from .common import SEED
+
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
@@ -46,7 +48,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add('--clips', type=int, default=2, help='of a family, shown (2)')
     add('--draws', type=int, default=32, help='of a family, measured (32)')
     add('--height', type=int, default=128, help='of a frame, pixels (128)')
-    add('--seed', type=int, default=0, help='of the draws (0)')
+    add('--seed', type=SEED, default=0, help='of the draws (0)')
     add('--json', type=Path, help='file to write the numbers to')
     args = parser.parse_args(argv)
     for name in ('clips', 'draws', 'height'):

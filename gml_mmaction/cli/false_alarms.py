@@ -16,10 +16,10 @@ import argparse
 from gml_mmaction.apis import load_detector
 from gml_mmaction.errors import CheckpointError
 from gml_mmaction.evaluation.false_alarms import Alarms, false_alarms
-from gml_mmaction.evaluation.scores import read_scores_file
+from gml_mmaction.evaluation.scores import check_scored_by, read_scores_file
 from gml_mmaction.io.text import markdown_table, say
 
-from .common import add_import_option, import_modules
+from .common import SEED, add_import_option, import_modules
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -40,7 +40,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default=1000,
         help='number of each kind [%(default)s]',
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the draws')
+    parser.add_argument('--seed', type=SEED, default=0, help='of the draws')
     add_import_option(parser)
     args = parser.parse_args(argv)
     if args.videos < 1:
@@ -59,8 +59,12 @@ def main(argv: list[str] | None = None) -> list[Alarms]:
             'validation to correct a score. Remedy: a checkpoint that this '
             'version validated on more genuine videos'
         )
+    scores = read_scores_file(args.scores)
+    facts = detector.facts
+    weights = facts.get('exported_from', facts)['sha256']
+    say(*check_scored_by(args.scores, scores, args.checkpoint, weights))
     rows = false_alarms(
-        read_scores_file(args.scores).clips,
+        scores.clips,
         detector.genuine,
         detector.video_rule,
         detector.threshold.value,

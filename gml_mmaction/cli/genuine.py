@@ -31,10 +31,11 @@ from gml_mmaction.engine import newest_checkpoint
 from gml_mmaction.engine.config_check import read_settings
 from gml_mmaction.engine.provenance import training_of
 from gml_mmaction.engine.settings import crop_side
-from gml_mmaction.errors import SettingError
-from gml_mmaction.evaluation.scores import read_scores_file
+from gml_mmaction.errors import DataError, SettingError
+from gml_mmaction.evaluation.scores import ScoreFileError, read_scores_file
 from gml_mmaction.faces.landmarks import LANDMARKS
 from gml_mmaction.io.files import (
+    FileError,
     file_sha256,
     read_json,
     write_bytes,
@@ -43,10 +44,14 @@ from gml_mmaction.io.files import (
 )
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.records import UNSET
+from gml_mmaction.io.rules import NUMBER
 from gml_mmaction.io.text import say
+from gml_mmaction.sources import LABELS, SPLITS
+from gml_mmaction.sources.folder import list_videos
+from gml_mmaction.video.folders import video_files
 
 from .benchmark import find_config
-from .common import CONFIGS
+from .common import CONFIGS, SEED, whole
 from .demo import best_checkpoint, run_tool
 from .fakes import read_dataset
 
@@ -81,7 +86,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default='none',
         help='points of the face that pseudo-fakes follow, an extra',
     )
-    add('--iters', type=int, help="iterations, instead of the config's")
+    add('--iters', type=whole(1), help="iterations, instead of the config's")
     add(
         '--weights',
         nargs='?',
@@ -90,24 +95,68 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='start from public weights in it, or without it, from those of '
         'an installed package',
     )
-    add('--seed', type=int, default=0, help='of the training')
+    add('--seed', type=SEED, default=0, help='of the training')
     add(
         '--untrained',
-        type=int,
+        type=whole(0, 1000),
         default=5,
         help='networks of random weights that take the same test',
     )
-    add('--workers', type=int, default=os.cpu_count(), help='processes')
+    add('--workers', type=whole(1), default=os.cpu_count(), help='processes')
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Run all parts that are not done; returns the report."""
     args = parse_args(argv)
-    read_dataset(str(args.config), '')  # refused before hours of preparing
+    # refused before hours of preparing
+    read_dataset(str(args.config), '')
+    check_genuine(args)
     with hold(args.out, 'genuine'):
         check_settings(args)
         return run_parts(args)
+
+
+def check_genuine(args: argparse.Namespace) -> None:
+    """Refuse videos from which there is nothing to train.
+
+    Raises:
+        DataError: There are none, or fakes beside them.
+        SettingError: There are too few people to divide.
+    """
+    videos = args.videos
+    if not videos.is_dir():
+        what = 'a file' if videos.exists() else 'not there'
+        raise DataError(
+            f'{videos}: {what}. Remedy: a folder with a folder of genuine '
+            'videos for each person'
+        )
+    divided = is_divided(videos)
+    if not divided and video_files(videos / 'fake'):
+        genuine = videos / 'real'
+        remedy = f'gml genuine {genuine}'
+        raise DataError(
+            f'{videos}: it has videos in fake, and a detector is made of '
+            'genuine ones alone. Remedy: '
+            + (remedy if video_files(genuine) else 'a folder of these')
+        )
+    share = None if divided else args.val_fraction
+    found = list_videos(videos, val_fraction=share)
+    for split in ('train', 'val'):
+        if not any(one.split == split and not one.label for one in found):
+            raise DataError(
+                f'{videos}: no video in {split}/real. Remedy: put videos of '
+                'people there who are in no other split'
+            )
+
+
+def is_divided(videos: Path) -> bool:
+    """Whether folders say who is in which split."""
+    return any(
+        (videos / split / label).is_dir()
+        for split in SPLITS
+        for label in LABELS
+    )
 
 
 def check_settings(args: argparse.Namespace) -> None:
@@ -122,7 +171,7 @@ def check_settings(args: argparse.Namespace) -> None:
     given['videos'] = str(args.videos.resolve())
     path = args.out / 'settings.json'
     begun = path.is_file() and (args.out / 'crops').is_dir()
-    kept = read_json(path) if begun else given
+    kept = read_settings_of(path) if begun else given
     other = [name for name in given if kept.get(name) != given[name]]
     if other:
         raise SettingError(
@@ -131,6 +180,25 @@ def check_settings(args: argparse.Namespace) -> None:
             'the same as before, or another --out'
         )
     write_json(path, given)
+
+
+def read_settings_of(path: Path) -> dict[str, Any]:
+    """What a folder was begun with.
+
+    Raises:
+        SettingError: The file is damaged.
+    """
+    try:
+        kept = read_json(path)
+    except FileError:
+        kept = None
+    if not isinstance(kept, dict):
+        raise SettingError(
+            f'{path}: damaged, so that nobody knows what {path.parent} was '
+            'begun with. Remedy: another --out; or remove it, if you are sure '
+            'of your settings'
+        )
+    return kept
 
 
 def run_parts(args: argparse.Namespace) -> dict[str, Any]:
@@ -148,10 +216,10 @@ def run_parts(args: argparse.Namespace) -> dict[str, Any]:
         write_text(run / 'trained', best_checkpoint(run).name)
     best, detector = best_checkpoint(run), args.out / 'detector.pth'
     tested = args.out / 'validation'
-    if file_sha256(detector) != file_sha256(best):
-        (tested / 'scores.json').unlink(missing_ok=True)
+    sha256 = file_sha256(best)
+    if file_sha256(detector) != sha256:
         write_bytes(detector, best.read_bytes())
-    if not is_tested(tested / 'scores.json', args.untrained):
+    if not is_tested(tested / 'scores.json', sha256, args.untrained):
         where = ('--validation', '--data', crops, '--work-dir', tested)
         null = ('--untrained', args.untrained)
         timed(args.out, 'test', args.config, detector, *where, *null)
@@ -162,9 +230,20 @@ def timed(out: Path, command: str, *arguments: object) -> None:
     """Run a command; add its seconds to those of runs before."""
     path = out / 'seconds.json'
     seconds = run_tool(command, *arguments)
-    known = read_json(path) if path.is_file() else {}
+    known = read_seconds(path)
     known[command] = round(known.get(command, 0) + seconds, 1)
     write_json(path, known)
+
+
+def read_seconds(path: Path) -> dict[str, float]:
+    """Seconds of the runs before; a damaged file does not end a training."""
+    try:
+        known = read_json(path)
+    except (FileError, OSError):
+        return {}
+    if isinstance(known, dict) and all(map(NUMBER.holds, known.values())):
+        return known
+    return {}
 
 
 def prepare_options(args: argparse.Namespace, crops: Path) -> list[object]:
@@ -172,7 +251,7 @@ def prepare_options(args: argparse.Namespace, crops: Path) -> list[object]:
     size = crop_side(read_settings(str(args.config)))
     options: list[object] = ['folder', args.videos, crops, '--size', size]
     options += ['--landmarks', args.landmarks, '--workers', args.workers]
-    if not (args.videos / 'train').is_dir():
+    if not is_divided(args.videos):
         options += ['--val-fraction', args.val_fraction]
     return options
 
@@ -206,12 +285,15 @@ def check_videos(crops: Path, run: Path) -> None:
         )
 
 
-def is_tested(path: Path, untrained: int) -> bool:
-    """Whether a file has the scores of so many untrained networks."""
-    if not path.is_file():
+def is_tested(path: Path, sha256: str | None, untrained: int) -> bool:
+    """Whether a file has a detector's scores, and so many untrained ones'."""
+    try:
+        scores = read_scores_file(path)
+    except (OSError, ScoreFileError):  # tested again
         return False
-    metrics = read_scores_file(path).untrained
-    found = {} if metrics is UNSET else metrics
+    if scores.checkpoint is UNSET or scores.checkpoint.sha256 != sha256:
+        return False
+    found = {} if scores.untrained is UNSET else scores.untrained
     return max(map(len, found.values()), default=0) == untrained
 
 
@@ -221,7 +303,7 @@ def write_report(
     """Write ``report.md`` and ``report.json``; print the former."""
     detector = load_detector(checkpoint, 'cpu', calibrated=False)
     report = describe_genuine(detector, crops, scores)
-    report['seconds'] = read_json(out / 'seconds.json')
+    report['seconds'] = read_seconds(out / 'seconds.json')
     text = format_genuine(report, checkpoint)
     write_json(out / 'report.json', report)
     write_text(out / 'report.md', text)

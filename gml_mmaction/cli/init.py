@@ -15,6 +15,7 @@ from gml_mmaction.engine.config_check import read_settings
 from gml_mmaction.io.text import say
 
 from .benchmark import find_config
+from .common import SEED
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -32,7 +33,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='file to write [the name of the config, -random.pth]',
     )
     parser.add_argument(
-        '--seed', type=int, default=0, help='of the weights [%(default)s]'
+        '--seed', type=SEED, default=0, help='of the weights [%(default)s]'
     )
     return parser.parse_args(argv)
 

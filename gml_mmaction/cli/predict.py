@@ -16,17 +16,14 @@ import argparse
 from pathlib import Path
 
 from gml_mmaction.apis import ForgeryInferencer
-from gml_mmaction.apis.inferencer import (
-    FOLDER_CLIPS,
-    is_summarised,
-    list_unread,
-)
+from gml_mmaction.apis.inferencer import FOLDER_CLIPS
+from gml_mmaction.apis.inputs import find_inputs
 from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
 from gml_mmaction.stack import require
 from gml_mmaction.visualization.timeline import unlike_lines, verdict_line
 
-from .common import add_import_option, import_modules
+from .common import add_import_option, import_modules, whole
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -55,7 +52,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--batch-size',
-        type=int,
+        type=whole(1),
         default=4,
         help='clips in a batch [%(default)s]',
     )
@@ -87,13 +84,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--clips',
-        type=int,
+        type=whole(0),
         metavar='N',
         help='score N moments spread over each video, 0: all of it [all of a '
         f'video that is named, {FOLDER_CLIPS} of each in a folder]',
     )
     parser.add_argument(
-        '--workers', type=int, default=1, help='processes [%(default)s]'
+        '--workers', type=whole(1), default=1, help='processes [%(default)s]'
     )
     parser.add_argument(
         '--cluster',
@@ -109,10 +106,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--quiet', action='store_true', help='show no progress bars'
     )
     add_import_option(parser)
-    args = parser.parse_args(argv)
-    if args.workers < 1:
-        parser.error('--workers must be at least 1')
-    return args
+    return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -131,7 +125,8 @@ def main(argv: list[str] | None = None) -> int:
         even_if_unlike=args.even_if_unlike,
         relative_heat=args.relative_heat,
     )
-    say(*list_unread(args.videos))
+    found = find_inputs(args.videos)
+    say(*found.unread)
     if inferencer.detector['origin']:
         say(f'Trained on {inferencer.detector["origin"]}.')
     with hold(args.out, 'prediction'):
@@ -155,6 +150,6 @@ def main(argv: list[str] | None = None) -> int:
             say(f'{prediction.input}: {verdict_line(prediction)}{notes}')
     say('', *(f'- {line}' for line in inferencer.detector['words']))
     say(f'- written to {Path(args.out)}')
-    if is_summarised(args.videos):
+    if found.summarised:
         say(f'- all in one table: {Path(args.out, "summary.html")}')
     return int(missing > 0)

@@ -151,7 +151,14 @@ def main(argv: list[str] | None = None) -> int:
         say('stopped; the same command goes on from here', file=sys.stderr)
         return 130
     _print(report, args.out)
-    return 0 if report.total.prepared else 1
+    if not report.total.prepared:
+        say(
+            f'gml prepare: {args.root}: no video gave crops, as said above. '
+            'Remedy: videos in which a face is seen',
+            file=sys.stderr,
+        )
+        return 1
+    return 0
 
 
 def _with_defaults(source: str, chosen: dict) -> dict:

@@ -140,7 +140,8 @@ def run_test(
             say('', *lines, f'- written to {cfg.work_dir}')
         return report
     scores_file = Path(cfg.work_dir, 'scores.json')
-    if not set_metric(cfg, scores_file=str(scores_file)) and args.untrained:
+    written = dict(scores_file=str(scores_file), checkpoint=args.checkpoint)
+    if not set_metric(cfg, **written) and args.untrained:
         raise SettingError(
             f'--untrained {args.untrained}: test_evaluator has no '
             "ForgeryMetric. Remedy: add dict(type='ForgeryMetric')"

@@ -22,7 +22,7 @@ from gml_mmaction.host.mixed_precision import DTYPES
 from gml_mmaction.host.processes import lost_processes
 from gml_mmaction.host.resumed import saved_seed
 
-from .common import add_run_options, one_run, read_config
+from .common import SEED, add_run_options, one_run, read_config
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -67,7 +67,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='scale the learning rate with the total batch, relative to the '
         "config's auto_scale_lr.base_batch_size",
     )
-    parser.add_argument('--seed', type=int, help='random seed')
+    parser.add_argument('--seed', type=SEED, help='random seed')
     parser.add_argument(
         '--diff-rank-seed',
         action='store_true',

@@ -14,7 +14,7 @@ from gml_mmaction.apis import ForgeryInferencer
 from gml_mmaction.stack import require
 from gml_mmaction.web.sessions import Limits
 
-from .common import add_import_option, import_modules
+from .common import add_import_option, import_modules, whole
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -29,7 +29,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('--host', default='127.0.0.1', help='address to listen on')
     add(
         '--port',
-        type=int,
+        type=whole(0, 65535),
         default=7860,
         help='port to listen on; 0: any that is free',
     )
@@ -53,7 +53,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add(
         '--max-uploads',
-        type=_count,
+        type=whole(1),
         default=usual.uploads,
         help='videos that may come in or wait for their analysis at once',
     )
@@ -66,7 +66,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add(
         '--clips',
-        type=int,
+        type=whole(0),
         metavar='N',
         help='score N moments spread over each video [all of it]',
     )
@@ -91,13 +91,6 @@ def _positive(text: str) -> float:
     if not 0 < number < float('inf'):
         raise argparse.ArgumentTypeError(f'{text} is not above 0')
     return number
-
-
-def _count(text: str) -> int:
-    number = _positive(text)
-    if number != int(number):
-        raise argparse.ArgumentTypeError(f'{text} is not a whole number')
-    return int(number)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -21,12 +21,18 @@ from gml_mmaction.kernels import gpu
 from .settings import LOADERS
 
 __all__ = [
+    'TF32',
     'check_kernel',
     'compile_backbone',
     'float32_on_gpus',
     'settle_accelerator',
+    'tf32_allowed',
     'use_accelerator',
 ]
+
+
+# PyTorch's own, as float32_on_gpus says it
+TF32 = 'TF32 in convolutions, float32 in matrix products'
 
 
 def settle_accelerator(cfg: Any) -> None:
@@ -69,10 +75,28 @@ def set_tf32(allowed: bool | None) -> None:
 
 def float32_on_gpus() -> str:
     """How float32 is computed there: 'TF32 in convolutions, ...'."""
+    if os.environ.get('NVIDIA_TF32_OVERRIDE') == '0':
+        return 'float32 everywhere, as NVIDIA_TF32_OVERRIDE=0 is set'
     kinds = {True: 'TF32', False: 'float32'}
-    convolutions = kinds[torch.backends.cudnn.allow_tf32]
-    products = kinds[torch.backends.cuda.matmul.allow_tf32]
+    convolutions, products = (kinds[allowed] for allowed in tf32_allowed())
     return f'{convolutions} in convolutions, {products} in matrix products'
+
+
+def tf32_allowed() -> tuple[bool, bool]:
+    """Whether convolutions and matrix products may be TF32.
+
+    PyTorch 2.9 has a second set of names for it, and refuses to read a value
+    by the first that was set by the second.
+    """
+    backends: Any = torch.backends
+    convolutions, products = backends.cudnn, backends.cuda.matmul
+    if hasattr(products, 'fp32_precision'):
+        convolutions = convolutions.conv
+        return (
+            convolutions.fp32_precision == 'tf32',
+            products.fp32_precision == 'tf32',
+        )
+    return convolutions.allow_tf32, products.allow_tf32
 
 
 def use_accelerator(runner: Any) -> None:

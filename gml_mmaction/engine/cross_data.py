@@ -276,9 +276,13 @@ def _own_run(
     MMEngine keeps visualizers by their name and returns an old one if two
     runs share it; so a run has none that it was given.
     """
-    scores = _scores_path(cfg, name)
+    settings = dict(
+        scores_file=str(_scores_path(cfg, name)),
+        checkpoint=cfg.get('load_from'),
+        thresholds=thresholds,
+    )
     cfg = copy.deepcopy(cfg)
-    if not set_metric(cfg, scores_file=str(scores), thresholds=thresholds):
+    if not set_metric(cfg, **settings):
         raise SettingError(
             f'{cfg.filename}: test_evaluator has no ForgeryMetric. Remedy: '
             "add dict(type='ForgeryMetric')"

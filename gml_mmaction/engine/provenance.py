@@ -3,7 +3,7 @@
 import json
 import statistics
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 from mmaction.registry import HOOKS
@@ -16,6 +16,10 @@ from gml_mmaction.evaluation.reference import Reference
 from gml_mmaction.io.records import Count, Record, as_json, to_record
 from gml_mmaction.io.rules import Rule, list_of, or_null, text
 from gml_mmaction.prepared.manifest import Manifest, read_manifest
+from gml_mmaction.synthetic.pseudo_fakes.family import PseudoFake
+from gml_mmaction.synthetic.pseudo_fakes.random_pseudo_fake import (
+    RandomPseudoFake,
+)
 from gml_mmaction.video import Rates, rates_of
 
 from .initial_weights import Initial, describe_start
@@ -47,6 +51,8 @@ class Training(Record, frozen=True, kw_only=True):
         real_videos: How many; None if it does not say.
         fake_videos: Likewise.
         methods: How the fakes were made.
+        pseudo_fakes: Families of the fakes that were made of genuine clips in
+            training.
     """
 
     origin: Told = None
@@ -56,6 +62,7 @@ class Training(Record, frozen=True, kw_only=True):
     real_videos: Count | None = None
     fake_videos: Count | None = None
     methods: Annotated[list[str], list_of(text(200))] = []
+    pseudo_fakes: Annotated[list[str], list_of(text(200))] = []
 
 
 class Validation(Record, frozen=True, kw_only=True):
@@ -101,7 +108,8 @@ class ProvenanceHook(Hook):
     videos: ``source`` and its options, all crop options, rules and versions
     (see :mod:`gml_mmaction.prepared.prepare`); and, of the training split,
     ``manifest`` (sha256), ``real_videos``, ``fake_videos``, ``methods`` and
-    ``rates``, the spread of the frames a second of its crops.
+    ``rates``, the spread of the frames a second of its crops. Where fakes are
+    made in training, ``pseudo_fakes`` names their families.
     If videos are synthetic, ``origin`` says what they are
     (:mod:`gml_mmaction.sources.origin`), and so it does if the fakes are made
     in training (:class:`~gml_mmaction.datasets.GenuineClipDataset`). Without
@@ -312,7 +320,10 @@ def describe_together(found: list[dict[str, Any]]) -> dict[str, Any]:
         for key in ('real_videos', 'fake_videos')
         if all(key in one for one in found)
     }
+    made = {name for one in found for name in one.get('pseudo_fakes', ())}
     together = dict(_joined(found), methods=sorted(methods))
+    if made:
+        together['pseudo_fakes'] = sorted(made)
     rates = _joined_rates([one.get('rates') for one in found])
     return {**together, **sums, **rates, 'datasets': found}
 
@@ -335,6 +346,8 @@ def describe_one(dataset: Any) -> dict[str, Any]:
     meta = {k: v for k, v in meta.items() if k not in ('classes', 'root')}
     if isinstance(dataset, GenuineClipDataset):
         meta['origin'] = dataset.origin
+    if made := pseudo_fakes_of(dataset):
+        meta['pseudo_fakes'] = made
     folder = getattr(dataset, 'data_root', None)
     manifest = read_manifest(folder or '')
     if manifest is None:
@@ -353,6 +366,29 @@ def describe_one(dataset: Any) -> dict[str, Any]:
         methods=sorted({video.method for video in videos if video.label}),
         **_rates(manifest),
     )
+
+
+def pseudo_fakes_of(dataset: Any) -> list[str]:
+    """Names of the families of fakes that a data set makes, sorted."""
+    steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
+    names = set(_families_in(steps))
+    if isinstance(dataset, GenuineClipDataset):
+        shares = zip(dataset.families, dataset.shares)
+        names |= {type(family).__name__ for family, share in shares if share}
+    return sorted(names)
+
+
+def _families_in(steps: Iterable[Any]) -> Iterator[str]:
+    for step in steps:
+        if isinstance(step, PseudoFake):
+            yield type(step).__name__
+        elif isinstance(step, RandomPseudoFake):
+            if step.p:
+                yield from _families_in(step.families)
+        else:  # such as RandomApply
+            inner = getattr(step, 'transforms', ())
+            if isinstance(inner, Iterable):
+                yield from _families_in(inner)
 
 
 def _rates(manifest: Manifest) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def add_untrained(cfg: Config, scores_file: Path, networks: int) -> None:
         scores_file: What the trained network's test wrote.
         networks: See :func:`untrained_metrics`.
     """
-    set_metric(cfg, scores_file=None)
+    set_metric(cfg, scores_file=None, checkpoint=None)
     metrics = untrained_metrics(cfg, networks)
     if is_main_process():
         scores = read_scores_file(scores_file)

@@ -17,11 +17,13 @@ from mmengine.logging import print_log
 from numpy.typing import ArrayLike
 
 from gml_mmaction.errors import CheckpointError, SettingError
-from gml_mmaction.io.files import write_json
-from gml_mmaction.io.records import UNSET, as_json
+from gml_mmaction.io.files import file_sha256, write_json
+from gml_mmaction.io.records import UNSET, UnsetType, as_json
+from gml_mmaction.io.text import printable
 
 from .pairs import matched_pairs
 from .scores import (
+    Checkpoint,
     ClipScore,
     Scored,
     ScoresFile,
@@ -211,6 +213,8 @@ class ForgeryMetric(BaseMetric):
             [0, 1], from the source's validation set; adds ``video/acc_val``,
             ``video/bacc_val`` and those of ``clip``.
         scores_file: JSON to write with the score of each video and clip.
+        checkpoint: The file whose weights are tested, which the scores file
+            is to name. It is read now, as a training may replace it.
         collect_device: How processes hand their rows to the first: ``'gpu'``
             by NCCL or, on a CPU, gloo; ``'cpu'`` by files in ``.dist_test``,
             a folder that all machines must share.
@@ -232,6 +236,7 @@ class ForgeryMetric(BaseMetric):
         video_rule: str = 'mean',
         thresholds: Mapping[str, float] | None = None,
         scores_file: str | Path | None = None,
+        checkpoint: str | Path | None = None,
         collect_device: str = 'gpu',
         prefix: str | None = None,
     ) -> None:
@@ -249,6 +254,7 @@ class ForgeryMetric(BaseMetric):
                     "for 'video' and 'clip'"
                 )
         self.scores_file = scores_file
+        self.checkpoint = _checkpoint(checkpoint)
         self.clips: list[ClipScore] = []
 
     def process(self, data_batch: object, data_samples: list[dict]) -> None:
@@ -354,12 +360,20 @@ class ForgeryMetric(BaseMetric):
             manifest=meta.get('manifest'),
             video_rule=self.video_rule,
             thresholds=self.thresholds,
+            checkpoint=self.checkpoint,
             videos=sorted(videos, key=attrgetter('video_id')),
             clips=sorted(
                 clips, key=attrgetter('video_id', 'track', 'clip_index')
             ),
         )
         write_json(self.scores_file, as_json(scores))
+
+
+def _checkpoint(path: str | Path | None) -> Checkpoint | UnsetType:
+    sha256 = file_sha256(path) if path else None
+    if path is None or sha256 is None:
+        return UNSET
+    return Checkpoint(name=printable(Path(path).name), sha256=sha256)
 
 
 def score_level(

@@ -13,6 +13,7 @@ from gml_mmaction.io.records import UNSET
 from .forgery_metric import ALL_LEVELS
 from .pairs import Pairs, matched_pairs
 from .scores import (
+    Checkpoint,
     Scored,
     ScoreFileError,
     ScoresFile,
@@ -40,6 +41,7 @@ class Scores(NamedTuple):
             value each, by method, ``''`` for all fakes; empty if unknown.
         pairs: Fakes beside their originals, of whole videos; None at other
             levels, and where no original is known.
+        checkpoint: Whose scores they are; None if unknown.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Scores(NamedTuple):
     threshold: float | None = None
     untrained: Mapping[str, Sequence[float]] = MappingProxyType({})
     pairs: Pairs | None = None
+    checkpoint: Checkpoint | None = None
 
     def count(self, label: int) -> int:
         """Number of videos of a class."""
@@ -114,6 +117,7 @@ def level_scores(content: ScoresFile, level: str, name: str) -> Scores:
         threshold=content.thresholds.get(level),
         untrained=_untrained_aucs(content, level),
         pairs=matched_pairs(content.videos) if level == 'video' else None,
+        checkpoint=content.checkpoint or None,
     )
 
 

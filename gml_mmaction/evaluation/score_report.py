@@ -5,6 +5,7 @@ from typing import Any
 
 from scipy.stats import binomtest
 
+from gml_mmaction.io.records import as_json
 from gml_mmaction.io.text import markdown_table, printable
 
 from .bootstrap import (
@@ -33,12 +34,14 @@ def score_report(assessments: Sequence[Assessment]) -> dict[str, Any]:
         ``level``, ``replicates``, ``confidence``, ``seed``, ``rows`` (the
         method is None in those of all fakes; a number is ``[value, low,
         high]``, or None with one class only), ``differences`` to the first
-        file, and ``notes`` on what not to trust.
+        file, and ``notes``: whose scores they are, and what not to trust.
     """
     first, *others = assessments
     rows, differences, notes = [], [], []
     for assessment in assessments:
         rows += _report_rows(assessment)
+        if (checkpoint := assessment.scores.checkpoint) is not None:
+            notes.append(f'{assessment.scores.name}: {checkpoint.words}')
         notes += _notes(assessment)
     for other in others:
         if first.overall is None or other.overall is None:
@@ -71,6 +74,7 @@ def _report_rows(assessment: Assessment) -> list[dict]:
                 name=scores.name,
                 source=scores.source,
                 manifest=scores.manifest,
+                checkpoint=scores.checkpoint and as_json(scores.checkpoint),
                 method=method,
                 real_videos=chosen.count(0),
                 fake_videos=chosen.count(1),

@@ -20,6 +20,7 @@ from gml_mmaction.io.records import (
 )
 
 __all__ = [
+    'Checkpoint',
     'ClipScore',
     'FrameScore',
     'ScoreFileError',
@@ -27,6 +28,7 @@ __all__ = [
     'ScoresFile',
     'TrackScore',
     'VideoScore',
+    'check_scored_by',
     'read_scores_file',
     'split_frames',
 ]
@@ -84,6 +86,18 @@ class FrameScore(Record, frozen=True, kw_only=True):
 Scored = VideoScore | ClipScore | FrameScore
 
 
+class Checkpoint(Record, frozen=True, kw_only=True):
+    """The file whose weights gave scores: its name and its SHA-256."""
+
+    name: Text
+    sha256: Text
+
+    @property
+    def words(self) -> str:
+        """Name and the beginning of the hash."""
+        return f'{self.name} (sha256 {self.sha256[:12]})'
+
+
 class ScoresFile(Record, frozen=True, kw_only=True):
     """All scores of a detector on a test set.
 
@@ -92,6 +106,7 @@ class ScoresFile(Record, frozen=True, kw_only=True):
         manifest: SHA-256 of the prepared set's manifest; None if unknown.
         video_rule: How clips make a track's score.
         thresholds: By level, from the source's validation set.
+        checkpoint: The detector's; unset if unknown, as in older files.
         videos: In order of their ids.
         clips: Likewise, and of track and number.
         untrained: Metrics of the same test by networks of random weights, a
@@ -103,6 +118,7 @@ class ScoresFile(Record, frozen=True, kw_only=True):
     manifest: Text | None = None
     video_rule: str = 'mean'
     thresholds: dict[str, Share] = {}
+    checkpoint: Checkpoint | UnsetType = UNSET
     videos: list[VideoScore]
     clips: list[ClipScore]
     untrained: dict[str, list[Share]] | UnsetType = UNSET
@@ -122,6 +138,41 @@ def read_scores_file(path: str | os.PathLike) -> ScoresFile:
         remedy='give the scores.json or scores_<target>.json that gml test '
         'wrote',
         error=ScoreFileError,
+    )
+
+
+def check_scored_by(
+    path: str | os.PathLike,
+    scores: ScoresFile,
+    checkpoint: str | os.PathLike,
+    sha256: str,
+) -> list[str]:
+    """Refuse scores of another detector.
+
+    Args:
+        path: The file of the scores.
+        scores: What it holds.
+        checkpoint: The detector's file.
+        sha256: Of the weights that must have given the scores.
+
+    Returns:
+        A note, if the file does not say whose scores it holds.
+
+    Raises:
+        ScoreFileError: They are those of another checkpoint.
+    """
+    given = scores.checkpoint
+    if given is UNSET:
+        return [
+            f'{path}: it does not say whose scores it holds; taken for those '
+            f'of {checkpoint}'
+        ]
+    if given.sha256 == sha256:
+        return []
+    raise ScoreFileError(
+        f'{path}: scores of {given.words}, not of {checkpoint} (sha256 '
+        f'{sha256[:12]}). Remedy: gml test with {checkpoint}, or the other '
+        'checkpoint'
     )
 
 

@@ -22,6 +22,9 @@ Measured on every 2nd frame of 18 videos of four people before one camera
   in close-ups three in five: the others look like a gesture.
 - Fades and wipes are not found, nor a shot of one or two saved frames between
   two parts of another shot.
+- In the squares of faces alone, with the higher bounds of :class:`Cuts`: no
+  cut inside a video, and 236 of 306 between two of the videos, some of which
+  show the same person.
 """
 
 from collections import deque
@@ -32,7 +35,7 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
-__all__ = ['distance', 'mark_cuts', 'thumbnail']
+__all__ = ['Cuts', 'distance', 'mark_cuts', 'thumbnail']
 
 T = TypeVar('T')
 
@@ -40,6 +43,9 @@ _AHEAD = 2  # frames that must be seen before a frame can be judged
 # A gesture in a close-up gives up to 0.33, but has similar steps beside it;
 # cuts between people give at least 0.14.
 _FAR, _STANDS_OUT = 0.13, 3.0
+# In a face's square a hand is as large as the picture, and a face that moves
+# changes all of it.
+_INSIDE = dict(far=0.2, stands_out=4.0, very_far=2.0)
 _VERY_FAR = 0.4
 _STILL = 0.01  # a smaller step does not show how much a shot moves
 _FAINT = 4.0  # grey levels of contrast below which a thumbnail is flat
@@ -81,20 +87,57 @@ def mark_cuts(
             yield waiting.popleft(), _is_cut(window)
 
 
-def _is_cut(window: Sequence[np.ndarray | None]) -> bool:
+class Cuts:
+    """Cuts within a part of the picture, as of an inset, frame by frame."""
+
+    def __init__(self) -> None:
+        size = 2 * _AHEAD + 2
+        self._indices: deque[int] = deque(maxlen=_AHEAD + 1)
+        self._window: deque[np.ndarray | None] = deque(
+            repeat(None, size), maxlen=size
+        )
+
+    def see(self, index: int, part: np.ndarray) -> int | None:
+        """Look at the next frame; return where a cut was, two frames ago.
+
+        Args:
+            index: Of the frame.
+            part: What is in it, (H, W, 3), uint8.
+        """
+        self._indices.append(index)
+        self._window.append(thumbnail(part))
+        return self._indices[0] if self._is_cut([*self._window]) else None
+
+    @property
+    def pending(self) -> bool:
+        """Whether the last two frames look like a cut that is not judged."""
+        window = [*self._window, None, None]
+        return any(self._is_cut(window[k : k + 6]) for k in (1, 2))
+
+    @staticmethod
+    def _is_cut(window: Sequence[np.ndarray | None]) -> bool:
+        return _is_cut(window, **_INSIDE)
+
+
+def _is_cut(
+    window: Sequence[np.ndarray | None],
+    far: float = _FAR,
+    stands_out: float = _STANDS_OUT,
+    very_far: float = _VERY_FAR,
+) -> bool:
     """Judge the step between the two frames in the middle of six."""
     a, b, c, d, e, f = window
-    if c is None:
+    if c is None or d is None:
         return False
     score = min(_distances((c, d), (c, e), (c, f), (b, d), (a, d)))
-    if score <= _FAR:
+    if score <= far:
         return False
     beside = sorted(_distances((a, b), (b, c), (d, e), (e, f)))
     if not beside:
         return True
-    if score > _VERY_FAR:  # another cut may be near: one of four may be large
+    if score > very_far:  # another cut may be near: one of four may be large
         beside = beside[:2]
-    return score > _STANDS_OUT * (beside[-1] + _STILL)
+    return score > stands_out * (beside[-1] + _STILL)
 
 
 def _distances(*pairs: tuple) -> list[float]:

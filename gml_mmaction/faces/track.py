@@ -31,7 +31,7 @@ from .detect import (
     offset,
 )
 from .options import CropOptions
-from .shots import distance, thumbnail
+from .shots import Cuts, distance, thumbnail
 from .square import Box, Square, crop, square_around
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
 # Where squares follow: how far a face may be from the middle, in sides of its
 # square, how much it may grow or shrink, how far it goes between two looks.
 MOVED, GROWN, STEP = 0.25, 1.5, 1.5
+PART = 120  # pixels of a square's picture, of which thumbnails are made
 SAME = 0.05  # distance of thumbnails; cuts between people give 0.14 and more
 
 # Which of the faces in a frame to follow: (index, frame, faces) -> faces.
@@ -91,6 +92,7 @@ class _Watched:
     due: int
     last_seen: int
     checks: list[tuple[int, bool]] = field(default_factory=list)
+    cuts: Cuts = field(default_factory=Cuts)
 
     def end(self, stop: int) -> None:
         self.track.stop = stop
@@ -114,7 +116,7 @@ class Follower:
         moving: Every so many source frames a square follows its face, if that
             has moved: the track ends, one with ``before`` goes on. 0: never.
             A cut beside a face that stays as it is, as of an inset picture,
-            then ends no track.
+            then ends no track, and a cut within the square of a face does.
 
     Attributes:
         tracks: All tracks so far, short ones too, by their start.
@@ -161,6 +163,7 @@ class Follower:
             self._search_at = index
         if self._moving:
             self._last = frame
+            self._end_at_cuts(index, frame)
             self._follow(index, frame)
         # first, as it finds faces that the check of a square can miss
         searched = self._several and index >= self._search_at
@@ -196,6 +199,14 @@ class Follower:
             self._end(watched, watched.last_seen + 1)
             self._search_at = index
 
+    def _end_at_cuts(self, index: int, frame: np.ndarray) -> None:
+        """End tracks at cuts within their squares, as of an inset picture."""
+        for watched in [*self._active]:
+            cut = watched.cuts.see(index, crop(frame, watched.square, PART))
+            if cut is not None:
+                self._end(watched, cut)
+                self._search_at = index
+
     def _follow(self, index: int, frame: np.ndarray) -> None:
         """Let the squares of faces that have moved go on where they are."""
         for watched in [*self._active]:
@@ -208,7 +219,7 @@ class Follower:
                     self._search_at = index  # it may be farther away
                 continue
             self._note(watched, index, seen=True)
-            if _has_moved(watched.square, face):
+            if _has_moved(watched.square, face) and not watched.cuts.pending:
                 self._go_on(watched, face, index)
 
     def _go_on(self, watched: _Watched, face: Face, index: int) -> None:
@@ -257,7 +268,8 @@ class Follower:
                 nearest = min(holders, key=lambda w: offset(w.square, face))
                 free.remove(nearest)
                 self._note(nearest, index, seen=True)
-                if self._moving and _has_moved(nearest.square, face):
+                moved = self._moving and _has_moved(nearest.square, face)
+                if moved and not nearest.cuts.pending:
                     self._go_on(nearest, face, index)
             else:
                 new.append(face)
@@ -275,7 +287,11 @@ class Follower:
             return faces
         new = []
         for face in faces:
-            unseen = [w for w in free if w.last_seen < index]
+            unseen = [
+                watched
+                for watched in free
+                if watched.last_seen < index and not watched.cuts.pending
+            ]
             alone = len(unseen) == len(faces) == 1
             lost = [
                 watched
@@ -322,7 +338,7 @@ def _ratio(square: Square, face: Face) -> float:
 
 def _same(before: np.ndarray, after: np.ndarray, square: Square) -> bool:
     """Whether what is in a square is as it was one frame earlier."""
-    a, b = (thumbnail(crop(frame, square, 120)) for frame in (before, after))
+    a, b = (thumbnail(crop(frame, square, PART)) for frame in (before, after))
     return distance(a, b) < SAME
 
 

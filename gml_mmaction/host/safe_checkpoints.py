@@ -57,6 +57,11 @@ def load_checkpoints_safely() -> None:
                 f'{filename}: no such checkpoint. Remedy: a .pth file of '
                 'gml train'
             )
+        if str(filename).lower().endswith(('.onnx', '.pt2')):
+            raise CheckpointError(
+                f'{filename}: an exported detector, for gml predict and gml '
+                'web alone. Remedy: the .pth file that it was made of'
+            )
         check_archive(filename)
         with safe_loading(filename):
             return unguarded(cls, filename, *args, **kwargs)
@@ -142,6 +147,11 @@ def safe_loading(filename: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except pickle.UnpicklingError as error:
+        if not _begins_as_checkpoint(filename):
+            raise BrokenCheckpointError(
+                f'{filename}: not a checkpoint, but some other file. Remedy: '
+                'give a .pth file of gml train'
+            ) from None
         raise UnsafeCheckpointError(
             f'{filename} was not loaded: {_refusal(error)}. A checkpoint may '
             "hold tensors, numbers, text and MMEngine's records only. Remedy: "
@@ -170,6 +180,15 @@ def safe_loading(filename: str | os.PathLike) -> Iterator[None]:
         # HistoryBuffer.__setstate__ writes into a table of the whole class.
         HistoryBuffer._statistics_methods.clear()
         HistoryBuffer._statistics_methods.update(statistics)
+
+
+def _begins_as_checkpoint(filename: str | os.PathLike) -> bool:
+    """Whether a file is a zip archive or a pickle; a download counts."""
+    try:
+        with open(os.path.expanduser(filename), 'rb') as file:
+            return file.read(4).startswith((b'PK', b'\x80'))
+    except OSError:
+        return True
 
 
 def allowed_globals() -> list[tuple[Callable, str]]:

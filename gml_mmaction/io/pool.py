@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 
 from gml_mmaction.errors import SettingError
+from gml_mmaction.io.text import one_line
 from gml_mmaction.stack import WORKER, require
 
 if TYPE_CHECKING:
@@ -100,9 +101,9 @@ def run_on_cluster(
 
     Raises:
         ImportError: dask.distributed is missing.
-        SettingError: The address is not valid, the cluster has no workers,
-            or a worker has several threads.
-        OSError: The scheduler cannot be reached, or is gone.
+        SettingError: The address is not valid, nobody answers there, the
+            cluster has no workers, or a worker has several threads.
+        OSError: The scheduler is gone.
         Exception: Whatever ``function`` raises; it ends the run.
     """
     client = _connect(cluster) if isinstance(cluster, str) else cluster
@@ -118,11 +119,19 @@ _ADVICE = 'dask worker ADDRESS --nworkers N --nthreads 1'
 def _connect(address: str) -> 'Client':
     distributed = require('distributed')
     try:
-        client = distributed.Client(address, set_as_default=False)
-    except ValueError as error:  # of dask, about the text of the address
+        # a client with such an address would take a minute to end
+        distributed.comm.addressing.get_address_host_port(address)
+    except ValueError as error:
         raise SettingError(
             f'the cluster {address!r} has no valid address ({error}). '
             'Remedy: one such as tcp://HOST:8786'
+        ) from None
+    try:
+        client = distributed.Client(address, set_as_default=False)
+    except OSError as error:
+        raise SettingError(
+            f'the cluster {address} does not answer ({one_line(error):.100}). '
+            f'Remedy: start it there, dask scheduler and {_ADVICE}'
         ) from None
     try:
         client.wait_for_workers(1, timeout=_PATIENCE)

@@ -141,7 +141,8 @@ def _pair(root: Path, videos: list[Video]) -> list[Video]:
 
 def _read_pairs(table: Path) -> Iterator[tuple[int, Path, Path]]:
     """Number of the line, the fake's path, the real's."""
-    for line, row in read_rows(table, ('file', 'original')):
+    columns = ('file', 'original')
+    for line, row in read_rows(table, columns, whole='a CSV file'):
         fake, original = (
             table.parent / PurePosixPath(row[name])
             for name in ('file', 'original')

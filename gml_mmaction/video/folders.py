@@ -183,13 +183,14 @@ def read_lines(
 
 
 def read_rows(
-    path: Path, columns: Collection[str] = ()
+    path: Path, columns: Collection[str] = (), *, whole: str = OWN_LIST
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Read a CSV with a first line of names, row by row.
 
     Args:
         path: The list.
         columns: Names that it must have.
+        whole: What to put in its place if it is another file.
 
     Yields:
         The number of the row's last line, and its values by column; ``''``
@@ -202,14 +203,17 @@ def read_rows(
     try:
         missing = [c for c in columns if c not in (rows.fieldnames or ())]
         if missing:
+            found = printable(','.join(rows.fieldnames or ()))
             raise DataError(
-                f'{path}: no column {missing[0]!r}. Remedy: {OWN_LIST}'
+                f'{path}: no column {missing[0]!r} in its first line '
+                f'({found or "which is empty"!s:.80}). Remedy: {whole} with '
+                f'the first line {",".join(columns)}'
             )
         for row in rows:
             yield rows.line_num, row
     except csv.Error as error:
         raise DataError(
-            f'{path}: not a CSV file ({error}). Remedy: {OWN_LIST}'
+            f'{path}: not a CSV file ({error}). Remedy: {whole}'
         ) from None
 
 

@@ -43,7 +43,8 @@ FORMULA = re.compile(r'(^|;)(\s*[=+\-@|%\uff1d\uff0b\uff0d\uff20])')
 KINDS = {'suspicious': 'suspicious', 'not suspicious': 'clear'}
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem; color: #1a1a1a }
-h1 { font-size: 1.4rem } ul { padding-left: 1.2rem; max-width: 60rem }
+h1 { font-size: 1.4rem } h2 { font-size: 1.1rem }
+ul { padding-left: 1.2rem; max-width: 60rem }
 table { border-collapse: collapse; margin-top: 1rem; width: 100% }
 th, td { text-align: left; vertical-align: top; padding: .45rem .6rem;
   border-bottom: 1px solid #ddd; overflow-wrap: anywhere }
@@ -54,6 +55,7 @@ th button::after { content: " \\2195"; color: #999 }
 th[aria-sort=ascending] button::after { content: " \\2191"; color: #000 }
 th[aria-sort=descending] button::after { content: " \\2193"; color: #000 }
 th button { white-space: nowrap }
+td:first-child { min-width: 8rem }
 td.verdict { overflow-wrap: normal; min-width: 7rem }
 td.number { font-variant-numeric: tabular-nums; white-space: nowrap }
 td img { width: 128px; height: 128px; display: block }
@@ -170,7 +172,10 @@ def draw_face(frame: np.ndarray, square: Sequence[int]) -> bytes:
 
 
 def write_summary(
-    out: str | Path, rows: Sequence[Row], detector: Mapping[str, Any]
+    out: str | Path,
+    rows: Sequence[Row],
+    detector: Mapping[str, Any],
+    unread: Sequence[str] = (),
 ) -> list[Path]:
     """Write both files, each whole or not at all; returns their paths.
 
@@ -178,6 +183,7 @@ def write_summary(
         out: Folder that holds the reports.
         rows: In any order.
         detector: What a report says of the detector.
+        unread: A line for each file that was not read; on the page only.
 
     Raises:
         OSError: One cannot be written.
@@ -189,7 +195,7 @@ def write_summary(
     paths = [Path(out, name) for name in NAMES]
     # with the mark by which spreadsheets know UTF-8
     write_bytes(paths[0], csv_of(ordered).encode('utf-8-sig'))
-    write_text(paths[1], page_of(ordered, detector))
+    write_text(paths[1], page_of(ordered, detector, unread))
     return paths
 
 
@@ -228,7 +234,11 @@ def _plain_cell(text: str) -> str:
     return FORMULA.sub(r"\1'\2", text)
 
 
-def page_of(rows: Sequence[Row], detector: Mapping[str, Any]) -> str:
+def page_of(
+    rows: Sequence[Row],
+    detector: Mapping[str, Any],
+    unread: Sequence[str] = (),
+) -> str:
     """The table as a page that loads nothing."""
     style = STYLE
     names = dict(VERMILION=VERMILION, BLUE=BLUE, GREY=GREY)
@@ -272,10 +282,18 @@ def page_of(rows: Sequence[Row], detector: Mapping[str, Any]) -> str:
             '</tr></thead><tbody>',
             *map(_row, rows),
             '</tbody></table>',
+            *_unread(unread),
             f'<script>{SCRIPT}</script></body></html>',
             '',
         ]
     )
+
+
+def _unread(lines: Sequence[str]) -> list[str]:
+    if not lines:
+        return []
+    items = [f'<li>{_text(line)}</li>' for line in lines]
+    return ['<h2>Not read</h2>', '<ul class="small">', *items, '</ul>']
 
 
 def _row(row: Row) -> str:

@@ -214,6 +214,8 @@ def faceless(
 
 def _caption(detector: Mapping) -> str:
     named = detector['training'].get('source') or 'data without a name'
+    if detector['training'].get('pseudo_fakes'):
+        named += ' and pseudo-fakes'
     training = detector.get('origin') or named
     return (
         f'Trained on {training}. {detector["checkpoint"]}. Threshold: '

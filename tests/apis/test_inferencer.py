@@ -1,6 +1,7 @@
 """Videos of one's own get a verdict."""
 
 import hashlib
+import html
 import json
 import os
 import shutil
@@ -22,7 +23,7 @@ from gml_mmaction.apis import (
     list_inputs,
     load_detector,
 )
-from gml_mmaction.apis.inferencer import InputError
+from gml_mmaction.apis.inputs import InputError, find_inputs
 from gml_mmaction.apis.verdict import VERDICTS
 from gml_mmaction.errors import DetectorError, GMLError
 from gml_mmaction.video import open_video
@@ -425,9 +426,55 @@ def test_a_folder_stands_for_its_videos_or_for_one_of_images(tmp_path):
     images.mkdir()
     (images / '0.png').touch()
     assert list_inputs([images, 'c.mp4']) == [images, 'c.mp4']
+    nothing = tmp_path / 'nothing'
+    nothing.mkdir()
+    with pytest.raises(InputError, match=r'nothing: .*another folder'):
+        list_inputs([nothing, nothing])
+    (nothing / 'person').mkdir()
+    with pytest.raises(InputError, match=r'the folders in it: .*nothing/\*'):
+        list_inputs(nothing)
+    assert list_inputs([nothing, 'c.mp4']) == [nothing, 'c.mp4']
+
+
+def test_a_video_that_is_named_in_several_ways_is_done_once(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ('a.mp4', 'b.mp4'):
+        Path(name).write_bytes(b'1')
+    Path('link.mp4').symlink_to('a.mp4')
+    Path('lost.mp4').symlink_to('nowhere.mp4')
+    found = find_inputs(['./a.mp4', 'a.mp4', 'link.mp4', str(tmp_path)])
+    assert [video.source for video in found.videos] == [
+        './a.mp4',
+        tmp_path / 'b.mp4',
+    ]
+    assert found.unread == [
+        f'{tmp_path}/lost.mp4: not read: a link that leads nowhere',
+        'a.mp4: not read again: it is ./a.mp4',
+        'link.mp4: not read again: it is ./a.mp4',
+        f'{tmp_path}/a.mp4: not read again: it is ./a.mp4',
+        f'{tmp_path}/link.mp4: not read again: it is ./a.mp4',
+    ]
+    linked = list_inputs(['link.mp4', 'b.mp4', 'b.mp4'])
+    assert linked == ['link.mp4', 'b.mp4']
+
+
+def test_a_folder_with_nothing_in_it_is_an_entry_of_its_own(
+    inferencer, empty_room, tmp_path
+):
     (tmp_path / 'nothing').mkdir()
-    with pytest.raises(InputError, match='nothing'):
-        list_inputs(tmp_path / 'nothing')
+    made = inferencer(
+        [tmp_path / 'nothing', empty_room],
+        out_dir=tmp_path / 'out',
+        overlay=False,
+        show_progress=False,
+    )
+    first, second = made['predictions']
+    assert first['status'] == 'empty'
+    assert first['input'] == str(tmp_path / 'nothing')
+    assert second['status'] == 'no face'
+    assert 'nothing' in (tmp_path / 'out/summary.csv').read_text()
 
 
 def test_progress_rises_to_the_number_of_frames_and_may_stop(
@@ -513,7 +560,12 @@ def test_files_of_a_folder_that_are_not_read_are_named(
     (folder / 'below').mkdir(parents=True)
     shutil.copy(talking, folder / 'a.mp4')
     (folder / 'notes\x1b[2J.txt').touch()
+    shutil.copy(talking, folder / '.b.mp4')
+    (folder / '._a.mp4').write_bytes(b'\0\5\x16\7of a Mac')
+    (folder / '.gitignore').touch()
     lines = [
+        f'{folder}/.b.mp4: not read: hidden by its name; give it by its own '
+        'path',
         f'{folder}/below: not read: a folder within a folder; give it by its '
         'own path',
         f'{folder}/notes\\x1b[2J.txt: not read: no video',
@@ -526,7 +578,9 @@ def test_files_of_a_folder_that_are_not_read_are_named(
             *('--no-overlay', '--out', str(tmp_path / 'out')),
         ]
     )
-    assert capsys.readouterr().out.splitlines()[:2] == lines
+    assert capsys.readouterr().out.splitlines()[:3] == lines
+    page = (tmp_path / 'out/summary.html').read_text()
+    assert all(html.escape(line) in page for line in lines)
 
 
 def test_made_up_training_data_are_said_first(
@@ -555,7 +609,7 @@ def test_the_command_ends_with_one_line_without_a_detector(
 ):
     prepared = write_prepared(tmp_path / 'p', dict(test=[]))
     weights = prepared / 'manifest.json'
-    with pytest.raises(GMLError, match='was not loaded') as caught:
+    with pytest.raises(GMLError, match='not a checkpoint, but') as caught:
         load_tool('predict').main(['a.mp4', '--checkpoint', str(weights)])
     assert '\n' not in str(caught.value)
 

@@ -1,8 +1,10 @@
 """Videos are done by several processes, and not again when they are done."""
 
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,9 @@ import pytest
 from tiny import REPO, write_detector
 
 from gml_mmaction.apis import ForgeryInferencer, analyse, load_detector
-from gml_mmaction.apis.inferencer import FOLDER_CLIPS, InputError
+from gml_mmaction.apis.inferencer import FOLDER_CLIPS
 from gml_mmaction.apis.initial import ORIGIN, write_initial
+from gml_mmaction.apis.inputs import InputError, find_inputs
 from gml_mmaction.apis.many import finished
 from gml_mmaction.engine.config_check import read_settings
 from gml_mmaction.evaluation.calibration import calibrate, write_calibration
@@ -22,6 +25,15 @@ pytest.importorskip('av')
 
 
 FACTS = dict(method='x', tracks=[])
+
+
+class DeadlyPath(type(Path())):
+    """A path that kills the worker process that asks for its name."""
+
+    def __str__(self):
+        if multiprocessing.parent_process():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__str__()
 
 
 @pytest.fixture(scope='module')
@@ -53,9 +65,17 @@ def times_written(out):
     }
 
 
-def scores(out):
+def replace_unseen(path):
+    """Change a video's content, neither its size nor its time."""
+    data, before = bytearray(path.read_bytes()), path.stat()
+    data[-1] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def reports(out):
     return {
-        path.parent.name: json.loads(path.read_text())['score']
+        path.parent.name: path.read_bytes()
         for path in out.glob('*/prediction.json')
     }
 
@@ -73,7 +93,7 @@ def labelled():
 
 
 def test_several_processes_give_what_one_gives_and_the_next_run_goes_on(
-    checkpoint, folder, run_warm, tmp_path
+    checkpoint, folder, run_warm, cluster, tmp_path
 ):
     def predict(out, *words):
         done = run_warm(
@@ -89,18 +109,21 @@ def test_several_processes_give_what_one_gives_and_the_next_run_goes_on(
     one = predict('one')
     assert len(one) == 4
     assert predict('two', '--workers', '2') == one
-    assert scores(tmp_path / 'one') == scores(tmp_path / 'two')
+    assert predict('three', '--cluster', cluster.scheduler_address) == one
+    assert reports(tmp_path / 'one') == reports(tmp_path / 'two')
+    assert reports(tmp_path / 'one') == reports(tmp_path / 'three')
     pages = [
         (tmp_path / out / name).read_bytes()
         for name in ('summary.csv', 'summary.html')
-        for out in ('one', 'two')
+        for out in ('one', 'two', 'three')
     ]
-    assert pages[0] == pages[1]
-    assert pages[2] == pages[3]
-    assert pages[2].count(b'data:image/jpeg') == 3
+    assert pages[0] == pages[1] == pages[2]
+    assert pages[3] == pages[4] == pages[5]
+    assert pages[3].count(b'data:image/jpeg') == 3
     assert pages[0].count(b'not a video') == 1
     before = times_written(tmp_path / 'two')
-    os.utime(folder / 'b.mp4')
+    os.utime(folder / 'a.mp4')  # a copy, say: the same content
+    replace_unseen(folder / 'b.mp4')
     (tmp_path / 'two/c/finished.json').unlink()  # as after a stop
     (tmp_path / 'two/summary.html').unlink()
     assert predict('two', '--workers', '2') == one
@@ -108,7 +131,28 @@ def test_several_processes_give_what_one_gives_and_the_next_run_goes_on(
     changed = {name for name in after if after[name] != before[name]}
     # d could not be read, which may be due to the machine
     assert changed == {'b', 'c', 'd'}
-    assert (tmp_path / 'two/summary.html').read_bytes() == pages[2]
+    assert (tmp_path / 'two/summary.html').read_bytes() == pages[3]
+
+
+@pytest.mark.slow
+def test_a_worker_of_a_cluster_that_dies_is_an_entry_and_the_rest_are_done(
+    checkpoint, folder, cluster, tmp_path
+):
+    made = ForgeryInferencer(checkpoint, 'cpu', clips=1).iterate(
+        [DeadlyPath(folder / 'a.mp4'), folder / 'b.mp4'],
+        out_dir=tmp_path / 'out',
+        overlay=False,
+        show_progress=False,
+        cluster=cluster.scheduler_address,
+    )
+    done = [one.prediction for one, _ in made]
+    assert {Path(one.input).name: one.status for one in done} == {
+        'a.mp4': 'crashed',
+        'b.mp4': 'ok',
+    }
+    assert 'the process that read it died' in (
+        (tmp_path / 'out/summary.csv').read_text()
+    )
 
 
 @pytest.mark.slow
@@ -147,10 +191,15 @@ def test_a_video_that_changes_while_it_is_read_is_done_again(
     video = tmp_path / 'a.mp4'
     shutil.copy(talking, video)
     inferencer = ForgeryInferencer(checkpoint, 'cpu', clips=1)
-    (job,) = inferencer._jobs(video, 4, tmp_path / 'out', False)
+    (job,) = inferencer._jobs(find_inputs(video), 4, tmp_path / 'out', False)
     inferencer.do(job)
     assert finished(job)
-    inferencer.do(job, lambda done, total: os.utime(video))
+
+    def change(done, total):
+        if done == total:
+            replace_unseen(video)
+
+    inferencer.do(job, change)
     assert not finished(job)
 
 
@@ -162,7 +211,8 @@ def test_a_video_is_done_again_when_the_detector_was_calibrated(
 
     def job_of():
         inferencer = ForgeryInferencer(path, 'cpu', threshold=0.5, clips=1)
-        (job,) = inferencer._jobs(talking, 4, tmp_path / 'out', False)
+        found = find_inputs(talking)
+        (job,) = inferencer._jobs(found, 4, tmp_path / 'out', False)
         return inferencer, job
 
     inferencer, job = job_of()
@@ -226,10 +276,12 @@ def test_a_video_in_a_folder_is_sampled_and_one_that_is_named_is_not(
     checkpoint, folder
 ):
     inferencer = ForgeryInferencer(checkpoint, 'cpu')
-    jobs = inferencer._jobs([folder, folder / 'a.mp4'], 4, None, False)
+    jobs = inferencer._jobs(
+        find_inputs([folder, folder / 'a.mp4']), 4, None, False
+    )
     assert [job.clips for job in jobs] == [FOLDER_CLIPS] * 3 + [0]
     assert [job.source for job in jobs].count(folder / 'a.mp4') == 1
-    named = inferencer._jobs([folder / 'a.mp4'], 4, None, False)
+    named = inferencer._jobs(find_inputs([folder / 'a.mp4']), 4, None, False)
     assert [job.clips for job in named] == [0]
     with pytest.raises(InputError, match='Remedy'):
         ForgeryInferencer(checkpoint, 'cpu', clips=-1)

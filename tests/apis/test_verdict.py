@@ -16,6 +16,7 @@ from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.errors import CheckpointError
 from gml_mmaction.evaluation.prediction import Clip, Prediction, ScoredTrack
 from gml_mmaction.evaluation.reference import GenuineScores
+from gml_mmaction.evaluation.scores import ScoreFileError
 from gml_mmaction.video import open_video
 from gml_mmaction.visualization.overlay import Heat, _Finder, footer_lines
 from gml_mmaction.visualization.timeline import verdict_line
@@ -284,6 +285,26 @@ def test_an_inset_picture_that_changes_ends_no_track(inferencer, person):
 
 
 @pytest.mark.slow
+def test_a_change_of_person_in_an_inset_picture_begins_another_track(
+    inferencer, real_people, person
+):
+    """A clip of both would move as no face does."""
+    insets = []
+    for name in ('milk', 'brother'):
+        (path,) = [path for path in real_people if path.stem == name]
+        with open_video(path) as reader:
+            insets += list(reader.frames())[:44]
+    frames = np.stack(person[:88])
+    for frame, inset in zip(frames, insets, strict=True):
+        frame[:300, :400] = cv2.resize(inset, (400, 300))
+    tracks = inferencer.analyse(frames).prediction.tracks
+    inside = [track for track in tracks if track.square[0] < 200]
+    assert [track.start for track in inside] == [0, 48]
+    assert inside[0].stop == 44
+    assert all(clip.stop <= 44 for clip in inside[0].clips)
+
+
+@pytest.mark.slow
 def test_a_face_that_is_not_seen_for_a_second_is_noted(inferencer, person):
     """As one in profile: here it is covered, from frame 60 on."""
     frames = np.stack(person + person[:60])
@@ -325,6 +346,11 @@ def test_the_command_counts_false_alarms_on_genuine_videos(
     assert many.highest > 0.99
     assert many.corrected < share + 0.15
     assert '| faces | clips of each |' in capsys.readouterr().out
+    scored = dict(name='other.pth', sha256='12' * 32)
+    other = dict(videos=[], clips=rows, checkpoint=scored)
+    (tmp_path / 'other.json').write_text(json.dumps(other))
+    with pytest.raises(ScoreFileError, match=r'scores of other\.pth'):
+        main([str(checkpoint), str(tmp_path / 'other.json')])
     old = write_detector(tmp_path / 'old.pth')
     with pytest.raises(CheckpointError, match='does not know enough genuine'):
         main([str(old), str(path)])

@@ -115,3 +115,26 @@ def test_ctrl_c_ends_a_training_in_one_line(tmp_path):
     assert process.returncode == 130
     assert errors.splitlines()[-1] == 'gml train: stopped'
     assert 'gml_mmaction' not in errors  # no traceback of ours
+
+
+@pytest.mark.parametrize(
+    ('command', 'words'),
+    [
+        ('genuine', ['videos', '--out', 'x', '--untrained', '1001']),
+        ('genuine', ['videos', '--out', 'x', '--iters', '0']),
+        ('genuine', ['videos', '--out', 'x', '--seed', '-1']),
+        ('export', ['a.pth', '--rounds', '-1']),
+        ('init', ['gml_xception_ffpp', '--seed', str(2**32)]),
+        ('predict', ['a.mp4', '--checkpoint', 'a', '--batch-size', '0']),
+        ('predict', ['a.mp4', '--checkpoint', 'a', '--clips', 'many']),
+        ('web', ['a.pth', '--port', '65536']),
+        ('train', ['a.py', '--seed', '1.5']),
+    ],
+)
+def test_a_number_out_of_bounds_is_refused_before_any_work(
+    load_tool, command, words, capsys
+):
+    with pytest.raises(SystemExit):
+        load_tool(command).parse_args(words)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f'{words[-1]!r}: give a whole number, ' in last

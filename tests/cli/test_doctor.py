@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import REPO
 
 from gml_mmaction.cli import doctor
@@ -297,3 +298,19 @@ def test_the_command_reports_versions_workarounds_and_problems(
     ):
         assert fact in done.stdout
     assert 'Traceback' not in done.stderr
+
+
+def test_tf32_is_said_where_there_is_a_gpu_or_it_was_changed(monkeypatch):
+    plain = doctor._float32()
+    assert bool(plain) == torch.cuda.is_available()
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        assert doctor._float32() == [
+            'float32 on GPUs',
+            '  TF32 in convolutions, TF32 in matrix products (it was changed; '
+            '--tf32 and --no-tf32 of gml train and gml test)',
+        ]
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = False
+    monkeypatch.setenv('NVIDIA_TF32_OVERRIDE', '0')
+    assert 'NVIDIA_TF32_OVERRIDE=0 is set' in doctor._float32()[1]

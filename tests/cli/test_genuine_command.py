@@ -10,7 +10,7 @@ from mmengine.config import Config
 from tiny import REPO, TINY
 
 from gml_mmaction.apis import load_detector
-from gml_mmaction.errors import SettingError
+from gml_mmaction.errors import GMLError, SettingError
 
 SMALL = REPO / 'configs/genuine/gml_xception-small_genuine.py'
 SETTINGS = TINY | {
@@ -152,3 +152,56 @@ def test_a_test_is_on_the_validation_set_or_on_targets(load_tool, capsys):
 def test_without_a_validation_set_a_line_says_so(load_tool):
     with pytest.raises(SettingError, match='val_dataloader is not in the'):
         load_tool('test').take_validation_set(Config())
+
+
+def put(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ('names', 'given', 'why'),
+    [
+        (['a/1.mp4'], 'a/1.mp4', r'a/1\.mp4: a file\. Remedy: a folder with'),
+        ([], 'nowhere', 'nowhere: not there. Remedy: a folder with'),
+        (
+            ['real/a/1.mp4', 'real/b/1.mp4', 'fake/c.mp4'],
+            '',
+            r'videos in fake, .* Remedy: gml genuine \S*/real$',
+        ),
+        (['fake/c.mp4'], '', 'Remedy: a folder of these$'),
+        (['a/1.mp4', 'a/2.mp4'], '', 'Remedy: another fraction, or more peo'),
+        (['train/real/1.mp4'], '', 'no video in val/real. Remedy: put videos'),
+        (['notes.txt'], '', 'no videos. Remedy: put them there'),
+    ],
+)
+def test_videos_that_make_no_detector_end_in_one_line_before_any_work(
+    tool, tmp_path, names, given, why
+):
+    videos = put(tmp_path / 'videos', *names)
+    videos.mkdir(exist_ok=True)
+    words = [str(videos / given), '--out', str(tmp_path / 'out')]
+    with pytest.raises(GMLError, match=why) as caught:
+        tool.main(words)
+    assert '\n' not in str(caught.value)
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('text', ['{"seed": 0', '[]', ''])
+def test_damaged_files_of_the_run_before_are_named_or_made_anew(
+    tool, tmp_path, text
+):
+    out = tmp_path / 'out'
+    (out / 'crops').mkdir(parents=True)
+    put(tmp_path / 'videos', 'a/1.mp4', 'b/1.mp4')
+    path = out / 'settings.json'
+    path.write_text(text)
+    with pytest.raises(SettingError, match='Remedy: another --out; or') as one:
+        tool.main([str(tmp_path / 'videos'), '--out', str(out)])
+    assert str(one.value).startswith(f'{path}: damaged')
+    path.write_text(text or '{"train": "long"}')
+    assert tool.read_seconds(path) == {}
+    assert not tool.is_tested(path, '12', 0)

@@ -1,13 +1,17 @@
 """From tools/test.py's score files to figures and the table."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from tiny import CONFIG, TINY, write_checkpoint, write_prepared
 
-from gml_mmaction.errors import GMLError
+from gml_mmaction.errors import CheckpointError, GMLError
+from gml_mmaction.evaluation.calibration import CalibrationError
+from gml_mmaction.evaluation.scores import ScoreFileError
+from gml_mmaction.io.files import file_sha256
 
 FIGURES = {'roc', 'precision_recall', 'histogram', 'methods'}
 QUICK = ['--replicates', '100']
@@ -64,6 +68,9 @@ def test_a_tested_detectors_numbers_are_told_with_intervals(
     for name in ('first', 'second'):
         table = json.loads((runs / name / 'cross_table.json').read_text())
         metrics = table['targets'][0]['metrics']
+        digest = file_sha256(runs / f'{name}.pth')
+        line = f'{name}/made: {name}.pth (sha256 {digest[:12]})'
+        assert line in report['notes']
         for row in report['rows']:
             if row['name'] == f'{name}/made':
                 suffix = f'/{row["method"]}' if row['method'] else ''
@@ -81,6 +88,51 @@ def test_a_tested_detectors_numbers_are_told_with_intervals(
         json.dumps(report)
     )
     assert (tmp_path / 'intervals.md').read_text() in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_scores_of_one_detector_do_not_calibrate_another(runs, tools, capsys):
+    checkpoint = str(runs / 'first.pth')
+    own, other = files_in(runs)
+    with pytest.raises(ScoreFileError) as caught:
+        tools('calibrate').main([checkpoint, other])
+    line = str(caught.value)
+    assert line.startswith(f'{other}: scores of second.pth (sha256 ')
+    assert f'not of {checkpoint} (sha256 ' in line
+    assert 'Remedy: gml test with' in line
+    with pytest.raises(CalibrationError, match='too few'):
+        tools('calibrate').main([checkpoint, own])
+    assert 'does not say whose' not in capsys.readouterr().out
+    content = json.loads(Path(other).read_text())
+    del content['checkpoint']
+    older = runs / 'older.json'
+    older.write_text(json.dumps(content))
+    with pytest.raises(CalibrationError, match='too few'):
+        tools('calibrate').main([checkpoint, str(older)])
+    assert f'{older}: it does not say whose' in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['best.onnx', 'best.PT2'])
+def test_an_exported_detector_is_not_tested_and_a_line_says_so(
+    runs, tools, tmp_path, name
+):
+    path = tmp_path / name
+    path.write_bytes(b'a graph')
+    targets = ['--target', f'made={runs / "data"}', '--threshold-from', 'none']
+    with pytest.raises(CheckpointError) as caught:
+        tools('test').main(
+            [
+                *(str(CONFIG), str(path), *targets),
+                *('--work-dir', str(tmp_path / 'out'), '--cfg-options'),
+                *(f'{key}={value}' for key, value in TINY.items()),
+                *('test_dataloader.num_workers=0',),
+                *('test_dataloader.persistent_workers=False',),
+            ]
+        )
+    line = str(caught.value)
+    assert line.startswith(f'{path}: an exported detector, for gml predict')
+    assert line.endswith('Remedy: the .pth file that it was made of')
 
 
 def test_the_score_file_stays_and_figures_lie_beside_it(runs, tools):

@@ -483,3 +483,15 @@ def test_a_restart_with_another_rate_is_refused(
     assert main([*command, '10', '--workers', '1']) == 0
     assert main([*command, '5', '--workers', '1']) == 1
     assert 'rate was 10.0, is 5.0' in capsys.readouterr().err
+
+
+def test_a_set_of_which_nothing_is_prepared_ends_with_a_remedy(
+    main, tmp_path, capsys
+):
+    (tmp_path / 'set/real').mkdir(parents=True)
+    (tmp_path / 'set/real/a.mp4').write_text('no video')
+    root = str(tmp_path / 'set')
+    assert main(['folder', root, str(tmp_path / 'out')]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f'gml prepare: {root}: no video gave crops')
+    assert 'Remedy: ' in last

@@ -15,6 +15,7 @@ import warm
 from tiny import free_port, make_crops
 
 from gml_mmaction.engine.settings import LOADERS
+from gml_mmaction.io.files import file_sha256
 
 pytestmark = pytest.mark.slow
 REPO = Path(__file__).parents[2]
@@ -155,7 +156,11 @@ def test_testing_writes_scores_of_both_levels(trained, crops):
     pairs = [(f > r) + 0.5 * (f == r) for f in fakes for r in reals]
     assert metrics['clip/auc'] == pytest.approx(np.mean(pairs))
     written = trained / 'test' / metrics['scores_file']
-    clips = json.loads(written.read_text())['clips']
+    content = json.loads(written.read_text())
+    assert content['checkpoint'] == dict(
+        name='iter_4.pth', sha256=file_sha256(trained / 'iter_4.pth')
+    )
+    clips = content['clips']
     assert {(c['video_id'], c['clip_index']): c['score'] for c in clips} == (
         pytest.approx(scores)
     )

@@ -17,8 +17,10 @@ from torch import nn
 
 from gml_mmaction.engine import ProcessesHook
 from gml_mmaction.engine.accelerator import (
+    TF32,
     float32_on_gpus,
     set_tf32,
+    tf32_allowed,
 )
 from gml_mmaction.engine.memory import (
     ShortageError,
@@ -253,3 +255,18 @@ def test_requests_of_hooks_travel_with_the_losses():
     assert asked()
     assert not other()
     assert outputs == dict(loss=torch.tensor(2.0))
+
+
+def test_tf32_is_read_by_either_of_pytorch_s_names():
+    """PyTorch refuses the first where the second was set."""
+    matmul = torch.backends.cuda.matmul
+    if not hasattr(matmul, 'fp32_precision'):
+        pytest.skip('one set of names in this PyTorch')
+    before = matmul.fp32_precision
+    try:
+        matmul.fp32_precision = 'tf32'
+        assert tf32_allowed() == (True, True)
+        assert float32_on_gpus().endswith('TF32 in matrix products')
+    finally:
+        matmul.fp32_precision = before
+    assert float32_on_gpus() == TF32

@@ -169,9 +169,14 @@ def test_the_threshold_comes_from_all_clips_of_the_validation_set(report):
     assert origin['source'] == 'ffpp'
 
 
-def test_the_report_names_files_by_their_hashes(report, checkpoint, targets):
+def test_the_report_names_files_by_their_hashes(
+    report, checkpoint, targets, work_dir
+):
     digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     assert report['checkpoint_sha256'] == digest
+    for name in ('val', *(target.name for target in targets)):
+        scored = scores_of(work_dir, name)['checkpoint']
+        assert scored == dict(name=checkpoint.name, sha256=digest)
     for row, target in zip(report['targets'], targets):
         manifest = (target.folder / 'manifest.json').read_bytes()
         assert row['manifest'] == hashlib.sha256(manifest).hexdigest()

@@ -62,6 +62,7 @@ def test_the_checkpoint_counts_genuine_videos_alone(run):
     assert training['origin'] == WORDS
     assert (training['real_videos'], training['fake_videos']) == (2, 0)
     assert training['methods'] == []
+    assert training['pseudo_fakes'] == ['MotionSelfBlend', 'PartMotion']
     assert told['validation']['clips'] > 0
     assert told['validation']['metrics']['video/auc'] is not None
 

@@ -1,14 +1,24 @@
 """Checkpoints say what they were trained and validated on."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import RandomApply
 from mmengine.config import Config
+from mmengine.dataset import Compose
 from tiny import REPO, TINY, write_prepared
 
 from gml_mmaction.apis import load_detector
+from gml_mmaction.engine.provenance import pseudo_fakes_of
 from gml_mmaction.engine.runner import build_runner
 from gml_mmaction.host.safe_checkpoints import safe_loading
+from gml_mmaction.synthetic.pseudo_fakes.random_pseudo_fake import (
+    RandomPseudoFake,
+)
 from gml_mmaction.video import Rates
+from gml_mmaction.visualization.timeline import _caption
 
 
 @pytest.fixture(scope='module')
@@ -39,6 +49,10 @@ def run(tmp_path_factory):
             'default_hooks.checkpoint.max_keep_ckpts': 5,
         }
     )
+    families = [dict(type='SelfBlend'), dict(type='TemporalDropout')]
+    cfg.train_dataloader.dataset.pipeline.insert(
+        2, dict(type='RandomPseudoFake', families=families)
+    )
     cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
     cfg.work_dir = str(folder / 'run')
     build_runner(cfg).train()
@@ -59,6 +73,30 @@ def test_the_training_data_are_described_without_their_list(run):
     assert (training['real_videos'], training['fake_videos']) == (1, 2)
     assert training['methods'] == ['Deepfakes', 'FaceSwap']
     assert 'videos' not in training
+
+
+def test_fakes_that_are_made_in_training_are_said(run, tmp_path):
+    best = next(run.glob('best_*.pth'))
+    names = ['SelfBlend', 'TemporalDropout']
+    assert records(best)['training']['pseudo_fakes'] == names
+    facts = load_detector(best).facts
+    assert facts['training']['pseudo_fakes'] == names
+    line = 'Fakes made of genuine clips in training: SelfBlend, TemporalDropo'
+    assert any(words.startswith(line) for words in facts['words'])
+    assert 'Trained on mine and pseudo-fakes.' in _caption(facts)
+
+
+def test_only_what_a_pipeline_does_counts_as_made_in_training():
+    blend = TRANSFORMS.build(dict(type='SelfBlend'))
+    for step, names in (
+        (RandomPseudoFake([dict(type='SelfBlend')], p=0), []),
+        (RandomPseudoFake([dict(type='SelfBlend')], p=1), ['SelfBlend']),
+        (RandomApply([blend], prob=0.5), ['SelfBlend']),
+        (blend, ['SelfBlend']),
+    ):
+        dataset = SimpleNamespace(pipeline=Compose([step]))
+        assert pseudo_fakes_of(dataset) == names
+    assert pseudo_fakes_of(object()) == []
 
 
 def test_a_run_and_its_words_know_the_rate_of_the_crops(run):

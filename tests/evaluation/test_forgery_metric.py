@@ -1,5 +1,6 @@
 """Facts about the scores; the references are scikit-learn and counting."""
 
+import hashlib
 import json
 from fractions import Fraction
 
@@ -367,6 +368,25 @@ def test_frames_with_scores_of_their_own_are_a_level_of_their_own():
     assert metrics['frame/acc'] == accuracy_score(labels, scores >= 0.5)
     without = {k: v for k, v in metrics.items() if 'frame' not in k}
     assert without == evaluate(random_clips())
+
+
+def test_the_scores_file_names_the_checkpoint_by_its_hash(tmp_path):
+    checkpoint = tmp_path / 'best.pth'
+    checkpoint.write_bytes(b'weights')
+    path = tmp_path / 'scores.json'
+    for given in (checkpoint, 'https://example.org/best.pth', None):
+        metric = ForgeryMetric(scores_file=path, checkpoint=given)
+        checkpoint.write_bytes(b'of a training that goes on')
+        clips = random_clips()
+        metric.process(None, clips)
+        metric.evaluate(len(clips))
+        written = json.loads(path.read_text())
+        if given is checkpoint:
+            digest = hashlib.sha256(b'weights').hexdigest()
+            expected = dict(name='best.pth', sha256=digest)
+            assert written['checkpoint'] == expected
+        else:
+            assert 'checkpoint' not in written
 
 
 def test_the_scores_file_holds_what_the_numbers_are_made_of(tmp_path):

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gml_mmaction.faces.shots import distance, mark_cuts, thumbnail
+from gml_mmaction.faces.shots import Cuts, distance, mark_cuts, thumbnail
 from gml_mmaction.video import VideoReader
 
 
@@ -140,3 +140,17 @@ def test_the_distance_is_one_minus_the_correlation_of_means():
     assert distance(*map(thumbnail, large)) == pytest.approx(
         expected, abs=0.01
     )
+
+
+@pytest.mark.parametrize('change', [list, noise, exposure])
+def test_a_cut_that_is_seen_frame_by_frame_is_told_two_frames_later(
+    people, change
+):
+    frames = change([*people[0][:20], *people[1][:20]])
+    cuts = Cuts()
+    told, pending = {}, []
+    for index, frame in enumerate(frames):
+        told[index] = cuts.see(index, frame)
+        pending += [index] if cuts.pending else []
+    assert {k: v for k, v in told.items() if v is not None} == {22: 20}
+    assert pending == [20, 21]

@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gml_mmaction.errors import SettingError
 from gml_mmaction.io.pool import run_in_processes, run_on_cluster
 
 
@@ -166,6 +168,25 @@ def test_a_cluster_without_workers_is_refused(start_cluster):
         run_on_cluster(
             abs, [1], cluster=empty.scheduler_address, on_crash=print
         )
+
+
+@pytest.mark.parametrize(
+    ('address', 'why'),
+    [
+        ('nowhere', 'no valid address.*Remedy: one such as tcp://HOST'),
+        ('carrier://pigeon:1', 'no valid address'),
+        ('tcp://127.0.0.1:1', 'does not answer.*Remedy: start it there'),
+    ],
+)
+def test_an_address_where_no_cluster_is_ends_in_a_line_at_once(address, why):
+    dask = pytest.importorskip('dask')
+    pytest.importorskip('distributed')
+    began = time.monotonic()
+    with dask.config.set({'distributed.comm.timeouts.connect': '1s'}):
+        with pytest.raises(SettingError, match=why):
+            run_on_cluster(abs, [1], cluster=address, on_crash=print)
+        gc.collect()  # a client that is half made ends late
+    assert time.monotonic() - began < 30
 
 
 def test_a_cluster_that_goes_away_is_an_error_of_one_line(start_cluster):

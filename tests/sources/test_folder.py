@@ -203,6 +203,11 @@ def test_a_list_of_pairs_names_the_originals(touch):
     ('table', 'line'),
     [
         ('a,b\n1,2\n', r"pairs\.csv: no column 'file'"),
+        (
+            'file,of\n1,2\n',
+            r"no column 'original' in its first line \(file,of\)\. Remedy: a "
+            'CSV file with the first line file,original$',
+        ),
         ('file,original\nfake/no.mp4,real/a.mp4\n', r'line 2: no fake'),
         ('file,original\nfake/b.mp4,real/no.mp4\n', r'line 2: no fake'),
         ('file,original\nreal/a.mp4,real/a.mp4\n', r'line 2: no fake'),

@@ -23,7 +23,7 @@ import os
 import sys
 from pathlib import Path
 
-from gml_mmaction.cli.common import CONFIGS
+from gml_mmaction.cli.common import CONFIGS, SEED, whole
 from gml_mmaction.cli.demo import run_tool
 from gml_mmaction.errors import DataError
 from gml_mmaction.evaluation import since_the_paper as since
@@ -74,14 +74,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add(
         '--seeds',
         nargs='+',
-        type=int,
+        type=SEED,
         default=[0],
         metavar='SEED',
         help='of the trainings, each system once with each',
     )
     add(
         '--untrained',
-        type=int,
+        type=whole(0, 1000),
         default=0,
         metavar='N',
         help='also test N networks of random weights of each system: what one '
@@ -93,7 +93,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default='video',
         help='whose scores the tables show; all are in the JSON',
     )
-    add('--jobs', type=int, default=1, help='runs at a time on a CPU')
+    add('--jobs', type=whole(1), default=1, help='runs at a time on a CPU')
     add('--gpus', nargs='+', help='one run at a time on each, e.g. 0 1 2 3')
     add(
         '--only-write',
