@@ -39,7 +39,7 @@ ORACLES := $(VENV)/oracles
 DOCS := $(VENV)/docs
 
 AUDIT := $(VENV)/audit
-# Files in the order of tests/conftest.py: those with slow tests first.
+# Files in the order of tests/conftest.py: the dearest first.
 PYTEST := $(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile \
     --no-loadscope-reorder
 

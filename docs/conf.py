@@ -22,6 +22,7 @@ myst_heading_anchors = 3  # links to headings, as a forge has them
 autodoc_member_order = 'bysource'
 autodoc_inherit_docstrings = False
 autodoc_typehints_format = 'short'
+autodoc_use_type_comments = False  # there are none, and looking takes seconds
 autodoc_default_options = {'members': True, 'ignore-module-all': True}
 napoleon_use_ivar = True
 napoleon_use_rtype = False

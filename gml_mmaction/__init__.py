@@ -43,5 +43,6 @@ def register() -> None:
 host.give_home()
 # A command registers when it begins. So a broken stack gives one line of
 # error, `gml doctor` runs even then, and --help is quick.
-if not host.starts_a_command():
+COMMAND = host.starts_a_command()
+if not COMMAND:
     register()

@@ -39,6 +39,9 @@ class Range(NamedTuple):
         return ','.join(sign + version for sign, version in pairs if version)
 
 
+# Set while a command starts processes that need not register its networks.
+WORKER = 'GML_WORKER_OF_A_COMMAND'
+
 # By import name: the distribution, and what is wrong with other versions.
 STACK = {
     'torch': ('torch', 'its safe loader has no list of allowed classes'),

@@ -35,6 +35,7 @@ if os.environ.get('GML_GPU_TESTS_ON') != 'cuda':
     os.environ['CUDA_VISIBLE_DEVICES'] = ''
 
 REPO = Path(__file__).parents[1]
+SLOW = 2  # seconds of CPU of a slow test whose mark says nothing
 STARTS_PROCESSES = {
     *('run_group', 'run_python', 'run_warm', 'start_cluster', 'start_server')
 }
@@ -55,18 +56,20 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items):
-    """Mark what starts processes; put files with many slow tests first.
+    """Mark what starts processes; put the dearest files first.
 
     So quick files are left for the end of a run, where one worker waits for
-    the other.
+    the other. What a slow test costs may stand in its mark.
     """
     for item in items:
         if STARTS_PROCESSES.intersection(item.fixturenames):
             item.add_marker('slow')
-    slow = collections.Counter(
-        item.path for item in items if item.get_closest_marker('slow')
-    )
-    items.sort(key=lambda item: -slow[item.path])
+    costs = collections.Counter()
+    for item in items:
+        mark = item.get_closest_marker('slow')
+        if mark is not None:
+            costs[item.path] += mark.args[0] if mark.args else SLOW
+    items.sort(key=lambda item: -costs[item.path])
 
 
 def pytest_collection_finish():

@@ -25,15 +25,15 @@ def anchors(path):
     }
 
 
-@pytest.mark.slow
-def test_the_site_is_built_without_a_warning(run_python, tmp_path):
+@pytest.mark.slow(25)
+def test_the_site_is_built_without_a_warning(run_warm, tmp_path):
     if not FOLDER and not importlib.util.find_spec('sphinx'):
         pytest.skip('no Sphinx: neither installed nor in GML_TEST_DOCS')
     docs = tmp_path / 'docs'
     leave = shutil.ignore_patterns('_build', 'api')
     shutil.copytree(REPO / 'docs', docs, ignore=leave)
     site = tmp_path / 'site'
-    done = run_python(
+    done = run_warm(
         *('-m', 'sphinx', '-W', '--keep-going', '-q', docs, site), path=FOLDER
     )
     assert done.returncode == 0, done.stderr

@@ -85,7 +85,7 @@ def test_the_hook_stops_and_notes_what_asks(run_python, tmp_path, log, code):
     assert log.read_text().startswith('socket.')
 
 
-@pytest.mark.slow
+@pytest.mark.slow(15)
 def test_import_training_testing_and_prediction_ask_for_nothing(
     run_python, tmp_path, log, talking_head
 ):

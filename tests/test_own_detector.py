@@ -46,7 +46,7 @@ def desk(tmp_path_factory, talking_head):
 
 
 @pytest.fixture
-def follow(desk, run_python, monkeypatch):
+def follow(desk, run_warm, monkeypatch):
     """Put a section's files there and run its commands, shortened."""
     monkeypatch.chdir(desk)
 
@@ -73,7 +73,7 @@ def follow(desk, run_python, monkeypatch):
                     for split in ('train', 'val', 'test')
                     for setting in ALONE
                 ]
-            done = run_python('-m', 'gml_mmaction', name, *arguments)
+            done = run_warm('-m', 'gml_mmaction', name, *arguments)
             assert done.returncode == 0, done.stdout + done.stderr
             printed.append(done.stdout)
         return printed
@@ -93,7 +93,7 @@ def test_a_network_of_mmaction2_is_a_few_lines(desk, follow):
 
 @pytest.mark.slow
 def test_a_network_of_ones_own_is_trained_tested_and_predicts(
-    desk, follow, run_python
+    desk, follow, run_warm
 ):
     pytest.importorskip('dlib')
     shown = ['differences.py', 'mine.py']
@@ -108,13 +108,13 @@ def test_a_network_of_ones_own_is_trained_tested_and_predicts(
 
     (best,) = desk.glob('work_dirs/mine/best_*.pth')
     words = ['suspect.mp4', '--checkpoint', str(best)]
-    refused = run_python('-m', 'gml_mmaction', 'predict', *words)
+    refused = run_warm('-m', 'gml_mmaction', 'predict', *words)
     assert refused.returncode == 1
     assert "the type 'Differences' is not one that a" in refused.stderr
     assert '--import' in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
     words += ['--import', 'absent.py']
-    refused = run_python('-m', 'gml_mmaction', 'predict', *words)
+    refused = run_warm('-m', 'gml_mmaction', 'predict', *words)
     assert '--import absent.py: there is no such module' in refused.stderr
 
 

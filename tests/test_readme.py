@@ -56,7 +56,7 @@ def run(command, load_tool):
     return name, load_tool(name).main(arguments)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(25)
 def test_your_data_goes_from_raw_trees_to_the_cross_table(desk, load_tool):
     lines = [
         *commands('README.md', 'Your data'),

@@ -32,7 +32,7 @@ def run_bash(code, gml):
     assert done.returncode == 0, f'{code}\n{done.stdout}\n{done.stderr}'
 
 
-@pytest.mark.slow
+@pytest.mark.slow(80)
 @pytest.mark.timeout(1800)
 def test_every_cell_runs(tmp_path, monkeypatch):
     (tmp_path / 'configs').symlink_to(REPO / 'configs')

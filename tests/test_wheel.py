@@ -147,6 +147,7 @@ def test_the_command_is_the_wheels_in_its_two_forms(run, packages):
     assert Path(run('python', '-c', code).strip()).is_relative_to(packages)
 
 
+@pytest.mark.slow(8)
 def test_the_doctor_finds_nothing_wrong(run):
     out = run('gml', 'doctor')
     assert out.endswith('Problems: none\n')
@@ -170,6 +171,7 @@ def test_a_video_gets_its_verdict(run, talking_head):
     assert 0 <= found['score'] <= 1
 
 
+@pytest.mark.slow(11)
 def test_openmim_trains_a_config_of_the_wheel(
     run, data, packages, tmp_path_factory
 ):
@@ -186,6 +188,7 @@ def test_openmim_trains_a_config_of_the_wheel(
     assert (run.folder / 'mim/iter_2.pth').is_file()
 
 
+@pytest.mark.slow(15)
 def test_the_demo_runs_from_an_empty_folder(run, talking_head):
     """On four short videos; those that it draws take minutes."""
     rows = ['file,person']

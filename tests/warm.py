@@ -2,15 +2,16 @@
 
 A fresh interpreter imports for three seconds of CPU. A server imports once,
 computes nothing and forks for each program that is run by :func:`python`, a
-script that hands over its arguments, environment, folder and open files,
-passes signals on and ends as the program does. So a command, a shell script
-or torchrun gets a process for each of its programs as ever; only the import
-is shared. What is tried because of the start itself, or by the number of the
-process, needs ``sys.executable``.
+script that hands over its arguments, environment, folder, open files
+and network, passes signals on and ends as the program does. So a command, a
+shell script or torchrun gets a process for each of its programs as ever; only
+the import is shared. What is tried because of the start itself, or by the
+number of the process, needs ``sys.executable``.
 """
 
 import atexit
 import contextlib
+import ctypes
 import faulthandler
 import functools
 import gc
@@ -21,6 +22,7 @@ import runpy
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -30,6 +32,8 @@ from pathlib import Path
 import numpy as np
 
 IMPORTED = (
+    'gml_mmaction.apis',
+    'gml_mmaction.cli.prepare',
     'gml_mmaction.cli.test',
     'gml_mmaction.cli.train',
     'matplotlib.backends.backend_agg',
@@ -60,20 +64,23 @@ if code < 0:
     os.kill(os.getpid(), -code)
 os._exit(code)
 """
-
-
 SERVERS = []  # their numbers
+SHARED = 'GML_WARM_PYTHON'
 
 
 @functools.cache
-def python(folder=''):
+def python(folder='', *imported):
     """Return the path of the script; its first call starts the server.
 
     Args:
         folder: Where the package is imported from, instead of here.
+        *imported: What is imported, instead of :data:`IMPORTED`.
     """
     if not hasattr(os, 'pidfd_open'):  # not Linux: an ordinary Python
         return sys.executable
+    shared = not folder and not imported
+    if shared and SHARED in os.environ:  # of who has started this one
+        return os.environ[SHARED]
     own = tempfile.TemporaryDirectory(prefix='warm-')
     address = str(Path(own.name, 'socket'))
     script = Path(own.name, 'python')
@@ -81,7 +88,7 @@ def python(folder=''):
     script.chmod(0o755)
     paths = filter(None, [str(folder), *sys.path])
     server = subprocess.Popen(
-        [sys.executable, __file__, address],
+        [sys.executable, __file__, address, *imported],
         env=os.environ | {'PYTHONPATH': os.pathsep.join(paths)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -89,6 +96,8 @@ def python(folder=''):
     )
     assert server.stdout.readline() == b'ready\n'
     SERVERS.append(server.pid)
+    if shared:
+        os.environ[SHARED] = str(script)
     atexit.register(own.cleanup)
     atexit.register(server.communicate)  # first: it closes what serve() reads
     return str(script)
@@ -103,21 +112,21 @@ def cpu_seconds():
     return ticks / os.sysconf('SC_CLK_TCK')
 
 
-def import_all():
+def import_all(names=IMPORTED):
     """Import what most programs import, for the forks of this process."""
-    for name in IMPORTED:
+    for name in names:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # or each collection in a fork looks through all of it
 
 
-def serve(address):
+def serve(address, *imported):
     """Fork for each request until the standard input is closed.
 
     Returns:
         In a fork, the arguments of the program that it is to be.
     """
-    import_all()
+    import_all(imported or IMPORTED)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen(64)
@@ -148,8 +157,20 @@ def serve(address):
                 os.close(file)
             programs[os.pidfd_open(program)] = program, relay
             relays[relay] = program
+    join_network(relay)
     take(files, leave=(listener, *relays, relay))
     return request
+
+
+def join_network(relay):
+    """Be in the network namespace of the relay, which waits."""
+    peer = relay.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    network = Path(f'/proc/{struct.unpack("3i", peer)[0]}/ns/net')
+    if not network.samefile('/proc/self/ns/net'):
+        with network.open() as file:
+            library = ctypes.CDLL(None, use_errno=True)
+            if library.setns(file.fileno(), 0):
+                raise OSError(ctypes.get_errno(), f'setns {network}')
 
 
 def take(files, leave):
@@ -192,6 +213,7 @@ def run(arguments, environment, folder):
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # until TMPDIR has been looked at
     np.random.seed()  # or all forks draw the same
     sys.stdin = os.fdopen(0, closefd=False)
     sys.stdout = os.fdopen(1, 'w', closefd=False)
@@ -205,11 +227,17 @@ def run(arguments, environment, folder):
         sys.stdout.reconfigure(write_through=True)
     added = environment.get('PYTHONPATH', '').split(os.pathsep)
     sys.path[:1] = [path for path in added if path not in ('', *sys.path)]
-    first, *rest = arguments
+    first, *rest = sys.argv = arguments
+    sys.orig_argv = [sys.executable, *arguments]
+    name = ''
     if first in ('-c', '-m'):
-        sys.path.insert(0, folder)
         name, *rest = rest
         sys.argv = [first, *rest]
+    package = sys.modules.get('gml_mmaction')
+    if package:  # what its import would find
+        package.COMMAND = package.host.starts_a_command()
+    if name:
+        sys.path.insert(0, folder)
         if first == '-c':
             exec(compile(name, '<string>', 'exec'), {'__name__': '__main__'})
         else:
@@ -217,7 +245,6 @@ def run(arguments, environment, folder):
             runpy.run_module(name, run_name='__main__', alter_sys=True)
     else:
         sys.path.insert(0, str(Path(first).resolve().parent))
-        sys.argv = arguments
         runpy.run_path(first, run_name='__main__')
 
 
@@ -230,7 +257,7 @@ def leave(code):
 
 
 if __name__ == '__main__':
-    request = serve(sys.argv[1])
+    request = serve(*sys.argv[1:])
     code = None
     try:
         run(*request)

@@ -142,6 +142,7 @@ def run(
         [job._replace(threads=threads) for job in jobs],
         workers=workers,
         on_crash=_crashed,
+        begin=gml_mmaction.register,
     )
 
 

@@ -85,6 +85,9 @@ def run(command: str) -> None:
         with gml_mmaction.uncollected():
             if command != 'doctor':  # it runs where nothing else does
                 gml_mmaction.register()
+                from gml_mmaction.io import pool
+
+                pool.in_command = gml_mmaction.COMMAND
             name = command.replace('-', '_')
             module = importlib.import_module(f'gml_mmaction.cli.{name}')
         gc.freeze()  # or each collection looks through all of it

@@ -5,7 +5,7 @@ and which workarounds of :mod:`gml_mmaction.host` are active. It ends with exit
 code 1 if something is wrong.
 
 It must run even if nothing else does: it reads the metadata of installed
-distributions, and tries each import in its own process.
+distributions, and tries imports in other processes.
 """
 
 import argparse
@@ -108,12 +108,16 @@ def read_metadata(path: list[str] | None = None) -> Facts:
 
 
 def try_imports(names: Iterable[str]) -> dict[str, str]:
-    """Import each name in its own Python process.
+    """Import all names in one other Python process, else each in its own.
 
     Returns:
-        Import name -> last line of the error, for those that failed. A crash
-        (as of a library compiled for another processor) counts as a failure.
+        Import name -> last line of the error, for those that failed alone. A
+        crash (as of a library compiled for another processor) counts as a
+        failure.
     """
+    names = [*names]
+    if not _import_error(', '.join(names)):
+        return {}
     with ThreadPoolExecutor(max_workers=2) as pool:
         errors = dict(zip(names, pool.map(_import_error, names), strict=True))
     return {name: error for name, error in errors.items() if error}
@@ -246,10 +250,12 @@ def main(argv: list[str] | None = None) -> int:
     names = [*IMPORTS]
     if 'torchvision' in facts.owners:
         names.append('torchvision')
-    facts = Facts(facts.owners, facts.torchvision_needs, try_imports(names))
+    errors = try_imports([*names, 'gml_mmaction'])
+    own = errors.pop('gml_mmaction', '')
+    facts = Facts(facts.owners, facts.torchvision_needs, errors)
     problems = diagnose(facts) + not_installed()
-    if not problems:
-        facts.import_errors.update(try_imports(['gml_mmaction']))
+    if own and not problems:
+        errors['gml_mmaction'] = own
         problems = diagnose(facts)
     say(f'Python {platform.python_version()} on {platform.platform()}')
     for name in LISTED:
@@ -297,19 +303,11 @@ def _float32() -> list[str]:
 
 def _kernel() -> str:
     """Whether the optional kernel is there, and how to get it."""
-    code = (
-        'from gml_mmaction.kernels import library; '
-        'print(library.library_path() if library.ready() else "")'
-    )
-    done = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', code],
-        capture_output=True,
-        text=True,
-        env=environ | {'PYTHONPATH': pathsep.join(filter(None, sys.path))},
-    )
-    return done.stdout.strip().split('\n')[-1] or (
-        'not used: python -m gml_mmaction.kernels.build compiles it'
-    )
+    from gml_mmaction.kernels import library
+
+    if library.ready():
+        return str(library.library_path())
+    return 'not used: python -m gml_mmaction.kernels.build compiles it'
 
 
 def _import_names(dist: metadata.Distribution) -> set[str]:
@@ -320,7 +318,11 @@ def _import_names(dist: metadata.Distribution) -> set[str]:
 
 
 def _import_error(name: str) -> str:
-    """Last line of what ``import name`` says in a fresh Python, '' if fine."""
+    """Last line of what ``import name`` says in a fresh Python, '' if fine.
+
+    Args:
+        name: One, or several with commas.
+    """
     code = f'import {name}'
     env = {**environ, 'PYTHONPATH': pathsep.join(filter(None, sys.path))}
     try:

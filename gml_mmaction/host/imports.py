@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gml_mmaction.stack import StackError, require
+from gml_mmaction.stack import WORKER, StackError, require
 
 from .workaround import HOME, Workaround, folder_of
 
@@ -19,8 +19,11 @@ NOWHERE = '/nonexistent'
 def starts_a_command() -> bool:
     """True while ``gml``, ``python -m gml_mmaction`` or a script starts.
 
-    The scripts are those in the folder ``tools`` of a clone or a wheel.
+    The scripts are those in the folder ``tools`` of a clone or a wheel. It is
+    also true in the processes that a command starts for its jobs.
     """
+    if WORKER in os.environ:
+        return True
     if sys.argv[0] == '-m':  # what runs is being looked for
         words = zip(sys.orig_argv, sys.orig_argv[1:])
         return ('-m', 'gml_mmaction') in words

@@ -327,13 +327,17 @@ def leave_group() -> None:
     ``destroy_process_group`` at the end in its page on distributed training.
     NCCL warns that its resources leak. The threads end with the last
     reference to the group, and the cycles of a runner hold the model's
-    wrapper, which holds one.
+    wrapper, which holds one. The last must be Python's own: that alone lets
+    go of the interpreter's lock while the threads end, for which a thread
+    that frees a Python object may wait.
     """
     import torch.distributed as dist
 
     if dist.is_initialized():
+        group = dist.group.WORLD
         dist.destroy_process_group()
         gc.collect()
+        del group
 
 
 WORKAROUNDS = (

@@ -29,12 +29,15 @@ import cv2
 
 from gml_mmaction.errors import SettingError
 from gml_mmaction.io.text import one_line
-from gml_mmaction.stack import require
+from gml_mmaction.stack import WORKER, require
 
 if TYPE_CHECKING:
     from distributed import Client
 
 __all__ = ['run_in_processes', 'run_on_cluster']
+
+# Whether this process is a command's, see _context().
+in_command = False
 
 # Does the waiting jobs; returns those whose process died.
 Run = Callable[[deque], Generator[Any, None, list]]
@@ -46,6 +49,7 @@ def run_in_processes(
     *,
     workers: int,
     on_crash: Callable[[Any], Any],
+    begin: Callable[[], Any] | None = None,
 ) -> Iterator[Any]:
     """Yield ``function(job)`` for every job, in the order of completion.
 
@@ -59,6 +63,8 @@ def run_in_processes(
         jobs: Picklable arguments.
         workers: Number of processes, at least 1.
         on_crash: Called in this process.
+        begin: Called first in each process: :func:`gml_mmaction.register` for
+            jobs with networks. In a command nothing else does it.
 
     Raises:
         SettingError: ``workers`` is below 1.
@@ -67,7 +73,7 @@ def run_in_processes(
     """
     if workers < 1:
         raise SettingError(f'workers is {workers}. Remedy: 1 or more')
-    run = functools.partial(_run_here, function, workers)
+    run = functools.partial(_run_here, function, workers, begin)
     return _run_all(run, deque(jobs), on_crash)
 
 
@@ -204,12 +210,18 @@ def _run_all(
 
 
 def _run_here(
-    function: Callable[[Any], Any], workers: int, waiting: deque
+    function: Callable[[Any], Any],
+    workers: int,
+    begin: Callable[[], Any] | None,
+    waiting: deque,
 ) -> Generator[Any, None, list]:
     """Work ``waiting`` off until the pool breaks."""
     in_flight: dict[Future, Any] = {}
     pool = ProcessPoolExecutor(
-        min(workers, len(waiting)), _context(function), _start_worker
+        min(workers, len(waiting)),
+        _context(function, registers=begin is not None),
+        _start_worker,
+        (begin,),
     )
     try:
         _check(pool)
@@ -240,16 +252,32 @@ def _check(pool: ProcessPoolExecutor) -> None:
         ) from error
 
 
-def _context(function: Callable) -> multiprocessing.context.BaseContext:
-    """Processes that inherit no threads; what they need is imported once."""
+def _context(
+    function: Callable, registers: bool
+) -> multiprocessing.context.BaseContext:
+    """Processes that inherit no threads; what they need is imported once.
+
+    Importing the package registers networks, which takes two seconds. The
+    first process of a command, from which only its own come, may do without.
+    """
     if 'forkserver' not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context('spawn')
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload([function.__module__])
+    if in_command and not registers:
+        from multiprocessing import forkserver
+
+        os.environ[WORKER] = '1'
+        try:
+            forkserver.ensure_running()
+        finally:
+            del os.environ[WORKER]
     return context
 
 
-def _start_worker() -> None:
+def _start_worker(begin: Callable[[], Any] | None) -> None:
+    if begin is not None:
+        begin()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to answer
     cv2.setNumThreads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()

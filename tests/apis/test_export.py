@@ -90,7 +90,7 @@ def refusal(path, model, record):
     return message
 
 
-@pytest.mark.slow
+@pytest.mark.slow(9)
 def test_the_file_gives_the_scores_and_the_clue_of_the_checkpoint(
     checkpoint, exported
 ):
@@ -329,7 +329,7 @@ def test_the_name_of_the_file_says_what_is_written(tmp_path):
         export(tmp_path / 'best.pth', tmp_path / 'best.xml')
 
 
-@pytest.mark.slow
+@pytest.mark.slow(8)
 def test_a_file_of_pytorch_runs_without_this_package(
     checkpoint, run_python, run_command, tmp_path, capsys
 ):

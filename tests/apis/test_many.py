@@ -93,10 +93,10 @@ def labelled():
 
 
 def test_several_processes_give_what_one_gives_and_the_next_run_goes_on(
-    checkpoint, folder, run_python, cluster, tmp_path
+    checkpoint, folder, run_warm, cluster, tmp_path
 ):
     def predict(out, *words):
-        done = run_python(
+        done = run_warm(
             str(REPO / 'tools/predict.py'),
             *(str(folder), '--checkpoint', str(checkpoint), '--quiet'),
             *('--out', str(tmp_path / out), '--no-overlay', '--device', 'cpu'),
@@ -287,6 +287,7 @@ def test_a_video_in_a_folder_is_sampled_and_one_that_is_named_is_not(
         ForgeryInferencer(checkpoint, 'cpu', clips=-1)
 
 
+@pytest.mark.slow
 def test_a_network_of_random_weights_says_so(talking, tmp_path):
     config = REPO / 'configs/gml_xception-small_demo.py'
     for name in ('a.pth', 'b.pth'):

@@ -147,6 +147,7 @@ def checkpoint(tmp_path_factory, tracks):
     return write_detector(path, validation=validation)
 
 
+@pytest.mark.slow
 def test_the_threshold_is_compared_with_a_score_corrected_for_many_faces(
     checkpoint, tracks, draw_faces
 ):

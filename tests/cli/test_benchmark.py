@@ -132,7 +132,8 @@ def test_of_several_ways_the_fastest_is_told(tool, capsys):
 
 @pytest.mark.slow
 def test_clips_of_each_configs_own_are_a_column(tool, capsys):
-    tool.main([str(MOVING), '--own-clips', '--rounds', '1'])
+    few = ('--rounds', '1', '--reference', str(SMALL))
+    tool.main([str(MOVING), '--own-clips', *few])
     printed = ' '.join(capsys.readouterr().out.split())
     assert '1 clips, as long and large as those that each config' in printed
     assert '| `gml_xception-small_demo` | 8 x 64² |' in printed

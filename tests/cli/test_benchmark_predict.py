@@ -1,9 +1,11 @@
 """A made video is predicted in processes of their own."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import warm
 
 pytest.importorskip('dlib')
 pytest.importorskip('av')
@@ -11,8 +13,9 @@ pytest.importorskip('av')
 
 @pytest.mark.slow
 def test_parts_are_within_the_whole_and_versions_take_turns(
-    load_tool, tmp_path, capsys
+    load_tool, tmp_path, monkeypatch, capsys
 ):
+    monkeypatch.setattr(sys, 'executable', warm.python())
     tool = load_tool('benchmark_predict')
     here = str(tool.HERE)
     memory = np.ones(2**27)  # a GiB of this process counts for none of theirs

@@ -32,6 +32,7 @@ def write_gml(path, _):
     return write_detector(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('write', 'name'),
     [

@@ -28,7 +28,7 @@ def test_versions_leave_out_what_is_not_installed(demo):
     assert all(versions.values())
 
 
-@pytest.mark.slow
+@pytest.mark.slow(15)
 def test_from_made_up_videos_to_scores(demo, tmp_path, capfd, monkeypatch):
     """All four tools on a tiny set, and the table at the end."""
     monkeypatch.setattr(sys, 'executable', warm.python())

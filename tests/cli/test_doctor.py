@@ -140,7 +140,7 @@ def test_what_a_stand_in_was_installed_over_is_a_problem(
     assert all(one in problem.remedy for one in both[name])
 
 
-@pytest.mark.slow
+@pytest.mark.slow(8)
 def test_full_mmcv_compiled_dlib_and_both_opencv_wheels_are_fine(tmp_path):
     """The packages of this environment, under the names of those."""
     replaced = ('mmcv', 'dlib', 'opencv')

@@ -189,6 +189,7 @@ def test_flags_that_make_no_sense_are_refused(
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_confidence_widens_the_interval(runs, tools, tmp_path):
     widths = []
     for confidence in ('0.5', '0.99'):

@@ -132,6 +132,7 @@ def test_a_set_of_boxes_scores_the_same_in_its_clean_cell(
         assert clip == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_report_holds_every_cell_and_its_means(report, work_dir, target):
     cells = report['cells']
     assert [(cell['type'], cell['level']) for cell in cells] == [
@@ -162,6 +163,7 @@ def test_the_report_holds_every_cell_and_its_means(report, work_dir, target):
         assert cell['metrics']['video/auc'] == pytest.approx(np.mean(pairs))
 
 
+@pytest.mark.slow
 def test_the_sweep_ends_with_a_table_and_a_plot(report, work_dir, capsys):
     table = (work_dir / 'robustness.md').read_text()
     assert '| VC compression |' in table
@@ -233,6 +235,7 @@ def test_a_cell_is_cut_where_the_manifest_says(sweep, target, tmp_path):
         assert np.abs(before - image).mean() > 2
 
 
+@pytest.mark.slow
 def test_blocks_on_small_videos_give_a_line_and_no_number(sweep, tmp_path):
     """DeeperForensics adds min(H, W) // 256 times so many blocks."""
     report = sweep(tmp_path, '--types', 'BW', '--levels', 3)
@@ -243,6 +246,7 @@ def test_blocks_on_small_videos_give_a_line_and_no_number(sweep, tmp_path):
     assert report['means']['all'] is None
 
 
+@pytest.mark.slow
 def test_videos_that_are_gone_end_the_sweep_in_one_line(
     sweep, target, tmp_path
 ):
@@ -255,6 +259,7 @@ def test_videos_that_are_gone_end_the_sweep_in_one_line(
         path.with_suffix('.away').rename(path)
 
 
+@pytest.mark.slow
 def test_a_target_without_a_manifest_ends_in_one_line(sweep, target, tmp_path):
     shutil.copy(target.folder / 'test.json', tmp_path)
     with pytest.raises(
@@ -263,6 +268,7 @@ def test_a_target_without_a_manifest_ends_in_one_line(sweep, target, tmp_path):
         sweep(tmp_path / 'run', '--target', f'bare={tmp_path}')
 
 
+@pytest.mark.slow
 def test_a_target_without_test_videos_ends_in_one_line(
     sweep, target, tmp_path
 ):
@@ -275,6 +281,7 @@ def test_a_target_without_test_videos_ends_in_one_line(
         sweep(tmp_path / 'run', '--target', f'empty={tmp_path}')
 
 
+@pytest.mark.slow
 def test_crops_begun_otherwise_end_the_sweep_in_one_line(
     sweep, target, tmp_path
 ):

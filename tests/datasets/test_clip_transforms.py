@@ -354,6 +354,7 @@ def test_open_videos_stay_behind_when_a_dataset_is_copied(boxes):
     assert np.array_equal(dataset[1]['inputs'], build(boxes)[1]['inputs'])
 
 
+@pytest.mark.slow
 def test_worker_processes_read_what_one_process_reads(boxes):
     """Even where this process has a video open when they are forked."""
     dataset = build(boxes)
@@ -398,6 +399,7 @@ def test_the_registries_build_a_pipeline_of_them(boxes):
     assert dataset[0]['inputs'].shape == (1, 3, 8, SIZE, SIZE)
 
 
+@pytest.mark.slow
 def test_what_preparation_writes_gives_the_same_pixels(tree, tmp_path):
     """A found face, a distorted video, and a folder of cropped images."""
     pytest.importorskip('dlib')

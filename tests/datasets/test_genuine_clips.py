@@ -183,6 +183,7 @@ def test_a_pair_is_the_same_whatever_was_read_before(crops):
     assert not torch.equal(one['inputs'], other['inputs'])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('workers', [1, 2])
 def test_batches_are_pairs_whoever_reads_them(crops, workers):
     dataset = build(crops, BEHIND)

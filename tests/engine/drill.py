@@ -253,7 +253,7 @@ def drill_changes(folder, *options, iterations=6):
     return len(states), found
 
 
-def drill_moments(folder, kills, seed=0):
+def drill_moments(folder, kills, seed=0, iterations=ITERATIONS):
     """Kill trainings at random moments until there were so many kills.
 
     Returns:
@@ -261,20 +261,21 @@ def drill_moments(folder, kills, seed=0):
     """
     rng = random.Random(seed)
     data, config = prepare(folder)
+    option = f'train_cfg.max_iters={iterations}'
     began = time.perf_counter()
-    train_to_the_end(command(data, config, folder / 'whole'))
+    train_to_the_end(command(data, config, folder / 'whole', option))
     longest = time.perf_counter() - began
     done, runs, differ = 0, 0, []
     while done < kills and not differ:
         work_dir = folder / f'broken{runs}'
-        arguments = command(data, config, work_dir)
+        arguments = command(data, config, work_dir, option)
         # starting takes some of the time; a kill in it tells little
         while done < kills and killed(
             arguments, longest * rng.uniform(0.2, 0.95)
         ):
             done += 1
         train_to_the_end(arguments)
-        differ = compare(folder / 'whole', work_dir)
+        differ = compare(folder / 'whole', work_dir, iterations)
         runs += 1
     return done, differ
 
@@ -284,6 +285,12 @@ if __name__ == '__main__':
     parser.add_argument('folder', type=Path)
     parser.add_argument('--kills', type=int, default=20)
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument(
+        '--iterations',
+        type=int,
+        default=ITERATIONS,
+        help='of each training that is killed at a random moment',
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     warm.import_all()
@@ -297,7 +304,7 @@ if __name__ == '__main__':
         differ += more
     if args.kills:
         kills, more = drill_moments(
-            args.folder / 'moments', args.kills, args.seed
+            *(args.folder / 'moments', args.kills, args.seed, args.iterations)
         )
         print(f'{kills} kills; differing: {more or "nothing"}')
         differ += more

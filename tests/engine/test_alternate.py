@@ -4,7 +4,6 @@ import os
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -202,9 +201,9 @@ def take_part(rank, data, folder, port):
     torch.save(trained(cfg), folder / f'{rank}.pth')
 
 
-@pytest.mark.slow
-def test_two_processes_freeze_the_same(data, tmp_path):
-    mp.spawn(take_part, (data, tmp_path, free_port()), nprocs=2)
+@pytest.mark.slow(6)
+def test_two_processes_freeze_the_same(data, run_group, tmp_path):
+    run_group(take_part, data, tmp_path, free_port())
     one, other = (torch.load(tmp_path / f'{i}.pth') for i in range(2))
     for states in (one, other):
         check_turns(states, TURNS[:5])

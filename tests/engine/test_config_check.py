@@ -40,6 +40,7 @@ def changed(data, work_dir, *options):
     return cfg
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('option', 'line'),
     [
@@ -82,6 +83,7 @@ def test_an_unknown_scheduler_comes_with_those_that_are_known(data, tmp_path):
     assert 'CosineAnnealingLR' in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('option', 'line'),
     [
@@ -110,6 +112,7 @@ def test_a_keyword_that_is_not_taken_comes_with_those_that_are(
     assert re.search(line, text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('option', 'line'),
     [
@@ -181,12 +184,14 @@ def test_a_value_that_cannot_be_is_named_by_its_place(
     assert capsys.readouterr().out == ''
 
 
+@pytest.mark.slow
 def test_of_two_parts_of_a_type_the_one_at_fault_is_named(data, tmp_path):
     option = 'val_dataloader.dataset.pipeline.1.size=0'
     text = refusal(changed(data, tmp_path, option))
     assert text == f'{option}: use 1 or more pixels'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('kind', 'key', 'value'),
     [
@@ -302,6 +307,7 @@ def test_a_place_for_logs_whose_package_is_not_there_names_it(
     assert text.endswith(f'Remedy: pip install {package}')
 
 
+@pytest.mark.slow
 def test_within_a_wrapper_the_place_goes_all_the_way(data, tmp_path):
     cfg = config(data, tmp_path)
     inner = cfg.train_dataloader.dataset.to_dict()
@@ -313,6 +319,7 @@ def test_within_a_wrapper_the_place_goes_all_the_way(data, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_part_that_is_missing_is_named(data, tmp_path):
     cfg = config(data, tmp_path)
     del cfg.train_dataloader['dataset']
@@ -323,6 +330,7 @@ def test_a_part_that_is_missing_is_named(data, tmp_path):
     assert re.match(r"model\.backbone\.init_cfg: .*'checkpoint'", text)
 
 
+@pytest.mark.slow
 def test_a_head_of_fewer_classes_than_labels_is_named(
     data, tmp_path, talking_head
 ):
@@ -385,6 +393,7 @@ def test_an_assertion_without_words_is_named_by_its_condition(data, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('head', 'line'),
     [
@@ -428,6 +437,7 @@ def test_a_bug_in_a_constructor_is_no_setting_s_fault(
     assert capsys.readouterr().out.count('\n') > 100  # the log, too
 
 
+@pytest.mark.slow
 def test_a_bug_in_a_transform_is_no_setting_s_fault(data, tmp_path):
     @TRANSFORMS.register_module(force=True)
     class Falls:
@@ -440,6 +450,7 @@ def test_a_bug_in_a_transform_is_no_setting_s_fault(data, tmp_path):
         build_runner(cfg).train()
 
 
+@pytest.mark.slow
 def test_a_fault_while_training_keeps_its_traceback(
     data, tmp_path, monkeypatch
 ):

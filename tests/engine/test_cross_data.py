@@ -252,6 +252,7 @@ def test_each_run_logs_to_a_folder_of_its_own(report, work_dir):
         assert log.count('Test scores') == 1
 
 
+@pytest.mark.slow
 def test_without_a_validation_set_there_is_a_line_and_only_one_half(
     tmp_path, checkpoint, targets
 ):

@@ -233,6 +233,7 @@ def train(work_dir, data, cfg, iterations=1):
     return next(work_dir.glob('best_*.pth'))
 
 
+@pytest.mark.slow
 def test_random_values_are_said_with_their_seed(tmp_path, data):
     best = train(tmp_path / 'random', data, config(SMALL))
     detector = load_detector(best)
@@ -263,6 +264,7 @@ def test_a_file_is_said_with_its_hash_and_a_resumed_run_keeps_it(
     assert load_detector(again).initial.files == [said]
 
 
+@pytest.mark.slow
 def test_mmaction2_s_own_reading_of_another_network_s_file_is_refused(
     tmp_path, data
 ):

@@ -108,6 +108,7 @@ def published_resnet50():
     return state | {'fc.weight': torch.ones(2, 2), 'fc.bias': torch.ones(2)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['tsn_r50', 'i3d_r50', 'tsm_r50'])
 def test_resnet_50_starts_as_by_mmaction2_s_own_reader(name, tmp_path):
     """Kernels of images are inflated as MMAction2 inflates them."""
@@ -131,6 +132,7 @@ def test_resnet_50_starts_as_by_mmaction2_s_own_reader(name, tmp_path):
     assert held == of > 200
 
 
+@pytest.mark.slow
 def test_r3d_18_has_torchvision_s_tensors_in_its_order():
     ours = backbone_of('r3d_r18')
     values = randomise(backbone_of('r3d_r18'), seed=1).state_dict()

@@ -4,6 +4,7 @@ import json
 
 import cv2
 import numpy as np
+import pytest
 
 from gml_mmaction.engine.run_summary import score_table
 from gml_mmaction.visualization.curves import plot_curves, read_scalars
@@ -39,6 +40,7 @@ def test_a_line_cut_by_a_kill_is_passed_over(tmp_path):
     assert read_scalars(tmp_path) == {'loss': [(1, 1.0)]}
 
 
+@pytest.mark.slow
 def test_curves_show_losses_and_scores(tmp_path):
     curves = {
         'loss': [(1, 1.0), (2, 0.5)],

@@ -191,6 +191,7 @@ def compare(a, b):
     torch.testing.assert_close(weights(a), weights(b), rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow(10)
 def test_two_processes_follow_the_curve_of_one(folder, one, tmp_path):
     """Batch norms see both; reals are unevenly spread over the two."""
     config = folder / 'exact_demo.py'
@@ -332,14 +333,13 @@ def on_both(machines, folder, command):
             NODE_RANK=str(rank),
             MASTER_ADDR='10.77.0.1',
             PORT=port,
-            PYTHON=sys.executable,  # in the machine's network
-            PYTHON_EXEC=sys.executable,
             GLOO_SOCKET_IFNAME='eth0',
         )
         for rank, machine in enumerate(machines)
     ]
 
 
+@pytest.mark.slow(8)
 def test_two_machines_train_and_test_as_one_process(
     folder, one, scores, machines, tmp_path
 ):

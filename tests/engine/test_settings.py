@@ -101,6 +101,7 @@ HOST_BACKBONE = dict(
 )
 
 
+@pytest.mark.slow
 def test_our_head_trains_on_a_backbone_of_the_host_s(data, tmp_path):
     cfg = config(data, tmp_path)
     cfg.model.backbone = HOST_BACKBONE
@@ -119,6 +120,7 @@ def test_an_ad_head_on_a_backbone_of_the_host_s_names_the_remedy(
         build_runner(cfg).train()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('stages', [0, 2])
 def test_frozen_stages_stay_as_they_are(data, tmp_path, stages):
     cfg = config(data, tmp_path, **{'model.backbone.frozen_stages': stages})
@@ -167,6 +169,7 @@ def with_mixup(cfg, classes=2):
     return cfg
 
 
+@pytest.mark.slow
 def test_mixup_trains(data, tmp_path):
     cfg = with_mixup(config(data, tmp_path))
     cfg.model.cls_head.label_smooth_eps = 0.1

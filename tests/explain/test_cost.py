@@ -205,6 +205,7 @@ def test_an_operator_moves_what_it_reads_and_writes_and_a_view_nothing():
     assert traffic.launches == 2
 
 
+@pytest.mark.slow
 def test_an_estimate_is_the_same_for_twice_the_clips_but_twice_as_much():
     model = Config.fromfile(SMALL).model
     one, two = (estimate.estimate(model, Setting(n, 8, 64)) for n in (2, 4))
@@ -232,11 +233,13 @@ def test_channels_first_computes_the_same():
     assert weight.is_contiguous()
 
 
+@pytest.mark.slow
 def test_motion_blocks_are_told_the_number_of_frames():
     rows = cost.compare([MOVING], Setting(frames=5, size=64), 1)
     assert rows[0]['macs'] > 0
 
 
+@pytest.mark.slow
 def test_detectors_may_get_the_clips_that_their_configs_test_on():
     tall = CONFIGS / 'video/tall_swin-b-small_demo.py'
     rows = cost.compare([SMALL, tall], Setting(frames=2, size=32), 1, own=True)

@@ -1,5 +1,7 @@
 """What dlib finds in a whole frame is the reference."""
 
+import functools
+
 import cv2
 import dlib
 import numpy as np
@@ -14,6 +16,12 @@ from gml_mmaction.video import VideoReader
 def whole(frame, doublings):
     """Boxes and scores of dlib's own search, the highest score first."""
     gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    return searched(gray.tobytes(), gray.shape, doublings)
+
+
+@functools.cache  # tests look at the same frames
+def searched(pixels, shape, doublings):
+    gray = np.frombuffer(pixels, np.uint8).reshape(shape)
     detector = dlib.get_frontal_face_detector()
     boxes, scores, _ = detector.run(gray, doublings, 0.0)
     return [
@@ -90,6 +98,7 @@ def test_the_largest_face_is_that_of_a_whole_search(crowds, draw_faces):
         assert (left, top, width, height) in [box for box, _ in boxes]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('doublings', [0, 1])
 def test_a_face_has_its_box_and_score_whatever_else_is_searched(
     crowds, doublings
@@ -111,7 +120,7 @@ def test_a_rough_look_sees_little_where_nobody_is(draw_faces):
     assert look(empty, 1) == []
 
 
-@pytest.mark.slow
+@pytest.mark.slow(8)
 def test_real_people_have_the_boxes_of_a_whole_search(real_people):
     for path in real_people[::4]:
         with VideoReader(path) as reader:

@@ -85,6 +85,7 @@ def test_a_late_face_starts_where_the_search_finds_it(draw):
     assert holds(track, RIGHT)
 
 
+@pytest.mark.slow
 def test_a_face_that_leaves_ends_where_it_was_last_seen_and_comes_back(draw):
     def place(k):
         return 20 - min(180, 6 * max(0, 90 - abs(k - 130))), 20, 120
@@ -212,6 +213,7 @@ def test_real_people_are_followed_to_the_end(real_people):
             assert track.seen > 0.3  # a hand covers the face at times
 
 
+@pytest.mark.slow
 def test_two_real_people_in_turn_are_two_tracks(real_people):
     paths = {path.stem: path for path in real_people}
     if not {'again', 'bird'} <= paths.keys():

@@ -219,6 +219,7 @@ META = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('meta', META.values(), ids=META)
 def test_a_checkpoint_with_other_records_is_one_line(tmp_path, meta):
     target = TARGETS['checkpoint']
@@ -420,6 +421,7 @@ def test_a_checkpoint_with_a_changed_byte_is_neither_resumed_nor_tested(run):
         check_one_line(read, run, 'it is damaged')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('change', 'line'),
     [

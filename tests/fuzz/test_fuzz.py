@@ -24,7 +24,7 @@ def guard():
     return fuzz.shared_guard
 
 
-@pytest.mark.slow
+@pytest.mark.slow(30)
 def test_damaged_files_give_a_result_or_one_clear_line():
     from corpora import TARGETS
 
@@ -111,6 +111,7 @@ def test_what_a_decoder_connects_to_is_noted(guard, tmp_path):
     assert guard.stop() == [f'a connection to {watch.ADDRESS}']
 
 
+@pytest.mark.slow
 def test_memory_without_bound_is_noted(guard, tmp_path, monkeypatch):
     monkeypatch.setattr(watch, 'MOST_MEMORY', 100 << 10)
     guard.watch((str(tmp_path),), ())
@@ -135,6 +136,7 @@ class Dies(fuzz.Worker):
         return 'read', ''
 
 
+@pytest.mark.slow
 def test_a_death_and_a_hang_are_found_and_the_next_input_is_tried():
     with fuzz.Tries(limit=1.0, worker=Dies) as tries:
         found = [tries.one('x', 0, number) for number in range(4)]

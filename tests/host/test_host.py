@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import warm
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
@@ -778,11 +779,12 @@ def launch_two(work_dir):
         **os.environ,
         'CUDA_VISIBLE_DEVICES': '',
         'OMP_NUM_THREADS': '1',
+        'PYTHON_EXEC': sys.executable,  # of the two: their end is tried
         'PYTHONPATH': os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
     }
     return subprocess.run(
         [
-            sys.executable,
+            warm.python(),
             '-m',
             'torch.distributed.run',
             '--standalone',
@@ -821,7 +823,7 @@ def main(work_dir):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.slow(10)
 def test_two_processes_on_a_cpu_train_and_test_as_one(tmp_path):
     done = launch_two(tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -837,6 +839,35 @@ def test_two_processes_on_a_cpu_train_and_test_as_one(tmp_path):
     torch.testing.assert_close(
         ranks[0][0]['linear.weight'], alone.model.linear.weight.detach()
     )
+
+
+LEAVES = """
+import faulthandler, sys, torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+from gml_mmaction.host.processes import leave_group
+faulthandler.dump_traceback_later(120, exit=True)
+sys.setswitchinterval(100)  # Python's lock is for those who are let
+for turn in range(40):
+    file = f'file://{sys.argv[1]}/{turn}'
+    dist.init_process_group('gloo', init_method=file, rank=0, world_size=1)
+    model = DistributedDataParallel(torch.nn.Linear(1, 1))
+    model.cycle = [model]
+    del model
+    for _ in range(20):
+        tensor = torch.zeros(1000)
+        tensor.owner = 'the thread that adds it up'
+        dist.all_reduce(tensor, async_op=True)
+        del tensor
+    leave_group()
+"""
+
+
+def test_leaving_a_group_waits_for_no_thread_that_waits_for_python(
+    run_warm, tmp_path
+):
+    done = run_warm('-c', LEAVES, str(tmp_path))
+    assert done.returncode == 0, done.stderr
 
 
 if __name__ == '__main__':

@@ -6,10 +6,16 @@ from pathlib import Path
 import mmaction
 import pytest
 import torch
+import warm
 from tiny import CONFIG, TINY, free_port, write_prepared
 
 TOOLS = Path(mmaction.__file__).parent / '.mim' / 'tools'
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+# What MMAction2's tools import; the package comes by the config.
+IMPORTED = (
+    *('matplotlib.pyplot', 'mmaction.registry', 'mmengine.runner'),
+    *('scipy.stats', 'sklearn.metrics', 'torch.distributed.run'),
+)
 OPTIONS = {
     **TINY,
     'train_cfg.max_iters': 2,
@@ -33,11 +39,11 @@ def data(tmp_path):
     return write_prepared(tmp_path / 'data', splits)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(5)
 @pytest.mark.skipif(not TOOLS.is_dir(), reason='MMAction2 brings no tools')
 @pytest.mark.parametrize('processes', [1, 2])
 def test_the_hosts_own_tools_train_and_test_a_detector(
-    processes, data, tmp_path, run_python
+    processes, data, tmp_path, run_python, monkeypatch
 ):
     """By custom_imports alone; two processes meet on a CPU, too."""
     roots = {f'{name}.dataset.data_root': data for name in LOADERS}
@@ -53,7 +59,9 @@ def test_the_hosts_own_tools_train_and_test_a_detector(
         ]
         if processes > 1:
             words = [*launch, *words, '--launcher', 'pytorch']
-        done = run_python(*words)
+        python = warm.python('', *IMPORTED)
+        monkeypatch.setenv('PYTHON_EXEC', python)  # of torchrun
+        done = run_python(*words, python=python)
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 

@@ -40,6 +40,7 @@ def test_a_checkpoint_of_other_names_is_not_tested(checkpoint, data, tmp_path):
     assert '\n' not in str(got.value)
 
 
+@pytest.mark.slow
 def test_a_prefix_of_a_wrapper_changes_no_score(checkpoint, data, tmp_path):
     def score(name, path):
         cfg = tiny_config(tmp_path / name, path, data)

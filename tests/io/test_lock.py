@@ -17,9 +17,10 @@ from gml_mmaction.io.lock import FolderInUseError, hold
 REPO = Path(__file__).parents[2]
 HOLD = """
 import os, sys, time
+sys.argv[0] = 'gml'  # a command imports the stack only when it registers
 from gml_mmaction.io.lock import hold
 with hold(sys.argv[1], 'training'):
-    if len(sys.argv) > 4 and not os.fork():  # as a loader's process
+    if len(sys.argv) > 2 and not os.fork():  # as a loader's process
         os.write(1, b'%d\\n' % os.getpid())
         time.sleep(60)
     os.write(1, b'held\\n')
@@ -33,9 +34,7 @@ def holder():
     with contextlib.ExitStack() as stack:
 
         def start(folder, *words):
-            # the package imports nothing of the stack for its doctor
-            quick = 'gml', 'doctor'
-            command = [sys.executable, '-c', HOLD, str(folder), *quick, *words]
+            command = [sys.executable, '-c', HOLD, str(folder), *words]
             process = stack.enter_context(
                 subprocess.Popen(
                     command,

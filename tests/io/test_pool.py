@@ -24,6 +24,10 @@ def square_or_raise(job):
     return job, job * job
 
 
+def has_networks(job):
+    return 'mmaction.models' in sys.modules
+
+
 def tell_and_sleep(folder):
     (folder / str(os.getpid())).touch()
     time.sleep(600)
@@ -40,6 +44,7 @@ def is_running(pid):
     return stat.rpartition(')')[2].split()[0] not in 'ZX'  # nobody waited
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('workers', [1, 2])
 def test_a_job_that_kills_its_process_harms_no_other(workers):
     results = run_in_processes(
@@ -52,6 +57,7 @@ def test_a_job_that_kills_its_process_harms_no_other(workers):
     assert dict(results) == {**expected, 3: 'crashed', 4: 'crashed'}
 
 
+@pytest.mark.slow
 def test_an_exception_ends_the_run():
     results = run_in_processes(
         square_or_raise, range(100), workers=2, on_crash=print
@@ -67,6 +73,24 @@ def test_no_worker_is_an_error():
 
 def test_no_job_gives_no_result():
     assert not list(run_in_processes(print, [], workers=2, on_crash=print))
+
+
+def test_the_processes_of_a_command_register_if_they_are_told(
+    run_warm, tmp_path
+):
+    script = tmp_path / 'gml'
+    script.write_text(
+        'import gml_mmaction\n'
+        'from gml_mmaction.io import pool\n'
+        'from test_pool import has_networks\n'
+        "if __name__ == '__main__':\n"
+        '    pool.in_command = gml_mmaction.COMMAND\n'
+        '    for begin in (None, gml_mmaction.register):\n'
+        '        print(*pool.run_in_processes(has_networks, [0], workers=1,\n'
+        '                                     on_crash=print, begin=begin))\n'
+    )
+    done = run_warm(str(script), path=Path(__file__).parent)
+    assert done.stdout.split() == ['False', 'True'], done.stderr
 
 
 @pytest.mark.slow

@@ -102,6 +102,7 @@ def test_a_hook_before_a_motion_block_sees_what_the_relu_leaves(clip, way):
     assert all(len(args) == 1 and args[0].min() == 0 for args in seen)
 
 
+@pytest.mark.slow
 def test_a_compiled_model_computes_the_same(clip, way):
     model = accelerate(backbone()).eval()
     with torch.no_grad():
@@ -206,6 +207,7 @@ def test_clues_of_a_forgery_are_where_they_were(way):
         assert_close(found, expected)
 
 
+@pytest.mark.slow
 def test_runners_and_detectors_accelerate_what_they_build(tmp_path):
     path = write_checkpoint(tmp_path / 'weights.pth')
     runner = build_runner(tiny_config(tmp_path / 'run', path, tmp_path))

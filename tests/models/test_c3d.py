@@ -19,6 +19,7 @@ def narrow(model, width):
     return host.eval()
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_it_is_the_hosts_network_at_16_frames_of_112():
     model = AdaptiveC3D(width=1 / 16, init_std=0.05).eval()
@@ -31,6 +32,7 @@ def test_it_is_the_hosts_network_at_16_frames_of_112():
     assert not torch.equal(model(clip), expected)
 
 
+@pytest.mark.slow
 def test_the_hosts_network_cannot_read_eight_frames():
     """Says when the subclass may go."""
     host = narrow(AdaptiveC3D(width=1 / 64), 1 / 64)
@@ -55,6 +57,7 @@ def test_layers_have_the_channels_and_kernels_that_are_rebuilt():
         assert conv.padding == (1, 1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('frames', 'size'), [(8, 64), (8, 75), (8, 224), (8, 299), (32, 112)]
 )

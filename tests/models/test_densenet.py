@@ -26,6 +26,7 @@ def test_densenet_121_has_the_published_parameters():
     assert parameters == 7_978_856 - 1024 * 1000 - 1000
 
 
+@pytest.mark.slow
 def test_densenet_121_needs_the_published_multiplications():
     info = get_model_complexity_info(
         DenseNet().eval(), (3, 224, 224), show_table=False, show_arch=False

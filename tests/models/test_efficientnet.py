@@ -62,6 +62,7 @@ def test_features_and_taps_equal_the_public_code(arch, size):
     assert min(map(relative_error, ours(x), expected)) > 1e-10
 
 
+@pytest.mark.slow
 def test_gradients_and_running_statistics_equal_the_public_code():
     theirs = published(64, 'b0', drop_connect_rate=0.0).train()
     ours = load(theirs, 'b0', drop_connect_rate=0.0)
@@ -81,6 +82,7 @@ def test_gradients_and_running_statistics_equal_the_public_code():
         )
 
 
+@pytest.mark.slow
 def test_public_checkpoints_load_by_their_names(tmp_path):
     theirs = published(224).float()
     torch.save(theirs.state_dict(), tmp_path / 'efficientnet-b4.pth')

@@ -67,6 +67,7 @@ def test_every_parameter_has_a_gradient_in_a_batch_without_real_clips():
     assert all(p.grad is not None for p in model.parameters())
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_on_a_batch():
     model, data = build().train(), batch()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)

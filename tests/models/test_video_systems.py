@@ -25,7 +25,13 @@ SYSTEMS = {
     'tsn_r50': (23.51, 32.88, (8, 2048, 7, 7)),
 }
 T, SIZE = 8, 64
-every_system = pytest.mark.parametrize('name', SYSTEMS)
+every_system = pytest.mark.parametrize(
+    'name',
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == 'c3d' else name
+        for name in SYSTEMS
+    ],
+)
 
 
 def full(name):

@@ -29,7 +29,7 @@ KILLS = 20
 
 
 def main(ffpp, folder):
-    pool._context = lambda _: multiprocessing.get_context('fork')
+    pool._context = lambda *_, **__: multiprocessing.get_context('fork')
     rng = random.Random(0)
     unbroken, out = folder / 'unbroken', folder / 'killed'
     start = time.monotonic()

@@ -40,6 +40,7 @@ def test_a_made_up_tree_tells_preparation_and_training_what_it_is(
     assert describe_training(dataset)['origin'] == MADE_UP
 
 
+@pytest.mark.slow
 def test_a_tree_made_of_a_made_up_one_says_the_same(demo, tmp_path):
     make_celeb_df_tree(demo, tmp_path / 'tree')
     videos = get_source('cdf')(tmp_path / 'tree')

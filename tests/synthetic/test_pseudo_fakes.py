@@ -175,6 +175,7 @@ def centred(auc_value):
     return max(auc_value, 1 - auc_value)
 
 
+@pytest.mark.slow
 @every(ORDERED)
 def test_no_single_frame_tells_what_moves_wrongly(family):
     """Of 400 frames. By chance alone an AUC is 0.5 give or take 0.029."""
@@ -195,12 +196,14 @@ def test_two_frames_tell_what_is_drawn_anew(family):
     assert auc(forge_many(family, 60), change(1)) > 0.95
 
 
+@pytest.mark.slow
 def test_two_frames_do_not_tell_steps_in_the_wrong_order_but_three_do():
     made = forge_many(FAMILIES[2], 200)
     assert centred(auc(made, change(1))) < 0.57
     assert auc(made, change(2)) > 0.6
 
 
+@pytest.mark.slow
 def test_parts_out_of_step_do_not_tell_by_one_part():
     """Where one part moves alone, real and fake have one law of motion.
 

@@ -158,7 +158,7 @@ X264 = ('-c:v', 'libx264', '-bf', '2')
 FAST_START = (*X264, '-movflags', 'faststart')
 MPEG2 = ('-c:v', 'mpeg2video', '-q:v', '3')
 VP8 = ('-c:v', 'libvpx', '-b:v', '2M')
-VP9 = ('-c:v', 'libvpx-vp9', '-crf', '20', '-b:v', '0')
+VP9 = ('-c:v', 'libvpx-vp9', '-crf', '20', '-b:v', '0', '-cpu-used', '5')
 TEN = ('-pix_fmt', 'yuv422p10le')
 FORMATS = (
     Format('.mp4', 'H.264', X264),

@@ -301,6 +301,7 @@ def test_vc_takes_frames_of_a_sequence_without_a_rate(clip):
     assert np.array_equal(list(compress(clip, 30, fps=0)), expected)
 
 
+@pytest.mark.slow
 def test_vc_holds_few_frames_of_a_long_video():
     rng = np.random.default_rng(0)
     frame = rng.integers(0, 256, (256, 256, 3), np.uint8)

@@ -93,6 +93,7 @@ def test_images_of_one_size_have_no_note(tmp_path):
 
 GREW = """
 import sys
+sys.argv[0] = 'gml'  # a command imports the stack only when it registers
 from gml_mmaction.video import VideoError, open_video
 # not getrusage, which counts the process that this one came from
 status = lambda: open('/proc/self/status').read()

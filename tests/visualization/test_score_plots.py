@@ -188,6 +188,7 @@ def test_a_histogram_needs_one_class_only(tmp_path):
 LONG = 'xception-mcb-ad-wo-l1, trained for long on FaceForensics++ c23 {}'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('count', [1, 6])
 @pytest.mark.parametrize(
     'draw',

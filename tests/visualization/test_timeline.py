@@ -29,6 +29,7 @@ def read_image(figure_path):
     return image
 
 
+@pytest.mark.slow
 def test_a_timeline_is_drawn_for_one_face_many_and_none(tmp_path):
     for count in (0, 1, 9):
         prediction = prediction_of(

@@ -3,17 +3,19 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import warm
 from tiny import REPO, write_detector
 
-# Writes down what Python listens on and connects to; then runs the tool.
+# Writes down its number and what Python listens on and connects to; then runs
+# the tool.
 WATCHED = """
-import runpy, sys
+import os, runpy, sys
+print(os.getpid(), flush=True)
 KNOWN = ('socket.__new__', 'socket.gethostname')
 watched, tool = sys.argv.pop(1), sys.argv[1]
 def hook(event, args):
@@ -39,7 +41,8 @@ def checkpoint(tmp_path_factory):
 def start_server(checkpoint, tmp_path_factory):
     """Start ``tools/web.py``; ends with the tests.
 
-    Its attributes: url, process, temp (where its temporary folders are made)
+    Its attributes: url, process (which hands signals on to that of the number
+    pid, and ends with it), temp (where its temporary folders are made)
     and connections (what it listened on and connected to).
     """
     servers = []
@@ -49,7 +52,7 @@ def start_server(checkpoint, tmp_path_factory):
         temp = temp or folder
         watched = folder / 'connections.txt'
         watched.touch()
-        command = [sys.executable, '-c', WATCHED, str(watched)]
+        command = [warm.python(), '-c', WATCHED, str(watched)]
         command += [str(REPO / 'tools/web.py'), str(detector), '--port=0']
         log = (folder / 'log.txt').open('w+')
         process = subprocess.Popen(
@@ -61,12 +64,14 @@ def start_server(checkpoint, tmp_path_factory):
             cwd=folder,
         )
         servers.append(process)
+        number = process.stdout.readline()
         lines = iter(process.stdout.readline, '')
         url = next((one for one in lines if one.startswith('http://')), None)
         assert url, (folder / 'log.txt').read_text()
         return SimpleNamespace(
             url=url.split()[0],
             process=process,
+            pid=int(number),
             temp=Path(temp),
             connections=watched.read_text,
             log=(folder / 'log.txt').read_text,

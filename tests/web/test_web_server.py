@@ -62,6 +62,7 @@ def folders(site):
     return [path for path in site.sessions.folder.iterdir() if path.is_dir()]
 
 
+@pytest.mark.slow
 def test_a_video_gets_the_scores_that_the_inferencer_gives(
     site, inferencer, talking, wait_for
 ):
@@ -245,7 +246,7 @@ def test_a_port_in_use_gets_one_line():
 
 
 def test_only_this_machine_can_reach_the_server(server):
-    process = psutil.Process(server.process.pid)
+    process = psutil.Process(server.pid)
     listening = [
         place.laddr.ip
         for place in process.net_connections('inet')
@@ -355,7 +356,7 @@ def test_monsters_are_refused_one_by_one_and_the_page_answers(
     with zipfile.ZipFile(zipped, 'w', zipfile.ZIP_DEFLATED) as archive:
         archive.writestr('0.png', bytes(10**8))
     Image.new('P', (8192, 8192)).save(huge)
-    before = psutil.Process(server.process.pid).memory_info().rss
+    before = psutil.Process(server.pid).memory_info().rss
     lines, peak = [], before
 
     def upload(path):
@@ -371,7 +372,7 @@ def test_monsters_are_refused_one_by_one_and_the_page_answers(
         thread.start()
     while any(thread.is_alive() for thread in threads):
         assert ask(server, 'GET', '/')[0] == 200
-        rss = psutil.Process(server.process.pid).memory_info().rss
+        rss = psutil.Process(server.pid).memory_info().rss
         peak = max(peak, rss)
     assert {status for status, _ in lines} == {422}
     texts = sorted(text.decode() for _, text in lines)

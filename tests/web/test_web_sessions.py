@@ -32,9 +32,9 @@ def sessions(tmp_path):
 
 
 def test_what_a_crashed_server_left_is_removed_at_the_next_start(
-    run_python, tmp_path
+    run_warm, tmp_path
 ):
-    done = run_python('-c', CRASHED, str(tmp_path), 'crash')
+    done = run_warm('-c', CRASHED, str(tmp_path), 'crash')
     assert (done.returncode, done.stdout) == (9, 'left\n'), done.stderr
     (left,) = tmp_path.iterdir()
     assert [path.read_bytes() for path in left.glob('*/video')] == [b'private']
