@@ -21,7 +21,7 @@ def test_parts_are_within_the_whole_and_versions_take_turns(
     memory = np.ones(2**27)  # a GiB of this process counts for none of theirs
     result = tool.main(
         [
-            *('--sizes', '256x256', '--seconds', '3', '--rounds', '1'),
+            *('--sizes', '256x256', '--seconds', '6', '--rounds', '1'),
             *('--networks', 'gml_xception-small_demo', '--clips', '0', '2'),
             *('--versions', here, here, '--json', str(tmp_path / 'a.json')),
         ]
@@ -32,7 +32,8 @@ def test_parts_are_within_the_whole_and_versions_take_turns(
         parts = sum(row[part] for part in tool.PARTS)
         assert 0 < parts < 1.05 * row['total']
         assert 100 < row['peak_mb'] < 1000
-    assert rows[0]['network'] > rows[1]['network']
+    assert rows[0]['searching'] > rows[1]['searching']
+    assert min(row['network'] for row in rows) > 0
     assert memory.nbytes == 2**30
     assert (tmp_path / 'a.json').is_file()
     assert 'CPU s a minute' in capsys.readouterr().out
