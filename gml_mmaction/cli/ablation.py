@@ -44,8 +44,9 @@ from gml_mmaction.synthetic.kinds import KINDS
 from gml_mmaction.version import __version__
 from gml_mmaction.visualization.curves import read_scalars
 
-from .common import CONFIGS, SEED, whole
+from .common import CONFIGS
 from .demo import make_data, train_and_test
+from .numbers import SEED, whole
 
 DEFAULT = ('one-site', 'initial-values', 'all-sites')
 

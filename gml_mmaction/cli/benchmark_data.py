@@ -39,7 +39,7 @@ from gml_mmaction.stack import require
 from gml_mmaction.synthetic.render import PORTRAITS
 from gml_mmaction.video.writer import write_h264
 
-from .common import whole
+from .numbers import whole
 
 FPS = 25
 # FF++ at c23 has some 4 kB a frame; so have ours with noise of 7 grey levels

@@ -40,7 +40,7 @@ from gml_mmaction.video.writer import write_h264
 
 from .benchmark import find_config
 from .benchmark_data import CRF, FPS, draw_frames
-from .common import whole
+from .numbers import whole
 
 HERE = Path(gml_mmaction.__file__).parents[1]
 SIZES = ['256x256', '512x512', '1280x720', '1920x1080']

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from locale import getpreferredencoding
 from pathlib import Path
@@ -23,27 +22,6 @@ RANKS = {
     'slurm': 'SLURM_PROCID',
     'mpi': 'OMPI_COMM_WORLD_RANK',
 }
-
-
-def whole(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
-    """A type of an option: a whole number, refused before any work."""
-
-    def read(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = least - 1
-        if not least <= number <= most:
-            words = f'a whole number, {least} to {most}'
-            if most == 2**31 - 1:
-                words = f'a whole number, {least} or more'
-            raise argparse.ArgumentTypeError(f'{text!r}: give {words}')
-        return number
-
-    return read
-
-
-SEED = whole(0, 2**32 - 1)  # as NumPy takes them
 
 
 def add_import_option(parser: argparse.ArgumentParser) -> None:

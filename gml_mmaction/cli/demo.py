@@ -29,7 +29,8 @@ from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
 from gml_mmaction.stack import installed_versions
 
-from .common import CONFIGS, SEED, whole
+from .common import CONFIGS
+from .numbers import SEED, whole
 
 CONFIG = CONFIGS / 'gml_xception-small_demo.py'
 

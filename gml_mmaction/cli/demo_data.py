@@ -21,7 +21,7 @@ from gml_mmaction.synthetic.demo import make_demo
 from gml_mmaction.synthetic.kinds import KINDS
 from gml_mmaction.synthetic.shots import Settings
 
-from .common import SEED, whole
+from .numbers import SEED, whole
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

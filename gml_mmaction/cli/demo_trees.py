@@ -16,7 +16,7 @@ from pathlib import Path
 from gml_mmaction.io.text import say
 from gml_mmaction.synthetic.trees import make_celeb_df_tree, make_dfo_tree
 
-from .common import SEED
+from .numbers import SEED
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

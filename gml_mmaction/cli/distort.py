@@ -46,7 +46,7 @@ from gml_mmaction.video.distortions import (
 )
 from gml_mmaction.video.folders import noted
 
-from .common import SEED, whole
+from .numbers import SEED, whole
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

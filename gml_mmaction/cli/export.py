@@ -17,7 +17,8 @@ from pathlib import Path
 from gml_mmaction.apis.export import Export, export, race
 from gml_mmaction.io.text import say
 
-from .common import add_import_option, import_modules, whole
+from .common import add_import_option, import_modules
+from .numbers import whole
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -35,7 +35,7 @@ from gml_mmaction.io.files import write_json
 from gml_mmaction.io.text import say
 from gml_mmaction.visualization.contact_sheet import captioned, write_sheet
 
-from .common import SEED
+from .numbers import SEED
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

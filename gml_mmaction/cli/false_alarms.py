@@ -19,7 +19,8 @@ from gml_mmaction.evaluation.false_alarms import Alarms, false_alarms
 from gml_mmaction.evaluation.scores import check_scored_by, read_scores_file
 from gml_mmaction.io.text import markdown_table, say
 
-from .common import SEED, add_import_option, import_modules
+from .common import add_import_option, import_modules
+from .numbers import SEED
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

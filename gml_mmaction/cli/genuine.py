@@ -51,9 +51,10 @@ from gml_mmaction.sources.folder import list_videos
 from gml_mmaction.video.folders import video_files
 
 from .benchmark import find_config
-from .common import CONFIGS, SEED, whole
+from .common import CONFIGS
 from .demo import best_checkpoint, run_tool
 from .fakes import read_dataset
+from .numbers import SEED, whole
 
 CONFIG = CONFIGS / 'genuine/gml_xception_genuine.py'
 SMALL = CONFIGS / 'genuine/gml_xception-small_genuine.py'

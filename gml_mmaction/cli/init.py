@@ -15,7 +15,7 @@ from gml_mmaction.engine.config_check import read_settings
 from gml_mmaction.io.text import say
 
 from .benchmark import find_config
-from .common import SEED
+from .numbers import SEED
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -23,7 +23,8 @@ from gml_mmaction.io.text import say
 from gml_mmaction.stack import require
 from gml_mmaction.visualization.timeline import unlike_lines, verdict_line
 
-from .common import add_import_option, import_modules, whole
+from .common import add_import_option, import_modules
+from .numbers import whole
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -22,7 +22,8 @@ from gml_mmaction.host.mixed_precision import DTYPES
 from gml_mmaction.host.processes import lost_processes
 from gml_mmaction.host.resumed import saved_seed
 
-from .common import SEED, add_run_options, one_run, read_config
+from .common import add_run_options, one_run, read_config
+from .numbers import SEED
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -14,7 +14,8 @@ from gml_mmaction.apis import ForgeryInferencer
 from gml_mmaction.stack import require
 from gml_mmaction.web.sessions import Limits
 
-from .common import add_import_option, import_modules, whole
+from .common import add_import_option, import_modules
+from .numbers import whole
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

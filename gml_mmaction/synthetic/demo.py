@@ -97,7 +97,7 @@ def _plan_films(films: list[_Film], test_person: str, seed: int) -> list[Shot]:
     if len(others) < MIN_FILMS:
         raise DataError(
             f'{counted(len(others), "video")} of people other than '
-            f'{test_person!r}. Remedy: {MIN_FILMS} or more, two for '
+            f'{test_person!r}. Remedy: give {MIN_FILMS} or more, two for '
             'validation and the rest for training (a long one may be split '
             'into several files)'
         )

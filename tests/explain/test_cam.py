@@ -204,7 +204,7 @@ def test_the_map_of_talls_picture_is_cut_into_its_frames(clips):
 @pytest.mark.parametrize(
     ('name', 'layer', 'message'),
     [
-        (GML, 'backbone/block99', "use a name such as 'backbone/block5'"),
+        (GML, 'backbone/block99', "a layer such as 'backbone/block5'"),
         (C3D, 'backbone', 'gives no map'),
         ('baselines/mat_efficientnet-b4-small_demo', 'agda', 'not run'),
         (

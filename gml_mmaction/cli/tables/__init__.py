@@ -23,8 +23,9 @@ import os
 import sys
 from pathlib import Path
 
-from gml_mmaction.cli.common import CONFIGS, SEED, whole
+from gml_mmaction.cli.common import CONFIGS
 from gml_mmaction.cli.demo import run_tool
+from gml_mmaction.cli.numbers import SEED, whole
 from gml_mmaction.errors import DataError
 from gml_mmaction.evaluation import since_the_paper as since
 from gml_mmaction.evaluation.forgery_metric import ALL_LEVELS
