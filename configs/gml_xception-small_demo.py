@@ -7,9 +7,8 @@ model = dict(
     backbone=dict(
         motion_block=dict(
             # The schedule is short: start as the plain depth-wise convolution
-            # plus differences of frames, not plus random mixtures of them.
+            # plus differences of frames.
             temporal_init='identity',
-            motion_init='identity',
             # A quarter of the channels over a quarter of the reduction: as
             # many motion channels as the full network has.
             reduction=4,

@@ -152,14 +152,14 @@ def _only(family: str, others: int = 1) -> tuple[str, ...]:
     )
 
 
-_FULL = 'stm, random (the full config)'
+_STM = 'stm, random'  # as in the STM authors' code
 _INITIAL = {
-    _FULL: _initial('stm', 'random'),
+    _STM: _initial('stm', 'random'),
     'identity, random': _initial('identity', 'random'),
     'stm, identity': _initial('stm', 'identity'),
     'stm, random, zero': _initial('stm', 'random', 'zero'),
     'stm, random, separate': _initial('stm', 'random', expand='separate'),
-    'identity, identity (the demo)': _initial('identity', 'identity'),
+    'identity, identity': _initial('identity', 'identity'),
     'identity, identity, zero': _initial('identity', 'identity', 'zero'),
     'identity, identity, zero, separate': _initial(
         'identity', 'identity', 'zero', 'separate'
@@ -193,8 +193,8 @@ EXPERIMENTS = {
         pairs=_PAIRS,
         hits=True,
     ),
-    # Those of the full config, and others: of the temporal kernel, of K^PM
-    # and of the expansion, which may be shared or not.
+    # Of the temporal kernel, of K^PM and of the expansion, which may be shared
+    # or not.
     'initial-values': Experiment(
         variants=_INITIAL,
         kinds=('appearance', *_MOVING),
@@ -202,7 +202,7 @@ EXPERIMENTS = {
         iters=500,
         val_interval=25,
         options=(*_TINY, 'model.cls_head.ad_head.in_channels=91'),
-        pairs=tuple((row, _FULL) for row in _INITIAL if row != _FULL),
+        pairs=tuple((row, _STM) for row in _INITIAL if row != _STM),
         hits=True,
     ),
     # Rows of the paper's tables.

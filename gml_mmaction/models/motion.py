@@ -128,17 +128,18 @@ class CMM(nn.Module):
     - ``'replicate'``: the frame before the first is the first;
     - ``'feature'``: F^PM is zero before the first frame, F^M_0 = F^D_0.
 
-    Paper: silent on the initial K^PM. ``'random'``, the default, is PyTorch's
-    usual start of a convolution, as in the STM authors' code; F^M then starts
-    close to F^D. With ``'identity'``, F^M starts as the difference of two
-    frames and F^MM as the difference of two motions.
+    Paper: silent on the initial K^PM. With ``'identity'``, the default, F^M
+    starts as the difference of two frames and F^MM as the difference of two
+    motions. ``'random'`` is PyTorch's usual start of a convolution, as in the
+    STM authors' code; F^M then starts close to F^D. From random weights GML
+    found what takes three frames with the first only (docs/experiments.md).
 
     Args:
         channels: C.
         num_segments: T, the frames of a clip.
         reduction: Ratio of C to the channels of F^D.
         boundary: How t = 0 is read, see above.
-        motion_init: Initial K^PM, ``'random'`` or ``'identity'``.
+        motion_init: Initial K^PM, ``'identity'`` or ``'random'``.
 
     Raises:
         SettingError: Unknown ``boundary`` or ``motion_init``.
@@ -153,7 +154,7 @@ class CMM(nn.Module):
         num_segments: int = 8,
         reduction: int = 16,
         boundary: str = 'zero',
-        motion_init: str = 'random',
+        motion_init: str = 'identity',
     ) -> None:
         super().__init__()
         if boundary not in self.BOUNDARIES:
@@ -254,7 +255,7 @@ class MotionBlock(nn.Module):
         temporal_init: str = 'stm',
         reduction: int = 16,
         boundary: str = 'zero',
-        motion_init: str = 'random',
+        motion_init: str = 'identity',
         expand: str = 'shared',
         expand_init: str = 'random',
     ) -> None:
