@@ -6,9 +6,6 @@ _base_ = ['_base_/models/gml_xception.py', '_base_/demo.py']
 model = dict(
     backbone=dict(
         motion_block=dict(
-            # The schedule is short: start as the plain depth-wise convolution
-            # plus differences of frames.
-            temporal_init='identity',
             # A quarter of the channels over a quarter of the reduction: as
             # many motion channels as the full network has.
             reduction=4,

@@ -8,7 +8,7 @@ _base_ = [
 
 model = dict(
     backbone=dict(
-        motion_block=dict(temporal_init='identity', reduction=4),
+        motion_block=dict(reduction=4),
         width=0.25,
         middle_blocks=2,
     ),

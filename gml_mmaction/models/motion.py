@@ -43,16 +43,17 @@ class CSTM(nn.Module):
     The ``weight`` of a plain depth-wise convolution loads into the spatial
     convolution, so that ImageNet checkpoints fit.
 
-    Paper: silent on the initial temporal kernel. ``'stm'``, the default,
+    Paper: silent on the initial temporal kernel. With ``'identity'``, the
+    default, the block starts as the plain depth-wise convolution. ``'stm'``
     follows the STM paper (1908.02486): the first quarter of the channels
     looks at the previous frame, the last quarter at the next one, the rest at
-    its own. ``'tsm'`` shifts an eighth each way, ``'identity'`` starts as the
-    plain depth-wise convolution.
+    its own; GML learned the order of three frames later with it
+    (docs/experiments.md). ``'tsm'`` shifts an eighth each way.
 
     Args:
         channels: C.
         num_segments: T, the frames of a clip.
-        temporal_init: ``'stm'``, ``'tsm'`` or ``'identity'``.
+        temporal_init: ``'identity'``, ``'stm'`` or ``'tsm'``.
 
     Raises:
         SettingError: Unknown ``temporal_init``.
@@ -64,7 +65,7 @@ class CSTM(nn.Module):
         self,
         channels: int,
         num_segments: int = 8,
-        temporal_init: str = 'stm',
+        temporal_init: str = 'identity',
     ) -> None:
         super().__init__()
         if temporal_init not in self.SHIFTED:
@@ -240,9 +241,9 @@ class MotionBlock(nn.Module):
 
     Paper: silent on the initial expansion. ``expand_init='random'``, the
     default, is PyTorch's usual start, as in the STM authors' code. With
-    ``'zero'`` the block starts as F^S alone; with ``temporal_init='identity'``
-    as well, it starts as the depth-wise convolution that it replaces, and a
-    network of such blocks as the published one whose weights it was given.
+    ``'zero'`` the block starts as F^S alone: as the depth-wise convolution
+    that it replaces, and a network of such blocks as the published one whose
+    weights it was given.
     In the first step only the expansion learns of the motion branch.
     """
 
@@ -252,7 +253,7 @@ class MotionBlock(nn.Module):
         self,
         channels: int,
         num_segments: int = 8,
-        temporal_init: str = 'stm',
+        temporal_init: str = 'identity',
         reduction: int = 16,
         boundary: str = 'zero',
         motion_init: str = 'identity',

@@ -48,8 +48,8 @@ def run(block, x, fast, *relu):
 
 
 def assert_same(block, x, tolerance=1e-5, relu=()):
-    """To 1e-5 of the largest number of each tensor; of a mean, which may be
-    a small rest of large ones, to 1e-5 of what is averaged."""
+    """To 1e-5 of the largest number of each tensor; of a mean or a sum, which
+    may be a small rest of large ones, to 1e-5 of what is added."""
     fast, defined = run(block, x, True, *relu), run(block, x, False, *relu)
     assert list(fast) == list(defined)
     for name, expected in defined.items():
@@ -59,6 +59,8 @@ def assert_same(block, x, tolerance=1e-5, relu=()):
         unit = expected
         if name.endswith('running_mean'):
             unit = defined[name.replace('mean', 'var')].sqrt()
+        if name.endswith('norm.bias'):
+            unit = torch.stack([unit, defined[name.replace('bias', 'weight')]])
         limit = tolerance * unit.abs().max().item()
         torch.testing.assert_close(
             fast[name], expected, rtol=0, atol=limit, msg=name
