@@ -332,8 +332,8 @@ def _why_one_second() -> str:
     """See whether a run is named by anything that is finer than a second."""
     from mmengine.runner import Runner
 
-    source = inspect.getsource(inspect.unwrap(Runner.setup_env))
-    shared = "'%Y%m%d_%H%M%S'" in source
+    code = inspect.unwrap(Runner.setup_env).__code__
+    shared = '%Y%m%d_%H%M%S' in code.co_consts
     return 'MMEngine gives two runs of one second one name' if shared else ''
 
 
