@@ -26,7 +26,6 @@ __all__ = [
     'compile_backbone',
     'float32_on_gpus',
     'settle_accelerator',
-    'tf32_allowed',
     'use_accelerator',
 ]
 
@@ -78,25 +77,8 @@ def float32_on_gpus() -> str:
     if os.environ.get('NVIDIA_TF32_OVERRIDE') == '0':
         return 'float32 everywhere, as NVIDIA_TF32_OVERRIDE=0 is set'
     kinds = {True: 'TF32', False: 'float32'}
-    convolutions, products = (kinds[allowed] for allowed in tf32_allowed())
+    convolutions, products = (kinds[allowed] for allowed in gpu.tf32_allowed())
     return f'{convolutions} in convolutions, {products} in matrix products'
-
-
-def tf32_allowed() -> tuple[bool, bool]:
-    """Whether convolutions and matrix products may be TF32.
-
-    PyTorch 2.9 has a second set of names for it, and refuses to read a value
-    by the first that was set by the second.
-    """
-    backends: Any = torch.backends
-    convolutions, products = backends.cudnn, backends.cuda.matmul
-    if hasattr(products, 'fp32_precision'):
-        convolutions = convolutions.conv
-        return (
-            convolutions.fp32_precision == 'tf32',
-            products.fp32_precision == 'tf32',
-        )
-    return convolutions.allow_tf32, products.allow_tf32
 
 
 def use_accelerator(runner: Any) -> None:

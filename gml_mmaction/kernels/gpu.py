@@ -23,7 +23,7 @@ from torch.autograd.function import once_differentiable
 
 from .operators import rows_of
 
-__all__ = ['asked', 'reduce', 'sum_up', 'taken', 'why_not']
+__all__ = ['asked', 'reduce', 'sum_up', 'taken', 'tf32_allowed', 'why_not']
 
 
 def asked() -> bool:
@@ -184,9 +184,26 @@ class _Sum(Function):
         return grad, g_temporal, g_spatial, g_rows, g_expand, None, None
 
 
+def tf32_allowed() -> tuple[bool, bool]:
+    """Whether convolutions and matrix products may be TF32.
+
+    PyTorch 2.9 has a second set of names for it, and refuses to read a value
+    by the first that was set by the second.
+    """
+    backends: Any = torch.backends
+    convolutions, products = backends.cudnn, backends.cuda.matmul
+    if hasattr(products, 'fp32_precision'):
+        convolutions = convolutions.conv
+        return (
+            convolutions.fp32_precision == 'tf32',
+            products.fp32_precision == 'tf32',
+        )
+    return convolutions.allow_tf32, products.allow_tf32
+
+
 def _precision(x: Tensor) -> str:
     """Of factors: float32's as PyTorch has it; TF32 holds halves whole."""
-    allowed = torch.backends.cuda.matmul.allow_tf32
+    _, allowed = tf32_allowed()
     return 'tf32' if allowed or x.dtype != torch.float32 else 'ieee'
 
 

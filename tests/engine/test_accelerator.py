@@ -20,7 +20,6 @@ from gml_mmaction.engine.accelerator import (
     TF32,
     float32_on_gpus,
     set_tf32,
-    tf32_allowed,
 )
 from gml_mmaction.engine.memory import (
     ShortageError,
@@ -30,6 +29,7 @@ from gml_mmaction.engine.memory import (
 from gml_mmaction.errors import SettingError
 from gml_mmaction.host.mixed_precision import settle_precision
 from gml_mmaction.host.processes import LauncherError, refuse_nccl
+from gml_mmaction.kernels import gpu
 
 
 @pytest.fixture(scope='module')
@@ -265,7 +265,8 @@ def test_tf32_is_read_by_either_of_pytorch_s_names():
     before = matmul.fp32_precision
     try:
         matmul.fp32_precision = 'tf32'
-        assert tf32_allowed() == (True, True)
+        assert gpu.tf32_allowed() == (True, True)
+        assert gpu._precision(torch.zeros(1)) == 'tf32'
         assert float32_on_gpus().endswith('TF32 in matrix products')
     finally:
         matmul.fp32_precision = before

@@ -28,11 +28,18 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope='session')
 def device():
-    """Where; in float32 throughout, so that a CPU can be compared with."""
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.benchmark = False
+    """Where the tests run."""
     return DEVICE
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _float32():
+    """In float32 throughout, so that a CPU can be compared with."""
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, products.allow_tf32, cudnn.benchmark
+    cudnn.allow_tf32 = products.allow_tf32 = cudnn.benchmark = False
+    yield
+    cudnn.allow_tf32, products.allow_tf32, cudnn.benchmark = before
 
 
 @pytest.fixture(scope='session')
