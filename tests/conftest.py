@@ -8,15 +8,18 @@ import json
 import logging
 import multiprocessing
 import os
+import random
 import re
 import subprocess
 import sys
 import zlib
+from multiprocessing import forkserver
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 import warm
 from cpu_time import CpuTime
 from mmengine.registry import init_default_scope
@@ -54,6 +57,15 @@ def pytest_configure(config):
     config.pluginmanager.register(CpuTime())
 
 
+@pytest.hookimpl(tryfirst=True)  # before fixtures
+def pytest_runtest_setup(item):
+    """Let random numbers be those of the test, whatever ran before it."""
+    seed = zlib.crc32(item.nodeid.encode())
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items):
     """Mark what starts processes; put the dearest files first.
@@ -79,6 +91,19 @@ def pytest_collection_finish():
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope='session')
+def _pools_of_tests():
+    """Let pools of processes fork from one that has imported the package.
+
+    A pool asks for the module of its own function; the server is of the first
+    pool, and the processes of all others would import theirs, each by itself.
+    """
+    multiprocessing.set_forkserver_preload(['gml_mmaction.apis'])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forkserver, 'set_forkserver_preload', lambda names: None)
+        yield
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -253,8 +278,6 @@ def run_group():
 
     They are forked from one that has imported the package.
     """
-    server = multiprocessing.get_context('forkserver')
-    server.set_forkserver_preload(['gml_mmaction'])
     return lambda function, *arguments, processes=2: start_processes(
         *(function, arguments, processes), start_method='forkserver'
     )

@@ -27,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
@@ -104,11 +105,14 @@ def python(folder='', *imported):
 
 
 def cpu_seconds():
-    """CPU time of all programs that have ended."""
+    """CPU time of all programs that have ended, and of pools' processes."""
+    pools = forkserver._forkserver._forkserver_pid  # no public name
     ticks = 0
-    for server in SERVERS:
-        fields = Path(f'/proc/{server}/stat').read_text().rpartition(')')[2]
-        ticks += sum(map(int, fields.split()[13:15]))  # cutime and cstime
+    for server in [*SERVERS, pools] if pools else SERVERS:
+        with contextlib.suppress(FileNotFoundError):
+            text = Path(f'/proc/{server}/stat').read_text()
+            fields = text.rpartition(')')[2].split()
+            ticks += sum(map(int, fields[13:15]))  # cutime and cstime
     return ticks / os.sysconf('SC_CLK_TCK')
 
 

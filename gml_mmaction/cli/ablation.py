@@ -118,7 +118,7 @@ def chosen(
 
 
 class Run(NamedTuple):
-    """One training of an experiment, and where its result is kept."""
+    """One cell of an experiment's table, and where its result is kept."""
 
     root: Path
     name: str
@@ -128,30 +128,44 @@ class Run(NamedTuple):
     seed: int
 
     @property
-    def folder(self) -> Path:
-        """Of logs and scores, relative to ``root``."""
-        row = ''.join(c if c.isalnum() else '-' for c in self.variant)
-        budget = f'{self.name}-{self.experiment.iters}'
-        return Path(budget, self.kind, row, str(self.seed))
+    def row(self) -> str:
+        """The variant as a name of a folder."""
+        return ''.join(c if c.isalnum() else '-' for c in self.variant)
+
+    @property
+    def budget(self) -> str:
+        """The experiment and its iterations, as a name of a folder."""
+        return f'{self.name}-{self.experiment.iters}'
 
     @property
     def result(self) -> Path:
         """The record of the finished run."""
-        folder = self.folder
-        return self.root / 'results' / folder.parent / f'{folder.name}.json'
+        place = Path('results', self.budget, self.kind, self.row)
+        return self.root / place / f'{self.seed}.json'
 
     @property
-    def data(self) -> Path:
-        """The folder of its videos and crops."""
+    def trained_on(self) -> str:
+        """The kind whose videos are trained on."""
+        return self.experiment.trained_on or self.kind
+
+    @property
+    def work_dir(self) -> Path:
+        """Of the training: runs that share one differ in what is tested."""
+        place = Path('runs', self.budget, self.trained_on, self.row)
+        return self.root / place / str(self.seed)
+
+    def data(self, kind: str) -> Path:
+        """The folder of the videos and crops of a kind."""
         videos = self.experiment.videos
-        return self.root / 'data' / videos / f'{self.kind}-{self.seed}'
+        return self.root / 'data' / videos / f'{kind}-{self.seed}'
 
     def settings(self) -> dict[str, Any]:
         """All that the result depends on, but for the code."""
         config, options = self.experiment.variants[self.variant]
-        null = self.experiment.untrained
+        null, shared = self.experiment.untrained, self.experiment.trained_on
         return dict(
             **(dict(networks=null) if null else {}),
+            **(dict(trained_on=shared) if shared else {}),
             experiment=self.name,
             variant=self.variant,
             kind=self.kind,
@@ -163,11 +177,13 @@ class Run(NamedTuple):
                 f'train_cfg.max_iters={self.experiment.iters}',
                 f'train_cfg.val_interval={self.experiment.val_interval}',
             ],
-            videos=[
-                *('--kind', self.kind, '--seed', str(self.seed)),
-                *VIDEOS[self.experiment.videos],
-            ],
+            videos=self.videos(self.kind),
         )
+
+    def videos(self, kind: str) -> list[str]:
+        """Options of ``gml demo-data`` for a kind."""
+        words = ('--kind', kind, '--seed', str(self.seed))
+        return [*words, *VIDEOS[self.experiment.videos]]
 
     def read(self) -> dict[str, Any] | None:
         """The record, or None before the run.
@@ -185,35 +201,54 @@ class Run(NamedTuple):
             )
         return record
 
-    def make_data(self) -> None:
-        """Make the videos and crops, or what is missing of them."""
-        if not (self.data / 'crops' / 'manifest.json').is_file():
-            videos = self.settings()['videos']
-            make_data(self.data, *videos, workers=1)
+    def record(
+        self,
+        metrics: dict[str, Any],
+        validation: list[Any],
+        seconds: dict[str, float],
+        code: dict[str, str],
+    ) -> None:
+        """Write the record."""
+        write_json(
+            self.result,
+            dict(
+                self.settings(),
+                **code,
+                untrained=metrics.pop('untrained', {}),
+                metrics=metrics,
+                validation=validation,
+                seconds=seconds,
+            ),
+        )
 
-    def run(self) -> None:
-        """Train and test, and write the record."""
-        settings, folder = self.settings(), self.root / 'runs' / self.folder
-        code = describe_code()
-        metrics, seconds = train_and_test(
-            str(CONFIGS / settings['config']),
-            self.data / 'crops',
-            folder,
-            self.seed,
-            *settings['options'],
-            untrained=self.experiment.untrained,
-        )
-        record = dict(
-            settings,
-            **code,
-            untrained=metrics.pop('untrained', {}),
-            metrics=metrics,
-            validation=read_scalars(folder)['video/auc'],
-            seconds=seconds,
-        )
-        write_json(self.result, record)
-        for checkpoint in folder.glob('*.pth'):
-            checkpoint.unlink()  # hundreds of runs would fill a disk
+
+def make_missing_data(folder: Path, videos: list[str]) -> None:
+    """Make the videos and crops, or what is missing of them."""
+    if not (folder / 'crops' / 'manifest.json').is_file():
+        make_data(folder, *videos, workers=1)
+
+
+def train(runs: list[Run]) -> None:
+    """Train once for runs of one work dir, test, and write their records."""
+    first, code = runs[0], describe_code()
+    settings, work_dir = first.settings(), first.work_dir
+    untrained = first.experiment.untrained
+    crops = {run.kind: run.data(run.kind) / 'crops' for run in runs}
+    metrics, seconds = train_and_test(
+        str(CONFIGS / settings['config']),
+        first.data(first.trained_on) / 'crops',
+        work_dir,
+        first.seed,
+        *settings['options'],
+        targets=crops if untrained else None,
+        untrained=untrained,
+    )
+    validation = read_scalars(work_dir)['video/auc']
+    for run in runs:
+        own = metrics[run.kind] if untrained else metrics
+        run.record(own, validation, seconds, code)
+    for checkpoint in work_dir.glob('*.pth'):
+        checkpoint.unlink()  # hundreds of runs would fill a disk
 
 
 def describe_code() -> dict[str, str]:
@@ -251,9 +286,16 @@ def run_missing(args: argparse.Namespace) -> None:
     with ThreadPoolExecutor(args.jobs) as pool:
         for seed in sorted({run.seed for run in todo}):
             mine = [run for run in todo if run.seed == seed]
-            sets = {run.data: run for run in mine}
-            list(pool.map(Run.make_data, sets.values()))
-            list(pool.map(Run.run, mine))
+            sets = {
+                run.data(kind): run.videos(kind)
+                for run in mine
+                for kind in (run.trained_on, run.kind)
+            }
+            trainings: dict[Path, list[Run]] = {}
+            for run in mine:
+                trainings.setdefault(run.work_dir, []).append(run)
+            list(pool.map(make_missing_data, sets, sets.values()))
+            list(pool.map(train, trainings.values()))
 
 
 def read_runs(args: argparse.Namespace) -> dict[str, dict]:

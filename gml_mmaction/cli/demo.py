@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from gml_mmaction.errors import GMLError
@@ -117,6 +118,7 @@ def train_and_test(
     work_dir: Path,
     seed: int,
     *options: str,
+    targets: Mapping[str, Path] | None = None,
     untrained: int = 0,
 ) -> tuple[dict, dict]:
     """Train, then test the checkpoint that validation found best.
@@ -129,12 +131,14 @@ def train_and_test(
         work_dir: Folder of logs and checkpoints.
         seed: Of the training.
         *options: More ``KEY=VALUE`` for the config.
-        untrained: Networks of random weights that take the test, too.
+        targets: Crops by name: the test is on each of them, not on ``crops``.
+        untrained: Networks of random weights that take these tests, too.
 
     Returns:
-        The test metrics and the seconds of both stages. With untrained
-        networks the metrics have ``'untrained'``, theirs, and ``acc_val``,
-        the accuracy at the threshold of the validation.
+        The test metrics and the seconds of both stages. With targets, those
+        of each by its name; theirs have ``acc_val``, the accuracy at the
+        threshold of the validation, and of networks of random weights
+        ``'untrained'``.
     """
     common = ['--work-dir', work_dir, '--data', crops]
     if options:
@@ -142,13 +146,21 @@ def train_and_test(
     shutil.rmtree(work_dir, ignore_errors=True)
     seconds = dict(train=run_tool('train', config, '--seed', seed, *common))
     best = best_checkpoint(work_dir)
-    if not untrained:
+    if not targets:
         seconds['test'] = run_tool('test', config, best, *common)
         return read_json(work_dir / 'test_metrics.json'), seconds
-    null = ('--target', f'test={crops}', '--untrained', untrained)
-    seconds['test'] = run_tool('test', config, best, *null, *common)
-    (row,) = read_json(work_dir / 'cross_table.json')['targets']
-    return {**row['metrics'], 'untrained': row['untrained']}, seconds
+    tests: list[object] = ['--target']
+    tests += [f'{name}={at}' for name, at in targets.items()]
+    tests += ['--untrained', untrained] if untrained else []
+    seconds['test'] = run_tool('test', config, best, *tests, *common)
+    rows = read_json(work_dir / 'cross_table.json')['targets']
+    return {
+        row['name']: {
+            **row['metrics'],
+            'untrained': row.get('untrained') or {},
+        }
+        for row in rows
+    }, seconds
 
 
 def best_checkpoint(work_dir: Path) -> Path:

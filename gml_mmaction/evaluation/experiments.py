@@ -76,6 +76,8 @@ class Experiment(NamedTuple):
         untrained: Networks of random weights that take the same tests. Then
             fakes beside their originals and the accuracy at the threshold of
             the validation are of interest, too.
+        trained_on: A kind: all are trained on its videos, and tested on each
+            kind. None: on the kind that they are tested on.
     """
 
     variants: Mapping[str, Variant]
@@ -88,6 +90,7 @@ class Experiment(NamedTuple):
     pairs: tuple[tuple[str, str], ...] = ()
     hits: bool = False
     untrained: int = 0
+    trained_on: str | None = None
 
 
 _NO_WORKERS = tuple(
@@ -250,6 +253,7 @@ EXPERIMENTS = {
         options=_NO_WORKERS,
         pairs=(('GML', 'STM'), ('GML', 'Xception')),
         untrained=3,
+        trained_on='jitter',  # all but `triplet` have the same genuine videos
     ),
 }
 

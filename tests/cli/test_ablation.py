@@ -108,12 +108,19 @@ def test_a_run_is_kept_with_its_settings_and_not_done_again(small, capfd):
 @pytest.mark.slow
 def test_a_run_on_genuine_videos_keeps_pairs_null_and_threshold(small, capfd):
     command = [
-        *('genuine', '--kinds', 'triplet', '--variants', 'Xception'),
-        *('--seeds', '3', '--iters', '1', '--work-dir', str(small)),
+        *('genuine', '--kinds', 'triplet', 'jitter'),
+        *('--variants', 'Xception', '--seeds', '3', '--iters', '1'),
+        *('--work-dir', str(small)),
     ]
     main(command)
-    path = small / 'results/genuine-1/triplet/Xception/3.json'
-    kept = json.loads(path.read_text())
+    results = small / 'results/genuine-1'
+    kept, other = (
+        json.loads((results / kind / 'Xception/3.json').read_text())
+        for kind in ('triplet', 'jitter')
+    )
+    assert kept['trained_on'] == other['trained_on'] == 'jitter'
+    assert kept['seconds'] == other['seconds']  # one training, two tests
+    assert kept['metrics'] != other['metrics']
     metrics, null = kept['metrics'], kept['untrained']['video/auc']
     assert len(null) == kept['networks'] == 2
     assert metrics['pair/fakes'] == metrics['pair/originals'] == 2

@@ -29,6 +29,8 @@ from gml_mmaction.host.safe_checkpoints import safe_loading
 ITERATIONS = 24
 OPTIONS = {
     **TINY,
+    'model.backbone.middle_blocks': 0,
+    'model.backbone.tap': 'block3',
     'train_cfg.max_iters': ITERATIONS,
     'train_cfg.val_interval': 4,
     'train_dataloader.batch_size': 2,
