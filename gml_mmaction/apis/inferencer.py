@@ -203,20 +203,21 @@ class ForgeryInferencer:
             OSError: A report cannot be written.
         """
         predictions, files = [], []
+        found = find_inputs(inputs)
         for analysis, written in self.iterate(
-            inputs, batch_size, out_dir, overlay, show_progress
+            found, batch_size, out_dir, overlay, show_progress
         ):
             predictions.append(as_json(analysis.prediction))
             files.append(written)
         return dict(
             predictions=predictions,
             visualization=files,
-            unread=find_inputs(inputs).unread,
+            unread=found.unread,
         )
 
     def iterate(
         self,
-        inputs: Inputs,
+        inputs: Inputs | Found,
         batch_size: int = 4,
         out_dir: str | Path | None = None,
         overlay: bool = True,
@@ -230,7 +231,8 @@ class ForgeryInferencer:
         """Yield each input's analysis and files; arguments as in the call.
 
         Args:
-            inputs: As in the call, like the next four.
+            inputs: As in the call, like the next four; or what
+                :func:`~.inputs.find_inputs` has found.
             batch_size: Clips at once.
             out_dir: Folder for reports.
             overlay: Whether to write overlay videos.

@@ -58,8 +58,8 @@ def list_inputs(inputs: Inputs) -> list[Source]:
     return [video.source for video in find_inputs(inputs).videos]
 
 
-def find_inputs(inputs: Inputs) -> Found:
-    """Find the videos that inputs name.
+def find_inputs(inputs: Inputs | Found) -> Found:
+    """Find the videos that inputs name; what is found is given back.
 
     A video that is named in several ways (``a.mp4``, ``./a.mp4``, a link to
     it, its folder) is there once.
@@ -73,6 +73,8 @@ def find_inputs(inputs: Inputs) -> Found:
     Raises:
         InputError: No input at all, or only folders with nothing to read.
     """
+    if isinstance(inputs, Found):
+        return inputs
     if isinstance(inputs, (str, Path, np.ndarray)):
         inputs = [inputs]
     videos: list[Video] = []

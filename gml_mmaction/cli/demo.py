@@ -169,7 +169,8 @@ def best_checkpoint(work_dir: Path) -> Path:
     if not found:
         raise StageError(
             f'{work_dir}: no best checkpoint: the training ended before its '
-            'first validation. Remedy: give more --iters'
+            'first validation, or the file was removed. Remedy: give more '
+            '--iters, or remove the folder and begin anew'
         )
     return found[0]
 

@@ -132,7 +132,7 @@ def main(argv: list[str] | None = None) -> int:
         say(f'Trained on {inferencer.detector["origin"]}.')
     with hold(args.out, 'prediction'):
         for analysis, _ in inferencer.iterate(
-            args.videos,
+            found,
             args.batch_size,
             args.out,
             overlay=not args.no_overlay,

@@ -456,6 +456,7 @@ def test_a_video_that_is_named_in_several_ways_is_done_once(
         f'{tmp_path}/a.mp4: not read again: it is ./a.mp4',
         f'{tmp_path}/link.mp4: not read again: it is ./a.mp4',
     ]
+    assert find_inputs(found) is found
     linked = list_inputs(['link.mp4', 'b.mp4', 'b.mp4'])
     assert linked == ['link.mp4', 'b.mp4']
 
