@@ -65,6 +65,15 @@ def rows_of(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
+def _channels_last(x: Tensor) -> Tensor:
+    """Itself where it is; some backends answer in their own layout.
+
+    cuDNN does in float64. What is added in place to rows of another layout
+    is added to a copy of them.
+    """
+    return x.contiguous(memory_format=torch.channels_last)
+
+
 def _over_time(x: Tensor, length: int) -> Tensor:
     """``(N*T, C, H, W)`` seen as images ``(N, C, T, H*W)``."""
     frames, channels, height, width = x.shape
@@ -158,6 +167,7 @@ class _Reduce(Function):
         x, weight = ctx.saved_tensors
         for_x, for_weight = ctx.needs_input_grad
         if for_x:
+            g_x = _channels_last(g_x)
             rows_of(g_x).addmm_(g_reduced, weight)
         return g_x, g_reduced.t() @ rows_of(x) if for_weight else None
 
@@ -185,6 +195,7 @@ class _Sum(Function):
         f_s = F.conv2d(
             _mix(x, temporal, length), spatial, padding=1, groups=x.shape[1]
         )
+        f_s = _channels_last(f_s)
         rows_of(f_s).addmm_(motion, expand.t())
         return f_s
 
@@ -193,7 +204,7 @@ class _Sum(Function):
     def backward(ctx: Any, grad: Any) -> Any:
         x, temporal, spatial, motion, expand = ctx.saved_tensors
         needs = ctx.needs_input_grad
-        grad = grad.contiguous(memory_format=torch.channels_last)
+        grad = _channels_last(grad)
         rows = rows_of(grad)
         grads: Any = [None] * 3
         if any(needs[:3]):

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.slow] if ASKED else []
 MAPS = [(128, 109), (256, 55), (728, 28), (728, 14), (1536, 7)]
 TINY = [(20, 3), (33, 2)]
 LIMITS = {
+    torch.float64: 1e-10,
     torch.float32: 1e-4,
     torch.float16: 1e-2,
     torch.bfloat16: 5e-2,
@@ -80,6 +81,8 @@ def compare(kind, channels, size, device, way, dtype, frames=16):
 def test_a_block_is_near_to_float64(kind, number, way, dtype, device, note):
     if device == 'cpu' and (number > 1 or dtype == torch.float16):
         pytest.skip('a CPU tries the tiny ones')
+    if way == 'triton' and dtype == torch.float64:
+        pytest.skip('the operators take it')
     channels, size = (MAPS if device == 'cuda' else TINY)[number]
     off = compare(kind, channels, size, device, way, dtype)
     note(worst=max(off.values()))

@@ -5,10 +5,11 @@ import shutil
 
 import pytest
 import torch
+import torch.nn.functional as F
 import torch.nn.utils.prune
 from torch import nn
 
-from gml_mmaction.kernels import accelerate, blocks, library, plain
+from gml_mmaction.kernels import accelerate, blocks, library, operators, plain
 from gml_mmaction.kernels import build as build_command
 from gml_mmaction.models import CSTM, MCB, STMBlock
 
@@ -185,6 +186,26 @@ def test_on_the_largest_maps_it_is_as_near_to_float64_as_the_definition():
 def test_other_memory_formats_are_taken_too():
     assert_same(build(), frames().contiguous())
     assert_same(build(), frames(height=5, width=6).transpose(2, 3))
+
+
+@pytest.mark.parametrize('way', ['operators'], indirect=True)
+@pytest.mark.parametrize('block', [STMBlock, MCB])
+def test_convolutions_may_answer_in_another_layout(block, monkeypatch):
+    """As on a GPU in float64, or without cuDNN."""
+    there, back = F.conv2d, operators._convolve_back
+    monkeypatch.setattr(
+        F, 'conv2d', lambda *args, **kw: there(*args, **kw).contiguous()
+    )
+    monkeypatch.setattr(
+        operators,
+        '_convolve_back',
+        lambda *args, **kw: [
+            grad if grad is None else grad.contiguous()
+            for grad in back(*args, **kw)
+        ],
+    )
+    assert_same(build(block), frames())
+    assert_same(build(block), frames()[:T])  # one clip
 
 
 @pytest.mark.parametrize(
