@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import cv2
@@ -17,7 +17,8 @@ from gml_mmaction.engine.settings import tested_set
 from gml_mmaction.errors import DetectorError, GMLError
 from gml_mmaction.explain.cam import LayerError, cam_maps
 from gml_mmaction.explain.feature_maps import clue_maps, has_clue
-from gml_mmaction.io.text import one_line
+from gml_mmaction.explain.shortage import telling_shortage
+from gml_mmaction.io.text import counted, one_line
 from gml_mmaction.video import Frames, Taken, at_rate, every
 
 from .detector_facts import DetectorFacts
@@ -99,9 +100,10 @@ class Detector(DetectorFacts):
             DetectorError: ``'clue'`` for a network without an AD block,
                 an unknown ``heat``, or a config whose clips its network
                 cannot take.
+            ShortageError: The clips do not fit the device's memory.
         """
         kind = self.heat_kind(heat)
-        with self._proving():
+        with self._proving(), self._fitting(len(clips)):
             return self._score(self.pack(clips), kind)
 
     def examine(
@@ -109,17 +111,32 @@ class Detector(DetectorFacts):
     ) -> tuple[np.ndarray, np.ndarray | None, list[Look | None]]:
         """As :meth:`score`, and say what each clip looks like."""
         kind = self.heat_kind(heat)
-        with self._proving():
+        with self._proving(), self._fitting(len(clips)):
             data = self.pack(clips)
             looks = [look_of(inputs) for inputs in data['inputs']]
             return *self._score(data, kind), looks
+
+    def _fitting(self, clips: int) -> AbstractContextManager[None]:
+        """Name the batch for which the memory does not suffice."""
+
+        def explain() -> str:
+            ways = ['--device cpu'] * (self.device.type != 'cpu')
+            if clips > 1:
+                ways.insert(0, f'--batch-size {clips // 2} of gml predict')
+            remedy = ', or '.join(ways) or 'a device with more memory'
+            return (
+                f'{self.device} has too little memory for '
+                f'{counted(clips, "clip")} at once. Remedy: {remedy}'
+            )
+
+        return telling_shortage(explain)
 
     @contextmanager
     def _proving(self) -> Iterator[None]:
         """Blame the config as long as no clip has passed."""
         try:
             yield
-        except (torch.OutOfMemoryError, GMLError):
+        except GMLError:
             raise
         except Exception as error:
             if self._proven:

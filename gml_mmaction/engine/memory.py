@@ -1,35 +1,24 @@
 """Too little memory: a line that says what would fit."""
 
 import contextlib
-import gc
 import os
-import re
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 
-from gml_mmaction.errors import GMLError
 from gml_mmaction.explain.cost import CostError, Setting
 from gml_mmaction.explain.estimate import estimate
+from gml_mmaction.explain.shortage import ShortageError, telling_shortage
 from gml_mmaction.host.mixed_precision import has_bfloat16
 from gml_mmaction.host.workaround import cpu_only
 
 __all__ = ['ShortageError', 'naming_shortage', 'what_fits']
 
-# What allocators and cuDNN say.
-SHORTAGE = re.compile(
-    "out of memory|DefaultCPUAllocator|can't allocate memory|ALLOC_FAILED"
-)
 ROOM = 0.9  # of a device's memory, that tensors may fill
 
 
-class ShortageError(GMLError, MemoryError):
-    """A batch does not fit the device's memory."""
-
-
-@contextlib.contextmanager
-def naming_shortage(runner: Any) -> Iterator[None]:
+def naming_shortage(runner: Any) -> AbstractContextManager[None]:
     """Let a device that is too small be one line: what would fit it.
 
     Args:
@@ -38,19 +27,7 @@ def naming_shortage(runner: Any) -> Iterator[None]:
     Raises:
         ShortageError: In place of an allocator's error.
     """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        lacks = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not lacks and not SHORTAGE.search(str(error)):
-            raise
-    else:
-        return
-    # Outside of the handler: the error's frames hold the batch's tensors.
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    raise ShortageError(explain_shortage(runner)) from None
+    return telling_shortage(lambda: explain_shortage(runner))
 
 
 def explain_shortage(runner: Any) -> str:

@@ -35,6 +35,8 @@ from gml_mmaction.errors import GMLError
 from gml_mmaction.host.mixed_precision import DTYPES
 from gml_mmaction.models.xception import Xception
 
+from .shortage import ShortageError, telling_shortage
+
 __all__ = [
     'WAYS',
     'CostError',
@@ -171,6 +173,7 @@ def compare(
 
     Raises:
         CostError: A config cannot be built or run.
+        ShortageError: The memory does not suffice.
     """
     models, rows, settings = [], [], []
     for config, way in itertools.product(map(str, configs), ways):
@@ -201,7 +204,8 @@ def compare(
                     row[f'{name}_s'].append(taken)
     for model, row, given in zip(models, rows, settings):
         hidden = row['way'] == 'compile' and setting.device == 'cpu'
-        row['peak_bytes'] = None if hidden else peak_memory(model, given)
+        with naming(row['config']):
+            row['peak_bytes'] = None if hidden else peak_memory(model, given)
     return rows
 
 
@@ -266,10 +270,19 @@ def naming(config: str) -> Iterator[None]:
     """Name the config in whatever goes wrong; it may hold anything.
 
     Raises:
-        CostError: In place of any exception.
+        CostError: In place of any exception but the next.
+        ShortageError: The memory does not suffice.
     """
     try:
-        yield
+        with telling_shortage(
+            lambda: (
+                f'{config}: the memory does not suffice. Remedy: a '
+                'smaller --batch, or fewer configs at a time'
+            )
+        ):
+            yield
+    except ShortageError:
+        raise
     except Exception as error:
         what = ' '.join(f'{type(error).__name__}: {error}'.split())
         raise CostError(

@@ -26,6 +26,7 @@ from gml_mmaction.apis import (
 from gml_mmaction.apis.inputs import InputError, find_inputs
 from gml_mmaction.apis.verdict import VERDICTS
 from gml_mmaction.errors import DetectorError, GMLError
+from gml_mmaction.models.xception import Xception
 from gml_mmaction.video import open_video
 
 pytest.importorskip('dlib')
@@ -613,6 +614,34 @@ def test_the_command_ends_with_one_line_without_a_detector(
     with pytest.raises(GMLError, match='not a checkpoint, but') as caught:
         load_tool('predict').main(['a.mp4', '--checkpoint', str(weights)])
     assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        torch.OutOfMemoryError('CUDA out of memory. Tried to allocate'),
+        RuntimeError("[enforce] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_too_little_memory_ends_the_command_with_one_line(
+    error, checkpoint, talking, tmp_path, run_command, monkeypatch, capsys
+):
+    def lack(*_):
+        raise error
+
+    monkeypatch.setattr(Xception, 'forward', lack)
+    words = [str(talking), '--checkpoint', str(checkpoint), '--quiet']
+    words += ['--device', 'cpu', '--no-overlay', '--out', str(tmp_path)]
+    assert run_command('predict', words) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        'gml predict: cpu has too little memory for 4 clips at once. '
+        'Remedy: --batch-size 2 of gml predict'
+    )
+    with pytest.raises(GMLError, match='for 1 clip at once'):
+        ForgeryInferencer(checkpoint, 'cpu')(
+            talking, batch_size=1, show_progress=False
+        )
 
 
 def test_a_second_run_gives_the_same_report_to_the_letter(

@@ -4,10 +4,12 @@ import json
 import statistics
 
 import pytest
+import torch
 from mmengine.config import Config
 from tiny import REPO
 
 from gml_mmaction.errors import GMLError
+from gml_mmaction.models.xception import Xception
 
 SMALL = REPO / 'configs/baselines/xception-small_demo.py'
 MOVING = REPO / 'configs/gml_xception-small_demo.py'
@@ -93,6 +95,19 @@ def test_a_broken_config_ends_in_one_line_that_names_it(tool, tmp_path):
     assert f'{path} cannot be measured: ' in str(stopped.value)
     assert 'NoSuchModel' in str(stopped.value)
     assert '\n' not in str(stopped.value)
+
+
+def test_too_little_memory_is_no_fault_of_the_config(tool, monkeypatch):
+    def lack(*_):
+        raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate')
+
+    monkeypatch.setattr(Xception, 'forward', lack)
+    with pytest.raises(GMLError) as stopped:
+        tool.main([str(SMALL), '--reference', str(SMALL), *FEW])
+    assert str(stopped.value) == (
+        f'{SMALL}: the memory does not suffice. Remedy: a smaller --batch, '
+        'or fewer configs at a time'
+    )
 
 
 @pytest.mark.parametrize('flag', ['--batch', '--rounds', '--size', '--frames'])
