@@ -14,6 +14,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch.overrides import TorchFunctionMode
 
+from gml_mmaction.engine.accelerator import check_kernel
 from gml_mmaction.engine.settings import without_files
 from gml_mmaction.errors import (
     CheckpointError,
@@ -22,6 +23,7 @@ from gml_mmaction.errors import (
     SettingError,
 )
 from gml_mmaction.evaluation.calibration import Calibration, read_calibration
+from gml_mmaction.explain.shortage import telling_shortage
 from gml_mmaction.host.weights import check_weights
 from gml_mmaction.io.config_text import ConfigTextError
 from gml_mmaction.io.files import file_sha256
@@ -109,7 +111,14 @@ def _make(
     with refused(path):
         check_model(facts['cfg'].model)
     model = accelerate(_build(path, facts['cfg'], loaded))
-    model = model.to(_device(device)).eval()
+    place = _device(device)
+    with telling_shortage(
+        lambda: (
+            f'{path}: {place} has too little memory for its network. '
+            'Remedy: --device cpu'
+        )
+    ):
+        model = model.to(place).eval()
     return Detector(model=model, sha256=sha256, **facts)
 
 
@@ -183,4 +192,11 @@ def _device(device: str | None) -> torch.device:
         raise DetectorError(
             f'device {device!r}: {why}. Remedy: --device cpu, or leave it out'
         ) from None
+    if found.type == 'cuda':
+        try:
+            check_kernel()
+        except (
+            SettingError
+        ) as error:  # the checkpoint's config is not to blame
+            raise DetectorError(str(error)) from None
     return found

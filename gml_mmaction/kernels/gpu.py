@@ -225,19 +225,20 @@ def _mixed(
     y = torch.empty_like(x)
     tile = _tile(width)
     grid = (frames * height, -(-width // tile), -(-channels // 32))
-    stencil().mix[grid](
-        *(x, y, temporal.contiguous(), spatial.contiguous()),
-        *(rows.to(x.dtype).contiguous(), expand.to(x.dtype).contiguous()),
-        y if seen is None else seen,
-        *(length, height, width, channels),
-        K=rows.shape[1],
-        RELU=rectify,
-        MASK=seen is not None,
-        PRECISION=_precision(x),
-        BW=tile,
-        BC=32,
-        BK=16,
-    )
+    with torch.cuda.device_of(x):  # not the current one
+        stencil().mix[grid](
+            *(x, y, temporal.contiguous(), spatial.contiguous()),
+            *(rows.to(x.dtype).contiguous(), expand.to(x.dtype).contiguous()),
+            y if seen is None else seen,
+            *(length, height, width, channels),
+            K=rows.shape[1],
+            RELU=rectify,
+            MASK=seen is not None,
+            PRECISION=_precision(x),
+            BW=tile,
+            BC=32,
+            BK=16,
+        )
     return y
 
 
@@ -248,14 +249,15 @@ def _correlated(x: Tensor, grad: Tensor, length: int, rectify: bool) -> Tensor:
     rows = max(1, lines // 128)  # of a program
     programs = -(-lines // rows)
     sums = x.new_empty(programs, 27, channels, dtype=torch.float32)
-    stencil().correlate[(programs, -(-channels // 32))](
-        *(x, grad, sums, length, height, width, channels, lines),
-        RELU=rectify,
-        ROWS=rows,
-        TILES=-(-width // tile),
-        BW=tile,
-        BC=32,
-    )
+    with torch.cuda.device_of(x):  # not the current one
+        stencil().correlate[(programs, -(-channels // 32))](
+            *(x, grad, sums, length, height, width, channels, lines),
+            RELU=rectify,
+            ROWS=rows,
+            TILES=-(-width // tile),
+            BW=tile,
+            BC=32,
+        )
     return sums.sum(0).t().unflatten(1, (3, 9))
 
 
@@ -264,14 +266,15 @@ def _reduced(x: Tensor, weight: Tensor, rectify: bool) -> Tensor:
     pixels = x.numel() // channels
     rows = x.new_empty(pixels, columns)
     block = 16 if columns <= 16 else 32
-    stencil().reduce[(-(-pixels // 64), -(-columns // block))](
-        *(x, rows, weight.to(x.dtype).contiguous(), pixels),
-        C=channels,
-        K=columns,
-        RELU=rectify,
-        PRECISION=_precision(x),
-        BM=64,
-        BC=32,
-        BK=block,
-    )
+    with torch.cuda.device_of(x):  # not the current one
+        stencil().reduce[(-(-pixels // 64), -(-columns // block))](
+            *(x, rows, weight.to(x.dtype).contiguous(), pixels),
+            C=channels,
+            K=columns,
+            RELU=rectify,
+            PRECISION=_precision(x),
+            BM=64,
+            BC=32,
+            BK=block,
+        )
     return rows

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from tiny import CONFIG, write_checkpoint, write_detector
 
-from gml_mmaction.apis import DetectorError, load_detector
+from gml_mmaction.apis import DetectorError, load_detector, loading
 from gml_mmaction.errors import GMLError
 from gml_mmaction.evaluation.calibration import calibrate, write_calibration
 from gml_mmaction.evaluation.scores import ScoresFile, VideoScore
+from gml_mmaction.kernels import gpu
 
 
 @pytest.fixture(scope='module')
@@ -76,6 +78,40 @@ def test_heat_maps_come_with_the_same_scores(checkpoint, heat):
     np.testing.assert_allclose(scores, plain, atol=1e-5)
     assert maps.shape[:2] == (2, 8)
     assert (maps >= 0).all()
+
+
+def test_on_a_gpu_a_kernel_that_cannot_be_compiled_is_one_line(
+    checkpoint, monkeypatch
+):
+    """A CPU does not take it, and loads the detector."""
+    monkeypatch.setenv('GML_TRITON', '1')
+    load_detector(checkpoint, 'cpu')
+    gpu.why_not.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, 'zeros', lambda *_, **__: None)  # on a GPU
+        patch.setattr(gpu, 'stencil', lambda: 1 / 0)
+        with pytest.raises(DetectorError) as caught:
+            loading._device('cuda')
+    gpu.why_not.cache_clear()
+    assert re.fullmatch(
+        r'GML_TRITON=1: .* \(ZeroDivisionError: .*\)\. Remedy: leave it .*',
+        str(caught.value),
+    )
+
+
+def test_a_device_too_small_for_the_network_is_no_fault_of_its_checkpoint(
+    checkpoint, monkeypatch
+):
+    def lack(*_):
+        raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate')
+
+    monkeypatch.setattr(BaseModel, 'to', lack)
+    with pytest.raises(GMLError) as caught:
+        load_detector(checkpoint, 'cpu')
+    assert str(caught.value) == (
+        f'{checkpoint}: cpu has too little memory for its network. Remedy: '
+        '--device cpu'
+    )
 
 
 def test_crops_go_through_jpeg_where_those_of_the_training_did(checkpoint):
