@@ -11,11 +11,12 @@ import pytest
 import torch
 import warm
 from mmengine.config import Config
+from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import OPTIM_WRAPPERS
 from tiny import CONFIG, REPO, TINY, write_prepared
 from torch import nn
 
-from gml_mmaction.engine import ProcessesHook
+from gml_mmaction.engine import ProcessesHook, accelerator
 from gml_mmaction.engine.accelerator import (
     TF32,
     float32_on_gpus,
@@ -158,6 +159,58 @@ def test_an_error_of_the_allocator_names_the_batch_and_others_stay():
     )
     with pytest.raises(RuntimeError, match='shapes'), naming_shortage(runner):
         raise RuntimeError('shapes')
+
+
+@pytest.fixture
+def a_gpu(monkeypatch):
+    """Let it be thought that there is one; nothing is computed on it."""
+    monkeypatch.setattr(accelerator, 'cpu_only', lambda: False)
+    monkeypatch.setenv('CUBLAS_WORKSPACE_CONFIG', '')  # as before, later
+    monkeypatch.delenv('CUBLAS_WORKSPACE_CONFIG')
+
+
+@pytest.mark.parametrize('deterministic', [True, False])
+def test_on_a_gpu_loaders_pin_memory_and_cublas_gets_its_workspace(
+    deterministic, a_gpu
+):
+    cfg = Config(
+        dict(
+            train_dataloader=dict(batch_size=1),
+            val_dataloader=dict(pin_memory=False),
+            test_dataloader=None,
+            randomness=dict(deterministic=deterministic),
+        )
+    )
+    accelerator.settle_accelerator(cfg)
+    assert cfg.train_dataloader.pin_memory is True
+    assert cfg.val_dataloader.pin_memory is False  # as a user has it
+    workspace = os.environ.get('CUBLAS_WORKSPACE_CONFIG')
+    assert workspace == (':4096:8' if deterministic else None)
+
+
+@pytest.mark.parametrize('deterministic', [True, False])
+def test_on_a_gpu_copies_do_not_wait_and_what_is_not_deterministic_warns(
+    deterministic, a_gpu
+):
+    lines = []
+    model = nn.Module()
+    model.data_preprocessor = BaseDataPreprocessor()
+    runner = SimpleNamespace(
+        model=model, logger=SimpleNamespace(info=lines.append)
+    )
+    try:
+        torch.use_deterministic_algorithms(deterministic)
+        accelerator.use_accelerator(runner)
+        warns = torch.is_deterministic_algorithms_warn_only_enabled()
+        assert torch.are_deterministic_algorithms_enabled() == deterministic
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert model.data_preprocessor._non_blocking is True
+    assert warns == deterministic
+    assert ['--deterministic' in line for line in lines] == (
+        [False, True] if deterministic else [False]
+    )
+    assert TF32 in lines[0]
 
 
 def mixed(**given):
