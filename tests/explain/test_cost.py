@@ -17,6 +17,11 @@ from gml_mmaction.models import MCB
 CONFIGS = Path(__file__).parents[2] / 'configs'
 SMALL = CONFIGS / 'baselines/xception-small_demo.py'
 MOVING = CONFIGS / 'gml_xception-small_demo.py'
+SYSTEMS = [
+    MOVING,
+    *sorted(CONFIGS.glob('baselines/*-small_demo.py')),
+    *sorted(CONFIGS.glob('video/*-small_demo.py')),
+]
 TINY = Setting(batch=2, frames=4, size=64)
 
 
@@ -195,6 +200,21 @@ def test_memory_is_estimated_as_it_is_counted(config, amp):
     found = estimate.estimate(Config.fromfile(config).model, setting)
     assert found.step.peak == pytest.approx(counted, rel=0.05)
     assert found.forward.peak < found.step.peak
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('path', SYSTEMS, ids=lambda path: path.stem)
+def test_a_training_step_of_every_system_can_be_estimated(path):
+    """So a batch that does not fit is answered with one that does."""
+    cfg = Config.fromfile(path)
+    dataset = cfg.train_dataloader.dataset
+    (size,) = (
+        step['size'] for step in dataset.pipeline if step.type == 'FaceCrop'
+    )
+    setting = Setting(2, dataset.clip_len, size)
+    found = estimate.estimate(cfg.model, setting)
+    assert found.step.peak > found.forward.peak > found.weights > 0
+    assert found.step.launches > 1.5 * found.forward.launches  # and back
 
 
 def test_an_operator_moves_what_it_reads_and_writes_and_a_view_nothing():
