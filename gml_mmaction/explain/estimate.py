@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from mmaction.models.backbones.swin import compute_mask
 from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
@@ -75,6 +76,8 @@ def estimate(model: Any, setting: Setting) -> Estimate:
         raise CostError(
             f'{type(error).__name__}: {one_line(error):.200}'
         ) from error
+    finally:
+        compute_mask.cache_clear()  # Swin's, which have no numbers now
     return Estimate(forward, step, sum(tensor.nbytes for tensor in own))
 
 

@@ -217,6 +217,16 @@ def test_a_training_step_of_every_system_can_be_estimated(path):
     assert found.step.launches > 1.5 * found.forward.launches  # and back
 
 
+@pytest.mark.slow
+def test_an_estimate_leaves_no_tensors_without_numbers_behind():
+    """Swin keeps its masks for all networks of a process."""
+    model = Config.fromfile(CONFIGS / 'video/tall_swin-b-small_demo.py').model
+    setting = Setting(1, 4, 64)
+    first, again = (estimate.estimate(model, setting) for _ in range(2))
+    assert first == again
+    cost.predict(cost.build_model(model, 4), setting.clips(), setting)
+
+
 def test_an_operator_moves_what_it_reads_and_writes_and_a_view_nothing():
     traffic, x = estimate.Traffic(), torch.ones(10, 100)
     with estimate._Operators(traffic):
