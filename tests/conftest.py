@@ -1,5 +1,15 @@
 """What tests share: the host's scope, and videos with a face."""
 
+import os
+
+# Numbers must not depend on a kernel that someone has built; tests/kernels
+# builds one, to train, test and predict with it and without.
+os.environ['GML_NATIVE'] = '0'
+# Nor on a GPU: what is for one is in tests/gpu. MMEngine looks for one when it
+# is imported.
+if os.environ.get('GML_GPU_TESTS_ON') != 'cuda':
+    os.environ['CUDA_VISIBLE_DEVICES'] = ''
+
 import collections
 import contextlib
 import gc
@@ -7,7 +17,6 @@ import importlib
 import json
 import logging
 import multiprocessing
-import os
 import random
 import re
 import subprocess
@@ -29,13 +38,6 @@ import gml_mmaction  # noqa: F401
 from gml_mmaction import cli
 from gml_mmaction.io.pool import run_in_processes
 from gml_mmaction.video.distortions import format_distortions
-
-# Numbers must not depend on a kernel that someone has built; tests/kernels
-# builds one, to train, test and predict with it and without.
-os.environ['GML_NATIVE'] = '0'
-# Nor on a GPU: what is for one is in tests/gpu.
-if os.environ.get('GML_GPU_TESTS_ON') != 'cuda':
-    os.environ['CUDA_VISIBLE_DEVICES'] = ''
 
 REPO = Path(__file__).parents[1]
 SLOW = 2  # seconds of CPU of a slow test whose mark says nothing

@@ -1,5 +1,7 @@
 """Facts about importing the package."""
 
+from pathlib import Path
+
 
 def test_importing_registers_everything_in_mmaction2_registries(run_python):
     done = run_python(
@@ -41,3 +43,20 @@ def test_importing_replaces_nothing_in_torch(run_python):
         'print(len(kinds) > 100, ours)\n',
     )
     assert done.stdout.strip() == 'True []', done.stdout + done.stderr
+
+
+FAKE_GPU = """
+import os
+import torch
+torch.cuda.is_available = lambda: os.environ.get('CUDA_VISIBLE_DEVICES') != ''
+import conftest
+from mmengine.device import get_device
+print(get_device())
+"""
+
+
+def test_tests_see_no_gpu_even_where_there_is_one(run_python, monkeypatch):
+    """MMEngine asks for one when it is imported, and keeps the answer."""
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    done = run_python('-c', FAKE_GPU, path=Path(__file__).parent)
+    assert done.stdout.split() == ['cpu'], done.stderr

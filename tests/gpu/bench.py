@@ -87,9 +87,10 @@ def layouts(device):
     small = device == 'cpu'
     types = [torch.float32, torch.bfloat16] + [torch.float16] * (not small)
     formats = dict(NHWC=torch.channels_last, NCHW=torch.contiguous_format)
-    for (channels, size), dtype, layout in itertools.product(
-        MAPS, types, formats
+    for dtype, (channels, size), layout in itertools.product(
+        types, MAPS, formats
     ):
+        torch._dynamo.reset()  # past 8 forms it no longer compiles
         frames = 8 if small else 128
         side = 3 if small else size
         made = dict(device=device, dtype=dtype)

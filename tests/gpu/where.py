@@ -11,6 +11,8 @@ if DEVICE == 'cuda':
         *REPO.glob('configs/*_ffpp.py'),
         *REPO.glob('configs/*/*_ffpp.py'),
         REPO / 'configs/genuine/efficientnet_b4_genuine.py',
+        REPO / 'configs/genuine/mobilenet_v2_genuine.py',
+        REPO / 'configs/genuine/tsm_mobilenet-v2_genuine.py',
     ]
 else:
     CONFIGS = [
@@ -23,5 +25,5 @@ CONFIGS = sorted(
     for path in CONFIGS
     if path.parent.name != '_base_'
     and 'imagenet' not in path.stem
-    and 'videos' not in path.stem
+    and not path.stem.endswith('_videos')
 )

@@ -112,7 +112,8 @@ def test_in_the_interpreter_blocks_and_gradients_are_near_to_float64(
 @pytest.mark.slow
 @needs_triton
 @pytest.mark.parametrize(
-    ('kind', 'architecture'), [('fp32', 75), ('bf16', 80), ('bf16', 90)]
+    ('kind', 'architecture'),
+    [('fp32', 75), ('fp16', 75), ('bf16', 80), ('fp32', 90), ('bf16', 90)],
 )
 def test_it_compiles_for_gpus_that_are_not_there(
     kind, architecture, run_python, monkeypatch, tmp_path
