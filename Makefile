@@ -43,8 +43,8 @@ AUDIT := $(VENV)/audit
 PYTEST := $(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile \
     --no-loadscope-reorder
 
-.PHONY: help install demo web export check test gpu lint docs doctor audit \
-    drills clean
+.PHONY: help install demo web export check test gpu triton lint docs doctor \
+    audit drills clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -74,6 +74,10 @@ test: lint $(ORACLES) $(DOCS) ## lint and run the tests
 
 gpu: $(if $(GPU_PYTHON),,$(TEST_INSTALLED)) ## benchmark and tests on a GPU, in 8 minutes
 	$(or $(GPU_PYTHON),$(BIN)/python) tests/gpu/run.py $(GPU_ARGS)
+
+triton: $(TEST_INSTALLED) ## try the kernel for GPUs in an interpreter, and compile it
+	$(PIP) install -q --no-deps triton==3.7.1
+	$(BIN)/python -m pytest -q tests/kernels/test_gpu.py
 
 lint: $(TEST_INSTALLED) ## check style, format, types and who imports whom
 	$(BIN)/ruff check $(LINTED)

@@ -187,7 +187,7 @@ def test_a_forge_runs_the_targets_that_a_developer_runs():
         for step in job['steps']
         if 'run' in step
     ]
-    assert targets == ['check', 'docs', 'test']
+    assert targets == ['check', 'docs', 'triton', 'test']
     makefile = (REPO / 'Makefile').read_text()
     for target in targets:
         assert re.search(rf'^{target}: .*## ', makefile, re.M), target
