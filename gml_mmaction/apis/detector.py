@@ -123,7 +123,7 @@ class Detector(DetectorFacts):
             ways = ['--device cpu'] * (self.device.type != 'cpu')
             if clips > 1:
                 ways.insert(0, f'--batch-size {clips // 2} of gml predict')
-            remedy = ', or '.join(ways) or 'a device with more memory'
+            remedy = ', or '.join(ways) or 'a machine with more memory'
             return (
                 f'{self.device} has too little memory for '
                 f'{counted(clips, "clip")} at once. Remedy: {remedy}'

@@ -112,10 +112,12 @@ def _make(
         check_model(facts['cfg'].model)
     model = accelerate(_build(path, facts['cfg'], loaded))
     place = _device(device)
+    larger = 'a machine with more memory'
+    remedy = larger if place.type == 'cpu' else '--device cpu'
     with telling_shortage(
         lambda: (
             f'{path}: {place} has too little memory for its network. '
-            'Remedy: --device cpu'
+            f'Remedy: {remedy}'
         )
     ):
         model = model.to(place).eval()
@@ -195,8 +197,6 @@ def _device(device: str | None) -> torch.device:
     if found.type == 'cuda':
         try:
             check_kernel()
-        except (
-            SettingError
-        ) as error:  # the checkpoint's config is not to blame
+        except SettingError as error:  # not one of the checkpoint's config
             raise DetectorError(str(error)) from None
     return found

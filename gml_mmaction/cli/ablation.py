@@ -233,6 +233,7 @@ def train(runs: list[Run]) -> None:
     first, code = runs[0], describe_code()
     settings, work_dir = first.settings(), first.work_dir
     untrained = first.experiment.untrained
+    apart = bool(untrained or first.experiment.trained_on)
     crops = {run.kind: run.data(run.kind) / 'crops' for run in runs}
     metrics, seconds = train_and_test(
         str(CONFIGS / settings['config']),
@@ -240,12 +241,12 @@ def train(runs: list[Run]) -> None:
         work_dir,
         first.seed,
         *settings['options'],
-        targets=crops if untrained else None,
+        targets=crops if apart else None,
         untrained=untrained,
     )
     validation = read_scalars(work_dir)['video/auc']
     for run in runs:
-        own = metrics[run.kind] if untrained else metrics
+        own = metrics[run.kind] if apart else metrics
         run.record(own, validation, seconds, code)
     for checkpoint in work_dir.glob('*.pth'):
         checkpoint.unlink()  # hundreds of runs would fill a disk

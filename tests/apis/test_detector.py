@@ -109,8 +109,8 @@ def test_a_device_too_small_for_the_network_is_no_fault_of_its_checkpoint(
     with pytest.raises(GMLError) as caught:
         load_detector(checkpoint, 'cpu')
     assert str(caught.value) == (
-        f'{checkpoint}: cpu has too little memory for its network. Remedy: '
-        '--device cpu'
+        f'{checkpoint}: cpu has too little memory for its network. Remedy: a '
+        'machine with more memory'
     )
 
 

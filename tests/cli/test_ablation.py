@@ -105,10 +105,15 @@ def test_a_run_is_kept_with_its_settings_and_not_done_again(small, capfd):
     assert f'{kept["metrics"]["video/auc"]:.3f} (1)' in printed
 
 
+def genuine_bytes(data):
+    videos = (data / 'videos/original_sequences').rglob('*.mp4')
+    return {path.name: path.read_bytes() for path in videos}
+
+
 @pytest.mark.slow
 def test_a_run_on_genuine_videos_keeps_pairs_null_and_threshold(small, capfd):
     command = [
-        *('genuine', '--kinds', 'triplet', 'jitter'),
+        *('genuine', '--kinds', 'triplet', 'consistency'),
         *('--variants', 'Xception', '--seeds', '3', '--iters', '1'),
         *('--work-dir', str(small)),
     ]
@@ -116,11 +121,16 @@ def test_a_run_on_genuine_videos_keeps_pairs_null_and_threshold(small, capfd):
     results = small / 'results/genuine-1'
     kept, other = (
         json.loads((results / kind / 'Xception/3.json').read_text())
-        for kind in ('triplet', 'jitter')
+        for kind in ('triplet', 'consistency')
     )
     assert kept['trained_on'] == other['trained_on'] == 'jitter'
     assert kept['seconds'] == other['seconds']  # one training, two tests
     assert kept['metrics'] != other['metrics']
+    trained, like, unlike = (
+        genuine_bytes(small / f'data/large/{kind}-3')
+        for kind in ('jitter', 'consistency', 'triplet')
+    )
+    assert trained == like != unlike
     metrics, null = kept['metrics'], kept['untrained']['video/auc']
     assert len(null) == kept['networks'] == 2
     assert metrics['pair/fakes'] == metrics['pair/originals'] == 2
