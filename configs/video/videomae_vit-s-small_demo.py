@@ -11,3 +11,6 @@ model = dict(
     ),
     cls_head=dict(in_channels=64),
 )
+# Fine differences count from the start, as they would with weights learned
+# before: from other random values it stays at chance.
+default_hooks = dict(whitened=dict(type='WhitenedStartHook'))

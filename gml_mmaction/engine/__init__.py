@@ -3,7 +3,7 @@
 from .alternate import AltFreezingHook
 from .best_checkpoint import LatestBestCheckpointHook
 from .faster_blocks import FasterBlocksHook
-from .initial_weights import InitialWeightsHook
+from .initial_weights import InitialWeightsHook, WhitenedStartHook
 from .processes import ProcessesError, ProcessesHook
 from .provenance import ProvenanceHook
 from .resume import (
@@ -29,6 +29,7 @@ __all__ = [
     'ProvenanceHook',
     'ResumeHook',
     'RunSummaryHook',
+    'WhitenedStartHook',
     'newest_checkpoint',
     'outlive_preemption',
 ]

@@ -16,9 +16,12 @@ from typing import Annotated, Any, TypeGuard
 
 import torch
 from mmaction.registry import HOOKS, MODELS
+from mmengine.dataset import pseudo_collate
+from mmengine.dist import broadcast
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from msgspec import Meta
+from torch import nn
 
 from gml_mmaction.errors import CheckpointError, SettingError
 from gml_mmaction.host.weights import (
@@ -28,9 +31,10 @@ from gml_mmaction.host.weights import (
     unwrapped_names,
 )
 from gml_mmaction.io.files import file_sha256
-from gml_mmaction.io.records import Count, Record
+from gml_mmaction.io.records import UNSET, Count, Record, UnsetType
 from gml_mmaction.io.rules import or_null, text
 from gml_mmaction.io.text import printable
+from gml_mmaction.models.whitening import whiten
 
 from .public_weights import (
     PUBLIC_WEIGHTS,
@@ -42,6 +46,7 @@ __all__ = [
     'Initial',
     'InitialFile',
     'InitialWeightsHook',
+    'WhitenedStartHook',
     'check_named_file',
     'describe_start',
     'find_weights',
@@ -87,16 +92,22 @@ class Initial(Record, frozen=True, kw_only=True):
     Attributes:
         files: What it started from; without one, from random values.
         seed: Of the random values.
+        whitened: The convolution that :class:`WhitenedStartHook` started.
     """
 
     files: list[InitialFile] = []
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
+    whitened: Annotated[str, text(200)] | UnsetType = UNSET
 
     @property
     def words(self) -> str:
         """One line that says it."""
         seed = '' if self.seed is None else f' (seed {self.seed})'
         named = ' and '.join(file.words for file in self.files)
+        if self.whitened is not UNSET:
+            seed += printable(
+                f', {self.whitened} whitened by patches of the training data'
+            )
         return f'{named}, all else random{seed}' if named else f'random{seed}'
 
 
@@ -250,6 +261,80 @@ class InitialWeightsHook(Hook):
             load_file(_plain(runner.model).backbone, self.file)
 
 
+@HOOKS.register_module()
+class WhitenedStartHook(Hook):
+    """Start the backbone's first convolution as a random whitening.
+
+    For networks of attention without weights to start from: the patches that
+    they read differ least in what moves, and from PyTorch's random filters
+    they do not leave chance in some hundred iterations. See
+    :func:`~gml_mmaction.models.whitening.whiten`. A network that starts from a
+    file, or a run that was resumed, keeps its values. In several processes all
+    take the first one's.
+
+    Args:
+        clips: Of the training set, evenly spread, as its pipeline gives them.
+        noise: Grey levels; what varies less is not amplified as the rest.
+
+    Raises:
+        SettingError: There is no convolution that reads frames.
+    """
+
+    priority = 'VERY_HIGH'  # ProvenanceHook describes the result
+
+    def __init__(self, clips: int = 24, noise: float = 2.0) -> None:
+        self.clips, self.noise = clips, noise
+        self.whitened: str | None = None
+        self._loaded = False
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Remember that the run goes on from a checkpoint."""
+        self._loaded = True
+
+    def before_train(self, runner: Runner) -> None:
+        """Whiten, unless the network has a start."""
+        if self._loaded or any(_starts(runner)):
+            return
+        model = _plain(runner.model)
+        name, first = _first_convolution(model.backbone)
+        dataset = runner.train_dataloader.dataset
+        count = min(self.clips, len(dataset))
+        clips = [dataset[i * len(dataset) // count] for i in range(count)]
+        read: list[torch.Tensor] = []
+        hook = first.register_forward_pre_hook(
+            lambda _, inputs: read.append(inputs[0])
+        )
+        training = model.training
+        model.eval()
+        with torch.no_grad():
+            batch = model.data_preprocessor(pseudo_collate(clips), False)
+            model(**batch, mode='predict')
+        model.train(training)
+        hook.remove()
+        level = float(torch.as_tensor(model.data_preprocessor.std).mean())
+        whiten(
+            first,
+            read[0],
+            self.noise / level,
+            torch.Generator().manual_seed(runner.seed or 0),
+        )
+        for tensor in first.state_dict().values():
+            broadcast(tensor)
+        self.whitened = f'backbone.{name}'
+
+
+def _first_convolution(
+    backbone: nn.Module,
+) -> tuple[str, nn.Conv2d | nn.Conv3d]:
+    for name, module in backbone.named_modules():
+        if isinstance(module, (nn.Conv2d, nn.Conv3d)):
+            return name, module
+    raise SettingError(
+        f'WhitenedStartHook: {type(backbone).__name__} has no convolution. '
+        'Remedy: leave out the hook'
+    )
+
+
 def load_file(backbone: Any, file: Path) -> None:
     """Load a file into a backbone; see :class:`InitialWeightsHook`."""
     _check_hash(file)
@@ -324,7 +409,9 @@ def describe_start(runner: Runner, seed: int | None) -> Initial:
                 of=of,
             )
         )
-    return Initial(files=files, seed=seed)
+    hooks = [h for h in runner.hooks if isinstance(h, WhitenedStartHook)]
+    whitened = next((h.whitened for h in hooks if h.whitened), UNSET)
+    return Initial(files=files, seed=seed, whitened=whitened)
 
 
 def _starts(runner: Runner) -> Iterator[tuple[str, str]]:

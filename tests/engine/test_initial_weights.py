@@ -37,6 +37,7 @@ RECENT = (
     *('x3d_m', 'csn_r50', 'r2plus1d_r34'),
 )
 TINY_NETWORK = {**TINY, 'model.backbone.middle_blocks': 2}
+FIRST = 'backbone.conv1.weight'
 
 
 def config(path=IMAGENET, **changes):
@@ -239,6 +240,26 @@ def test_random_values_are_said_with_their_seed(tmp_path, data):
     detector = load_detector(best)
     assert detector.initial == Initial(files=[], seed=3)
     assert 'Started from: random (seed 3).' in detector.words
+
+
+@pytest.mark.slow
+def test_a_whitened_start_is_said_and_a_file_goes_before_it(tmp_path, data):
+    cfg = config(SMALL)
+    cfg.custom_hooks.append(dict(type='WhitenedStartHook'))
+    best = train(tmp_path / 'whitened', data, cfg.copy())
+    assert (
+        'Started from: random (seed 3), backbone.conv1 whitened by patches of '
+        'the training data.'
+    ) in load_detector(best).words
+    weight = torch.load(best, weights_only=False)['state_dict'][FIRST]
+    plain = train(tmp_path / 'random', data, config(SMALL))
+    other = torch.load(plain, weights_only=False)['state_dict'][FIRST]
+    assert (weight - other).abs().max() > 0.1
+    file = write_weights(tmp_path / 'weights')
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=file.name)
+    start_from(cfg, file.parent)
+    best = train(tmp_path / 'file', data, cfg)
+    assert 'whitened' not in ' '.join(load_detector(best).words)
 
 
 @pytest.mark.slow
