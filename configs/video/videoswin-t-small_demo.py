@@ -13,13 +13,3 @@ model = dict(
     ),
     cls_head=dict(in_channels=128),
 )
-# Fine differences count from the start, and a window's attention soon tells
-# places apart; from other random values it stays at chance.
-default_hooks = dict(whitened=dict(type='WhitenedStartHook'))
-optim_wrapper = dict(
-    paramwise_cfg=dict(
-        custom_keys=dict(
-            relative_position_bias_table=dict(lr_mult=30, decay_mult=0)
-        )
-    )
-)
