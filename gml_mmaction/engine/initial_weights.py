@@ -299,7 +299,6 @@ class WhitenedStartHook(Hook):
         name, first = _first_convolution(model.backbone)
         dataset = runner.train_dataloader.dataset
         count = min(self.clips, len(dataset))
-        clips = [dataset[i * len(dataset) // count] for i in range(count)]
         read: list[torch.Tensor] = []
         hook = first.register_forward_pre_hook(
             lambda _, inputs: read.append(inputs[0])
@@ -307,14 +306,17 @@ class WhitenedStartHook(Hook):
         training = model.training
         model.eval()
         with torch.no_grad():
-            batch = model.data_preprocessor(pseudo_collate(clips), False)
-            model(**batch, mode='predict')
+            for number in range(count):
+                clip = dataset[number * len(dataset) // count]
+                batch = model.data_preprocessor(pseudo_collate([clip]), False)
+                model(**batch, mode='predict')
         model.train(training)
         hook.remove()
-        level = float(torch.as_tensor(model.data_preprocessor.std).mean())
+        deviation = getattr(model.data_preprocessor, 'std', None)
+        level = 1 if deviation is None else float(deviation.mean())
         whiten(
             first,
-            read[0],
+            torch.cat(read),
             self.noise / level,
             torch.Generator().manual_seed(runner.seed or 0),
         )

@@ -2,13 +2,17 @@
 
 import hashlib
 import importlib.util
+import os
 import re
+from pathlib import Path
 
 import pytest
 import torch
-from mmaction.registry import MODELS
+from mmaction.registry import HOOKS, MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
 from mmengine.runner.checkpoint import CheckpointLoader
 from networks import randomise
 from tiny import REPO, TINY, free_port, write_prepared
@@ -260,6 +264,46 @@ def test_a_whitened_start_is_said_and_a_file_goes_before_it(tmp_path, data):
     start_from(cfg, file.parent)
     best = train(tmp_path / 'file', data, cfg)
     assert 'whitened' not in ' '.join(load_detector(best).words)
+
+
+def take_part(rank, data, folder, port):
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE='2',
+        MASTER_ADDR='127.0.0.1',
+        MASTER_PORT=port,
+    )
+    cfg = config(SMALL)
+    cfg.launcher = 'pytorch'
+    cfg.randomness = dict(seed=3, diff_rank_seed=True)
+    cfg.custom_hooks.append(dict(type='WhitenedStartHook'))
+    cfg.custom_hooks.append(dict(type='KeepFirst', folder=str(folder)))
+    train(folder / 'run', data, cfg)
+
+
+@HOOKS.register_module()
+class KeepFirst(Hook):
+    """Save the first convolution as a process has it before it learns."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def before_train(self, runner):
+        weight = runner.model.module.state_dict()[FIRST]
+        torch.save(weight, self.folder / f'{get_rank()}.pt')
+
+
+@pytest.mark.slow
+def test_two_processes_start_from_the_same_whitening(
+    data, run_group, tmp_path
+):
+    run_group(take_part, data, tmp_path, free_port())
+    one, other = (torch.load(tmp_path / f'{rank}.pt') for rank in range(2))
+    assert one.std() > 0.1
+    assert (one == other).all()
 
 
 @pytest.mark.slow
