@@ -49,9 +49,8 @@ def whiten(
     patches = _patches(convolution, inputs, generator)
     mean = patches.mean(0)
     patches = patches - mean
-    variances, components = torch.linalg.eigh(
-        patches.T @ patches / len(patches)
-    )
+    covariance = patches.T @ patches / len(patches)
+    variances, components = torch.linalg.eigh(covariance)
     scale = (variances.clamp(min=0) + noise**2).rsqrt()
     weight = torch.randn(
         (convolution.out_channels, len(mean)),
@@ -59,7 +58,7 @@ def whiten(
         dtype=patches.dtype,
     )
     weight = weight @ (components * scale) @ components.T
-    weight /= (patches @ weight.T).std()
+    weight /= ((weight @ covariance) * weight).sum(1).mean().sqrt()
     with torch.no_grad():
         convolution.weight.copy_(weight.reshape(convolution.weight.shape))
         if convolution.bias is not None:
