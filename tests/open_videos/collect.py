@@ -88,6 +88,8 @@ def main() -> None:
     parser.add_argument('out', type=Path)
     parser.add_argument('--mirror', type=Path, default='work_dirs/mirrors')
     args = parser.parse_args()
+    if not args.list.is_file():
+        parser.error(f'{args.list}: no such list')
     failed = 0
     with args.list.open(newline='') as file:
         rows = list(csv.DictReader(file))
