@@ -96,19 +96,21 @@ def main() -> None:
     for row in rows:
         out = args.out / row['file']
         out.parent.mkdir(parents=True, exist_ok=True)
+        source, part = out.with_suffix('.source'), out.with_suffix('.part')
         try:
             git = mirror(args.mirror, row['repository'], row['commit'])
             data = read(git, row)
             if row['crop'] or row['start_s'] or row['end_s']:
-                source = out.with_suffix('.source')
                 source.write_bytes(data)
-                cut(source, out, row)
-                source.unlink()
+                cut(source, part, row)
             else:
-                out.write_bytes(data)
+                part.write_bytes(data)
+            part.replace(out)
         except (OSError, ValueError, subprocess.CalledProcessError) as error:
             failed += 1
             print(f'{out}: {error}')
+        source.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
     print(f'{len(rows) - failed} of {len(rows)} videos are in {args.out}')
     sys.exit(failed > 0)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 COLLECT = Path(__file__).with_name('collect.py')
+PAGE = COLLECT.parents[2] / 'docs/genuine.md'
 LISTS = sorted(COLLECT.parent.glob('*.csv'))
 
 
@@ -94,6 +95,32 @@ def test_another_file_is_not_taken(listed):
     assert 'p1/whole.mp4: another SHA-256' in done.stdout
     assert '1 of 2 videos' in done.stdout
     assert not (folder / 'out/p1/whole.mp4').exists()
+
+
+def test_a_part_that_cannot_be_cut_leaves_no_file(listed):
+    folder, rows, _ = listed
+    rows[1]['crop'] = '0:0:wide:48'
+    done = collect(folder, rows)
+    assert done.returncode == 1
+    assert 'p2/part.mp4: ' in done.stdout
+    assert [*folder.glob('out/p2/*')] == []
+
+
+def test_the_page_counts_what_the_lists_have():
+    genuine, forged = (
+        list(csv.DictReader((COLLECT.parent / name).open(newline='')))
+        for name in ('genuine.csv', 'forged.csv')
+    )
+    people = {Path(row['file']).parts[0] for row in genuine}
+    methods = [row['method'] for row in forged if row['method'] != 'real']
+    paired = [row for row in forged if row['original']]
+    text = PAGE.read_text()
+    assert f'{len(genuine)} clips of {len(people)} people' in text
+    said = f'{len(methods)} forgeries of {len(set(methods))} methods and '
+    assert f'{said}{len(forged) - len(methods)} genuine videos' in text
+    assert f'{len(paired)}\nforgeries with their original' in text
+    names = {row['file'] for row in forged}
+    assert all(row['original'] in names for row in paired)
 
 
 @pytest.mark.parametrize('path', LISTS, ids=lambda path: path.stem)
