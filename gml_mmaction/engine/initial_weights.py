@@ -229,8 +229,19 @@ def _other_start(model: Any) -> str:
     return f'model.backbone.pretrained=None{more}'
 
 
+class _StartHook(Hook):
+    """What sets values of a network before it learns, if none are loaded."""
+
+    priority = 'VERY_HIGH'  # ProvenanceHook describes the result
+    _loaded = False
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Remember that the run goes on from a checkpoint."""
+        self._loaded = True
+
+
 @HOOKS.register_module()
-class InitialWeightsHook(Hook):
+class InitialWeightsHook(_StartHook):
     """Start the backbone from a file, before the first iteration.
 
     A run that was resumed goes on with its own weights.
@@ -245,15 +256,8 @@ class InitialWeightsHook(Hook):
             file all tensors but its classifier's must be in the backbone.
     """
 
-    priority = 'VERY_HIGH'  # ProvenanceHook describes the result
-
     def __init__(self, file: str) -> None:
         self.file = Path(file)
-        self._loaded = False
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Remember that the run goes on from a checkpoint."""
-        self._loaded = True
 
     def before_train(self, runner: Runner) -> None:
         """Load the file."""
@@ -262,7 +266,7 @@ class InitialWeightsHook(Hook):
 
 
 @HOOKS.register_module()
-class WhitenedStartHook(Hook):
+class WhitenedStartHook(_StartHook):
     """Start the backbone's first convolution as a random whitening.
 
     For networks of attention without weights to start from: the patches that
@@ -280,16 +284,9 @@ class WhitenedStartHook(Hook):
         SettingError: There is no convolution that reads frames.
     """
 
-    priority = 'VERY_HIGH'  # ProvenanceHook describes the result
-
     def __init__(self, clips: int = 24, noise: float = 2.0) -> None:
         self.clips, self.noise = clips, noise
         self.whitened: str | None = None
-        self._loaded = False
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Remember that the run goes on from a checkpoint."""
-        self._loaded = True
 
     def before_train(self, runner: Runner) -> None:
         """Whiten, unless the network has a start."""
