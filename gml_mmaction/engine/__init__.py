@@ -2,6 +2,7 @@
 
 from .alternate import AltFreezingHook
 from .best_checkpoint import LatestBestCheckpointHook
+from .channels_last import ChannelsLastHook
 from .faster_blocks import FasterBlocksHook
 from .initial_weights import InitialWeightsHook, WhitenedStartHook
 from .processes import ProcessesError, ProcessesHook
@@ -18,6 +19,7 @@ from .run_summary import RunSummaryHook
 
 __all__ = [
     'AltFreezingHook',
+    'ChannelsLastHook',
     'DivergedError',
     'FasterBlocksHook',
     'FiniteHook',

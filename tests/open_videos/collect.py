@@ -6,8 +6,10 @@ A row of the list names a file of a repository on GitHub at a commit, its
 SHA-256, the folder that it goes to, and what is cut out of it: a rectangle
 (``x:y:width:height``) and seconds. What is not cut keeps its bytes, and so may
 be another container than ``.mp4``; what is cut is encoded anew (H.264, crf
-14, no sound). A repository is fetched into ``--mirror`` unless it is there.
-Prints a line for each row that failed; the exit code is then 1.
+14, no sound). A repository is fetched into ``--mirror`` unless it is there; a
+video that is there is kept. A list that names originals gives ``pairs.csv``
+beside the videos, which ``gml prepare folder OUT`` reads. Prints a line for
+each row that failed; the exit code is then 1.
 
 The licence in a row is that of the repository. Footage that its authors took
 from elsewhere keeps its own terms: read them before you do more than measure.
@@ -81,6 +83,18 @@ def cut(source: Path, out: Path, row: dict[str, str]) -> None:
         made.mux(encoder.encode())
 
 
+def write_pairs(out: Path, rows: list[dict[str, str]]) -> None:
+    """Say which real each fake was made of, of the videos that are there."""
+    names = ('file', 'original')
+    pairs = [
+        [row[name] for name in names] for row in rows if row.get('original')
+    ]
+    there = [pair for pair in pairs if all((out / n).is_file() for n in pair)]
+    if there:
+        with (out / 'pairs.csv').open('w', newline='') as file:
+            csv.writer(file).writerows([names, *there])
+
+
 def main() -> None:
     """Make each video of the list."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -95,6 +109,8 @@ def main() -> None:
         rows = list(csv.DictReader(file))
     for row in rows:
         out = args.out / row['file']
+        if out.is_file():
+            continue
         out.parent.mkdir(parents=True, exist_ok=True)
         source, part = out.with_suffix('.source'), out.with_suffix('.part')
         try:
@@ -111,6 +127,7 @@ def main() -> None:
             print(f'{out}: {error}')
         source.unlink(missing_ok=True)
         part.unlink(missing_ok=True)
+    write_pairs(args.out, rows)
     print(f'{len(rows) - failed} of {len(rows)} videos are in {args.out}')
     sys.exit(failed > 0)
 

@@ -97,6 +97,27 @@ def test_another_file_is_not_taken(listed):
     assert not (folder / 'out/p1/whole.mp4').exists()
 
 
+def test_a_video_that_is_there_is_kept(listed):
+    folder, rows, _ = listed
+    there = folder / 'out/p1/whole.mp4'
+    there.parent.mkdir(parents=True)
+    there.write_bytes(b'kept')
+    done = collect(folder, rows)
+    assert done.returncode == 0, done.stdout
+    assert there.read_bytes() == b'kept'
+
+
+def test_pairs_are_said_of_videos_that_are_there(listed):
+    folder, (real, fake), _ = listed
+    real['file'], fake['file'] = 'real/a.mp4', 'fake/swap/a.mp4'
+    lost = dict(real, file='fake/swap/b.mp4', sha256='0' * 64)
+    real['original'], fake['original'] = '', 'real/a.mp4'
+    lost['original'] = 'real/a.mp4'
+    collect(folder, [real, fake, lost])
+    text = (folder / 'out/pairs.csv').read_text()
+    assert text.split() == ['file,original', 'fake/swap/a.mp4,real/a.mp4']
+
+
 def test_a_part_that_cannot_be_cut_leaves_no_file(listed):
     folder, rows, _ = listed
     rows[1]['crop'] = '0:0:wide:48'
