@@ -1,6 +1,5 @@
 """Weights whose channels lie beside one another, which a CPU reads faster."""
 
-import torch
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -10,16 +9,17 @@ __all__ = ['ChannelsLastHook']
 
 @HOOKS.register_module()
 class ChannelsLastHook(Hook):
-    """Lay out the weights of 2D convolutions as ``torch.channels_last``.
+    """Train with the weights of convolutions laid out channels last.
 
-    Their maps then have it, too. Only the order in memory changes: values are
-    the same up to rounding, and so are checkpoints. It is for networks of
-    depth-wise convolutions of single frames, such as MobileNetV2, in training
-    on a CPU; docs/speed.md has a measurement.
+    What ``gml benchmark --ways channels-last`` measures: whether it pays
+    depends on network and machine. For MobileNetV2 on a CPU docs/speed.md has
+    a measurement. See :func:`gml_mmaction.kernels.channels_last`.
     """
 
     priority = 'HIGHEST'  # before a hook that copies the model
 
     def before_run(self, runner: Runner) -> None:
-        """Change the layout of the model's weights in place."""
-        runner.model.to(memory_format=torch.channels_last)
+        """Change the order of the model's weights; their values stay."""
+        from gml_mmaction.kernels import channels_last  # slow to import
+
+        channels_last(runner.model)

@@ -99,11 +99,7 @@ def as_is(model: nn.Module) -> None:
 
 def channels_last(model: nn.Module) -> None:
     """Lay weights out with the channels last, too; features follow them."""
-    kernels.accelerate(model)
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    for p in model.parameters():
-        if p.dim() in formats:
-            p.data = p.data.contiguous(memory_format=formats[p.dim()])
+    kernels.channels_last(kernels.accelerate(model))
 
 
 def contiguous(model: nn.Module) -> None:
