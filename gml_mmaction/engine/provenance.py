@@ -22,6 +22,7 @@ from gml_mmaction.synthetic.pseudo_fakes.random_pseudo_fake import (
 )
 from gml_mmaction.video import Rates, rates_of
 
+from .goes_on import changed_settings, check_same_data
 from .initial_weights import Initial, describe_start
 from .reference import measure_reference
 from .settings import inner_datasets
@@ -133,10 +134,17 @@ class ProvenanceHook(Hook):
         self._validation: dict[str, Any] | None = None
         self._trained_at: Rates | None = None
         self._resumed = False
+        self._before: dict[str, Any] = {}
 
     def before_train(self, runner: Runner) -> None:
-        """Read the manifest of the training data."""
+        """Read the manifest of the training data.
+
+        Raises:
+            SettingError: A resumed run was begun with other data.
+        """
         self._training = describe_training(runner.train_dataloader.dataset)
+        if self._resumed:
+            check_same_data(self._before, self._training, runner.work_dir)
         rates = self._training.get('rates')
         if rates:
             spread = to_record(rates, Rates)
@@ -150,7 +158,10 @@ class ProvenanceHook(Hook):
         """Remember at which rate the weights were trained, and their start."""
         training = training_of(checkpoint, str(runner.cfg.get('load_from')))
         self._resumed = runner._resume
+        self._before = training
         self.initial = initial_of(checkpoint)
+        if self._resumed:
+            self._say_changes(runner, checkpoint)
         try:
             rates = training.get('rates')
             self._trained_at = rates and to_record(rates, Rates)
@@ -159,6 +170,18 @@ class ProvenanceHook(Hook):
                 f'{runner.cfg.get("load_from")}: it says of its training what '
                 'cannot be. Remedy: give another checkpoint'
             ) from None
+
+    def _say_changes(self, runner: Runner, checkpoint: dict) -> None:
+        """Name settings that the run was begun with otherwise."""
+        text = checkpoint.get('meta', {}).get('cfg')
+        changed = changed_settings(text, runner.cfg)
+        if changed:
+            runner.logger.warning(
+                'This run was begun with other settings '
+                f'({"; ".join(changed)}). It goes on with the new ones, but '
+                'with the schedule of its learning rate as it was begun. '
+                'Remedy, if you want one training: another --work-dir'
+            )
 
     def before_test(self, runner: Runner) -> None:
         """Say if the data have another rate than the training data."""

@@ -13,7 +13,9 @@ from tiny import REPO, TINY, write_prepared
 from gml_mmaction.apis import load_detector
 from gml_mmaction.engine.provenance import pseudo_fakes_of
 from gml_mmaction.engine.runner import build_runner
+from gml_mmaction.errors import SettingError
 from gml_mmaction.host.safe_checkpoints import safe_loading
+from gml_mmaction.io.config_text import parse_config
 from gml_mmaction.synthetic.pseudo_fakes.random_pseudo_fake import (
     RandomPseudoFake,
 )
@@ -62,6 +64,32 @@ def run(tmp_path_factory):
 def records(path):
     with safe_loading(path):
         return torch.load(path)['meta']['provenance']
+
+
+def resumed(run, folder):
+    """The config that goes on with a run for an iteration more."""
+    newest = run / 'iter_3.pth'
+    with safe_loading(newest):
+        cfg = parse_config(torch.load(newest)['meta']['cfg'])
+    cfg.work_dir, cfg.resume, cfg.load_from = str(folder), True, str(newest)
+    cfg.train_cfg.max_iters = 4
+    return cfg
+
+
+@pytest.mark.slow
+def test_a_run_does_not_go_on_with_other_fakes(run, tmp_path):
+    cfg = resumed(run, tmp_path)
+    families = [dict(type='TemporalDropout')]
+    cfg.train_dataloader.dataset.pipeline[2].families = families
+    with pytest.raises(SettingError, match='begun with other pseudo-fakes'):
+        build_runner(cfg).train()
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_names_what_was_changed(run, tmp_path):
+    build_runner(resumed(run, tmp_path)).train()
+    said = next(tmp_path.glob('*/*.log')).read_text()
+    assert 'other settings (train_cfg.max_iters: 3, now 4). It goes' in said
 
 
 @pytest.mark.slow
