@@ -71,6 +71,7 @@ def test_without_a_face_the_middle_of_the_crop_counts():
 
 
 @needs_models
+@pytest.mark.slow
 def test_landmarks_are_kept_with_the_crops_and_done_again_if_lost(
     talking_head, tmp_path
 ):
@@ -111,6 +112,7 @@ def test_landmarks_are_kept_with_the_crops_and_done_again_if_lost(
 
 
 @needs_models
+@pytest.mark.slow
 @pytest.mark.parametrize('rate', [None, 12.5])
 def test_boxes_have_the_landmarks_of_crops(talking_head, tmp_path, rate):
     """And the clips that are cut out get them."""
