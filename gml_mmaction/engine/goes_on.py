@@ -5,6 +5,7 @@ from typing import Any
 
 from gml_mmaction.errors import SettingError
 from gml_mmaction.io.config_text import ConfigTextError, parse_config
+from gml_mmaction.io.text import printable
 
 __all__ = ['changed_settings', 'check_same_data']
 
@@ -73,12 +74,18 @@ def changed_settings(text: Any, cfg: Mapping[str, Any]) -> list[str]:
         return []
     old, new = dict(_leaves(dict(before))), dict(_leaves(dict(cfg)))
     lines = [
-        f'{name}: {old.get(name, "not set")}, now {new.get(name, "not set")}'
+        f'{_shown(name)}: {_shown(old.get(name, "not set"))}, '
+        f'now {_shown(new.get(name, "not set"))}'
         for name in sorted({*old, *new})
         if old.get(name) != new.get(name)
     ]
     more = len(lines) - MOST
     return [*lines[:MOST], f'{more} more'] if more > 0 else lines
+
+
+def _shown(value: Any) -> str:
+    """A value of a checkpoint, which may be any text."""
+    return f'{printable(str(value)):.60}'
 
 
 def _leaves(node: Any, place: str = '') -> Iterator[tuple[str, Any]]:

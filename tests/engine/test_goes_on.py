@@ -60,6 +60,11 @@ def test_a_config_that_cannot_be_read_names_nothing(text):
     assert changed_settings(text, {}) == []
 
 
+def test_a_setting_of_a_strange_checkpoint_stays_in_its_line():
+    (line,) = changed_settings("a = 'x\\ny'", {})
+    assert '\n' not in line
+
+
 def test_many_changes_are_counted():
     before, now = ({f'a{n}': n + add for n in range(9)} for add in (0, 1))
     lines = changed_settings(Config(before).pretty_text, now)
