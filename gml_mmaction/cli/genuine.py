@@ -19,6 +19,7 @@ command goes on where it was.
 
 import argparse
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -228,12 +229,15 @@ def run_parts(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def timed(out: Path, command: str, *arguments: object) -> None:
-    """Run a command; add its seconds to those of runs before."""
-    path = out / 'seconds.json'
-    seconds = run_tool(command, *arguments)
-    known = read_seconds(path)
-    known[command] = round(known.get(command, 0) + seconds, 1)
-    write_json(path, known)
+    """Run a command; add its seconds, if it fails too, to those before."""
+    path, start = out / 'seconds.json', time.perf_counter()
+    try:
+        run_tool(command, *arguments)
+    finally:
+        known = read_seconds(path)
+        seconds = known.get(command, 0) + time.perf_counter() - start
+        known[command] = round(seconds, 1)
+        write_json(path, known)
 
 
 def read_seconds(path: Path) -> dict[str, float]:

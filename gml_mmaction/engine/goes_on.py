@@ -7,16 +7,18 @@ from gml_mmaction.errors import SettingError
 from gml_mmaction.io.config_text import ConfigTextError, parse_config
 from gml_mmaction.io.text import printable
 
+from .settings import leaves
+
 __all__ = ['changed_settings', 'check_same_data']
 
 # Settings on which no weight depends, or that another check knows.
-FREE = (
+FREE = {
     *('work_dir', 'load_from', 'resume', 'launcher', 'log_level', 'env_cfg'),
     *('visualizer', 'vis_backends', 'log_processor', 'randomness'),
     *('data_root', 'num_workers', 'persistent_workers', 'interval'),
     *('val_interval', 'max_keep_ckpts', 'test_dataloader', 'test_evaluator'),
     *('test_cfg', 'test_pipeline', 'workers'),
-)
+}
 MOST = 5  # settings that a line names
 
 
@@ -72,12 +74,12 @@ def changed_settings(text: Any, cfg: Mapping[str, Any]) -> list[str]:
         before = parse_config(text)
     except ConfigTextError:
         return []
-    old, new = dict(_leaves(dict(before))), dict(_leaves(dict(cfg)))
+    old, new = dict(leaves(dict(before))), dict(leaves(dict(cfg)))
     lines = [
         f'{_shown(name)}: {_shown(old.get(name, "not set"))}, '
         f'now {_shown(new.get(name, "not set"))}'
         for name in sorted({*old, *new})
-        if old.get(name) != new.get(name)
+        if old.get(name) != new.get(name) and FREE.isdisjoint(name.split('.'))
     ]
     more = len(lines) - MOST
     return [*lines[:MOST], f'{more} more'] if more > 0 else lines
@@ -86,16 +88,3 @@ def changed_settings(text: Any, cfg: Mapping[str, Any]) -> list[str]:
 def _shown(value: Any) -> str:
     """A value of a checkpoint, which may be any text."""
     return f'{printable(str(value)):.60}'
-
-
-def _leaves(node: Any, place: str = '') -> Iterator[tuple[str, Any]]:
-    """Settings by their place, ``a.0.b``."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            if key not in FREE:
-                yield from _leaves(value, f'{place}.{key}' if place else key)
-    elif isinstance(node, list | tuple):
-        for number, value in enumerate(node):
-            yield from _leaves(value, f'{place}.{number}')
-    else:
-        yield place, node

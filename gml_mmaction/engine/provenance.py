@@ -179,8 +179,9 @@ class ProvenanceHook(Hook):
             runner.logger.warning(
                 'This run was begun with other settings '
                 f'({"; ".join(changed)}). It goes on with the new ones, but '
-                'with the schedule of its learning rate as it was begun. '
-                'Remedy, if you want one training: another --work-dir'
+                'the numbers of optimiser and schedule, such as the learning '
+                'rate, stay those of the checkpoint. Remedy, if you want one '
+                'training: another --work-dir'
             )
 
     def before_test(self, runner: Runner) -> None:

@@ -26,6 +26,24 @@ METAINFO = (
 )
 
 
+def leaves(node: Any, place: str = '') -> Iterator[tuple[str, Any]]:
+    """The values of a setting, each with its place: ``('a.0.b', 8)``.
+
+    Args:
+        node: A setting, or a config as a dict.
+        place: Its own, before those inside it.
+    """
+    start = f'{place}.' if place else ''
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from leaves(value, f'{start}{key}')
+    elif isinstance(node, list | tuple):
+        for number, value in enumerate(node):
+            yield from leaves(value, f'{start}{number}')
+    else:
+        yield place, node
+
+
 def settle_workers(cfg: Any) -> None:
     """Remove options that PyTorch refuses in loaders without workers.
 

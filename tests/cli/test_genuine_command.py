@@ -190,6 +190,14 @@ def test_videos_that_make_no_detector_end_in_one_line_before_any_work(
     assert not (tmp_path / 'out').exists()
 
 
+def test_the_seconds_of_a_part_that_was_stopped_count(tool, tmp_path):
+    path = tmp_path / 'seconds.json'
+    path.write_text('{"nonsense": 100}')
+    with pytest.raises(GMLError, match='gml nonsense failed'):
+        tool.timed(tmp_path, 'nonsense')
+    assert tool.read_seconds(path)['nonsense'] > 100
+
+
 @pytest.mark.parametrize('text', ['{"seed": 0', '[]', ''])
 def test_damaged_files_of_the_run_before_are_named_or_made_anew(
     tool, tmp_path, text

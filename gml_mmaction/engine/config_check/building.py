@@ -14,6 +14,7 @@ from gml_mmaction.errors import GMLError, SettingError
 from gml_mmaction.io.held import HeldOutput
 from gml_mmaction.io.text import one_line
 
+from ..settings import leaves
 from .keywords import inits, names_in
 from .names import name_of, suggest
 from .parts import check_config
@@ -153,22 +154,15 @@ def _explain_runner(
         return None
     text = one_line(error).split(', but got')[0]
     own = ('log_level', 'env_cfg', 'randomness', 'auto_scale_lr')
-    leaves = [leaf for key in own for leaf in _leaves(cfg.get(key), key)]
+    values = [leaf for key in own for leaf in leaves(cfg.get(key), key)]
     words = set(re.findall(r'[\w.+-]*\w', text))
     found = [
         f'{place}={value!r}'
-        for place, value in leaves
-        if place.split('.')[-1] in words or str(value) in words
+        for place, value in values
+        if isinstance(value, str | int | float)
+        and (place.split('.')[-1] in words or str(value) in words)
     ]
     return f'{found[0] if len(found) == 1 else "the config"}: {text:.300}'
-
-
-def _leaves(node: Any, place: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from _leaves(value, f'{place}.{key}')
-    elif isinstance(node, str | int | float):
-        yield place, node
 
 
 def _explain_pixels(
