@@ -18,5 +18,7 @@ families = dict(
     families=[dict(type='MotionSelfBlend'), dict(type='PartMotion')],
     weights=[3, 1],
 )
+# At 0.001 pseudo-fakes are learned late.
+optim_wrapper = dict(optimizer=dict(lr=0.003))
 train_dataloader = dict(dataset=dict(**families))
 val_dataloader = dict(dataset=dict(**families))
