@@ -38,6 +38,7 @@ from gml_mmaction.explain.cost import (
     summarise,
 )
 from gml_mmaction.explain.estimate import estimate
+from gml_mmaction.host.configs import find_config
 from gml_mmaction.host.mixed_precision import DTYPES
 from gml_mmaction.io.files import write_json, write_text
 from gml_mmaction.io.text import markdown_table, say
@@ -141,12 +142,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if args.device == 'cpu' and args.amp == 'fp16':
         parser.error('--amp fp16: a CPU computes in bf16. Remedy: --amp bf16')
     return args
-
-
-def find_config(text: str) -> Path:
-    """Take a file, or the name of one of ours: baselines/xception_ffpp."""
-    named = CONFIGS / f'{text}.py'
-    return named if not Path(text).exists() and named.exists() else Path(text)
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:

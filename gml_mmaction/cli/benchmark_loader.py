@@ -33,6 +33,7 @@ from torch.utils.data import DataLoader
 from gml_mmaction.datasets import GenuineClipDataset
 from gml_mmaction.datasets.samplers import DrawnIndex
 from gml_mmaction.engine.config_check import read_settings
+from gml_mmaction.host.configs import find_config
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.text import say
 
@@ -41,7 +42,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     add = parser.add_argument
-    add('config', help='config file')
+    add('config', help='config file, or its name in configs/')
     add('data', help='folder of prepared data, with saved crops')
     add('--clips', type=int, default=64, help='clips in a round [%(default)s]')
     add(
@@ -89,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
 def build_dataset(config: str, data: str) -> Any:
     """The training set of a config on other data."""
-    cfg = read_settings(config)
+    cfg = read_settings(find_config(config))
     init_default_scope(cfg.get('default_scope', 'mmaction'))
     settings = cfg.train_dataloader.dataset
     settings.data_root = data

@@ -34,11 +34,11 @@ from gml_mmaction.apis.initial import write_initial
 from gml_mmaction.apis.speed import PARTS, measure
 from gml_mmaction.engine.config_check import read_settings
 from gml_mmaction.errors import SettingError
+from gml_mmaction.host.configs import find_config
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.text import markdown_table, say
 from gml_mmaction.video.writer import write_h264
 
-from .benchmark import find_config
 from .benchmark_data import CRF, FPS, draw_frames
 from .numbers import whole
 

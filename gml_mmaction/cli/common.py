@@ -11,7 +11,7 @@ from mmengine.config import Config
 from gml_mmaction.engine.config_check import change_settings, read_settings
 from gml_mmaction.engine.settings import LOADERS, inner_datasets
 from gml_mmaction.errors import SettingError
-from gml_mmaction.host.configs import configs_folder, own_config
+from gml_mmaction.host.configs import configs_folder, find_config
 from gml_mmaction.host.processes import refuse_nccl
 from gml_mmaction.io.lock import hold
 
@@ -100,7 +100,7 @@ def read_config(args: argparse.Namespace) -> Config:
     """Read the config; apply launcher, data, work dir and overrides."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     import_modules(args)
-    path = own_config(args.config)
+    path = find_config(args.config)
     cfg = read_settings(path)
     cfg.launcher = args.launcher
     if args.data is not None:
@@ -114,7 +114,7 @@ def read_config(args: argparse.Namespace) -> Config:
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs', Path(path).stem))
+        cfg.work_dir = str(Path('work_dirs', path.stem))
     return cfg
 
 

@@ -30,7 +30,7 @@ from gml_mmaction.datasets.genuine_clips import Pair
 from gml_mmaction.datasets.samplers import seeded
 from gml_mmaction.engine.config_check import check_config, read_settings
 from gml_mmaction.errors import SettingError
-from gml_mmaction.host.configs import own_config
+from gml_mmaction.host.configs import find_config
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.text import say
 from gml_mmaction.visualization.contact_sheet import captioned, write_sheet
@@ -42,7 +42,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     add = parser.add_argument
-    add('config', help='config file that trains on pseudo-fakes')
+    add(
+        'config',
+        help='config that trains on pseudo-fakes: a file, or its name',
+    )
     add('data', help='prepared data')
     add('--out', type=Path, default=Path('fakes.png'), help='(fakes.png)')
     add('--clips', type=int, default=2, help='of a family, shown (2)')
@@ -90,7 +93,7 @@ def read_dataset(config: str, data: str) -> Any:
     Raises:
         SettingError: It does not train on pseudo-fakes.
     """
-    cfg = read_settings(own_config(config))
+    cfg = read_settings(find_config(config))
     init_default_scope(cfg.get('default_scope', 'mmaction'))
     check_config(cfg, ['train_dataloader'])
     settings = cfg.train_dataloader.dataset

@@ -35,6 +35,7 @@ from gml_mmaction.engine.settings import crop_side
 from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.evaluation.scores import ScoreFileError, read_scores_file
 from gml_mmaction.faces.landmarks import LANDMARKS
+from gml_mmaction.host.configs import find_config
 from gml_mmaction.io.files import (
     FileError,
     file_sha256,
@@ -51,7 +52,6 @@ from gml_mmaction.sources import LABELS, SPLITS
 from gml_mmaction.sources.folder import list_videos
 from gml_mmaction.video.folders import video_files
 
-from .benchmark import find_config
 from .common import CONFIGS
 from .demo import best_checkpoint, run_tool
 from .fakes import read_dataset

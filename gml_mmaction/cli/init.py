@@ -12,9 +12,9 @@ from pathlib import Path
 
 from gml_mmaction.apis.initial import write_initial
 from gml_mmaction.engine.config_check import read_settings
+from gml_mmaction.host.configs import find_config
 from gml_mmaction.io.text import say
 
-from .benchmark import find_config
 from .numbers import SEED
 
 

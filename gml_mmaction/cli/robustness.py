@@ -36,7 +36,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description='Test a detector on distorted videos.'
     )
     add = parser.add_argument
-    add('config', help='config file')
+    add('config', help='config file, or its name in configs/')
     add('checkpoint', help='checkpoint file or URL')
     add(
         '--target',

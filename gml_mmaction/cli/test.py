@@ -35,7 +35,7 @@ from .common import add_run_options, one_run, read_config
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description='Test a detector.')
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or its name in configs/')
     parser.add_argument('checkpoint', help='checkpoint file or URL')
     parser.add_argument(
         '--work-dir',

@@ -32,7 +32,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description='Train a detector.',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or its name in configs/')
     parser.add_argument(
         '--work-dir',
         help='folder of logs and checkpoints; default: the one that the '

@@ -35,6 +35,21 @@ def own_config(name: str) -> str:
     return str(path)
 
 
+def find_config(name: str) -> Path:
+    """What a command line calls a config.
+
+    A file, or one of ours by its name, ``baselines/xception_ffpp`` or
+    ``gml_mmaction::baselines/xception_ffpp.py``.
+
+    Raises:
+        SettingError: As :func:`own_config`.
+    """
+    named = configs_folder() / f'{name}.py'
+    if named.exists() and not Path(name).exists():
+        return named
+    return Path(own_config(name))
+
+
 def find_own_configs() -> None:
     """Let a config inherit one of this package by its name.
 

@@ -123,7 +123,6 @@ def test_configs_may_be_named(tool):
     )
     assert [path.resolve() for path in args.configs] == [SMALL.resolve()]
     assert args.reference == REPO / 'configs/gml_xception_ffpp.py'
-    assert tool.find_config('no/such') == tool.Path('no/such')
 
 
 @pytest.mark.slow

@@ -1,12 +1,15 @@
 """``gml_mmaction::NAME``: a config of this package by its name."""
 
+from importlib import import_module
+
 import pytest
 from mmengine.config import Config
 from tiny import REPO
 
+from gml_mmaction.cli.common import read_config
 from gml_mmaction.engine.config_check import read_settings
 from gml_mmaction.errors import SettingError
-from gml_mmaction.host.configs import own_config
+from gml_mmaction.host.configs import find_config, own_config
 
 
 def write(path, base):
@@ -36,3 +39,34 @@ def test_names_of_other_packages_are_left_to_the_host(tmp_path):
     path = write(tmp_path / 'mine.py', 'mmaction::_base_/default_runtime.py')
     assert read_settings(path).default_scope == 'mmaction'
     assert own_config('configs/a.py') == 'configs/a.py'
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'baselines/c3d_ffpp',
+        'gml_mmaction::baselines/c3d_ffpp.py',
+        str(REPO / 'configs/baselines/c3d_ffpp.py'),
+    ],
+)
+def test_a_command_finds_a_config_by_its_name_or_its_file(name):
+    assert find_config(name) == REPO / 'configs/baselines/c3d_ffpp.py'
+
+
+def test_a_file_goes_before_a_config_of_the_same_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'gml_xception_ffpp').touch()
+    assert not find_config('gml_xception_ffpp').is_absolute()
+    assert find_config('no/such').parts == ('no', 'such')
+
+
+def test_training_and_testing_take_the_name_alone():
+    for command in ('train', 'test'):
+        tool = import_module(f'gml_mmaction.cli.{command}')
+        words = [
+            'video/tsm_r50-small_demo',
+            *['none.pth'][: command == 'test'],
+        ]
+        cfg = read_config(tool.parse_args(words))
+        assert cfg.model.backbone.depth == 18
+        assert cfg.work_dir == 'work_dirs/tsm_r50-small_demo'
