@@ -85,8 +85,10 @@ def run(command: str) -> None:
         with gml_mmaction.uncollected():
             if command != 'doctor':  # it runs where nothing else does
                 gml_mmaction.register()
+                from gml_mmaction.host.allocator import keep_memory
                 from gml_mmaction.io import pool
 
+                keep_memory()
                 pool.in_command = gml_mmaction.COMMAND
             name = command.replace('-', '_')
             module = importlib.import_module(f'gml_mmaction.cli.{name}')
