@@ -92,8 +92,14 @@ def score_table(metrics: Mapping[str, Any]) -> str:
             rows.setdefault(' '.join([level, *method]), {})[score] = value
         elif level != 'pair':
             others.append(f'{key} {value}')
-    if pairs := pairs_of(metrics):
-        others.insert(0, f'fakes above their originals: {pairs.words}')
+    if all_pairs := pairs_of(metrics):
+        methods = [
+            f'{method} {pairs.words}'
+            for method in (key.partition('pair/fakes/')[2] for key in metrics)
+            if method and (pairs := pairs_of(metrics, method))
+        ]
+        words = '; '.join([all_pairs.words, *methods])
+        others.insert(0, f'fakes above their originals: {words}')
     known = {score for row in rows.values() for score in row}
     columns = [s for s in ALL_SCORES if s in SCORES or s in known]
     width = max([5, *map(len, rows)])

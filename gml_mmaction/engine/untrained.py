@@ -61,8 +61,8 @@ def untrained_metrics(cfg: Config, networks: int) -> dict[str, list[float]]:
 
     Returns:
         By metric, ``'video/auc'``, ``'video/auc/<method>'``, ``'pair/higher'``
-        as a share of the pairs, a value for each network; with a launcher, in
-        the main process only.
+        and that of a method as a share of the pairs, a value for each
+        network; with a launcher, in the main process only.
     """
     kept: dict[str, list[float]] = {}
     for seed in range(networks):
@@ -81,8 +81,8 @@ def untrained_metrics(cfg: Config, networks: int) -> dict[str, list[float]]:
         for key, value in metrics.items():
             if value is None or not set(KEYS).intersection(key.split('/')):
                 continue
-            if key == 'pair/higher':
-                value /= metrics['pair/fakes']
+            if key.startswith('pair/higher'):
+                value /= metrics[key.replace('higher', 'fakes', 1)]
             kept.setdefault(key, []).append(value)
     return kept
 

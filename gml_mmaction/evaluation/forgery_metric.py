@@ -21,7 +21,7 @@ from gml_mmaction.io.files import file_sha256, write_json
 from gml_mmaction.io.records import UNSET, UnsetType, as_json
 from gml_mmaction.io.text import printable
 
-from .pairs import matched_pairs
+from .pairs import pairs_by_method
 from .scores import (
     Checkpoint,
     ClipScore,
@@ -195,7 +195,8 @@ class ForgeryMetric(BaseMetric):
     has keys of its own, its fakes against all reals: ``video/auc/Deepfakes``.
     Where only one class is present, a number that needs both is None, and a
     line says so. Where fakes name their originals there are ``pair/fakes``,
-    ``pair/higher`` and the others of :class:`~.pairs.Pairs`, of videos.
+    ``pair/higher`` and the others of :class:`~.pairs.Pairs`, of videos, and of
+    each of several methods ``pair/higher/Deepfakes`` and its like.
 
     Paper: never says whether its AUC and ACC are of frames, clips or videos.
     All levels are reported; a video's score is the mean of its clips'. It is
@@ -333,9 +334,10 @@ class ForgeryMetric(BaseMetric):
                 metrics.update(
                     score_level(level, rows, self.thresholds.get(level))
                 )
-        if pairs := matched_pairs(videos):
-            values = pairs._asdict().items()
-            metrics.update({f'pair/{name}': value for name, value in values})
+        for method, pairs in pairs_by_method(videos).items():
+            end = f'/{method}' if method else ''
+            for name, value in pairs._asdict().items():
+                metrics[f'pair/{name}{end}'] = value
         if any(value is None for value in metrics.values()):
             present = 'fake' if kept[0].label else 'real'
             print_log(

@@ -11,7 +11,7 @@ import numpy as np
 from gml_mmaction.io.records import UNSET
 
 from .forgery_metric import ALL_LEVELS
-from .pairs import Pairs, matched_pairs
+from .pairs import Pairs, pairs_by_method
 from .scores import (
     Checkpoint,
     Scored,
@@ -39,8 +39,10 @@ class Scores(NamedTuple):
         threshold: Of this level, from the source's validation set.
         untrained: AUC of networks of random weights in the same test, one
             value each, by method, ``''`` for all fakes; empty if unknown.
-        pairs: Fakes beside their originals, of whole videos; None at other
-            levels, and where no original is known.
+        pairs: Fakes beside their originals, of whole videos, by method as
+            well; empty at other levels, and where no original is known.
+        untrained_above: By method the share of pairs in which each of those
+            networks puts the fake above its original; likewise.
         checkpoint: Whose scores they are; None if unknown.
     """
 
@@ -54,7 +56,8 @@ class Scores(NamedTuple):
     manifest: str | None = None
     threshold: float | None = None
     untrained: Mapping[str, Sequence[float]] = MappingProxyType({})
-    pairs: Pairs | None = None
+    pairs: Mapping[str, Pairs] = MappingProxyType({})
+    untrained_above: Mapping[str, Sequence[float]] = MappingProxyType({})
     checkpoint: Checkpoint | None = None
 
     def count(self, label: int) -> int:
@@ -115,16 +118,18 @@ def level_scores(content: ScoresFile, level: str, name: str) -> Scores:
         source=content.source,
         manifest=content.manifest,
         threshold=content.thresholds.get(level),
-        untrained=_untrained_aucs(content, level),
-        pairs=matched_pairs(content.videos) if level == 'video' else None,
+        untrained=_untrained(content, f'{level}/auc'),
+        pairs=pairs_by_method(content.videos) if level == 'video' else {},
+        untrained_above=_untrained(content, 'pair/higher')
+        if level == 'video'
+        else {},
         checkpoint=content.checkpoint or None,
     )
 
 
-def _untrained_aucs(content: ScoresFile, level: str) -> dict[str, list[float]]:
+def _untrained(content: ScoresFile, key: str) -> dict[str, list[float]]:
     if content.untrained is UNSET:
         return {}
-    key = f'{level}/auc'
     return {
         name.removeprefix(key).removeprefix('/'): values
         for name, values in content.untrained.items()

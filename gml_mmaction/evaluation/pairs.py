@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from .scores import VideoScore
 
-__all__ = ['Pairs', 'matched_pairs', 'pairs_of']
+__all__ = ['Pairs', 'matched_pairs', 'pairs_by_method', 'pairs_of']
 
 
 class Pairs(NamedTuple):
@@ -75,8 +75,28 @@ def matched_pairs(videos: Iterable[VideoScore]) -> Pairs | None:
     )
 
 
-def pairs_of(metrics: Mapping[str, Any]) -> Pairs | None:
-    """The pairs of ``ForgeryMetric``'s numbers, if there are any."""
-    if 'pair/fakes' not in metrics:
+def pairs_by_method(videos: Iterable[VideoScore]) -> dict[str, Pairs]:
+    """The pairs of all fakes, ``''``, and of each method if there are several.
+
+    Methods without a pair are left out.
+    """
+    videos = list(videos)
+    methods = sorted({v.method for v in videos if v.label})
+    found = {'': matched_pairs(videos)}
+    for method in methods if len(methods) > 1 else ():
+        own = (v for v in videos if not v.label or v.method == method)
+        found[method] = matched_pairs(own)
+    return {method: pairs for method, pairs in found.items() if pairs}
+
+
+def pairs_of(metrics: Mapping[str, Any], method: str = '') -> Pairs | None:
+    """The pairs of ``ForgeryMetric``'s numbers, if there are any.
+
+    Args:
+        metrics: Its numbers.
+        method: Whose fakes; all by default.
+    """
+    end = f'/{method}' if method else ''
+    if f'pair/fakes{end}' not in metrics:
         return None
-    return Pairs(*(metrics[f'pair/{name}'] for name in Pairs._fields))
+    return Pairs(*(metrics[f'pair/{name}{end}'] for name in Pairs._fields))

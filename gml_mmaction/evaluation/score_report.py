@@ -81,7 +81,8 @@ def _report_rows(assessment: Assessment) -> list[dict]:
                 scores=len(chosen.scores),
                 **{k: numbers[k] if numbers else None for k in NUMBERS},
                 untrained=scores.untrained.get(method or ''),
-                pairs=None if method else scores.pairs,
+                pairs=scores.pairs.get(method or ''),
+                untrained_above=scores.untrained_above.get(method or ''),
             )
         )
     return rows
@@ -139,6 +140,7 @@ def score_table(report: Mapping) -> str:
         level,
         [row.get('untrained') or () for row in report['rows']],
         [_pairs(row) for row in report['rows']],
+        [_above(row) for row in report['rows']],
     )
     rows = [['scores', 'fakes', 'real videos', 'fake videos', *names, *extra]]
     for place, row in enumerate(report['rows']):
@@ -170,3 +172,11 @@ def _text(number: Sequence | None) -> str:
 def _pairs(row: Mapping) -> str | None:
     pairs = row.get('pairs')
     return Pairs(*pairs).words if pairs else None
+
+
+def _above(row: Mapping) -> list[float]:
+    """In how many pairs each untrained network puts the fake above."""
+    if not (pairs := row.get('pairs')):
+        return []
+    shares = row.get('untrained_above') or ()
+    return [share * Pairs(*pairs).fakes for share in shares]

@@ -5,6 +5,10 @@ import os
 
 __all__ = ['keep_memory']
 
+TOLD = (
+    *('MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD_'),
+    'GLIBC_TUNABLES',
+)
 # Of glibc's malloc.h: (parameter, bytes).
 TRIM = (-1, 2**31 - 1)
 MMAP = (-3, 2**30)
@@ -24,9 +28,7 @@ def keep_memory() -> bool:
     Returns:
         Whether it is so now; False with another C library.
     """
-    told = ('MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD_')
-    told += ('GLIBC_TUNABLES',)
-    if any(map(os.environ.get, told)):
+    if any(map(os.environ.get, TOLD)):
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -448,12 +448,12 @@ def test_untrained_networks_and_pairs_stand_beside_the_scores(
 ):
     paired = write_prepared(
         tmp_path / 'paired',
-        dict(test=videos('test', 3, {'synthesis': 3})),
+        dict(test=videos('test', 3, {'synthesis': 3, 'swap': 2})),
         seed=5,
     )
     listed = json.loads((paired / 'test.json').read_text())
     for entry in listed['data_list']:
-        if entry['label']:
+        if entry['method'] == 'synthesis':
             entry['original'] = entry['video_id'].replace('synthesis', 'r')
     (paired / 'test.json').write_text(json.dumps(listed))
     cfg = tiny_config(tmp_path / 'work', checkpoint, source)
@@ -467,6 +467,11 @@ def test_untrained_networks_and_pairs_stand_beside_the_scores(
     )
     assert row['metrics']['pair/fakes'] == 3
     assert row['metrics']['pair/higher'] == above
+    assert row['metrics']['pair/higher/synthesis'] == above
+    assert 'pair/higher/swap' not in row['metrics']
+    shares = row['untrained']['pair/higher/synthesis']
+    assert shares == row['untrained']['pair/higher']
+    assert all(round(3 * share, 9) in range(4) for share in shares)
     assert scores['untrained'] == row['untrained']
     reached = row['untrained']['video/auc']
     assert reached == [auc_of_random_weights(cfg, target, i) for i in range(3)]

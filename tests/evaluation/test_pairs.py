@@ -8,15 +8,19 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from gml_mmaction.evaluation import ForgeryMetric
-from gml_mmaction.evaluation.pairs import matched_pairs, pairs_of
+from gml_mmaction.evaluation.pairs import (
+    matched_pairs,
+    pairs_by_method,
+    pairs_of,
+)
 from gml_mmaction.evaluation.scores import VideoScore
 from gml_mmaction.io.records import UNSET
 
 
-def video(name, label, score, pair=UNSET):
+def video(name, label, score, pair=UNSET, method='swap'):
     return VideoScore(
         video_id=name,
-        method='swap' if label else 'real',
+        method=method if label else 'real',
         label=label,
         score=score,
         pair=pair,
@@ -69,6 +73,20 @@ def test_several_fakes_of_one_original_are_one_trial():
     assert pairs.p == pytest.approx(2 / 2**4)
 
 
+def test_pairs_are_counted_for_each_of_several_methods():
+    videos = [
+        *(video('r0', 0, 0.5), video('r1', 0, 0.5)),
+        *(video('f0', 1, 0.6, 'r0'), video('f1', 1, 0.7, 'r1')),
+        video('l0', 1, 0.4, 'r0', method='lips'),
+        video('alone', 1, 0.9, method='whole'),
+    ]
+    found = pairs_by_method(videos)
+    counts = {name: (one.higher, one.fakes) for name, one in found.items()}
+    assert counts == {'': (2, 3), 'lips': (0, 1), 'swap': (2, 2)}
+    assert list(pairs_by_method(videos[:4])) == ['']
+    assert pairs_by_method(videos[:2]) == {}
+
+
 def test_the_metric_says_nothing_of_pairs_without_originals():
     samples = [
         dict(
@@ -87,3 +105,9 @@ def test_the_metric_says_nothing_of_pairs_without_originals():
     assert pairs_of(metrics(samples)) is None
     samples[1]['pair'] = 'a'
     assert pairs_of(metrics(samples)) == (1, 1, 0, 1, 1.0, 1.0)
+    assert pairs_of(metrics(samples), 'swap') is None  # the only method
+    samples[1]['method'] = 'swap'
+    other = dict(samples[1], video_id='c', method='lips')
+    found = metrics([*samples, other])
+    assert pairs_of(found).fakes == 2
+    assert pairs_of(found, 'lips') == (1, 1, 0, 1, 1.0, 1.0)

@@ -133,11 +133,12 @@ def read_results(path: Path, seed: int) -> dict[str, Result]:
     for level in ALL_LEVELS:
         scores = level_scores(content, level, path.stem)
         if len(scores.scores):
+            all_pairs = scores.pairs.get('')
             results[level] = Result(
                 seed=seed,
                 threshold=scores.threshold,
                 untrained=list(scores.untrained.get('', ())),
-                pairs=scores.pairs and scores.pairs.words,
+                pairs=all_pairs and all_pairs.words,
                 **headline(scores, Resampling()),
             )
     return results
