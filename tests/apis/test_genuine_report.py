@@ -41,6 +41,7 @@ def scores(tmp_path):
                 name = f'{person}{number}'
                 real = dict(video_id=f'{name}~{family}', method='real')
                 made = dict(video_id=f'{name}+{family}', method=family)
+                made['pair'] = real['video_id']
                 rows += [
                     dict(real, label=0, score=0.5, tracks=[]),
                     dict(made, label=1, score=score, tracks=[]),
