@@ -194,6 +194,16 @@ def test_one_pair_tells_consistency_if_it_is_two_apart():
         assert separation_by('consistency', 0, apart) > 0.98
 
 
+def test_a_walk_stays_near_its_start_so_means_of_single_frames_differ():
+    """Of 24 saved frames; the numbers of docs/experiments.md."""
+    spread = {
+        phase: draw(phase, num_frames=48).mean(1).std()
+        for phase in (smooth_phase, consistency_phase)
+    }
+    assert spread[smooth_phase] == pytest.approx(0.11, abs=0.01)
+    assert spread[consistency_phase] == pytest.approx(0.60, abs=0.03)
+
+
 def test_one_pair_tells_jitter():
     assert separation_by('jitter', 0, 1) > 0.99
 
