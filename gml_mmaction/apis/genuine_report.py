@@ -37,9 +37,9 @@ def describe_genuine(
         ``data``: by split, number of ``videos``, ``people`` (None if unknown)
         and of ``left_out`` videos by reason. ``scores``: by family, ``''``
         for all, ``auc`` (value, low, high), number of ``fakes``, of those that
-        score ``higher`` than the genuine clips of their pairs, of people or
-        videos ``drawn``, and the AUCs of ``untrained`` networks. ``detector``:
-        its facts; and ``crop_size``.
+        score ``higher`` than the genuine clips of their pairs (None if the
+        file names none), of people or videos ``drawn``, and the AUCs of
+        ``untrained`` networks. ``detector``: its facts; and ``crop_size``.
 
     Raises:
         DataError: The videos' manifest is missing.
@@ -93,7 +93,7 @@ def _describe_scores(
     return dict(
         auc=estimate and [*estimate],
         fakes=int(own.labels.sum()),
-        higher=pairs.higher if pairs else 0,
+        higher=pairs and pairs.higher,
         drawn=len({*clusters[own.labels == 1]}),
         untrained=[*scores.untrained.get(family, ())],
     )
@@ -173,7 +173,9 @@ def _score_rows(scores: dict[str, dict]) -> list[list[str]]:
                 str(own['fakes']),
                 _auc(own['auc']),
                 untrained_span(own['untrained'], '{:.3f}'.format),
-                f'{own["higher"]} of {own["fakes"]}',
+                '-'
+                if own['higher'] is None
+                else f'{own["higher"]} of {own["fakes"]}',
             ]
         )
     return rows

@@ -38,13 +38,12 @@ from gml_mmaction.explain.cost import (
     summarise,
 )
 from gml_mmaction.explain.estimate import estimate
-from gml_mmaction.host.configs import find_config
 from gml_mmaction.host.mixed_precision import DTYPES
 from gml_mmaction.io.files import write_json, write_text
 from gml_mmaction.io.text import markdown_table, say
 from gml_mmaction.kernels import library
 
-from .common import CONFIGS
+from .common import CONFIGS, config_file
 
 REFERENCE = CONFIGS / 'baselines/xception_ffpp.py'
 BLOCKS = [
@@ -89,12 +88,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         'configs',
         nargs='*',
-        type=find_config,
+        type=config_file,
         default=BLOCKS,
         metavar='CONFIG',
         help='config files',
     )
-    add('--reference', type=find_config, default=REFERENCE, metavar='CONFIG')
+    add('--reference', type=config_file, default=REFERENCE, metavar='CONFIG')
     add(
         '--batch',
         type=int,

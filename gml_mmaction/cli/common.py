@@ -24,6 +24,14 @@ RANKS = {
 }
 
 
+def config_file(text: str) -> Path:
+    """:func:`find_config` for an option; its line is that of ``argparse``."""
+    try:
+        return find_config(text)
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def add_import_option(parser: argparse.ArgumentParser) -> None:
     """The option that adds networks of the user's own."""
     parser.add_argument(

@@ -35,7 +35,6 @@ from gml_mmaction.engine.settings import crop_side
 from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.evaluation.scores import ScoreFileError, read_scores_file
 from gml_mmaction.faces.landmarks import LANDMARKS
-from gml_mmaction.host.configs import find_config
 from gml_mmaction.io.files import (
     FileError,
     file_sha256,
@@ -52,7 +51,7 @@ from gml_mmaction.sources import LABELS, SPLITS
 from gml_mmaction.sources.folder import list_videos
 from gml_mmaction.video.folders import video_files
 
-from .common import CONFIGS
+from .common import CONFIGS, config_file
 from .demo import best_checkpoint, run_tool
 from .fakes import read_dataset
 from .numbers import SEED, whole
@@ -72,7 +71,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('--out', type=Path, required=True, help='folder to write to')
     add(
         '--config',
-        type=find_config,
+        type=config_file,
         default=CONFIG if torch.cuda.is_available() else SMALL,
         help='what to train; one of configs/genuine, or of your own on them',
     )

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from gml_mmaction.apis.initial import write_initial
 from gml_mmaction.engine.config_check import read_settings
-from gml_mmaction.host.configs import find_config
 from gml_mmaction.io.text import say
 
+from .common import config_file
 from .numbers import SEED
 
 
@@ -24,7 +24,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description='Write a checkpoint of random weights.'
     )
     parser.add_argument(
-        'config', type=find_config, help='config file, or its name in configs/'
+        'config', type=config_file, help='config file, or its name in configs/'
     )
     parser.add_argument(
         'out',

@@ -94,3 +94,16 @@ def test_the_text_says_when_nothing_was_learned(detector, crops, scores):
 def test_without_the_manifest_a_line_says_so(detector, scores, tmp_path):
     with pytest.raises(DataError, match=r'manifest\.json is missing'):
         describe_genuine(detector, tmp_path, scores)
+
+
+def test_a_file_that_names_no_pairs_has_a_dash_for_them(
+    detector, crops, scores
+):
+    content = json.loads(scores.read_text())
+    for video in content['videos']:
+        video.pop('pair', None)
+    scores.write_text(json.dumps(content))
+    report = describe_genuine(detector, crops, scores)
+    report['seconds'] = {}
+    assert report['scores']['']['higher'] is None
+    assert '0 of 40' not in format_genuine(report, detector.checkpoint)

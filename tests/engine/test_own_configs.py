@@ -70,3 +70,12 @@ def test_training_and_testing_take_the_name_alone():
         cfg = read_config(tool.parse_args(words))
         assert cfg.model.backbone.depth == 18
         assert cfg.work_dir == 'work_dirs/tsm_r50-small_demo'
+
+
+@pytest.mark.parametrize('command', ['benchmark', 'init', 'genuine'])
+def test_an_option_names_a_config_that_is_missing(command, capsys):
+    tool = import_module(f'gml_mmaction.cli.{command}')
+    words = dict(genuine=['v', '--out', 'o', '--config']).get(command, [])
+    with pytest.raises(SystemExit):
+        tool.parse_args([*words, 'gml_mmaction::nope.py'])
+    assert 'gml_mmaction::nope.py: no such config' in capsys.readouterr().err
