@@ -203,8 +203,11 @@ def plan(names, inputs):
     }
 
 
-def fuzz(names, inputs, *, seed=0, seconds=float('inf'), limit=20.0):
+def fuzz(names, inputs, *, seed=0, seconds=float('inf'), limit=20.0, least=0):
     """Try inputs of all targets in turn.
+
+    Args:
+        least: How many of each target are tried, however long it takes.
 
     Returns:
         Outcomes by target, and the findings: (target, number, text).
@@ -215,13 +218,13 @@ def fuzz(names, inputs, *, seed=0, seconds=float('inf'), limit=20.0):
     findings = []
     # in turn, so that little time is divided among all
     questions = sorted(
-        ((number + 0.5) / count, name, number)
+        (number >= least, (number + 0.5) / count, name, number)
         for name, count in counts.items()
         for number in range(count)
     )
     with Tries(limit) as tries:
-        for _, name, number in questions:
-            if time.monotonic() > end:
+        for more, _, name, number in questions:
+            if more and time.monotonic() > end:
                 break
             outcome, text = tries.one(name, seed, number)
             outcomes[name][outcome] += 1

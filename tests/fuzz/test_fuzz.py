@@ -28,10 +28,12 @@ def guard():
 def test_damaged_files_give_a_result_or_one_clear_line():
     from corpora import TARGETS
 
-    outcomes, findings = fuzz.fuzz([*TARGETS], 1500, seed=7, seconds=SECONDS)
+    outcomes, findings = fuzz.fuzz(
+        [*TARGETS], 1500, seed=7, seconds=SECONDS, least=3
+    )
     assert findings == []
     for name, counts in outcomes.items():
-        assert counts, f'{name}: nothing was tried'
+        assert counts.total() >= 3, f'{name}: hardly anything was tried'
     total = sum(outcomes.values(), start=fuzz.Counter())
     assert total['read'] > 20  # damage is not always fatal
     assert total['refused'] > 20
