@@ -6,3 +6,4 @@ model = dict(
         in_channels=182, num_segments=8, places=(4, 4), depth=2, heads=2
     ),
 )
+optim_wrapper = dict(optimizer=dict(lr=0.0005))

@@ -8,10 +8,16 @@ model = dict(
             depths=[1, 1, 2, 1],
             num_heads=[1, 2, 4, 8],
         ),
-        windows=(4, 4, 4, 4),
+        # all four frames, in each stage
+        windows=(32, 16, 8, 4),
+        thumbnail=16,
+        drop_path_rate=0.0,
     ),
-    cls_head=dict(in_channels=256),
+    cls_head=dict(in_channels=256, label_smooth_eps=0.0),
 )
+# It starts as if learned before: from other random values it stays at chance.
+default_hooks = dict(mimetic=dict(type='MimeticStartHook'))
+optim_wrapper = dict(optimizer=dict(lr=0.0003))
 train_pipeline = [
     dict(type='ClipDecode'),
     dict(type='FaceCrop', size=64),

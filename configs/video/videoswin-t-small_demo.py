@@ -10,6 +10,10 @@ model = dict(
         ),
         window_size=(4, 4, 4),
         out_indices=(2,),
+        drop_path_rate=0.0,
     ),
-    cls_head=dict(in_channels=128),
+    cls_head=dict(in_channels=128, dropout_ratio=0.0),
 )
+# As VideoMAE's: fine differences count from the start.
+default_hooks = dict(whitened=dict(type='WhitenedStartHook'))
+optim_wrapper = dict(optimizer=dict(lr=0.0005))

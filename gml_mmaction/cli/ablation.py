@@ -48,6 +48,7 @@ from .common import CONFIGS
 from .demo import make_data, train_and_test
 from .numbers import SEED, whole
 
+STRIDE = 2  # Sec. 3; records of it do not name it
 DEFAULT = ('one-site', 'initial-values', 'all-sites')
 
 
@@ -156,16 +157,19 @@ class Run(NamedTuple):
 
     def data(self, kind: str) -> Path:
         """The folder of the videos and crops of a kind."""
-        videos = self.experiment.videos
-        return self.root / 'data' / videos / f'{kind}-{self.seed}'
+        videos, stride = self.experiment.videos, self.experiment.stride
+        place = videos if stride == STRIDE else f'{videos}-stride-{stride}'
+        return self.root / 'data' / place / f'{kind}-{self.seed}'
 
     def settings(self) -> dict[str, Any]:
         """All that the result depends on, but for the code."""
         config, options = self.experiment.variants[self.variant]
         null, shared = self.experiment.untrained, self.experiment.trained_on
+        stride = self.experiment.stride
         return dict(
             **(dict(networks=null) if null else {}),
             **(dict(trained_on=shared) if shared else {}),
+            **(dict(stride=stride) if stride != STRIDE else {}),
             experiment=self.name,
             variant=self.variant,
             kind=self.kind,
@@ -222,10 +226,10 @@ class Run(NamedTuple):
         )
 
 
-def make_missing_data(folder: Path, videos: list[str]) -> None:
+def make_missing_data(folder: Path, videos: list[str], stride: int) -> None:
     """Make the videos and crops, or what is missing of them."""
     if not (folder / 'crops' / 'manifest.json').is_file():
-        make_data(folder, *videos, workers=1)
+        make_data(folder, *videos, workers=1, stride=stride)
 
 
 def train(runs: list[Run]) -> None:
@@ -288,14 +292,14 @@ def run_missing(args: argparse.Namespace) -> None:
         for seed in sorted({run.seed for run in todo}):
             mine = [run for run in todo if run.seed == seed]
             sets = {
-                run.data(kind): run.videos(kind)
+                run.data(kind): (run.videos(kind), run.experiment.stride)
                 for run in mine
                 for kind in (run.trained_on, run.kind)
             }
             trainings: dict[Path, list[Run]] = {}
             for run in mine:
                 trainings.setdefault(run.work_dir, []).append(run)
-            list(pool.map(make_missing_data, sets, sets.values()))
+            list(pool.map(make_missing_data, sets, *zip(*sets.values())))
             list(pool.map(train, trainings.values()))
 
 

@@ -94,8 +94,16 @@ def run_tool(name: str, *arguments: object) -> float:
     return time.perf_counter() - start
 
 
-def make_data(root: Path, *options: object, workers: int = 2) -> dict:
+def make_data(
+    root: Path, *options: object, workers: int = 2, stride: int = 2
+) -> dict:
     """Make videos in ``root/videos`` and crops in ``root/crops``.
+
+    Args:
+        root: Folder of both.
+        *options: Of ``gml demo-data``.
+        workers: Processes.
+        stride: From one saved frame to the next.
 
     Returns:
         Seconds of both stages.
@@ -107,7 +115,7 @@ def make_data(root: Path, *options: object, workers: int = 2) -> dict:
         crops=run_tool(
             'prepare',
             *('ffpp', root / 'videos', root / 'crops'),
-            *('--size', 64, '--workers', workers),
+            *('--size', 64, '--stride', stride, '--workers', workers),
         ),
     )
 

@@ -4,9 +4,10 @@ from .alternate import AltFreezingHook
 from .best_checkpoint import LatestBestCheckpointHook
 from .channels_last import ChannelsLastHook
 from .faster_blocks import FasterBlocksHook
-from .initial_weights import InitialWeightsHook, WhitenedStartHook
+from .initial_weights import InitialWeightsHook
 from .processes import ProcessesError, ProcessesHook
 from .provenance import ProvenanceHook
+from .random_starts import MimeticStartHook, WhitenedStartHook
 from .resume import (
     DivergedError,
     FiniteHook,
@@ -25,6 +26,7 @@ __all__ = [
     'FiniteHook',
     'InitialWeightsHook',
     'LatestBestCheckpointHook',
+    'MimeticStartHook',
     'PreemptionHook',
     'ProcessesError',
     'ProcessesHook',

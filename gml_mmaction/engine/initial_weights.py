@@ -16,12 +16,9 @@ from typing import Annotated, Any, TypeGuard
 
 import torch
 from mmaction.registry import HOOKS, MODELS
-from mmengine.dataset import pseudo_collate
-from mmengine.dist import broadcast
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from msgspec import Meta
-from torch import nn
 
 from gml_mmaction.errors import CheckpointError, SettingError
 from gml_mmaction.host.weights import (
@@ -34,7 +31,6 @@ from gml_mmaction.io.files import file_sha256
 from gml_mmaction.io.records import UNSET, Count, Record, UnsetType
 from gml_mmaction.io.rules import or_null, text
 from gml_mmaction.io.text import printable
-from gml_mmaction.models.whitening import whiten
 
 from .public_weights import (
     PUBLIC_WEIGHTS,
@@ -46,12 +42,14 @@ __all__ = [
     'Initial',
     'InitialFile',
     'InitialWeightsHook',
-    'WhitenedStartHook',
+    'StartHook',
     'check_named_file',
     'describe_start',
     'find_weights',
     'missing_weights',
+    'plain',
     'start_from',
+    'starts',
 ]
 
 DIGITS = re.compile(r'-([0-9a-f]{8,64})\.\w+$')  # of SHA-256, in a file's name
@@ -92,12 +90,16 @@ class Initial(Record, frozen=True, kw_only=True):
     Attributes:
         files: What it started from; without one, from random values.
         seed: Of the random values.
-        whitened: The convolution that :class:`WhitenedStartHook` started.
+        whitened: The convolution that
+            :class:`~.random_starts.WhitenedStartHook` started.
+        mimetic: How many tensors
+            :class:`~.random_starts.MimeticStartHook` started.
     """
 
     files: list[InitialFile] = []
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
     whitened: Annotated[str, text(200)] | UnsetType = UNSET
+    mimetic: Count | UnsetType = UNSET
 
     @property
     def words(self) -> str:
@@ -108,6 +110,8 @@ class Initial(Record, frozen=True, kw_only=True):
             seed += printable(
                 f', {self.whitened} whitened by patches of the training data'
             )
+        if self.mimetic is not UNSET:
+            seed += f', {self.mimetic} tensors of attention as learned ones'
         return f'{named}, all else random{seed}' if named else f'random{seed}'
 
 
@@ -229,19 +233,27 @@ def _other_start(model: Any) -> str:
     return f'model.backbone.pretrained=None{more}'
 
 
-class _StartHook(Hook):
-    """What sets values of a network before it learns, if none are loaded."""
+class StartHook(Hook):
+    """What sets values of a network before it learns, if none are loaded.
+
+    Attributes:
+        loaded: Whether the run goes on from a checkpoint.
+        said: What it did, as fields of :class:`Initial`.
+    """
 
     priority = 'VERY_HIGH'  # ProvenanceHook describes the result
-    _loaded = False
+    loaded = False
+
+    def __init__(self) -> None:
+        self.said: dict[str, Any] = {}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Remember that the run goes on from a checkpoint."""
-        self._loaded = True
+        self.loaded = True
 
 
 @HOOKS.register_module()
-class InitialWeightsHook(_StartHook):
+class InitialWeightsHook(StartHook):
     """Start the backbone from a file, before the first iteration.
 
     A run that was resumed goes on with its own weights.
@@ -257,81 +269,13 @@ class InitialWeightsHook(_StartHook):
     """
 
     def __init__(self, file: str) -> None:
+        super().__init__()
         self.file = Path(file)
 
     def before_train(self, runner: Runner) -> None:
         """Load the file."""
-        if not self._loaded:
-            load_file(_plain(runner.model).backbone, self.file)
-
-
-@HOOKS.register_module()
-class WhitenedStartHook(_StartHook):
-    """Start the backbone's first convolution as a random whitening.
-
-    For networks of attention without weights to start from: the patches that
-    they read differ least in what moves, and from PyTorch's random filters
-    they do not leave chance in some hundred iterations. See
-    :func:`~gml_mmaction.models.whitening.whiten`. A network that starts from a
-    file, or a run that was resumed, keeps its values. In several processes all
-    take the first one's.
-
-    Args:
-        clips: Of the training set, evenly spread, as its pipeline gives them.
-        noise: Grey levels; what varies less is not amplified as the rest.
-
-    Raises:
-        SettingError: There is no convolution that reads frames.
-    """
-
-    def __init__(self, clips: int = 24, noise: float = 2.0) -> None:
-        self.clips, self.noise = clips, noise
-        self.whitened: str | None = None
-
-    def before_train(self, runner: Runner) -> None:
-        """Whiten, unless the network has a start."""
-        if self._loaded or any(_starts(runner)):
-            return
-        model = _plain(runner.model)
-        name, first = _first_convolution(model.backbone)
-        dataset = runner.train_dataloader.dataset
-        count = min(self.clips, len(dataset))
-        read: list[torch.Tensor] = []
-        hook = first.register_forward_pre_hook(
-            lambda _, inputs: read.append(inputs[0])
-        )
-        training = model.training
-        model.eval()
-        with torch.no_grad():
-            for number in range(count):
-                clip = dataset[number * len(dataset) // count]
-                batch = model.data_preprocessor(pseudo_collate([clip]), False)
-                model(**batch, mode='predict')
-        model.train(training)
-        hook.remove()
-        deviation = getattr(model.data_preprocessor, 'std', None)
-        level = 1 if deviation is None else float(deviation.mean())
-        whiten(
-            first,
-            torch.cat(read),
-            self.noise / level,
-            torch.Generator().manual_seed(runner.seed or 0),
-        )
-        for tensor in first.state_dict().values():
-            broadcast(tensor)
-        self.whitened = f'backbone.{name}'
-
-
-def _first_convolution(
-    backbone: nn.Module,
-) -> tuple[str, nn.Conv2d | nn.Conv3d]:
-    for name, module in backbone.named_modules():
-        if isinstance(module, (nn.Conv2d, nn.Conv3d)):
-            return name, module
-    raise SettingError(
-        f'WhitenedStartHook: {type(backbone).__name__} has no convolution. '
-        'Remedy: leave out the hook'
-    )
+        if not self.loaded:
+            load_file(plain(runner.model).backbone, self.file)
 
 
 def load_file(backbone: Any, file: Path) -> None:
@@ -387,9 +331,9 @@ def describe_start(runner: Runner, seed: int | None) -> Initial:
         CheckpointError: A file is named, and the network has none of its
             values.
     """
-    model = _plain(runner.model)
+    model = plain(runner.model)
     files = []
-    for part, file in _starts(runner):
+    for part, file in starts(runner):
         state = unwrapped_names(read_weights(file), file)
         module = model.get_submodule(part)
         tensors, of = held_tensors(module, state)
@@ -408,12 +352,14 @@ def describe_start(runner: Runner, seed: int | None) -> Initial:
                 of=of,
             )
         )
-    hooks = [h for h in runner.hooks if isinstance(h, WhitenedStartHook)]
-    whitened = next((h.whitened for h in hooks if h.whitened), UNSET)
-    return Initial(files=files, seed=seed, whitened=whitened)
+    said: dict[str, Any] = {}
+    for hook in runner.hooks:
+        if isinstance(hook, StartHook):
+            said |= hook.said
+    return Initial(files=files, seed=seed, **said)
 
 
-def _starts(runner: Runner) -> Iterator[tuple[str, str]]:
+def starts(runner: Runner) -> Iterator[tuple[str, str]]:
     """The parts of a network and the files that they should start from."""
     load_from = runner.cfg.get('load_from')
     if load_from:
@@ -499,5 +445,6 @@ def _on_disk(file: str) -> str:
     return os.path.join(torch.hub.get_dir(), 'checkpoints', Path(file).name)
 
 
-def _plain(model: Any) -> Any:
+def plain(model: Any) -> Any:
+    """The network, without what wraps it for several processes."""
     return getattr(model, 'module', model)

@@ -19,6 +19,7 @@ from .opening import OpeningHook
 from .settings import (
     check_start,
     check_tap,
+    settle_hooks,
     settle_metainfo,
     settle_workers,
 )
@@ -87,7 +88,8 @@ def prepare_runner_cfg(cfg: Any) -> None:
     """Make a config run without workers, on a CPU or on GPUs.
 
     Loaders without workers lose options that need workers
-    (:func:`.settings.settle_workers`), and several prepared data sets may be
+    (:func:`.settings.settle_workers`), hooks that are None are left out
+    (:func:`.settings.settle_hooks`), and several prepared data sets may be
     joined (:func:`.settings.settle_metainfo`). ``AmpOptimWrapper`` means the
     same on every device (:func:`settle_precision`), a launcher gets what the
     device needs (:func:`join_processes`), and so do loaders and cuDNN
@@ -101,6 +103,7 @@ def prepare_runner_cfg(cfg: Any) -> None:
         SettingError: The device cannot do what the config asks for.
     """
     settle_workers(cfg)
+    settle_hooks(cfg)
     settle_metainfo(cfg)
     settle_precision(cfg)
     settle_accelerator(cfg)

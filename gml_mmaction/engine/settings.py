@@ -57,6 +57,27 @@ def settle_workers(cfg: Any) -> None:
             loader.pop('prefetch_factor', None)
 
 
+# The hooks that MMEngine has without a config; of these None means none.
+HOST_HOOKS = (
+    *('runtime_info', 'timer', 'sampler_seed', 'logger'),
+    *('param_scheduler', 'checkpoint'),
+)
+
+
+def settle_hooks(cfg: Any) -> None:
+    """Remove hooks that are None, as MMEngine does for its own alone.
+
+    Of others it asserts that they are something.
+
+    Args:
+        cfg: ``mmengine.Config``; changed in place.
+    """
+    hooks = cfg.get('default_hooks') or {}
+    for name in [*hooks]:
+        if hooks[name] is None and name not in HOST_HOOKS:
+            hooks.pop(name)
+
+
 def set_metric(cfg: Any, **settings: object) -> bool:
     """Set arguments of the test evaluator's ForgeryMetric, in place.
 

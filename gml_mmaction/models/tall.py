@@ -83,6 +83,23 @@ def set_window(stage: BasicLayer, side: int) -> None:
         )
 
 
+SAME_PLACE = 8.0  # exp(8) is three times the 1024 tokens of a small picture
+
+
+def see_same_place(stage: BasicLayer, thumbnail: int) -> None:
+    """Let a token's attention start at its own place in all thumbnails.
+
+    Args:
+        stage: Its tables of relative positions are changed.
+        thumbnail: Side of a thumbnail, in tokens.
+    """
+    for block in stage.blocks:
+        side = block.window_size[1]
+        steps = torch.arange(1 - side, side) % thumbnail == 0
+        same = (steps[:, None] & steps).flatten()
+        block.attn.relative_position_bias_table.data[same] += SAME_PLACE
+
+
 @MODELS.register_module()
 class TALL(SwinTransformer3D):
     """Swin on a thumbnail layout.
@@ -98,6 +115,10 @@ class TALL(SwinTransformer3D):
         rows: Of the layout; T is a multiple of it.
         windows: Side of the windows in each stage, in tokens; no larger than
             the stage's map.
+        thumbnail: Side of a thumbnail in tokens of the first stage, a quarter
+            of its pixels: where a window is larger, attention starts at a
+            token's own place in all thumbnails. Ours, for a start from random
+            weights; 0 is without it, for weights that were learned.
         **kwargs: Others of the host's ``SwinTransformer3D``.
 
     Returns:
@@ -113,6 +134,7 @@ class TALL(SwinTransformer3D):
         num_segments: int = 4,
         rows: int = 2,
         windows: tuple[int, ...] = (14, 14, 14, 7),
+        thumbnail: int = 0,
         **kwargs: object,
     ) -> None:
         if num_segments % rows:
@@ -135,8 +157,13 @@ class TALL(SwinTransformer3D):
             embed_dims=self.embed_dims,
             norm_cfg=dict(type='LN'),
         )
-        for stage, side in zip(self.layers, windows, strict=True):
+        for i, (stage, side) in enumerate(
+            zip(self.layers, windows, strict=True)
+        ):
             set_window(stage, side)
+            tokens, rest = divmod(thumbnail, 2**i)
+            if not rest and 0 < tokens < side:
+                see_same_place(stage, tokens)
         self._register_load_state_dict_pre_hook(self._from_image_swin)
 
     def forward(self, x: Tensor) -> Tensor:

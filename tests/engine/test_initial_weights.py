@@ -266,6 +266,36 @@ def test_a_whitened_start_is_said_and_a_file_goes_before_it(tmp_path, data):
     assert 'whitened' not in ' '.join(load_detector(best).words)
 
 
+@pytest.mark.slow
+def test_a_mimetic_start_is_said_and_is_not_repeated_on_resume(tmp_path, data):
+    cfg = config(REPO / 'configs/video/timesformer_vit-b-small_demo.py')
+    best = train(tmp_path / 'begun', data, cfg.copy())
+    said = (
+        'Started from: random (seed 3), 20 tensors of attention as learned '
+        'ones.'
+    )
+    assert said in load_detector(best).words
+    begun = torch.load(best, weights_only=False)['state_dict']
+    cfg.resume, cfg.load_from = True, str(best)
+    again = train(tmp_path / 'resumed', data, cfg, iterations=2)
+    assert said in load_detector(again).words
+    resumed = torch.load(again, weights_only=False)['state_dict']
+    layer = 'backbone.transformer_layers.layers.0.attentions.0'
+    weight = f'{layer}.attn.out_proj.weight'
+    moved = (resumed[weight] - begun[weight]).abs().max()
+    assert 0 < moved < 0.005  # a step of AdamW; other values differ by 0.1
+
+
+@pytest.mark.slow
+def test_a_mimetic_start_of_a_network_without_attention_is_refused(
+    tmp_path, data
+):
+    cfg = config(SMALL)
+    cfg.custom_hooks.append(dict(type='MimeticStartHook'))
+    with pytest.raises(SettingError, match='leave out MimeticStartHook'):
+        train(tmp_path, data, cfg)
+
+
 def take_part(rank, data, folder, port):
     os.environ.update(
         RANK=str(rank),

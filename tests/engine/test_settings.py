@@ -71,6 +71,19 @@ def test_loaders_with_workers_keep_their_settings():
     assert all(cfg[name].persistent_workers for name in LOADERS)
 
 
+def test_a_hook_that_is_none_is_left_out(data, tmp_path):
+    """MMEngine takes None for its own hooks, and asserts of others."""
+    hooks = {'timer': None, 'early': dict(type='EmptyCacheHook')}
+    cfg = config(data, tmp_path)
+    cfg.default_hooks.update(hooks, provenance=None)
+    names = [type(hook).__name__ for hook in build_runner(cfg).hooks]
+    assert 'EmptyCacheHook' in names
+    cfg = config(data, tmp_path)
+    cfg.default_hooks.update(hooks, early=None, provenance=None)
+    names = [type(hook).__name__ for hook in build_runner(cfg).hooks]
+    assert not {'EmptyCacheHook', 'IterTimerHook'} & {*names}
+
+
 def with_head(cfg, **head):
     cfg.model.cls_head = dict(num_classes=2, in_channels=128, **head)
     return cfg
