@@ -7,7 +7,11 @@ from .faster_blocks import FasterBlocksHook
 from .initial_weights import InitialWeightsHook
 from .processes import ProcessesError, ProcessesHook
 from .provenance import ProvenanceHook
-from .random_starts import MimeticStartHook, WhitenedStartHook
+from .random_starts import (
+    DifferenceStartHook,
+    MimeticStartHook,
+    WhitenedStartHook,
+)
 from .resume import (
     DivergedError,
     FiniteHook,
@@ -21,6 +25,7 @@ from .run_summary import RunSummaryHook
 __all__ = [
     'AltFreezingHook',
     'ChannelsLastHook',
+    'DifferenceStartHook',
     'DivergedError',
     'FasterBlocksHook',
     'FiniteHook',

@@ -94,12 +94,15 @@ class Initial(Record, frozen=True, kw_only=True):
             :class:`~.random_starts.WhitenedStartHook` started.
         mimetic: How many tensors
             :class:`~.random_starts.MimeticStartHook` started.
+        difference: The convolution that
+            :class:`~.random_starts.DifferenceStartHook` started.
     """
 
     files: list[InitialFile] = []
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
     whitened: Annotated[str, text(200)] | UnsetType = UNSET
     mimetic: Count | UnsetType = UNSET
+    difference: Annotated[str, text(200)] | UnsetType = UNSET
 
     @property
     def words(self) -> str:
@@ -112,6 +115,8 @@ class Initial(Record, frozen=True, kw_only=True):
             )
         if self.mimetic is not UNSET:
             seed += f', {self.mimetic} tensors of attention as learned ones'
+        if self.difference is not UNSET:
+            seed += printable(f', {self.difference} as a difference of frames')
         return f'{named}, all else random{seed}' if named else f'random{seed}'
 
 

@@ -1,9 +1,9 @@
 """Random values that a network without weights to start from can learn from.
 
-Hooks of networks of attention, from whose usual random values the small
-configs do not leave chance in some hundred iterations (docs/systems.md). A
-network that starts from a file, or a run that was resumed, keeps its values.
-In several processes all take the first one's.
+Hooks of networks that, from their usual random values, do not leave chance in
+some hundred iterations of a small config (docs/systems.md). A network that
+starts from a file, or a run that was resumed, keeps its values. In several
+processes all take the first one's.
 """
 
 import torch
@@ -15,11 +15,12 @@ from torch import nn
 
 from gml_mmaction.errors import SettingError
 from gml_mmaction.models.mimetic import mimic
+from gml_mmaction.models.shift_start import subtract_neighbours
 from gml_mmaction.models.whitening import whiten
 
 from .initial_weights import StartHook, plain, starts
 
-__all__ = ['MimeticStartHook', 'WhitenedStartHook']
+__all__ = ['DifferenceStartHook', 'MimeticStartHook', 'WhitenedStartHook']
 
 
 class _RandomStartHook(StartHook):
@@ -37,6 +38,25 @@ class _RandomStartHook(StartHook):
     ) -> list[torch.Tensor]:
         """Set values, and return the tensors that were set."""
         raise NotImplementedError
+
+
+@HOOKS.register_module()
+class DifferenceStartHook(_RandomStartHook):
+    """Start what is behind a TSM's first shift as a difference of frames.
+
+    See :func:`~gml_mmaction.models.shift_start.subtract_neighbours`.
+
+    Raises:
+        SettingError: The backbone is no ``ResNetTSM``.
+    """
+
+    def start(
+        self, runner: Runner, generator: torch.Generator
+    ) -> list[torch.Tensor]:
+        """Set the two convolutions."""
+        name, changed = subtract_neighbours(plain(runner.model).backbone)
+        self.said = dict(difference=f'backbone.{name}')
+        return [tensor.data for tensor in changed]
 
 
 @HOOKS.register_module()
