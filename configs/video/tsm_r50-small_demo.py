@@ -7,4 +7,4 @@ model = dict(
 # It starts with features of motion: from other random values it learns the
 # videos by heart first.
 default_hooks = dict(difference=dict(type='DifferenceStartHook'))
-optim_wrapper = dict(optimizer=dict(lr=0.0003))
+optim_wrapper = dict(optimizer=dict(lr=0.0001))
