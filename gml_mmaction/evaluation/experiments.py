@@ -21,7 +21,7 @@ from gml_mmaction.io.text import markdown_table
 
 from . import since_the_paper
 from .pairs import pairs_of
-from .paper_tables import SYSTEMS
+from .paper_tables import GML, SYSTEMS
 
 __all__ = [
     'EXPERIMENTS',
@@ -231,20 +231,22 @@ EXPERIMENTS = {
         val_interval=100,
         videos='demo',
     ),
-    # Video detectors since the paper, and two that know no time.
+    # GML, video detectors since the paper, and two that know no time.
     'since-the-paper': Experiment(
         variants={
             system: Variant(f'{stem}-small_demo.py')
-            for system, stem in (
-                since_the_paper.SYSTEMS | since_the_paper.CONTROLS
-            ).items()
+            for system, stem in {
+                GML: SYSTEMS[GML],
+                **since_the_paper.SYSTEMS,
+                **since_the_paper.CONTROLS,
+            }.items()
         },
         kinds=('jitter',),
         seeds=3,
         iters=400,
         val_interval=50,
         videos='short',
-        stride=1,  # a clip's frames are closer, and so is what real ones show
+        stride=1,  # a genuine face then moves half as far between frames
     ),
     # No forgery is trained on: what do pseudo-fakes find on people never seen?
     'genuine': Experiment(

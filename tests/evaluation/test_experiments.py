@@ -264,7 +264,7 @@ def test_detectors_since_the_paper_have_a_full_and_a_small_config():
     variants = EXPERIMENTS['since-the-paper'].variants
     for config, _ in variants.values():
         assert (REPO / 'configs' / config).is_file()
-    assert list(variants) == [*SINCE, *CONTROLS]
+    assert list(variants) == [GML, *SINCE, *CONTROLS]
 
 
 def test_the_document_says_what_was_published():
