@@ -121,6 +121,14 @@ _TINY = (
     _RATE,
     *_NO_WORKERS,
 )
+# What small configs of video detectors start from, and without it.
+_USUAL = {
+    'TALL': ('default_hooks.mimetic=None', 'model.backbone.thumbnail=0'),
+    'TimeSformer': ('default_hooks.mimetic=None',),
+    'Video Swin': ('default_hooks.whitened=None',),
+    'VideoMAE (ViT-S)': ('default_hooks.whitened=None',),
+    'TSM': ('default_hooks.difference=None',),
+}
 # Of genuine videos alone, by these families of pseudo-fakes.
 _GENUINE = 'genuine/gml_xception-small_genuine.py'
 _FRAMES = 'genuine/xception-small_genuine.py'
@@ -247,6 +255,21 @@ EXPERIMENTS = {
         val_interval=50,
         videos='short',
         stride=1,  # a genuine face then moves half as far between frames
+    ),
+    # The same from PyTorch's and MMAction2's random values.
+    'usual-start': Experiment(
+        variants={
+            system: Variant(
+                f'{since_the_paper.SYSTEMS[system]}-small_demo.py', options
+            )
+            for system, options in _USUAL.items()
+        },
+        kinds=('jitter',),
+        seeds=1,
+        iters=400,
+        val_interval=50,
+        videos='short',
+        stride=1,
     ),
     # No forgery is trained on: what do pseudo-fakes find on people never seen?
     'genuine': Experiment(

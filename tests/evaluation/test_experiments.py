@@ -11,6 +11,7 @@ from mmengine.optim import build_optim_wrapper
 from tiny import REPO
 
 from gml_mmaction.engine.config_check import change_settings
+from gml_mmaction.engine.settings import settle_hooks
 from gml_mmaction.evaluation.experiments import (
     EXPERIMENTS,
     VIDEOS,
@@ -265,6 +266,19 @@ def test_detectors_since_the_paper_have_a_full_and_a_small_config():
     for config, _ in variants.values():
         assert (REPO / 'configs' / config).is_file()
     assert list(variants) == [GML, *SINCE, *CONTROLS]
+
+
+@pytest.mark.parametrize('system', EXPERIMENTS['usual-start'].variants)
+def test_a_usual_start_has_no_hook_that_starts(system):
+    hooks = 'MimeticStartHook', 'WhitenedStartHook', 'DifferenceStartHook'
+    started, usual = (
+        settings(name, system) for name in ('since-the-paper', 'usual-start')
+    )
+    settle_hooks(usual)
+    for cfg, wanted in ((started, 1), (usual, 0)):
+        kinds = [hook['type'] for hook in cfg.default_hooks.values()]
+        assert sum(kinds.count(hook) for hook in hooks) == wanted
+    assert not usual.model.backbone.get('thumbnail')
 
 
 def test_the_document_says_what_was_published():
