@@ -11,6 +11,10 @@ model = dict(
     ),
     cls_head=dict(in_channels=64),
 )
-# Fine differences count from the start, as they would with weights learned
-# before: from other random values it stays at chance.
-default_hooks = dict(whitened=dict(type='WhitenedStartHook'))
+# It starts as if learned before, and fine differences count: from other random
+# values it stays at chance.
+default_hooks = dict(
+    mimetic=dict(type='MimeticStartHook'),
+    whitened=dict(type='WhitenedStartHook'),
+)
+optim_wrapper = dict(optimizer=dict(lr=0.0005))

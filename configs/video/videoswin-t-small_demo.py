@@ -14,6 +14,7 @@ model = dict(
     ),
     cls_head=dict(in_channels=128, dropout_ratio=0.0),
 )
-# As VideoMAE's: fine differences count from the start.
+# Fine differences count from the start: from other random values it stays at
+# chance.
 default_hooks = dict(whitened=dict(type='WhitenedStartHook'))
 optim_wrapper = dict(optimizer=dict(lr=0.0005))

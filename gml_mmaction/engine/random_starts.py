@@ -24,7 +24,7 @@ __all__ = ['DifferenceStartHook', 'MimeticStartHook', 'WhitenedStartHook']
 
 
 class _RandomStartHook(StartHook):
-    """Values of the backbone by a seed, unless it has others."""
+    """Values by a seed, for a network that has none of a file."""
 
     def before_train(self, runner: Runner) -> None:
         """Set them."""
@@ -61,7 +61,7 @@ class DifferenceStartHook(_RandomStartHook):
 
 @HOOKS.register_module()
 class MimeticStartHook(_RandomStartHook):
-    """Start the backbone's attention as attention that has learned.
+    """Start a network's attention as attention that has learned.
 
     See :func:`~gml_mmaction.models.mimetic.mimic`.
 
@@ -73,7 +73,7 @@ class MimeticStartHook(_RandomStartHook):
         self, runner: Runner, generator: torch.Generator
     ) -> list[torch.Tensor]:
         """Set the layers of attention."""
-        changed = mimic(plain(runner.model).backbone, generator)
+        changed = mimic(plain(runner.model), generator)
         self.said = dict(mimetic=len(changed))
         return [tensor.data for tensor in changed]
 

@@ -124,9 +124,14 @@ _TINY = (
 # What small configs of video detectors start from, and without it.
 _USUAL = {
     'TALL': ('default_hooks.mimetic=None', 'model.backbone.thumbnail=0'),
+    'ISTVT': (
+        *('default_hooks.mimetic=None', 'model.cls_head.positions_std=1'),
+    ),
     'TimeSformer': ('default_hooks.mimetic=None',),
     'Video Swin': ('default_hooks.whitened=None',),
-    'VideoMAE (ViT-S)': ('default_hooks.whitened=None',),
+    'VideoMAE (ViT-S)': (
+        *('default_hooks.mimetic=None', 'default_hooks.whitened=None'),
+    ),
     'TSM': ('default_hooks.difference=None',),
 }
 # Of genuine videos alone, by these families of pseudo-fakes.
@@ -251,7 +256,7 @@ EXPERIMENTS = {
         },
         kinds=('jitter',),
         seeds=3,
-        iters=400,
+        iters=600,
         val_interval=50,
         videos='short',
         stride=1,  # a genuine face then moves half as far between frames
@@ -266,7 +271,7 @@ EXPERIMENTS = {
         },
         kinds=('jitter',),
         seeds=1,
-        iters=400,
+        iters=600,
         val_interval=50,
         videos='short',
         stride=1,

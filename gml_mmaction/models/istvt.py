@@ -114,6 +114,9 @@ class ISTVTHead(ForgeryHead):
         depth: Layers.
         heads: Of 64 channels each.
         dropout_ratio: Behind each projection.
+        positions_std: Standard deviation of the positions at the start. 1 is
+            that of the authors' group; changes of random features are lost
+            in it.
         loss_cls: Config of the classification loss, cross-entropy by default.
         label_smooth_eps: Label smoothing, in [0, 1).
         init_cfg: MMEngine's initialisation config.
@@ -130,6 +133,7 @@ class ISTVTHead(ForgeryHead):
         depth: int = 12,
         heads: int = 8,
         dropout_ratio: float = 0.0,
+        positions_std: float = 1.0,
         loss_cls: dict | None = None,
         label_smooth_eps: float = 0.0,
         init_cfg: dict | None = None,
@@ -138,7 +142,7 @@ class ISTVTHead(ForgeryHead):
         self.volume = (num_segments, *places)
         tokens = 1 + places[0] * places[1]
         self.positions = nn.Parameter(
-            torch.randn(num_segments, tokens, in_channels)
+            positions_std * torch.randn(num_segments, tokens, in_channels)
         )
         self.spatial_token = nn.Parameter(torch.randn(in_channels))
         self.temporal_token = nn.Parameter(torch.randn(in_channels))

@@ -11,11 +11,16 @@ from torch import Tensor, nn
 
 from gml_mmaction.errors import SettingError
 
+from .istvt import DecomposedLayer
+
 __all__ = ['mimic']
 
 # How much of each product is noise, and how much plus or minus the identity.
 COMPARED = 0.1, 0.1
-GATHERED = 0.05, 0.9
+GATHERED = 0.05, -0.9
+# Of a layer that attends over time, then over space, and adds once.
+AS_IT_IS = 0.1, 1.0
+FIRST = 0.05, 0.9
 
 
 def mimic(network: nn.Module, generator: torch.Generator) -> list[Tensor]:
@@ -32,11 +37,15 @@ def mimic(network: nn.Module, generator: torch.Generator) -> list[Tensor]:
     that is taken off has to be even over the frames, and nearly all of it.
 
     TimeSformer's ``temporal_fc``, which starts at zero and so keeps time out,
-    becomes the identity.
+    becomes the identity. ISTVT's layers pass what they gather over time to the
+    attention over space before they add it: the first has plus the identity,
+    the second minus, and both compare tokens by ``0.1 Z + I``, as each is to
+    find its own place.
 
     Args:
-        network: Changed in place: PyTorch's ``MultiheadAttention``, and
-            MMAction2's layers with one ``qkv`` and a ``proj`` (Swin, ViT).
+        network: Changed in place: PyTorch's ``MultiheadAttention``,
+            MMAction2's layers with one ``qkv`` and a ``proj`` (Swin, ViT), and
+            ISTVT's.
         generator: Of Z.
 
     Returns:
@@ -49,10 +58,24 @@ def mimic(network: nn.Module, generator: torch.Generator) -> list[Tensor]:
     for layer in network.modules():
         if isinstance(layer, DividedTemporalAttentionWithNorm):
             changed.append(nn.init.eye_(layer.temporal_fc.weight))
+        elif isinstance(layer, DecomposedLayer):
+            for one, gathered in (
+                (layer.over_time, FIRST),
+                (layer.over_space, GATHERED),
+            ):
+                changed += _start(
+                    one.to_qk.weight,
+                    one.to_v.weight,
+                    one.to_out.get_parameter('0.weight'),
+                    one.heads,
+                    AS_IT_IS,
+                    gathered,
+                    generator,
+                )
         elif found := _weights(layer):
             heads, before, after = found
-            with torch.no_grad():
-                _start(before, after, heads, generator)
+            compared = before[: 2 * len(after)], before[2 * len(after) :]
+            _start(*compared, after, heads, COMPARED, GATHERED, generator)
             changed += [before, after]
     if not changed:
         raise SettingError(
@@ -81,21 +104,38 @@ def _weights(layer: Any) -> tuple[int, Tensor, Tensor] | None:
     return layer.num_heads, before, after
 
 
+@torch.no_grad()
 def _start(
-    before: Tensor, after: Tensor, heads: int, generator: torch.Generator
-) -> None:
-    """Set queries, keys and values ``(3 C, C)``, projection ``(C, C)``."""
-    channels = len(after)
-    of_head = channels // heads
+    queries_keys: Tensor,
+    values: Tensor,
+    projection: Tensor,
+    heads: int,
+    compared: tuple[float, float],
+    gathered: tuple[float, float],
+    generator: torch.Generator,
+) -> list[Tensor]:
+    """Set a layer: ``(2 D, C)``, ``(D, C)``, ``(C, D)``, D of all heads.
+
+    Of a product of lower rank than C the largest parts are kept.
+    """
+    inner, channels = values.shape
+    if inner > channels:
+        raise SettingError(
+            f'attention of {heads} heads with {inner} channels over tokens of '
+            f'{channels}: MimeticStartHook knows no more than the tokens have'
+        )
+    of_head = inner // heads
     queries, keys = [], []
     for _ in range(heads):
-        left, right = _factors(channels, *COMPARED, generator)
+        left, right = _factors(channels, *compared, generator)
         queries.append(left[:, :of_head].T)
         keys.append(right[:, :of_head].T)
-    noise, identity = GATHERED
-    values, projection = _factors(channels, noise, -identity, generator)
-    before.copy_(torch.cat([*queries, *keys, values.T]))
-    after.copy_(projection)
+    queries_keys.copy_(torch.cat([*queries, *keys]))
+    left, right = _factors(channels, *gathered, generator)
+    # x @ values.T @ projection.T is x @ left @ right.T
+    values.copy_(left[:, :inner].T)
+    projection.copy_(right[:, :inner])
+    return [queries_keys, values, projection]
 
 
 def _factors(

@@ -10,6 +10,7 @@ from torch import nn
 
 from gml_mmaction.errors import SettingError
 from gml_mmaction.models import TALL
+from gml_mmaction.models.istvt import DecomposedLayer
 from gml_mmaction.models.mimetic import mimic
 
 CHANNELS, HEADS = 64, 4
@@ -75,6 +76,32 @@ def test_what_all_frames_share_is_taken_off():
     assert float(left) < 0.05
     changed = after - after.mean(1, keepdim=True)
     assert float(changed.var() / moving) > 0.9
+
+
+@torch.no_grad()
+def test_istvt_takes_off_what_a_place_s_frames_share():
+    """Over time plus, over space minus; each token finds its own place."""
+    channels, places = 64, 9
+    torch.manual_seed(0)
+    layer = DecomposedLayer(channels, heads=1, hidden=8, dropout=0.0)
+    for part in (layer.feed_forward[0], layer.feed_forward[3]):
+        nn.init.zeros_(part.weight)
+        nn.init.zeros_(part.bias)
+    still = 2 * torch.randn(1, 1, places, channels).expand(1, 6, -1, -1)
+
+    def left(layer):
+        change = layer(still)[:, 1:] - still[:, 1:]
+        return float((change * still[:, 1:]).sum() / still[:, 1:].norm() ** 2)
+
+    assert abs(left(layer)) < 0.2
+    mimic(layer, seed())
+    assert left(layer) < -0.3  # a norm of 2: the attention takes 1 off at most
+
+
+def test_istvt_with_more_channels_in_its_heads_than_its_tokens_is_refused():
+    layer = DecomposedLayer(32, heads=1, hidden=8, dropout=0.0)
+    with pytest.raises(SettingError, match='64 channels over tokens of 32'):
+        mimic(layer, seed())
 
 
 def test_the_same_seed_gives_the_same_values_and_another_others():
