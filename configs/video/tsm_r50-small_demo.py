@@ -1,7 +1,7 @@
-# TSM for CPUs: 18 layers, the first stage on smaller maps.
+# TSM for CPUs: 18 layers, on smaller maps but the last.
 _base_ = ['../_base_/models/tsm_r50.py', '../_base_/demo.py']
 model = dict(
-    backbone=dict(depth=18, strides=(2, 2, 2, 2)),
+    backbone=dict(depth=18, strides=(2, 2, 2, 1)),
     cls_head=dict(in_channels=512, dropout_ratio=0.0),
 )
 # It starts with features of motion: from other random values it learns the

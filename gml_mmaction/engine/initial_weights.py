@@ -47,9 +47,9 @@ __all__ = [
     'describe_start',
     'find_weights',
     'missing_weights',
-    'plain',
     'start_from',
     'starts',
+    'unwrapped',
 ]
 
 DIGITS = re.compile(r'-([0-9a-f]{8,64})\.\w+$')  # of SHA-256, in a file's name
@@ -280,7 +280,7 @@ class InitialWeightsHook(StartHook):
     def before_train(self, runner: Runner) -> None:
         """Load the file."""
         if not self.loaded:
-            load_file(plain(runner.model).backbone, self.file)
+            load_file(unwrapped(runner.model).backbone, self.file)
 
 
 def load_file(backbone: Any, file: Path) -> None:
@@ -336,7 +336,7 @@ def describe_start(runner: Runner, seed: int | None) -> Initial:
         CheckpointError: A file is named, and the network has none of its
             values.
     """
-    model = plain(runner.model)
+    model = unwrapped(runner.model)
     files = []
     for part, file in starts(runner):
         state = unwrapped_names(read_weights(file), file)
@@ -450,6 +450,6 @@ def _on_disk(file: str) -> str:
     return os.path.join(torch.hub.get_dir(), 'checkpoints', Path(file).name)
 
 
-def plain(model: Any) -> Any:
+def unwrapped(model: Any) -> Any:
     """The network, without what wraps it for several processes."""
     return getattr(model, 'module', model)

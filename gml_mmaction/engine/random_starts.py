@@ -18,7 +18,7 @@ from gml_mmaction.models.mimetic import mimic
 from gml_mmaction.models.shift_start import subtract_neighbours
 from gml_mmaction.models.whitening import whiten
 
-from .initial_weights import StartHook, plain, starts
+from .initial_weights import StartHook, starts, unwrapped
 
 __all__ = ['DifferenceStartHook', 'MimeticStartHook', 'WhitenedStartHook']
 
@@ -54,7 +54,7 @@ class DifferenceStartHook(_RandomStartHook):
         self, runner: Runner, generator: torch.Generator
     ) -> list[torch.Tensor]:
         """Set the two convolutions."""
-        name, changed = subtract_neighbours(plain(runner.model).backbone)
+        name, changed = subtract_neighbours(unwrapped(runner.model).backbone)
         self.said = dict(difference=f'backbone.{name}')
         return [tensor.data for tensor in changed]
 
@@ -73,7 +73,7 @@ class MimeticStartHook(_RandomStartHook):
         self, runner: Runner, generator: torch.Generator
     ) -> list[torch.Tensor]:
         """Set the layers of attention."""
-        changed = mimic(plain(runner.model), generator)
+        changed = mimic(unwrapped(runner.model), generator)
         self.said = dict(mimetic=len(changed))
         return [tensor.data for tensor in changed]
 
@@ -102,7 +102,7 @@ class WhitenedStartHook(_RandomStartHook):
         self, runner: Runner, generator: torch.Generator
     ) -> list[torch.Tensor]:
         """Set the convolution."""
-        model = plain(runner.model)
+        model = unwrapped(runner.model)
         name, first = _first_convolution(model.backbone)
         dataset = runner.train_dataloader.dataset
         count = min(self.clips, len(dataset))
