@@ -115,8 +115,7 @@ class ISTVTHead(ForgeryHead):
         heads: Of 64 channels each.
         dropout_ratio: Behind each projection.
         positions_std: Standard deviation of the positions at the start. 1 is
-            that of the authors' group; changes of random features are lost
-            in it.
+            that of the authors' group; less is ours, for random weights.
         loss_cls: Config of the classification loss, cross-entropy by default.
         label_smooth_eps: Label smoothing, in [0, 1).
         init_cfg: MMEngine's initialisation config.

@@ -21,8 +21,7 @@ def subtract_neighbours(network: nn.Module) -> tuple[str, list[Tensor]]:
     difference of frames. Here the first filters give the channels that move
     what they give to as many that stay; and half of the convolution behind
     the first shift starts as these minus the mean of their neighbours in
-    time. Ours, in the manner of :mod:`.mimetic`; from weights of pictures
-    TSM learns without it.
+    time. Ours, in the manner of :mod:`.mimetic`.
 
     Args:
         network: Changed in place: a ``ResNetTSM`` of MMAction2, whose first

@@ -18,7 +18,6 @@ from gml_mmaction.web.timeouts import LEAST, timed_protocol
 pytestmark = pytest.mark.slow
 
 WAIT = 0.5  # seconds
-SOON = 10.0  # seconds; a machine may have other work
 GET = b'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
 HEADER = b'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n'
 
@@ -97,7 +96,7 @@ def test_a_half_open_connection_ends(address, parts, answer):
     began = time.monotonic()
     with connected(address, *parts) as sock:
         received = read_on(sock)
-    assert WAIT * 0.9 < time.monotonic() - began < SOON
+    assert WAIT * 0.9 < time.monotonic() - began < 4 * WAIT
     assert received.partition(b'\r\n')[0].partition(b' ')[2][:3] == answer
     if answer == b'408':
         assert received.endswith(b'\nNo data came in for 0.5 s.\n')
@@ -110,7 +109,7 @@ def test_a_request_that_trickles_in_ends(address, start):
         while time.monotonic() - began < 20:
             sock.sendall(b'a')
             time.sleep(0.05)
-    assert time.monotonic() - began < SOON
+    assert time.monotonic() - began < 6 * WAIT
 
 
 def test_an_upload_that_is_slow_but_moves_is_taken(address):
