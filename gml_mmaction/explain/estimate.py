@@ -71,6 +71,7 @@ def estimate(model: Any, setting: Setting) -> Estimate:
             clips = torch.empty(setting.batch, *shape[1:])
             with torch.no_grad():
                 forward = _count(built.eval(), own, clips, setting)
+            compute_mask.cache_clear()  # or the step would not count them
             step = _count(built.train(), own, clips, setting)
     except Exception as error:
         raise CostError(

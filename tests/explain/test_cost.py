@@ -214,7 +214,7 @@ def test_a_training_step_of_every_system_can_be_estimated(path):
     setting = Setting(2, dataset.clip_len, size)
     found = estimate.estimate(cfg.model, setting)
     assert found.step.peak > found.forward.peak > found.weights > 0
-    assert found.step.launches > 1.3 * found.forward.launches  # and back
+    assert found.step.launches > 1.5 * found.forward.launches  # and back
 
 
 @pytest.mark.slow
