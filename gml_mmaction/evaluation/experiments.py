@@ -192,6 +192,22 @@ _INITIAL = {
         'identity', 'identity', 'zero', 'separate'
     ),
 }
+_SINCE = Experiment(
+    variants={
+        system: Variant(f'{stem}-small_demo.py')
+        for system, stem in {
+            GML: SYSTEMS[GML],
+            **since_the_paper.SYSTEMS,
+            **since_the_paper.CONTROLS,
+        }.items()
+    },
+    kinds=('jitter',),
+    seeds=3,
+    iters=600,
+    val_interval=50,
+    videos='short',
+    stride=1,  # a genuine face then moves half as far between frames
+)
 
 EXPERIMENTS = {
     # One motion block, which sees two frames, or three with a second order.
@@ -245,36 +261,14 @@ EXPERIMENTS = {
         videos='demo',
     ),
     # GML, video detectors since the paper, and two that know no time.
-    'since-the-paper': Experiment(
-        variants={
-            system: Variant(f'{stem}-small_demo.py')
-            for system, stem in {
-                GML: SYSTEMS[GML],
-                **since_the_paper.SYSTEMS,
-                **since_the_paper.CONTROLS,
-            }.items()
-        },
-        kinds=('jitter',),
-        seeds=3,
-        iters=600,
-        val_interval=50,
-        videos='short',
-        stride=1,  # a genuine face then moves half as far between frames
-    ),
+    'since-the-paper': _SINCE,
     # The same from PyTorch's and MMAction2's random values.
-    'usual-start': Experiment(
+    'usual-start': _SINCE._replace(
         variants={
-            system: Variant(
-                f'{since_the_paper.SYSTEMS[system]}-small_demo.py', options
-            )
+            system: Variant(_SINCE.variants[system].config, options)
             for system, options in _USUAL.items()
         },
-        kinds=('jitter',),
         seeds=1,
-        iters=600,
-        val_interval=50,
-        videos='short',
-        stride=1,
     ),
     # No forgery is trained on: what do pseudo-fakes find on people never seen?
     'genuine': Experiment(

@@ -125,7 +125,8 @@ class TALL(SwinTransformer3D):
         ``(N, C, 1, rows * H / 32, T / rows * W / 32)``, the picture's map.
 
     Raises:
-        SettingError: T is no multiple of ``rows``, or a clip has another T.
+        SettingError: T is no multiple of ``rows``, or a clip has another T or
+            another side than ``thumbnail``.
     """
 
     def __init__(
@@ -150,6 +151,7 @@ class TALL(SwinTransformer3D):
             **kwargs,
         )
         self.num_segments = num_segments
+        self.thumbnail = thumbnail
         self.grid = rows, num_segments // rows
         self.patch_embed = FrameEmbed(
             self.grid,
@@ -173,6 +175,13 @@ class TALL(SwinTransformer3D):
                 f'model.backbone.num_segments={self.num_segments}: the layout '
                 f'got clips of {x.shape[2]} frames. Remedy: make both equal; '
                 "a clip's frames are dataset.clip_len of each loader"
+            )
+        if self.thumbnail and {*x.shape[3:]} != {4 * self.thumbnail}:
+            height, width = x.shape[3:]
+            raise SettingError(
+                f'model.backbone.thumbnail={self.thumbnail}: frames are '
+                f'{width}x{height} pixels. Remedy: a quarter of their side, '
+                'or 0'
             )
         return super().forward(lay_out(x, self.grid[0])[:, :, None])
 

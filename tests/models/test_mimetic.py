@@ -163,3 +163,10 @@ def test_a_token_of_a_thumbnail_sees_its_place_in_all_of_them():
     # a window no larger than a thumbnail of its stage has one place alone
     table = net.layers[1].blocks[0].attn.relative_position_bias_table
     assert float(table.abs().max()) < 1
+
+
+def test_thumbnails_of_another_side_are_refused():
+    arch = dict(embed_dims=8, depths=[1], num_heads=[1])
+    net = TALL(arch=arch, windows=(16,), thumbnail=8, out_indices=(0,))
+    with pytest.raises(SettingError, match='thumbnail=8: frames are 64x32'):
+        net(torch.randn(1, 3, 4, 32, 64))
