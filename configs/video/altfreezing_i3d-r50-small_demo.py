@@ -3,7 +3,10 @@
 _base_ = ['../_base_/models/i3d_r50.py', '../_base_/demo.py']
 model = dict(
     backbone=dict(
-        stage_blocks=(1, 1, 1, 1), base_channels=16, inflate=(1, 1, 1, 1)
+        stage_blocks=(1, 1, 1, 1),
+        base_channels=16,
+        inflate=(1, 1, 1, 1),
+        zero_init_residual=True,
     ),
     cls_head=dict(in_channels=512),
 )

@@ -9,6 +9,7 @@ _base_ = [
     '../_base_/sgd_150k.py',
     '../_base_/default_runtime.py',
 ]
+model = dict(backbone=dict(zero_init_residual=True))  # as its authors
 train_pipeline = [
     dict(type='ClipDecode'),
     dict(type='FaceCrop', size=224),
@@ -34,11 +35,7 @@ optim_wrapper = dict(
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, end=2000, by_epoch=False),
     dict(
-        type='CosineAnnealingLR',
-        T_max=198000,
-        begin=2000,
-        end=200000,
-        by_epoch=False,
+        type='CosineAnnealingLR', T_max=200000, end=200000, by_epoch=False
     ),
 ]
 train_cfg = dict(max_iters=200000)

@@ -1,7 +1,7 @@
 # TALL-Swin (ICCV 2023), 4 frames of 112x112, with the recipe of its authors'
 # public training: 60 epochs of 3600 videos, of which 10 warm up, steps of
-# 4 videos with 8 clips each. Its random crops of several scales are left out:
-# here a face keeps its square.
+# 32 clips. There they are 8 of each of 4 videos, here of any. Its random crops
+# of several scales are left out: here a face keeps its square.
 _base_ = [
     '../_base_/models/tall_swin.py',
     '../_base_/ffpp.py',

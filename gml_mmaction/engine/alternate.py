@@ -1,6 +1,6 @@
 """AltFreezing (2307.08317): two groups of weights that learn in turn."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
@@ -10,32 +10,46 @@ from torch import nn
 
 from gml_mmaction.errors import SettingError
 
-__all__ = ['AltFreezingHook', 'weight_groups']
+__all__ = ['AltFreezingHook', 'WeightGroups', 'weight_groups']
 
 
-def weight_groups(
-    model: nn.Module,
-) -> tuple[dict[str, nn.Parameter], dict[str, nn.Parameter]]:
-    """The spatial and the temporal weights of a network's convolutions.
+class WeightGroups(NamedTuple):
+    """The weights of a network's 3-D convolutions, by name.
 
-    Paper: names those with a spatial and those with a temporal extent. Of
-    I3D's convolutions the first, 5x7x7, has both and those of 1x1x1 have
-    neither; here both kinds are spatial, so that the temporal group is what
-    looks along time alone, and each convolution is in one group.
-
-    Args:
-        model: Its 3-D convolutions are divided; other weights, such as those
-            of batch norms and the classifier, are in no group.
+    Attributes:
+        spatial: Those with an extent in space alone, 1x3x3.
+        temporal: Those with an extent in time alone, 3x1x1.
+        both: Those with both extents or neither, 5x7x7 and 1x1x1. They are
+            never frozen.
     """
-    spatial: dict[str, nn.Parameter] = {}
-    temporal: dict[str, nn.Parameter] = {}
+
+    spatial: dict[str, nn.Parameter]
+    temporal: dict[str, nn.Parameter]
+    both: dict[str, nn.Parameter]
+
+
+def weight_groups(model: nn.Module) -> WeightGroups:
+    """Divide the weights of a network's convolutions by their kernels.
+
+    Each convolution is in one group; other weights, such as those of batch
+    norms and the classifier, are in none and never frozen.
+
+    Paper: names weights with a spatial and weights with a temporal extent,
+    and is silent on those with both or neither. The authors' public code
+    (ZhendongWang6/AltFreezing, f76b061, ``slowfast/models/optimizer.py``)
+    gives these to both of its optimisers, so that they always learn. It keeps
+    two momenta of them; here they have one.
+    """
+    groups = WeightGroups({}, {}, {})
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv3d):
             time, *space = module.kernel_size
-            group = temporal if time > 1 and max(space) == 1 else spatial
+            group = groups.both
+            if (time > 1) != (max(space) > 1):
+                group = groups.temporal if time > 1 else groups.spatial
             own = module.named_parameters(prefix=name, recurse=False)
             group.update(own)
-    return spatial, temporal
+    return groups
 
 
 @HOOKS.register_module()
@@ -73,7 +87,7 @@ class AltFreezingHook(Hook):
         groups = weight_groups(
             model.module if is_model_wrapper(model) else model
         )
-        if not all(groups):
+        if not groups.spatial or not groups.temporal:
             raise SettingError(
                 'AltFreezingHook needs 3-D convolutions with '
                 'spatial kernels and others with temporal ones. Remedy: a '

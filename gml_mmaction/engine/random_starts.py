@@ -6,6 +6,8 @@ starts from a file, or a run that was resumed, keeps its values. In several
 processes all take the first one's.
 """
 
+import math
+
 import torch
 from mmaction.registry import HOOKS
 from mmengine.dataset import pseudo_collate
@@ -87,14 +89,21 @@ class WhitenedStartHook(_RandomStartHook):
     :func:`~gml_mmaction.models.whitening.whiten`.
 
     Args:
-        clips: Of the training set, evenly spread, as its pipeline gives them.
-        noise: Grey levels; what varies less is not amplified as the rest.
+        clips: Of the training set, evenly spread, as its pipeline gives them;
+            1 or more.
+        noise: Grey levels, above 0; what varies less is not amplified as the
+            rest.
 
     Raises:
-        SettingError: There is no convolution that reads frames.
+        SettingError: A number is out of its range, or there is no convolution
+            that reads frames.
     """
 
     def __init__(self, clips: int = 24, noise: float = 2.0) -> None:
+        if clips < 1:
+            raise SettingError(f'clips={clips}. Remedy: 1 or more')
+        if not 0 < noise < math.inf:
+            raise SettingError(f'noise={noise}. Remedy: a number above 0')
         super().__init__()
         self.clips, self.noise = clips, noise
 

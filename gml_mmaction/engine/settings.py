@@ -127,14 +127,38 @@ def set_clip_len(cfg: Any, frames: int) -> None:
     _set_network(cfg.get('model'), {*former}, frames)
 
 
+def clip_lengths(cfg: Any, loader: str) -> set[int]:
+    """The frames of a loader's clips, of each of its prepared data sets."""
+    return {
+        dataset.get('clip_len', 8)
+        for dataset in _sets_of(cfg, loader)
+        if dataset.get('type') in PREPARED
+    }
+
+
+def crop_sides(cfg: Any, loader: str) -> set[int]:
+    """The sides of a loader's crops, as far as FaceCrop alone sets them."""
+    sides = set()
+    for dataset in _sets_of(cfg, loader):
+        steps = [
+            step
+            for step in dataset.get('pipeline') or ()
+            if isinstance(step, dict)
+            and str(step.get('type')).endswith(('Crop', 'Resize'))
+        ]
+        if [step['type'] for step in steps] == ['FaceCrop']:
+            sides.add(steps[0].get('size'))
+    return {side for side in sides if type(side) is int}
+
+
+def _sets_of(cfg: Any, loader: str) -> list[Any]:
+    dataset = _dataset_of(cfg, loader)
+    return [] if dataset is None else inner_datasets(dataset)
+
+
 def _with_clips(cfg: Any) -> list[Any]:
     """Data sets of clips, and steps of pipelines that sample them."""
-    datasets = [
-        dataset
-        for name in LOADERS
-        if _dataset_of(cfg, name) is not None
-        for dataset in inner_datasets(_dataset_of(cfg, name))
-    ]
+    datasets = [one for name in LOADERS for one in _sets_of(cfg, name)]
     steps = [
         step
         for dataset in datasets

@@ -41,16 +41,21 @@ class LogitHead(ForgeryHead):
         self, feats: Tensor, num_segs: int | None = None, **_: object
     ) -> Tensor:
         """Logits of clips, ``(N, 2)``, float32."""
+        if not isinstance(feats, Tensor):
+            raise _refusal(f'a {type(feats).__name__}')
         logits = feats[:, None] if feats.dim() == 1 else feats
         if logits.dim() != 2 or logits.shape[1] > NUM_CLASSES:
-            raise SettingError(
-                "model.cls_head.type='LogitHead': takes logits, (N, 2) or "
-                f'(N, 1); the backbone gives {tuple(feats.shape)}. Remedy: '
-                'I3DHead for maps (N, C, T, H, W), TimeSformerHead for '
-                'vectors (N, C)'
-            )
+            raise _refusal(str(tuple(feats.shape)))
         if logits.shape[1] == 1:
             logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
         if num_segs is not None:
             logits = logits.unflatten(0, (-1, num_segs)).mean(dim=1)
         return logits.float()
+
+
+def _refusal(given: str) -> SettingError:
+    return SettingError(
+        "model.cls_head.type='LogitHead': takes logits, (N, 2) or (N, 1); "
+        f'the backbone gives {given}. Remedy: I3DHead for maps '
+        '(N, C, T, H, W), TimeSformerHead for vectors (N, C)'
+    )

@@ -125,8 +125,9 @@ class TALL(SwinTransformer3D):
         ``(N, C, 1, rows * H / 32, T / rows * W / 32)``, the picture's map.
 
     Raises:
-        SettingError: T is no multiple of ``rows``, or a clip has another T or
-            another side than ``thumbnail``.
+        SettingError: T is no multiple of ``rows``; a clip has another T, or
+            frames of another side than ``thumbnail``, of no multiple of 4
+            pixels, or smaller than the windows.
     """
 
     def __init__(
@@ -138,7 +139,7 @@ class TALL(SwinTransformer3D):
         thumbnail: int = 0,
         **kwargs: object,
     ) -> None:
-        if num_segments % rows:
+        if rows < 1 or num_segments % rows:
             raise SettingError(
                 f'model.backbone.rows={rows}: {num_segments} frames do not '
                 'fill whole rows. Remedy: a divisor of num_segments'
@@ -150,7 +151,13 @@ class TALL(SwinTransformer3D):
             window_size=(1, windows[0], windows[0]),
             **kwargs,
         )
+        if len(windows) != len(self.layers):
+            raise SettingError(
+                f'model.backbone.windows={windows}: {len(self.layers)} stages '
+                'have a window each. Remedy: as many numbers'
+            )
         self.num_segments = num_segments
+        self.windows = windows
         self.thumbnail = thumbnail
         self.grid = rows, num_segments // rows
         self.patch_embed = FrameEmbed(
@@ -176,14 +183,34 @@ class TALL(SwinTransformer3D):
                 f'got clips of {x.shape[2]} frames. Remedy: make both equal; '
                 "a clip's frames are dataset.clip_len of each loader"
             )
-        if self.thumbnail and {*x.shape[3:]} != {4 * self.thumbnail}:
-            height, width = x.shape[3:]
+        self._check_size(*x.shape[3:])
+        return super().forward(lay_out(x, self.grid[0])[:, :, None])
+
+    def _check_size(self, height: int, width: int) -> None:
+        """Refuse frames that the layout or the windows do not fit."""
+        if height % 4 or width % 4:
+            raise SettingError(
+                f'TALL: frames are {width}x{height} pixels, tokens 4x4. '
+                'Remedy: a multiple of 4, FaceCrop.size of the pipelines'
+            )
+        if self.thumbnail and {height, width} != {4 * self.thumbnail}:
             raise SettingError(
                 f'model.backbone.thumbnail={self.thumbnail}: frames are '
                 f'{width}x{height} pixels. Remedy: a quarter of their side, '
                 'or 0'
             )
-        return super().forward(lay_out(x, self.grid[0])[:, :, None])
+        sides = [
+            n * side // 4
+            for n, side in zip(self.grid, (height, width), strict=True)
+        ]
+        for number, window in enumerate(self.windows):
+            if window > min(sides):
+                raise SettingError(
+                    f'model.backbone.windows.{number}={window}: the map of '
+                    f'this stage has {sides[0]}x{sides[1]} tokens. Remedy: '
+                    f'{min(sides)} or less'
+                )
+            sides = [-(-side // 2) for side in sides]  # merged, padded if odd
 
     def _from_image_swin(
         self, state_dict: dict, prefix: str, *_: object

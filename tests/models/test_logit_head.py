@@ -40,3 +40,10 @@ def test_logits_of_frames_are_averaged_over_a_clip():
 def test_what_is_not_logits_is_refused_with_a_remedy(shape):
     with pytest.raises(SettingError, match=r'takes logits.*Remedy: I3DHead'):
         LogitHead()(torch.randn(shape))
+
+
+@pytest.mark.parametrize('given', [(torch.randn(3, 2),), {}, None])
+def test_what_is_no_tensor_is_refused_by_its_kind(given):
+    kind = type(given).__name__
+    with pytest.raises(SettingError, match=f'the backbone gives a {kind}'):
+        LogitHead()(given)

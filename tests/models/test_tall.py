@@ -79,6 +79,20 @@ def test_frames_that_do_not_fill_rows_and_other_clips_are_refused():
         TALL(ARCH, num_segments=5)
     with pytest.raises(SettingError, match=r'num_segments=4.*8 frames'):
         network()(torch.randn(1, 3, 8, 64, 64))
+    with pytest.raises(SettingError, match=r'rows=0: .*Remedy: a divisor'):
+        TALL(ARCH, rows=0)
+
+
+def test_windows_and_frames_that_do_not_fit_each_other_are_refused():
+    """A window larger than the map would mix up its relative positions."""
+    with pytest.raises(SettingError, match=r'windows=\(4, 4\): 4 stages'):
+        TALL(ARCH, windows=(4, 4))
+    with pytest.raises(SettingError, match=r'windows\.3=4: .*2x2 tokens'):
+        network()(torch.randn(1, 3, 4, 32, 32))
+    with pytest.raises(SettingError, match=r'windows\.2=4: .*8x2 tokens'):
+        network(rows=4)(torch.randn(1, 3, 4, 32, 32))
+    with pytest.raises(SettingError, match=r'55x55 pixels, tokens 4x4'):
+        network()(torch.randn(1, 3, 4, 55, 55))
 
 
 @torch.no_grad()

@@ -22,6 +22,8 @@ from .places import locate
 
 BUILDER = 'mmengine.registry.build_functions'
 REPAIRS = 'gml_mmaction.host'
+RECOGNIZERS = 'mmaction.models.recognizers'
+OWN = ('gml_mmaction.models', 'gml_mmaction.kernels')
 HOST = ('mmengine', 'mmaction', 'mmcv', 'torch', 'numpy')
 REFUSALS = (
     ValueError,
@@ -93,6 +95,7 @@ def explain(error: BaseException, cfg: Any) -> str | None:
         return (
             _explain_pixels(error, trace)
             or _explain_shapes(error, trace, cfg)
+            or _explain_clips(error, trace)
             or _explain_runner(error, trace, cfg)
         )
     start, node, built = nodes[-1]
@@ -212,6 +215,43 @@ def _explain_shapes(
     return (
         f'model.cls_head.in_channels={wanted}: the features have '
         f'{given.shape[-1]} channels. Remedy: {given.shape[-1]}'
+    )
+
+
+def _explain_clips(
+    error: BaseException, trace: list[tuple[types.FrameType, int]]
+) -> str | None:
+    """Name clips that one of the host's networks, or of ours, cannot read.
+
+    A network of the user's own keeps its traceback.
+    """
+    frames = [frame for frame, _ in trace]
+    begun = [
+        number
+        for number, frame in enumerate(frames)
+        if str(frame.f_globals.get('__name__')).startswith(RECOGNIZERS)
+        and frame.f_code.co_name == 'extract_feat'
+    ]
+    if not begun or not all(
+        _is_host(frame) or str(frame.f_globals.get('__name__')).startswith(OWN)
+        for frame in frames[begun[-1] :]
+    ):
+        return None
+    model = frames[begun[-1]].f_locals.get('self')
+    given = [
+        next(iter(frame.f_locals['args']), None)
+        for frame in frames[begun[-1] :]
+        if frame.f_code.co_name == '_call_impl'
+        and frame.f_locals.get('self') is getattr(model, 'backbone', None)
+    ]
+    shape = getattr(given[0], 'shape', None) if given else None
+    if shape is None:
+        return None
+    return (
+        f'model.backbone ({type(model.backbone).__name__}): cannot read clips '
+        f'of shape {tuple(shape)}: {one_line(error):.200}. Remedy: clips '
+        '(clip_len) and crops (FaceCrop.size) that it can read, or its '
+        'settings'
     )
 
 

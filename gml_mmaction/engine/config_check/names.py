@@ -124,8 +124,11 @@ def _look_up(registry: Any, kind: str) -> Callable | None:
 
 
 def suggest(name: str, names: typing.Iterable[str]) -> str:
-    """Up to three similar names, or all names."""
-    plain = {one.lower(): one for one in sorted(names)}
+    """Up to three similar names, or all names; in words if there are none."""
+    names = sorted(names)
+    if not names:
+        return 'leave it out'
+    plain = {one.lower(): one for one in names}
     close = difflib.get_close_matches(name.lower(), plain, 3, 0.6)
     within = [one for one in plain if name.lower() in one]
     close = [*dict.fromkeys(close + within)]

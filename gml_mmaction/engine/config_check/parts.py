@@ -7,8 +7,9 @@ from gml_mmaction.errors import SettingError
 from gml_mmaction.io.rules import OBJECT, Rule, list_of, whole
 
 from ..settings import LOADERS
+from .clips import check_clips
 from .keywords import check_keywords
-from .names import REGISTRIES, find_class, suggest
+from .names import REGISTRIES, find_class, name_of, suggest
 from .optimiser import check_optimising
 from .schedules import check_schedules
 from .values import check_value
@@ -100,6 +101,8 @@ def check_config(cfg: Any, keys: Sequence[str]) -> None:
             for name, rule in COUNTS.get(key, {}).items():
                 _check_count(part, key, name, rule)
             _check_part(part, key)
+            if key in LOADERS:
+                check_clips(cfg, key)
             if key == 'param_scheduler':
                 check_schedules(cfg)
 
@@ -153,10 +156,25 @@ def _check_loader(loader: Any, place: str) -> None:
     check_keywords(DataLoader, plain, place, READ_BY_HOST['LOADER'])
     for name in ('dataset', 'sampler', 'batch_sampler'):
         _check(loader.get(name), f'{place}.{name}', REGISTRIES[name])
+    _check_end(loader.get('sampler'), place)
     for name in ('collate_fn', 'worker_init_fn'):
         if isinstance(loader.get(name), dict):
             find_class(loader[name], f'{place}.{name}', 'FUNCTIONS')
     _check_groups(loader, place)
+
+
+def _check_end(sampler: Any, place: str) -> None:
+    """Refuse a validation or a test that would never end."""
+    from mmengine.dataset import InfiniteSampler
+
+    if place == 'train_dataloader' or not isinstance(sampler, dict):
+        return
+    kind = find_class(sampler, f'{place}.sampler', REGISTRIES['sampler'])
+    if isinstance(kind, type) and issubclass(kind, InfiniteSampler):
+        raise SettingError(
+            f'{place}.sampler.type={name_of(kind)!r}: it draws without end. '
+            'Remedy: DefaultSampler'
+        )
 
 
 def _check_groups(loader: dict, place: str) -> None:
