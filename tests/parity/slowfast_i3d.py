@@ -5,10 +5,10 @@
 for yinglinzheng/FTCN and ZhendongWang6/AltFreezing, whose networks are
 SlowFast's I3D. Needs fvcore, iopath, portalocker, yacs, termcolor, tabulate,
 simplejson and six on the path, best in a folder of their own that PYTHONPATH
-names (``pip install --no-deps --target``). Random weights, running statistics too,
-float32, a clip of 32 frames of 224x224. Prints the largest difference of the
-scores and of the features, and what one changed row of weights does; the exit
-code is 1 if a limit is broken.
+names (``pip install --no-deps --target``). Random weights, running statistics
+too, float32, a clip of 32 frames of 224x224. Prints the largest difference of
+the scores and of the features, and what one changed row of weights does; the
+exit code is 1 if a limit is broken.
 """
 
 import argparse
