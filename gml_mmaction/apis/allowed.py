@@ -3,21 +3,19 @@
 The config in a checkpoint is as untrusted as the checkpoint. Only types in
 the lists below are built from it, nothing is imported by name, and numbers
 have bounds, so that no network is built that could not have been trained.
-Modules of the user's own are added only where the user names them
+Types of the user's own are added only where the user names their module
 (:func:`import_own`).
 """
 
-import importlib
 import math
-import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from mmaction.registry import MODELS, TRANSFORMS
 
-from gml_mmaction.errors import SettingError
 from gml_mmaction.io.text import printable
+
+from .own_modules import entries, import_own, is_own
 
 __all__ = [
     'check_clips',
@@ -68,38 +66,6 @@ BOUNDS = {
     **dict.fromkeys(('num_maps', 'num_classes'), LAYERS),
     **dict.fromkeys(('size', 'kernel_size'), PIXELS // 2),
 }
-
-
-# Top-level names of modules that the user has asked for.
-OWN: set[str] = set()
-
-
-def import_own(module: str) -> None:
-    """Import a module of the user's; configs may name what it registers.
-
-    Args:
-        module: A file ``PATH/NAME.py``, or a name that Python finds.
-
-    Raises:
-        SettingError: There is no such module.
-    """
-    path = Path(module)
-    is_file = path.suffix == '.py'
-    name = path.stem if is_file else module
-    if is_file:
-        sys.path.insert(0, str(path.resolve().parent))
-    try:
-        if is_file and not path.is_file():
-            raise ModuleNotFoundError(name=name)
-        importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:  # one that it imports itself
-            raise
-        raise SettingError(
-            f'--import {module}: there is no such module. Remedy: the path '
-            'of its file, NAME.py, or a name that Python finds'
-        ) from None
-    OWN.add(name.partition('.')[0])
 
 
 def check_model(model: Any) -> None:
@@ -155,8 +121,8 @@ def whole_number(name: str, value: Any, low: int, high: int) -> int:
 def _registered(registry: Any, hosts: tuple[str, ...]) -> frozenset[str]:
     ours = {
         name
-        for name, item in registry.module_dict.items()
-        if item.__module__.partition('.')[0] in {PACKAGE, *OWN}
+        for name, item in entries(registry).items()
+        if item.__module__.startswith(f'{PACKAGE}.') or is_own(name, item)
     }
     return frozenset(ours.union(hosts))
 

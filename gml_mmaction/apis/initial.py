@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import sys
 from pathlib import Path
 
 import torch
@@ -9,11 +10,13 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from gml_mmaction.engine.config_check import naming_settings
 from gml_mmaction.engine.initial_weights import Initial
 from gml_mmaction.engine.provenance import PROVENANCE
-from gml_mmaction.engine.settings import crop_side, without_files
+from gml_mmaction.engine.settings import crop_side, network_of
 from gml_mmaction.faces import CropOptions
 from gml_mmaction.io.files import write_bytes
+from gml_mmaction.io.held import HeldOutput
 from gml_mmaction.io.records import as_json
 
 __all__ = ['ORIGIN', 'write_initial']
@@ -31,12 +34,14 @@ def write_initial(cfg: Config, out: str | Path, seed: int = 0) -> None:
         seed: Of the weights.
 
     Raises:
-        SettingError: The config has no test pipeline that cuts faces.
+        SettingError: The network cannot be built, or the config has no test
+            pipeline that cuts faces.
     """
     init_default_scope('mmaction')
     torch.manual_seed(seed)
-    settings = Config(dict(model=without_files(cfg.model)))
-    model = MODELS.build(settings.model)
+    settings = network_of(cfg)
+    with naming_settings(settings, ['model'], HeldOutput(sys.stdout)):
+        model = MODELS.build(settings.model)
     training = dict(
         origin=ORIGIN,
         **dataclasses.asdict(CropOptions(size=crop_side(cfg))),

@@ -15,7 +15,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch.overrides import TorchFunctionMode
 
 from gml_mmaction.engine.accelerator import check_kernel
-from gml_mmaction.engine.settings import without_files
+from gml_mmaction.engine.settings import network_of
 from gml_mmaction.errors import (
     CheckpointError,
     DetectorError,
@@ -167,7 +167,7 @@ class _NumbersOnCpu(TorchFunctionMode):
 def _build(path: Path, cfg: Config, loaded: Mapping) -> BaseModel:
     """Build the network, after checking that its weights fit."""
     init_default_scope('mmaction')
-    settings = Config(dict(model=without_files(cfg.model)))
+    settings = network_of(cfg)
     try:
         state = loaded['state_dict']
         with torch.device('meta'), _NumbersOnCpu():

@@ -32,7 +32,8 @@ def measure(version: str | Path, job: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         version: Folder in which the package is that is to do it.
-        job: ``video``, ``checkpoint``, ``clips`` (0: all) and ``overlay``.
+        job: ``video``, ``checkpoint``, ``clips`` (0: all), ``overlay`` and
+            ``modules``, files or modules of a network of one's own.
 
     Returns:
         CPU seconds: ``total`` and those of ``PARTS``; ``peak_mb``, the most
@@ -141,6 +142,11 @@ def _main(job: dict[str, Any]) -> None:
     gml_mmaction.register()
     from gml_mmaction.apis import analyse, load_detector
 
+    if job['modules']:
+        from gml_mmaction.apis.allowed import import_own
+
+        for module in job['modules']:
+            import_own(module)
     detector = load_detector(job['checkpoint'], 'cpu')
     supported = 'clips' in inspect.signature(analyse).parameters
     some = {'clips': job['clips']} if supported and job['clips'] else {}

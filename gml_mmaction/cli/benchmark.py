@@ -28,6 +28,8 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from gml_mmaction.engine.config_check import check_config, read_settings
+from gml_mmaction.engine.settings import network_of
 from gml_mmaction.explain.cost import (
     WAYS,
     Setting,
@@ -43,7 +45,7 @@ from gml_mmaction.io.files import write_json, write_text
 from gml_mmaction.io.text import markdown_table, say
 from gml_mmaction.kernels import library
 
-from .common import CONFIGS, config_file
+from .common import CONFIGS, add_import_option, config_file, import_modules
 
 REFERENCE = CONFIGS / 'baselines/xception_ffpp.py'
 BLOCKS = [
@@ -130,6 +132,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add('--json', type=Path, help='file to write the numbers to')
     add('--markdown', type=Path, help='file to write the table to')
+    add_import_option(parser)
     args = parser.parse_args(argv)
     for name in ('batch', 'frames', 'size', 'rounds'):
         if getattr(args, name) < 1:
@@ -146,6 +149,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Print the table; returns what ``--json`` writes."""
     args = parse_args(argv)
+    import_modules(args)
     if args.threads:
         torch.set_num_threads(args.threads)
     torch.backends.cudnn.benchmark = True  # as in default_runtime.py
@@ -155,6 +159,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     reference = args.reference.resolve()
     others = [path for path in args.configs if path.resolve() != reference]
     configs = [args.reference, *others]
+    check_models(configs)
     if args.estimate:
         return write_result(args, *estimate_all(configs, setting, args))
     rows = compare(configs, setting, args.rounds, args.ways, args.own_clips)
@@ -171,6 +176,13 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         'all_rows': rows,
     }
     return write_result(args, result, format_result(result))
+
+
+def check_models(configs: Sequence[Path]) -> None:
+    """Refuse configs whose networks cannot be built."""
+    for config in map(str, configs):
+        with naming(config):
+            check_config(network_of(read_settings(config)), ['model'])
 
 
 def write_result(

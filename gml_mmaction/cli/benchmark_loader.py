@@ -32,10 +32,12 @@ from torch.utils.data import DataLoader
 
 from gml_mmaction.datasets import GenuineClipDataset
 from gml_mmaction.datasets.samplers import DrawnIndex
-from gml_mmaction.engine.config_check import read_settings
+from gml_mmaction.engine.config_check import check_config, read_settings
 from gml_mmaction.host.configs import find_config
 from gml_mmaction.io.files import write_json
 from gml_mmaction.io.text import say
+
+from .common import add_import_option, import_modules
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -59,12 +61,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='clips in that step [%(default)s]',
     )
     add('--json', type=Path, help='file to write the numbers to')
+    add_import_option(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Print the table; returns what ``--json`` writes."""
     args = parse_args(argv)
+    import_modules(args)
     cv2.setNumThreads(0)  # as in the workers of a run
     dataset = build_dataset(args.config, args.data)
     times = measure(dataset, args.clips, args.rounds)
@@ -92,6 +96,7 @@ def build_dataset(config: str, data: str) -> Any:
     """The training set of a config on other data."""
     cfg = read_settings(find_config(config))
     init_default_scope(cfg.get('default_scope', 'mmaction'))
+    check_config(cfg, ['train_dataloader'])
     settings = cfg.train_dataloader.dataset
     settings.data_root = data
     return DATASETS.build(settings)

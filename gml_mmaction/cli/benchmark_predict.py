@@ -40,6 +40,7 @@ from gml_mmaction.io.text import markdown_table, say
 from gml_mmaction.video.writer import write_h264
 
 from .benchmark_data import CRF, FPS, draw_frames
+from .common import add_import_option, import_modules
 from .numbers import whole
 
 HERE = Path(gml_mmaction.__file__).parents[1]
@@ -70,6 +71,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add('--rounds', type=whole(1), default=3)
     add('--json', type=Path, help='file to write the numbers to')
+    add_import_option(parser)
     return parser.parse_args(argv)
 
 
@@ -82,6 +84,7 @@ def _size(text: str) -> str:
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Print the table; returns what ``--json`` writes."""
     args = parse_args(argv)
+    import_modules(args)
     with tempfile.TemporaryDirectory() as folder:
         videos = args.videos or make_videos(
             Path(folder), args.sizes, args.seconds
@@ -93,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
                 checkpoint=str(network.absolute()),
                 clips=clips,
                 overlay=args.overlay,
+                modules=[*map(from_anywhere, args.modules)],
             )
             for network in networks
             for video in videos
@@ -104,6 +108,12 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     if args.json:
         write_json(args.json, result)
     return result
+
+
+def from_anywhere(module: str) -> str:
+    """What ``--import`` names, for a process in another folder."""
+    is_file = module.endswith('.py')
+    return str(Path(module).absolute()) if is_file else module
 
 
 def make_videos(

@@ -33,7 +33,7 @@ def config_file(text: str) -> Path:
 
 
 def add_import_option(parser: argparse.ArgumentParser) -> None:
-    """The option that adds networks of the user's own."""
+    """The option of commands that take a config or a checkpoint."""
     parser.add_argument(
         '--import',
         dest='modules',
@@ -64,12 +64,17 @@ def import_modules(args: argparse.Namespace) -> None:
     """Import what ``--import`` names.
 
     Raises:
-        SettingError: There is no such module.
+        SettingError: There is none, or it cannot be imported.
     """
     from gml_mmaction.apis.allowed import import_own
 
     for module in getattr(args, 'modules', ()):
         import_own(module)
+
+
+def imports_of(args: argparse.Namespace) -> list[str]:
+    """The ``--import`` of a command line, for another command."""
+    return [word for one in args.modules for word in ('--import', one)]
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:

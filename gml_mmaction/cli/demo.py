@@ -21,7 +21,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gml_mmaction.errors import GMLError
@@ -30,7 +30,7 @@ from gml_mmaction.io.lock import hold
 from gml_mmaction.io.text import say
 from gml_mmaction.stack import installed_versions
 
-from .common import CONFIGS
+from .common import CONFIGS, add_import_option, import_modules, imports_of
 from .numbers import SEED, whole
 
 CONFIG = CONFIGS / 'gml_xception-small_demo.py'
@@ -75,6 +75,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--test-person',
         help='with --videos: the person who is seen in testing only',
     )
+    add_import_option(parser)
     return parser.parse_args(argv)
 
 
@@ -128,6 +129,7 @@ def train_and_test(
     *options: str,
     targets: Mapping[str, Path] | None = None,
     untrained: int = 0,
+    imports: Sequence[str] = (),
 ) -> tuple[dict, dict]:
     """Train, then test the checkpoint that validation found best.
 
@@ -141,6 +143,7 @@ def train_and_test(
         *options: More ``KEY=VALUE`` for the config.
         targets: Crops by name: the test is on each of them, not on ``crops``.
         untrained: Networks of random weights that take these tests, too.
+        imports: Options that import networks of one's own.
 
     Returns:
         The test metrics and the seconds of both stages. With targets, those
@@ -148,7 +151,7 @@ def train_and_test(
         threshold of the validation, and of networks of random weights
         ``'untrained'``.
     """
-    common = ['--work-dir', work_dir, '--data', crops]
+    common = [*imports, '--work-dir', work_dir, '--data', crops]
     if options:
         common += ['--cfg-options', *options]
     shutil.rmtree(work_dir, ignore_errors=True)
@@ -194,6 +197,7 @@ def draw_videos(videos: Path, out: Path) -> None:
 def main(argv: list[str] | None = None) -> dict:
     """Run the demo; returns what it writes to ``summary.json``."""
     args = parse_args(argv)
+    import_modules(args)
     with hold(args.work_dir, 'demo'):
         return run_demo(args, Path(args.work_dir))
 
@@ -209,7 +213,12 @@ def run_demo(args: argparse.Namespace, root: Path) -> dict:
     draw_videos(root / 'videos', sheet)
     options = [f'train_cfg.max_iters={args.iters}'] if args.iters else []
     metrics, trained = train_and_test(
-        args.config, root / 'crops', root / 'run', args.seed, *options
+        args.config,
+        root / 'crops',
+        root / 'run',
+        args.seed,
+        *options,
+        imports=imports_of(args),
     )
     summary = dict(
         metrics,

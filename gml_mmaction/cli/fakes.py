@@ -35,6 +35,7 @@ from gml_mmaction.io.files import write_json
 from gml_mmaction.io.text import say
 from gml_mmaction.visualization.contact_sheet import captioned, write_sheet
 
+from .common import add_import_option, import_modules
 from .numbers import SEED
 
 
@@ -53,6 +54,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add('--height', type=int, default=128, help='of a frame, pixels (128)')
     add('--seed', type=SEED, default=0, help='of the draws (0)')
     add('--json', type=Path, help='file to write the numbers to')
+    add_import_option(parser)
     args = parser.parse_args(argv)
     for name in ('clips', 'draws', 'height'):
         if getattr(args, name) < 1:
@@ -63,6 +65,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Write the sheet, print the table, return it."""
     args = parse_args(argv)
+    import_modules(args)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     settings = read_dataset(args.config, args.data)

@@ -51,7 +51,13 @@ from gml_mmaction.sources import LABELS, SPLITS
 from gml_mmaction.sources.folder import list_videos
 from gml_mmaction.video.folders import video_files
 
-from .common import CONFIGS, config_file
+from .common import (
+    CONFIGS,
+    add_import_option,
+    config_file,
+    import_modules,
+    imports_of,
+)
 from .demo import best_checkpoint, run_tool
 from .fakes import read_dataset
 from .numbers import SEED, whole
@@ -104,12 +110,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='networks of random weights that take the same test',
     )
     add('--workers', type=whole(1), default=os.cpu_count(), help='processes')
+    add_import_option(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Run all parts that are not done; returns the report."""
     args = parse_args(argv)
+    import_modules(args)
     # refused before hours of preparing
     read_dataset(str(args.config), '')
     check_genuine(args)
@@ -205,14 +213,15 @@ def read_settings_of(path: Path) -> dict[str, Any]:
 def run_parts(args: argparse.Namespace) -> dict[str, Any]:
     """Prepare, show, train, test and report."""
     crops, run = args.out / 'crops', args.out / 'run'
+    own = imports_of(args)
     timed(args.out, 'prepare', *prepare_options(args, crops))
     check_videos(crops, run)
     numbers = args.out / 'fakes.json'
     if not numbers.is_file():
         shown = ('--out', args.out / 'fakes.png', '--json', numbers)
-        timed(args.out, 'fakes', args.config, crops, *shown)
+        timed(args.out, 'fakes', args.config, crops, *shown, *own)
     if not (run / 'trained').is_file():
-        options = ('--resume', '--data', crops, *train_options(args))
+        options = ('--resume', '--data', crops, *own, *train_options(args))
         timed(args.out, 'train', args.config, '--work-dir', run, *options)
         write_text(run / 'trained', best_checkpoint(run).name)
     best, detector = best_checkpoint(run), args.out / 'detector.pth'
@@ -222,7 +231,7 @@ def run_parts(args: argparse.Namespace) -> dict[str, Any]:
         write_bytes(detector, best.read_bytes())
     if not is_tested(tested / 'scores.json', sha256, args.untrained):
         where = ('--validation', '--data', crops, '--work-dir', tested)
-        null = ('--untrained', args.untrained)
+        null = ('--untrained', args.untrained, *own)
         timed(args.out, 'test', args.config, detector, *where, *null)
     return write_report(args.out, crops, detector, tested / 'scores.json')
 

@@ -14,7 +14,7 @@ from gml_mmaction.apis.initial import write_initial
 from gml_mmaction.engine.config_check import read_settings
 from gml_mmaction.io.text import say
 
-from .common import config_file
+from .common import add_import_option, config_file, import_modules
 from .numbers import SEED
 
 
@@ -35,12 +35,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--seed', type=SEED, default=0, help='of the weights [%(default)s]'
     )
+    add_import_option(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Write the checkpoint."""
     args = parse_args(argv)
+    import_modules(args)
     out = args.out or Path(f'{args.config.stem}-random.pth')
     write_initial(read_settings(args.config), out, args.seed)
     say(f'written to {out}: random weights, not trained')

@@ -307,6 +307,14 @@ def wrappers(dataset: Any) -> Iterator[Any]:
             yield from wrappers(part)
 
 
+def network_of(cfg: Any) -> Any:
+    """A config of another's network alone, without the files to start from."""
+    from mmengine.config import Config
+
+    model = without_files(cfg.get('model'))
+    return Config(dict(model=model, default_scope='mmaction'))
+
+
 def without_files(model: Any) -> Any:
     """Copy the settings of a network without the files to start from.
 

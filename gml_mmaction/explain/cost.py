@@ -279,6 +279,8 @@ def naming(config: str) -> Iterator[None]:
             yield
     except ShortageError:
         raise
+    except GMLError as error:  # with a remedy of its own
+        raise CostError(f'{config} cannot be measured: {error}') from error
     except Exception as error:
         what = ' '.join(f'{type(error).__name__}: {error}'.split())
         raise CostError(

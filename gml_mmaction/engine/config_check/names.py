@@ -46,6 +46,8 @@ WITHOUT_TYPE = {
     'visualizer': 'Visualizer',
     'model_wrapper_cfg': 'MMDistributedDataParallel',
 }
+# So many names may be listed in a line.
+FEW = 12
 # Modules of the host that are imported only when they are used.
 IMPORTS = {
     'TensorboardVisBackend': 'tensorboard',
@@ -100,7 +102,8 @@ def find_class(
     if found is None:
         raise SettingError(
             f'{place}{key}={kind!r}: no such '
-            f'{root.name.replace("_", " ")}. Remedy: {suggest(kind, names)}'
+            f'{root.name.replace("_", " ")}. Remedy: '
+            f'{_suggest_class(kind, names)}'
         )
     return found
 
@@ -125,20 +128,29 @@ def _look_up(registry: Any, kind: str) -> Callable | None:
 
 def suggest(name: str, names: typing.Iterable[str]) -> str:
     """Up to three similar names, or all names; in words if there are none."""
-    names = sorted(names)
+    names = sorted(names, key=str.lower)
     if not names:
         return 'leave it out'
-    plain = {one.lower(): one for one in names}
+    close = _similar(name, names)
+    if close:
+        return ' or '.join(close)
+    rest = ', ...' if len(names) > 40 else ''
+    return f'one of {", ".join(names[:40])}{rest}'
+
+
+def _similar(name: str, names: typing.Iterable[str]) -> list[str]:
+    """Up to three names."""
+    plain = {one.lower(): one for one in sorted(names)}
     close = difflib.get_close_matches(name.lower(), plain, 3, 0.6)
     within = [one for one in plain if name.lower() in one]
-    close = [*dict.fromkeys(close + within)]
-    chosen = [plain[one] for one in close] or sorted(names, key=str.lower)
-    rest = ', ...' if len(chosen) > 40 else ''
-    return (
-        ' or '.join(chosen[:3])
-        if close
-        else (f'one of {", ".join(chosen[:40])}{rest}')
-    )
+    return [plain[one] for one in dict.fromkeys(close + within)][:3]
+
+
+def _suggest_class(kind: str, names: set[str]) -> str:
+    """Similar names, all of a few, or none; and how to add one's own."""
+    listed = len(names) <= FEW or _similar(kind, names)
+    known = f'{suggest(kind, names)}, or ' if listed else ''
+    return f'{known}--import FILE.py if it is one of your own'
 
 
 def name_of(built: Any) -> str:
