@@ -1,11 +1,14 @@
 """docs/own_detector.md is followed in an empty folder."""
 
+import argparse
 import re
 import shlex
+from importlib import import_module
 
 import pytest
 from tiny import REPO, write_prepared
 
+from gml_mmaction.cli import COMMANDS
 from gml_mmaction.io.files import read_json
 
 TEXT = (REPO / 'docs/own_detector.md').read_text(encoding='utf-8')
@@ -116,6 +119,30 @@ def test_a_network_of_ones_own_is_trained_tested_and_predicts(
     words += ['--import', 'absent.py']
     refused = run_warm('-m', 'gml_mmaction', 'predict', *words)
     assert '--import absent.py: there is no such module' in refused.stderr
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_commands_that_take_a_config_or_a_checkpoint_take_import(
+    command, monkeypatch
+):
+    takes = 'takes a config or a checkpoint'
+    assert f'Every command that {takes} takes `--import`' in ' '.join(
+        section('A network of your own').split()
+    )
+    parsers = []
+
+    def keep(parser, *_):
+        parsers.append(parser)
+        raise SystemExit
+
+    monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', keep)
+    module = import_module(f'gml_mmaction.cli.{command.replace("-", "_")}')
+    with pytest.raises(SystemExit):
+        getattr(module, 'parse_args', module.main)([])
+    (parser,) = parsers
+    options = {action.dest: action for action in parser._actions}
+    own = {'config', 'configs', 'checkpoint', 'networks'} & options.keys()
+    assert bool(own) == ('--import' in parser._option_string_actions)
 
 
 def test_the_shown_files_fit_the_style_of_the_project():

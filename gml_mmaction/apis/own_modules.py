@@ -149,7 +149,7 @@ def _why(error: BaseException, name: str) -> str:
                 'there is no such module. Remedy: the path of its file, '
                 'NAME.py, or a name that Python finds'
             )
-        remedy = f'install {absent}, or put its file beside'
+        remedy = f'install {absent}, or put its file beside yours'
     elif 'is already registered' in str(error):
         remedy = 'another name for it'
     else:
