@@ -3,17 +3,24 @@
 import argparse
 import re
 import shlex
+import sys
 from importlib import import_module
 
 import pytest
 from tiny import REPO, write_prepared
 
 from gml_mmaction.cli import COMMANDS
+from gml_mmaction.errors import SettingError
 from gml_mmaction.io.files import read_json
 
 TEXT = (REPO / 'docs/own_detector.md').read_text(encoding='utf-8')
 SHORT = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2']
 SHORT += ['train_dataloader.batch_size=2']
+SMALL = ['--reference', 'gml_xception-small_demo']
+MORE = dict(
+    figures=['--fake', 'suspect.mp4'],
+    robustness=['--target', 'mine=data/mine'],
+)
 ALONE = ['num_workers=0', 'persistent_workers=False']
 
 
@@ -121,28 +128,88 @@ def test_a_network_of_ones_own_is_trained_tested_and_predicts(
     assert '--import absent.py: there is no such module' in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ('command', 'words'),
+    [
+        ('init', ['mine.py', 'x.pth']),
+        pytest.param(
+            'benchmark',
+            ['mine.py', '--size', '64', '--rounds', '1', *SMALL],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            'benchmark',
+            ['mine.py', '--size', '64', '--estimate', *SMALL],
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_an_untrained_network_is_built_with_import_alone(
+    desk, monkeypatch, run_warm, command, words
+):
+    monkeypatch.chdir(desk)
+    for name, text in files('A network of your own').items():
+        (desk / name).write_text(text)
+    words = ['-m', 'gml_mmaction', command, *words]
+    refused = run_warm(*words)
+    (line,) = refused.stderr.splitlines()
+    assert "model.backbone.type='Differences': no such model" in line
+    assert line.endswith('Remedy: --import FILE.py if it is one of your own')
+    done = run_warm(*words, '--import', 'differences.py')
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_a_network_in_two_files_is_loaded(
+    desk, monkeypatch, run_warm
+):
+    monkeypatch.chdir(desk)
+    shown = files('A network of your own')
+    (desk / 'blocks.py').write_text(shown['differences.py'])
+    (desk / 'net.py').write_text('import blocks\n')
+    (desk / 'two.py').write_text(shown['mine.py'])
+    own = ('--import', 'net.py')
+    done = run_warm('-m', 'gml_mmaction', 'init', 'two.py', 'two.pth', *own)
+    assert done.returncode == 0, done.stderr
+    words = ('-m', 'gml_mmaction', 'export', 'two.pth', 'two.pt2')
+    refused = run_warm(*words)
+    assert "the type 'Differences' is not one" in refused.stderr
+    done = run_warm(*words, *own)
+    assert done.returncode == 0, done.stderr
+    assert (desk / 'two.pt2').is_file()
+
+
 @pytest.mark.parametrize('command', COMMANDS)
 def test_commands_that_take_a_config_or_a_checkpoint_take_import(
-    command, monkeypatch
+    command, desk, monkeypatch
 ):
-    takes = 'takes a config or a checkpoint'
-    assert f'Every command that {takes} takes `--import`' in ' '.join(
-        section('A network of your own').split()
-    )
+    monkeypatch.chdir(desk)
+    said = 'Every command that takes a config or a checkpoint takes `--import`'
+    assert said in ' '.join(section('A network of your own').split())
     parsers = []
+    parse = argparse.ArgumentParser.parse_args
 
-    def keep(parser, *_):
+    def keep(parser, words, *more):
         parsers.append(parser)
-        raise SystemExit
+        return parse(parser, words, *more)
 
     monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', keep)
+    monkeypatch.setattr(sys, 'argv', ['gml'])
     module = import_module(f'gml_mmaction.cli.{command.replace("-", "_")}')
     with pytest.raises(SystemExit):
-        getattr(module, 'parse_args', module.main)([])
-    (parser,) = parsers
-    options = {action.dest: action for action in parser._actions}
-    own = {'config', 'configs', 'checkpoint', 'networks'} & options.keys()
-    assert bool(own) == ('--import' in parser._option_string_actions)
+        module.main(['--no-such-option'])
+    actions = parsers[0]._actions
+    takes = {'config', 'configs', 'checkpoint', 'networks'}
+    own = any(action.dest in takes for action in actions)
+    assert own == any(action.dest == 'modules' for action in actions)
+    if own:
+        words = ['--import', 'absent.py']
+        for action in actions:
+            if action.required:
+                words += [*action.option_strings[:1], 'gml_xception_ffpp']
+        words += MORE.get(command, [])
+        with pytest.raises(SettingError, match=r'^--import absent\.py: there'):
+            module.main(words)
 
 
 def test_the_shown_files_fit_the_style_of_the_project():

@@ -27,6 +27,17 @@ TINY = {
     'model.cls_head.in_channels': 128,
     'model.cls_head.ad_head.in_channels': 46,
 }
+# A file for --import.
+OWN_XCEPTION = """
+from mmaction.registry import MODELS
+
+from gml_mmaction.models import Xception
+
+
+@MODELS.register_module()
+class OwnXception(Xception):
+    pass
+"""
 
 
 def free_port():

@@ -29,9 +29,9 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from gml_mmaction.apis import load_detector
 from gml_mmaction.apis.genuine_report import describe_genuine, format_genuine
 from gml_mmaction.engine import newest_checkpoint
-from gml_mmaction.engine.config_check import read_settings
+from gml_mmaction.engine.config_check import check_config, read_settings
 from gml_mmaction.engine.provenance import training_of
-from gml_mmaction.engine.settings import crop_side
+from gml_mmaction.engine.settings import crop_side, network_of
 from gml_mmaction.errors import DataError, SettingError
 from gml_mmaction.evaluation.scores import ScoreFileError, read_scores_file
 from gml_mmaction.faces.landmarks import LANDMARKS
@@ -120,6 +120,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     import_modules(args)
     # refused before hours of preparing
     read_dataset(str(args.config), '')
+    check_config(network_of(read_settings(args.config)), ['model'])
     check_genuine(args)
     with hold(args.out, 'genuine'):
         check_settings(args)

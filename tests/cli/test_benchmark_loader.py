@@ -3,6 +3,8 @@ import json
 import pytest
 from tiny import CONFIG, write_prepared
 
+from gml_mmaction.errors import SettingError
+
 
 @pytest.fixture
 def tool(load_tool, monkeypatch):
@@ -28,6 +30,16 @@ def test_rates_and_the_cores_that_are_needed_add_up(tool, tmp_path, capsys):
     assert cores * loader['clips_per_s'] >= 1500
     assert (cores - 1) * loader['clips_per_s'] < 1500
     assert f'{cores} cores are needed for' in capsys.readouterr().out
+
+
+def test_an_unknown_data_set_is_one_line(tool, tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text(
+        f'_base_ = {str(CONFIG)!r}\n'
+        "train_dataloader = dict(dataset=dict(type='Mine'))\n"
+    )
+    with pytest.raises(SettingError, match=r"='Mine': no such .* --import"):
+        tool.main([str(path), str(tmp_path)])
 
 
 def test_only_the_files_of_the_clip_are_decoded(tool, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import warm
+from tiny import OWN_XCEPTION
 
 from gml_mmaction.errors import GMLError
 
@@ -34,6 +35,8 @@ def test_from_made_up_videos_to_scores(demo, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(sys, 'executable', warm.python())
     sizes = ('--num-train', 8, '--num-val', 4, '--num-test', 4)
     seconds = demo.make_data(tmp_path, *sizes, '--frames', 32)
+    own = tmp_path / 'own_xception.py'
+    own.write_text(OWN_XCEPTION)
     demo.draw_videos(tmp_path / 'videos', tmp_path / 'contact_sheet.png')
     metrics, trained = demo.train_and_test(
         str(demo.CONFIG),
@@ -43,6 +46,8 @@ def test_from_made_up_videos_to_scores(demo, tmp_path, capfd, monkeypatch):
         *('train_cfg.max_iters=2', 'train_cfg.val_interval=2'),
         *('model.backbone.width=0.0625', 'model.cls_head.in_channels=128'),
         'model.cls_head.ad_head.in_channels=46',
+        'model.backbone.type=OwnXception',
+        imports=('--import', str(own)),
     )
     assert 0 <= metrics['video/auc'] <= 1
     assert set(seconds) | set(trained) == {'videos', 'crops', 'train', 'test'}

@@ -7,7 +7,7 @@ import cv2
 import pytest
 import warm
 from mmengine.config import Config
-from tiny import REPO, TINY
+from tiny import OWN_XCEPTION, REPO, TINY
 
 from gml_mmaction.apis import load_detector
 from gml_mmaction.errors import GMLError, SettingError
@@ -30,13 +30,15 @@ def tool(load_tool):
 
 @pytest.fixture(scope='module')
 def work(tmp_path_factory, talking_head):
-    """Three people, of one of them two videos, and a tiny config."""
+    """Three people, of one of them two videos; a network and its config."""
     root = tmp_path_factory.mktemp('genuine')
     for name in ('ann/1', 'ann/2', 'bob/1', 'cy'):
         talking_head(root / f'videos/{name}.mp4', 20)
     (root / 'videos/notes.txt').write_text('of no use')
+    (root / 'own_xception.py').write_text(OWN_XCEPTION)
     tree = {}
-    for key, value in SETTINGS.items():
+    own = {'model.backbone.type': 'OwnXception'}
+    for key, value in (SETTINGS | own).items():
         *place, last = key.split('.')
         node = tree
         for part in place:
@@ -55,6 +57,7 @@ def run(work, tool):
     def start(*options, out='out'):
         words = [str(work / 'videos'), '--out', str(work / out)]
         words += ['--config', str(work / 'tiny.py'), '--iters', '2']
+        words += ['--import', str(work / 'own_xception.py')]
         words += ['--untrained', '2', '--workers', '1', *options]
         ran = []
         with pytest.MonkeyPatch.context() as patch:

@@ -75,6 +75,18 @@ def test_an_unknown_name_comes_with_those_that_are_known(
     assert capsys.readouterr().out == ''
 
 
+def test_an_unknown_network_may_be_one_of_ones_own(data, tmp_path):
+    text = refusal(changed(data, tmp_path, 'model.backbone.type=Differences'))
+    assert text == (
+        "model.backbone.type='Differences': no such model. Remedy: --import "
+        'FILE.py if it is one of your own'
+    )
+    text = refusal(changed(data, tmp_path, 'model.backbone.type=Xcepton'))
+    assert text.endswith(
+        'Xception, or --import FILE.py if it is one of your own'
+    )
+
+
 def test_an_unknown_scheduler_comes_with_those_that_are_known(data, tmp_path):
     cfg = config(data, tmp_path)
     cfg.param_scheduler = [dict(type='CosineLR'), dict(type='CosineNix')]

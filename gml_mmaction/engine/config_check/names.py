@@ -46,8 +46,7 @@ WITHOUT_TYPE = {
     'visualizer': 'Visualizer',
     'model_wrapper_cfg': 'MMDistributedDataParallel',
 }
-# So many names may be listed in a line.
-FEW = 12
+LISTED = 40  # names in a line, at most
 # Modules of the host that are imported only when they are used.
 IMPORTS = {
     'TensorboardVisBackend': 'tensorboard',
@@ -134,8 +133,8 @@ def suggest(name: str, names: typing.Iterable[str]) -> str:
     close = _similar(name, names)
     if close:
         return ' or '.join(close)
-    rest = ', ...' if len(names) > 40 else ''
-    return f'one of {", ".join(names[:40])}{rest}'
+    rest = ', ...' if len(names) > LISTED else ''
+    return f'one of {", ".join(names[:LISTED])}{rest}'
 
 
 def _similar(name: str, names: typing.Iterable[str]) -> list[str]:
@@ -147,8 +146,8 @@ def _similar(name: str, names: typing.Iterable[str]) -> list[str]:
 
 
 def _suggest_class(kind: str, names: set[str]) -> str:
-    """Similar names, all of a few, or none; and how to add one's own."""
-    listed = len(names) <= FEW or _similar(kind, names)
+    """Similar names, or all if they fit; and how to add one's own."""
+    listed = len(names) <= LISTED or _similar(kind, names)
     known = f'{suggest(kind, names)}, or ' if listed else ''
     return f'{known}--import FILE.py if it is one of your own'
 
