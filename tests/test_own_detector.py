@@ -18,7 +18,7 @@ SHORT = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2']
 SHORT += ['train_dataloader.batch_size=2']
 SMALL = ['--reference', 'gml_xception-small_demo']
 MORE = dict(
-    figures=['--fake', 'suspect.mp4'],
+    figures=['absent.pth', '--fake', 'suspect.mp4'],
     robustness=['--target', 'mine=data/mine'],
 )
 ALONE = ['num_workers=0', 'persistent_workers=False']
@@ -179,9 +179,14 @@ def test_a_checkpoint_of_a_network_in_two_files_is_loaded(
     assert (desk / 'two.pt2').is_file()
 
 
+@pytest.fixture
+def module(command):
+    return import_module(f'gml_mmaction.cli.{command.replace("-", "_")}')
+
+
 @pytest.mark.parametrize('command', COMMANDS)
 def test_commands_that_take_a_config_or_a_checkpoint_take_import(
-    command, desk, monkeypatch
+    command, module, desk, monkeypatch
 ):
     monkeypatch.chdir(desk)
     said = 'Every command that takes a config or a checkpoint takes `--import`'
@@ -195,7 +200,6 @@ def test_commands_that_take_a_config_or_a_checkpoint_take_import(
 
     monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', keep)
     monkeypatch.setattr(sys, 'argv', ['gml'])
-    module = import_module(f'gml_mmaction.cli.{command.replace("-", "_")}')
     with pytest.raises(SystemExit):
         module.main(['--no-such-option'])
     actions = parsers[0]._actions

@@ -82,9 +82,8 @@ def test_an_unknown_network_may_be_one_of_ones_own(data, tmp_path):
         'FILE.py if it is one of your own'
     )
     text = refusal(changed(data, tmp_path, 'model.backbone.type=Xcepton'))
-    assert text.endswith(
-        'Xception, or --import FILE.py if it is one of your own'
-    )
+    assert 'Remedy: Xception or ' in text
+    assert text.endswith(', or --import FILE.py if it is one of your own')
 
 
 def test_an_unknown_scheduler_comes_with_those_that_are_known(data, tmp_path):
