@@ -181,6 +181,7 @@ def test_a_checkpoint_of_a_network_in_two_files_is_loaded(
 
 @pytest.fixture
 def module(command):
+    import_module('gml_mmaction.apis')  # as a command with --import does
     return import_module(f'gml_mmaction.cli.{command.replace("-", "_")}')
 
 

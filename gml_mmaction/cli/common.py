@@ -66,10 +66,12 @@ def import_modules(args: argparse.Namespace) -> None:
     Raises:
         SettingError: There is none, or it cannot be imported.
     """
-    from gml_mmaction.apis.allowed import import_own
+    modules = getattr(args, 'modules', ())
+    if modules:
+        from gml_mmaction.apis.allowed import import_own
 
-    for module in getattr(args, 'modules', ()):
-        import_own(module)
+        for module in modules:
+            import_own(module)
 
 
 def imports_of(args: argparse.Namespace) -> list[str]:
