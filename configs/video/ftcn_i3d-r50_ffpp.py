@@ -15,8 +15,6 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, end=20000, by_epoch=False),
-    dict(
-        type='CosineAnnealingLR', T_max=200000, end=200000, by_epoch=False
-    ),
+    dict(type='CosineAnnealingLR', T_max=200000, end=200000, by_epoch=False),
 ]
 train_cfg = dict(max_iters=200000)

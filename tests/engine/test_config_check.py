@@ -139,7 +139,7 @@ def test_a_keyword_that_is_not_taken_comes_with_those_that_are(
         ('model.cls_head.ad_head.in_channels=17', r'=17: .*in_channels to 46'),
         ('model.data_preprocessor.mean=[1,2]', r': 2 numbers do not fit'),
         ('model.data_preprocessor.format_shape=NCHW', r'NCHW do not fit'),
-        ('model.backbone.num_segments=4', r'=4: .*clips of 8 frames'),
+        ('model.backbone.num_segments=4', r'=4: clips of .* have 8 frames'),
         (f'{PIPELINE}.1.size=big', r"='big'. Remedy: a whole number"),
         (f'{PIPELINE}.4.input_format=NCWHT', r'NCWHT is invalid'),
         ('train_dataloader.batch_size=0', r'a whole number from 1'),

@@ -238,17 +238,18 @@ def _explain_clips(
     ):
         return None
     model = frames[begun[-1]].f_locals.get('self')
+    backbone = getattr(model, 'backbone', None)
     given = [
         next(iter(frame.f_locals['args']), None)
         for frame in frames[begun[-1] :]
         if frame.f_code.co_name == '_call_impl'
-        and frame.f_locals.get('self') is getattr(model, 'backbone', None)
+        and frame.f_locals.get('self') is backbone
     ]
     shape = getattr(given[0], 'shape', None) if given else None
     if shape is None:
         return None
     return (
-        f'model.backbone ({type(model.backbone).__name__}): cannot read clips '
+        f'model.backbone ({type(backbone).__name__}): cannot read clips '
         f'of shape {tuple(shape)}: {one_line(error):.200}. Remedy: clips '
         '(clip_len) and crops (FaceCrop.size) that it can read, or its '
         'settings'
