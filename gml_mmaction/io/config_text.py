@@ -80,6 +80,11 @@ def _value(node: ast.expr) -> Any:
         case ast.Call(func=ast.Name(id='dict'), args=[], keywords=given):
             if all(item.arg for item in given):
                 return {item.arg: _value(item.value) for item in given}
+        # as MMEngine writes keys that are no names, such as 'backbone.norm'
+        case ast.Call(
+            func=ast.Name(id='dict'), args=[ast.Dict() as inner], keywords=[]
+        ):
+            return _value(inner)
     raise _refusal(node)
 
 

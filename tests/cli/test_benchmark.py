@@ -153,6 +153,7 @@ def test_clips_of_each_configs_own_are_a_column(tool, capsys):
     assert '| `gml_xception-small_demo` | 8 x 64² |' in printed
 
 
+@pytest.mark.slow
 def test_an_estimate_says_that_nothing_was_measured(tool, capsys):
     few = ['--size', '64', '--batch', '2', '--reference', str(SMALL)]
     result = tool.main([str(SMALL), '--estimate', *few])

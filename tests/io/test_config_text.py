@@ -34,6 +34,22 @@ def test_every_kind_of_value_is_read_as_mmengine_reads_it():
 
 
 @pytest.mark.parametrize(
+    'value',
+    [
+        {'backbone.norm': dict(decay_mult=0.0)},
+        [{'a.b': 1}, {'c': {'d e': {'f.g': (2, {'1': None})}}}],
+        {'plain': {'in': 1, 'x.y': [{'z.': {}}]}},
+        {},
+    ],
+    ids=str,
+)
+def test_keys_that_are_no_names_are_read_as_mmengine_writes_them(value):
+    """Such as optim_wrapper.paramwise_cfg.custom_keys."""
+    config = Config(dict(a=value, b=dict(c=value)))
+    assert parse_config(config.pretty_text).to_dict() == config.to_dict()
+
+
+@pytest.mark.parametrize(
     'line',
     [
         'import os',
@@ -42,6 +58,9 @@ def test_every_kind_of_value_is_read_as_mmengine_reads_it():
         'a = [x for x in (1, 2)]',
         'a = b',
         'a = dict(**c)',
+        'a = dict({**c})',
+        'a = dict([(1, 2)])',
+        "a = dict({'b': 1}, c=2)",
         "a = f'{1}'",
         'a = "x" * 9999999999',
         'a = (lambda: 1)()',
