@@ -72,19 +72,24 @@ def _value(node: ast.expr) -> Any:
         case ast.List() | ast.Tuple() | ast.Set():
             kind = dict(List=list, Tuple=tuple, Set=set)[type(node).__name__]
             return kind(_value(item) for item in node.elts)
+        case ast.Dict() | ast.Call(func=ast.Name(id='dict')):
+            return _dict(node)
+    raise _refusal(node)
+
+
+def _dict(node: ast.expr) -> dict[Any, Any]:
+    match node:
         case ast.Dict(keys=keys, values=values):
             plain = [key for key in keys if key is not None]
             if len(plain) == len(keys):
                 pairs = zip(plain, values, strict=True)
                 return {_value(key): _value(value) for key, value in pairs}
-        case ast.Call(func=ast.Name(id='dict'), args=[], keywords=given):
+        case ast.Call(args=[], keywords=given):
             if all(item.arg for item in given):
                 return {item.arg: _value(item.value) for item in given}
         # as MMEngine writes keys that are no names, such as 'backbone.norm'
-        case ast.Call(
-            func=ast.Name(id='dict'), args=[ast.Dict() as inner], keywords=[]
-        ):
-            return _value(inner)
+        case ast.Call(args=[ast.Dict() as inner], keywords=[]):
+            return _dict(inner)
     raise _refusal(node)
 
 
