@@ -11,6 +11,8 @@ from gml_mmaction.errors import SettingError
 
 # Data sets that read what preparation has written.
 PREPARED = frozenset(('FaceClipDataset', 'GenuineClipDataset'))
+# What networks of the host and of ours call the frames of a clip.
+FRAMES = ('num_segments', 'num_frames')
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # What preparation writes into an annotation besides its classes.
 METAINFO = (
@@ -177,7 +179,7 @@ def _set_frames(part: Any, frames: int) -> int:
 def _set_network(node: Any, former: set[int], frames: int) -> None:
     if not isinstance(node, dict):
         return
-    for name in ('num_segments', 'num_frames'):
+    for name in FRAMES:
         if node.get(name) in former:
             node[name] = frames
     if node.get('type') == 'TimeTransformerHead':

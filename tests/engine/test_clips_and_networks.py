@@ -5,13 +5,13 @@ import re
 import pytest
 from mmaction.registry import MODELS
 from mmengine.config import Config
+from test_config_check import refusal
 from test_settings import LOADERS, write_data
 from tiny import REPO
 from torch import nn
 
 from gml_mmaction.engine.config_check import change_settings, check_config
 from gml_mmaction.engine.runner import build_runner
-from gml_mmaction.errors import SettingError
 
 VIDEO = REPO / 'configs/video'
 FULL = sorted(path.stem for path in VIDEO.glob('*_ffpp.py'))
@@ -38,15 +38,6 @@ def config(name, data, work_dir, *options):
     cfg.work_dir = str(work_dir)
     change_settings(cfg, options)
     return cfg
-
-
-def refusal(cfg):
-    """The line of a training that is refused."""
-    with pytest.raises(SettingError) as raised:
-        build_runner(cfg).train()
-    text = str(raised.value)
-    assert '\n' not in text
-    return text
 
 
 @pytest.mark.parametrize('name', FULL + SMALL)

@@ -5,12 +5,10 @@ from typing import Any
 
 from gml_mmaction.errors import SettingError
 
-from ..settings import clip_lengths, crop_sides
+from ..settings import FRAMES, clip_lengths, crop_sides
 from .names import find_class
 
-# What networks of the host and of ours call them.
-FRAMES = ('num_segments', 'num_frames')
-SIDE = 'img_size'
+SIDE = 'img_size'  # as networks of the host call it
 
 
 def check_clips(cfg: Any, loader: str) -> None:
