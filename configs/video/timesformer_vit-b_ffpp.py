@@ -1,5 +1,6 @@
-# TimeSformer (2102.05095), 8 frames, with MMAction2's optimiser for it, the
-# rate for 16 clips in the place of 64: a tenth of it after each third.
+# TimeSformer (2102.05095), 8 frames, with MMAction2's optimiser for it: the
+# rate is that for 16 clips in the place of 64, and falls to a tenth after each
+# third of the training.
 _base_ = [
     '../_base_/models/timesformer.py',
     '../_base_/ffpp.py',
