@@ -98,6 +98,13 @@ def test_a_fault_in_a_network_of_the_user_s_own_keeps_its_traceback(
         build_runner(cfg).train()
 
 
+def test_a_length_that_a_network_has_by_default_counts_as_well(data, tmp_path):
+    cfg = config('tsm_r50', data, tmp_path, 'clip_len=4')
+    del cfg.model.backbone['num_segments'], cfg.model.cls_head['num_segments']
+    line = refusal(cfg)
+    assert line.startswith('model.backbone.num_segments=8: clips of train_')
+
+
 @pytest.mark.parametrize(
     'kind', ['ClipSampler', 'BalancedSampler', 'PairSampler']
 )

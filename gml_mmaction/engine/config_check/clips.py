@@ -1,5 +1,6 @@
 """Clips of the length and the size that a network was built for."""
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,13 +24,15 @@ def check_clips(cfg: Any, loader: str) -> None:
             crops of another side.
     """
     frames, sides = clip_lengths(cfg, loader), crop_sides(cfg, loader)
-    for place, node in _networks(cfg.get('model'), 'model'):
+    for place, node, defaults in _networks(cfg.get('model'), 'model'):
         for name in FRAMES:
-            if odd := _others(node.get(name), frames):
+            wanted = node.get(name, defaults.get(name))
+            if odd := _others(wanted, frames):
                 raise SettingError(
-                    f'{place}.{name}={node[name]}: clips of {loader} have '
+                    f'{place}.{name}={wanted}: clips of {loader} have '
                     f'{odd} frames. Remedy: --cfg-options clip_len='
-                    f'{odd}, which sets all, or the same number in both'
+                    f'{odd}, which sets all that it names, or the same '
+                    'number in both'
                 )
         if odd := _others(node.get(SIDE), sides):
             raise SettingError(
@@ -44,15 +47,20 @@ def _others(wanted: Any, given: set[int]) -> int:
     return min(given - {wanted}, default=0) if type(wanted) is int else 0
 
 
-def _networks(node: Any, place: str) -> Iterator[tuple[str, dict]]:
-    """The host's networks and ours in a model, with their places."""
+def _networks(node: Any, place: str) -> Iterator[tuple[str, dict, dict]]:
+    """The host's networks and ours in a model: place, settings, defaults."""
     if not isinstance(node, dict):
         return
     if isinstance(node.get('type'), str):
         kind = find_class(node, place, 'MODELS')
         module = str(getattr(kind, '__module__', ''))
         if module.partition('.')[0] in ('mmaction', 'gml_mmaction'):
-            yield place, node
+            defaults = {}
+            if kind is not None and module.startswith('mmaction.'):
+                # ours check it themselves, where they need it
+                given = inspect.signature(kind).parameters
+                defaults = {key: one.default for key, one in given.items()}
+            yield place, node, defaults
     for name, part in node.items():
         if not name.endswith('_cfg'):
             yield from _networks(part, f'{place}.{name}')
