@@ -31,7 +31,7 @@ def check_clips(cfg: Any, loader: str) -> None:
                 raise SettingError(
                     f'{place}.{name}={wanted}: clips of {loader} have '
                     f'{odd} frames. Remedy: --cfg-options clip_len='
-                    f'{odd}, which sets all that it names, or the same '
+                    f'{odd}, which sets all that are named, or the same '
                     'number in both'
                 )
         if odd := _others(node.get(SIDE), sides):
